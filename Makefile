@@ -1,0 +1,43 @@
+# Every target makes the environment it needs and runs from a fresh clone.
+
+PYTHON ?= python3.11
+PYTEST_ARGUMENTS ?=
+DEMO_ARGUMENTS ?= --model saved_models/zfnet-tiny-imagenet-30/model.keras --images demo \
+	--layers conv1 conv2 conv3 conv4 conv5 --out demo_output
+BENCH_ARGUMENTS ?=
+
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.DELETE_ON_ERROR:
+.PHONY: demo test test-all bench lint
+
+demo: .venv/.installed
+	.venv/bin/python scripts/visualize_features.py $(DEMO_ARGUMENTS)
+
+test: lint
+	.venv/bin/python -m pytest -m "not slow" $(PYTEST_ARGUMENTS)
+
+test-all: lint
+	.venv/bin/python -m pytest $(PYTEST_ARGUMENTS)
+
+bench: .venv-bench/.installed
+	.venv-bench/bin/python -m benchmarks $(BENCH_ARGUMENTS)
+
+lint: .venv/.installed
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+# A stamp stands for an environment that holds what pyproject.toml asks for;
+# an environment that is already there is kept and brought up to date.
+.venv/.installed: pyproject.toml constraints.txt
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,tests]'
+	touch $@
+
+# The libraries compared with bring PyTorch along, so they have an environment of their own.
+.venv-bench/.installed: pyproject.toml constraints.txt
+	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --constraint constraints.txt \
+		--editable '.[demo,benchmarks]'
+	.venv-bench/bin/python -m pip install --quiet --no-deps xplique==2.0.2
+	touch $@

@@ -1,0 +1,70 @@
+"""See what a trained Keras convnet responds to, after Zeiler & Fergus (2013).
+
+```
+ images ──► convnet with switches ──► choose activations ──► deconvnet ──► figures, gallery
+   │          (up: record)              (top 9, one unit)     (down: project)
+   │
+   └──► training (recipe, strategy) ── callbacks: feature evolution
+   └──► occlusion: cover, re-run, map
+```
+
+A *record* is what the upward pass leaves behind: feature maps, switches, shapes. A *projection* is
+the way down from chosen activations to pixel space, using the record and the same weights.
+
+| paper                        | file                                                             |
+|------------------------------|------------------------------------------------------------------|
+| Section 2.1, unpooling       | `layers/max_pooling_with_switches.py`, `layers/max_unpooling.py` |
+| Section 2.1, filtering       | `deconvnet/rules.py`                                             |
+| Figure 1, the deconvnet      | `deconvnet/plan.py`, `deconvnet/deconv_model.py`                 |
+| Figure 2, the nine strongest | `activations/`                                                   |
+| Figure 2, projections        | `analyses/feature_visualization.py`, `figures/`                  |
+| Figure 3, the convnet        | `convnets/zfnet.py`; compared with `convnets/alexnet.py`         |
+| Figure 4, evolution          | `callbacks/`, `analyses/feature_evolution.py`                    |
+| Section 3, training          | `training/recipe.py`, `training/fit.py`                          |
+
+Importing `kerasvis` starts neither Keras nor TensorFlow: every name below is imported when it is
+first asked for.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+# public name → "module:attribute", or the module itself
+_PUBLIC = {
+    "DeconvModel": "kerasvis.deconvnet:DeconvModel",
+    "TopActivations": "kerasvis.activations:TopActivations",
+    "feature_extractor": "kerasvis.graph:feature_extractor",
+    "find_top_activations": "kerasvis.activations:find_top_activations",
+    "receptive_field": "kerasvis.graph:receptive_field",
+    "visualize_features": "kerasvis.analyses.feature_visualization:visualize_features",
+    "activations": "kerasvis.activations",
+    "analyses": "kerasvis.analyses",
+    "callbacks": "kerasvis.callbacks",
+    "convnets": "kerasvis.convnets",
+    "data": "kerasvis.data",
+    "deconvnet": "kerasvis.deconvnet",
+    "figures": "kerasvis.figures",
+    "graph": "kerasvis.graph",
+    "layers": "kerasvis.layers",
+    "rules": "kerasvis.deconvnet.rules",
+    "targets": "kerasvis.deconvnet.targets",
+    "training": "kerasvis.training",
+}
+
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _PUBLIC[name].partition(":")
+    value = importlib.import_module(module)
+    if attribute:
+        value = getattr(value, attribute)
+    globals()[name] = value  # asked for once, found directly from then on
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *_PUBLIC})

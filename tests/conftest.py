@@ -1,0 +1,38 @@
+"""What all tests share: two CPU devices, fixed seeds, the real weights and photographs."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import hypothesis
+import keras
+import pytest
+import tensorflow as tf
+
+# Two logical devices stand for two GPUs; this has to come before TensorFlow touches a device.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+
+# The same examples on every run; `--hypothesis-profile=explore` draws new ones.
+hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("explore", deadline=None)
+hypothesis.settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Folder of real weights and photographs, which are no part of the project."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("KERASVIS_SHARED_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip(f"No folder {folder}: set KERASVIS_SHARED_DATA to that of the real data.")
+    return folder
