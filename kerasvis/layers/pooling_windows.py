@@ -1,0 +1,222 @@
+"""The windows of a pooling layer: where they lie, and how they are seen as blocks of one stride.
+
+Cut into blocks as wide as the stride, a padded image shows every pooling window without a strided
+read: the cell at offset `i` of window `w` lies in block `w + i // stride`, at place `i % stride`.
+Pooling reads these blocks, unpooling writes them; both share the arithmetic here.
+"""
+
+import dataclasses
+import itertools
+import operator
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+NO_CELL = 255  # the uint8 that is never a switch
+MAX_CELLS = 15 * 15  # the largest square window whose positions leave NO_CELL free in a uint8
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowAxis:
+    """Pooling windows along one spatial axis: their size and stride in cells, and the padding."""
+
+    pool_size: int
+    stride: int
+    padding: str
+
+    @property
+    def num_blocks_per_window(self):
+        return -(-self.pool_size // self.stride)
+
+    def num_windows(self, size):
+        """Number of windows along an axis of `size` cells, an int or an integer tensor."""
+        if self.padding == "same":
+            return -(-size // self.stride)
+        return _at_least_zero((size - self.pool_size) // self.stride + 1)
+
+    def num_padded_before(self, size):
+        """Number of cells that `same` padding puts before the first one, as TensorFlow does."""
+        if self.padding == "valid":
+            return 0
+        last_window = (self.num_windows(size) - 1) * self.stride
+        return _at_least_zero(last_window + self.pool_size - size) // 2
+
+    def strips(self, size, are_split=False):
+        """The strip of cells which all windows touch; or, split, one for each padded end.
+
+        Only the short strips at the ends are padded then, which spares a padded copy of the rest.
+        """
+        num_windows, before = self.num_windows(size), self.num_padded_before(size)
+        if not are_split or not isinstance(size, int):
+            return [self._strip(size, 0, num_windows)]
+        last = (size + before) // self.stride - self.num_blocks_per_window + 1
+        first = min(-(-before // self.stride), num_windows)
+        last = min(max(first, last), num_windows)
+        runs = itertools.pairwise((0, first, last, num_windows))
+        return [self._strip(size, *run) for run in runs if run[0] < run[1]]
+
+    def _strip(self, size, first_window, end_window):
+        start = first_window * self.stride - self.num_padded_before(size)
+        stop = start + (end_window - first_window + self.num_blocks_per_window - 1) * self.stride
+        before, after = _at_least_zero(-start), _at_least_zero(stop - size)
+        return Strip(start + before, stop - after, before, after, end_window - first_window)
+
+    def first_real_offsets(self, strip):
+        """Offset of the first cell that is not padding, for every window of a strip."""
+        return ops.maximum(
+            strip.before - ops.arange(strip.num_windows, dtype="int32") * self.stride, 0
+        )
+
+
+class Strip(NamedTuple):
+    """Cells `start:stop` of an axis and their padding: whole blocks that hold so many windows."""
+
+    start: int
+    stop: int
+    before: int
+    after: int
+    num_windows: int
+
+
+@dataclasses.dataclass(frozen=True)
+class PoolingWindows:
+    """Pooling windows over rows and columns. A cell's position in its window is row-major."""
+
+    rows: WindowAxis
+    columns: WindowAxis
+
+    @classmethod
+    def of(cls, pool_size, strides, padding):
+        """The windows of a layer with these standard arguments, each a pair (rows, columns)."""
+        axes = (WindowAxis(*axis, padding) for axis in zip(pool_size, strides, strict=True))
+        return cls(*axes)
+
+    def position(self, row, column):
+        """The switch of the cell at these offsets, `NO_CELL` outside the window."""
+        inside = row < self.rows.pool_size and column < self.columns.pool_size
+        return row * self.columns.pool_size + column if inside else NO_CELL
+
+    def cells(self):
+        """Offsets (row, column) of a window's cells, in the order of their positions."""
+        return np.ndindex(self.rows.pool_size, self.columns.pool_size)
+
+    def pooled_shape(self, shape):
+        """Static shape after pooling a tensor of the static `shape`, None where it is unknown."""
+        if len(shape) != 4:
+            raise ValueError(
+                f"The input has shape {tuple(shape)}: give a tensor of 4 axes, "
+                "(batch, rows, columns, channels)."
+            )
+        batch, height, width, channels = shape
+        pooled = [
+            None if size is None else axis.num_windows(size)
+            for axis, size in ((self.rows, height), (self.columns, width))
+        ]
+        if 0 in pooled:
+            raise ValueError(
+                f"The input of shape {tuple(shape)} holds no window of {self.rows.pool_size}x"
+                f"{self.columns.pool_size} cells: give a larger input, a smaller pool_size, or "
+                "padding='same'."
+            )
+        return (batch, *pooled, channels)
+
+    def to_blocks(self, inputs, rows, columns, fill):
+        """Two strips of `(batch, rows, columns, channels)` cut into blocks, padded with `fill`.
+
+        Returns:
+            A tensor `(batch, block rows, row stride, block columns, column stride, channels)`.
+        """
+        strips = inputs[:, rows.start : rows.stop, columns.start : columns.stop]
+        padded = _pad(strips, [(rows.before, rows.after), (columns.before, columns.after)], fill)
+        block_axes = [
+            size
+            for axis, strip in ((self.rows, rows), (self.columns, columns))
+            for size in (strip.num_windows + axis.num_blocks_per_window - 1, axis.stride)
+        ]
+        batch, _, _, channels = ops.shape(inputs)
+        return ops.reshape(padded, (batch, *block_axes, channels))
+
+    def from_blocks(self, blocks, height, width):
+        """The mirror of `to_blocks`: padding is cut off, cells in no window are zero."""
+        batch, block_rows, row_stride, block_columns, column_stride, channels = ops.shape(blocks)
+        ends = (block_rows * row_stride, block_columns * column_stride)
+        image = ops.reshape(blocks, (batch, *ends, channels))
+        top = self.rows.num_padded_before(height)
+        left = self.columns.num_padded_before(width)
+        image = image[:, top : top + height, left : left + width]
+        edges = [
+            (0, _at_least_zero(before + size - end))
+            for before, size, end in zip((top, left), (height, width), ends, strict=True)
+        ]
+        return _pad(image, edges, 0)
+
+
+class PoolingWindowsLayer(keras.layers.Layer):
+    """What pooling with switches and unpooling share: their arguments and their windows."""
+
+    def __init__(self, pool_size=(2, 2), strides=None, padding="valid", data_format=None, **kwargs):
+        super().__init__(**kwargs)
+        self.pool_size = _pair(pool_size, "pool_size")
+        self.strides = self.pool_size if strides is None else _pair(strides, "strides")
+        self.padding = _padding(padding)
+        self.data_format = _channels_last(data_format)
+        num_cells = self.pool_size[0] * self.pool_size[1]
+        if num_cells > MAX_CELLS:
+            raise ValueError(
+                f"pool_size is {self.pool_size}, {num_cells} cells: give at most {MAX_CELLS} "
+                "(15x15), since a switch is a position that has to fit into a uint8."
+            )
+        self.windows = PoolingWindows.of(self.pool_size, self.strides, self.padding)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "pool_size": self.pool_size,
+            "strides": self.strides,
+            "padding": self.padding,
+            "data_format": self.data_format,
+        }
+
+
+def _at_least_zero(number):
+    return max(number, 0) if isinstance(number, int) else ops.maximum(number, 0)
+
+
+def _pad(images, edges, fill):
+    """Pads rows and columns by the pairs `edges`, without a copy where they are known to be 0."""
+    if all(isinstance(edge, int) and edge == 0 for pair in edges for edge in pair):
+        return images
+    return ops.pad(images, [(0, 0), *edges, (0, 0)], constant_values=fill)
+
+
+def _pair(value, name):
+    try:
+        rows, columns = (value, value) if isinstance(value, int) else value
+        pair = (operator.index(rows), operator.index(columns))
+    except (TypeError, ValueError):
+        pair = (0, 0)
+    if min(pair) < 1:
+        raise ValueError(
+            f"{name} is {value!r}: give a whole number of cells, 1 or more, or a pair "
+            "(rows, columns) of them."
+        )
+    return pair
+
+
+def _padding(padding):
+    standard = padding.lower() if isinstance(padding, str) else padding
+    if standard not in ("valid", "same"):
+        raise ValueError(f"padding is {padding!r}: give 'valid' or 'same'.")
+    return standard
+
+
+def _channels_last(data_format):
+    data_format = keras.config.image_data_format() if data_format is None else data_format
+    if data_format != "channels_last":
+        raise ValueError(
+            f"data_format is {data_format!r}: switches are kept for channels_last only, so give "
+            "(batch, rows, columns, channels) and data_format='channels_last'."
+        )
+    return data_format

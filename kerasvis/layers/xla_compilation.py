@@ -1,0 +1,64 @@
+"""XLA for the operations that are much faster fused, wherever the TensorFlow backend runs them."""
+
+import contextlib
+import contextvars
+import functools
+import math
+import platform
+
+import keras
+
+# XLA compiles every new shape, 0.1 to 0.6 s each; op by op this many values take about 1 ms.
+MIN_VALUES = 100_000
+
+_plain_operations = contextvars.ContextVar("plain_operations", default=False)
+
+
+@contextlib.contextmanager
+def plain_operations():
+    """Within it nothing here is compiled by XLA, if the caller does not compile it himself.
+
+    For tracing a graph which is to run in a program built without XLA.
+    """
+    token = _plain_operations.set(True)
+    try:
+        yield
+    finally:
+        _plain_operations.reset(token)
+
+
+def compiled_if_large(function):
+    """Decorates `function(windows, *tensors)` to be compiled by XLA on the TensorFlow backend.
+
+    Keras compiles neither eager calls, nor models on machines with CPUs only, nor models under
+    `tf.distribute`; and op by op, comparing the cells of pooling windows takes five times as long
+    as in one fused pass. Where the caller compiles, this changes nothing.
+
+    Left as it is: small tensors, and those of unknown size, as every new size would have to be
+    compiled; other backends; and macOS, whose GPU has no XLA. `windows` has to be hashable.
+    """
+
+    @functools.cache  # one for every shape, as TensorFlow warns of functions that are retraced
+    def compiled(windows, *shapes):
+        import tensorflow as tf
+
+        return tf.function(functools.partial(function, windows), jit_compile=True, autograph=False)
+
+    @functools.wraps(function)
+    def run(windows, *tensors):
+        if _may_compile() and _num_known_values(tensors) >= MIN_VALUES:
+            shapes = (tuple(tensor.shape) for tensor in tensors)
+            return compiled(windows, *shapes)(*tensors)
+        return function(windows, *tensors)
+
+    return run
+
+
+def _may_compile():
+    has_xla = keras.backend.backend() == "tensorflow" and platform.system() != "Darwin"
+    return has_xla and not _plain_operations.get()
+
+
+def _num_known_values(tensors):
+    """Values in the largest tensor, unknown sizes (such as the batch) counted as 1."""
+    return max(math.prod(size or 1 for size in tensor.shape) for tensor in tensors)
