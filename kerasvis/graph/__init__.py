@@ -1,0 +1,29 @@
+"""What a Keras model is made of: its calls in order, shapes, receptive fields and crops."""
+
+from kerasvis.graph.crops import CropGrid as CropGrid
+from kerasvis.graph.crops import crop_grid as crop_grid
+from kerasvis.graph.crops import pixelwise_nodes as pixelwise_nodes
+from kerasvis.graph.feature_extractor import FeatureExtractor as FeatureExtractor
+from kerasvis.graph.feature_extractor import feature_extractor as feature_extractor
+from kerasvis.graph.nodes import Graph as Graph
+from kerasvis.graph.nodes import Node as Node
+from kerasvis.graph.nodes import read_graph as read_graph
+from kerasvis.graph.nodes import replay as replay
+from kerasvis.graph.receptive_fields import ReceptiveField as ReceptiveField
+from kerasvis.graph.receptive_fields import receptive_field as receptive_field
+from kerasvis.graph.shapes import image_shape as image_shape
+
+__all__ = [
+    "CropGrid",
+    "FeatureExtractor",
+    "Graph",
+    "Node",
+    "ReceptiveField",
+    "crop_grid",
+    "feature_extractor",
+    "image_shape",
+    "pixelwise_nodes",
+    "read_graph",
+    "receptive_field",
+    "replay",
+]

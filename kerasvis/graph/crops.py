@@ -1,0 +1,159 @@
+"""Crops of the image inside which a unit can be computed exactly.
+
+A unit depends on its receptive field alone, so it and its projection can be computed in a crop
+that holds the receptive field. The crop must begin at a multiple of the stride, and leave out of
+the image's length a multiple of the stride, so that every grid of the net falls where it fell in
+the whole image, and `same` padding is shared out alike. Where the receptive field hangs over the
+image border the crop ends at the border too, and is padded there as the image was.
+
+`PixelMean` depends on where a pixel lies. Where it comes before every window it is run on the whole
+image, or its mean is cut out with the crop; anything else of the kind rules crops out.
+
+Reference:
+    Zeiler & Fergus 2013, Section 2.1: a projection reaches the pixels of one window only.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from keras import layers, tree
+
+from kerasvis.graph.receptive_fields import (
+    ReceptiveField,
+    as_receptive_field,
+    keeps_in_place,
+    receptive_spans,
+)
+from kerasvis.layers.pixel_mean import PixelMean
+
+
+class CropGrid(NamedTuple):
+    """The crops, all of one size, that hold the receptive fields of a tensor's units.
+
+    Attributes:
+        size: `(height, width)` of every crop in pixels.
+        strides: `(rows, columns)`: crops begin at multiples of it.
+        margin: `(rows, columns)`: pixels that a crop holds before the receptive field, since layers
+            cut them off.
+        field: the `ReceptiveField` of the units.
+    """
+
+    size: tuple[int, int]
+    strides: tuple[int, int]
+    margin: tuple[int, int]
+    field: ReceptiveField
+
+    def origin(self, row, column):
+        """`(top, left)` of the crop for the unit at (row, column)."""
+        corner = []
+        for axis, position in enumerate((row, column)):
+            begin = self.field.offset[axis] + position * self.field.strides[axis]
+            before = math.floor(begin - self.margin[axis]) // self.strides[axis]
+            last = self.field.image_size[axis] - self.size[axis]
+            corner.append(min(max(before * self.strides[axis], 0), last))
+        return tuple(corner)
+
+    def origins(self, positions):
+        """`origin` for positions `(units, 2)`: int32 `(units, 2)`."""
+        return np.array([self.origin(*map(int, p)) for p in positions], "int32").reshape(-1, 2)
+
+    def position(self, row, column):
+        """`(row, column)` inside its crop of the unit at (row, column) of the whole image."""
+        origin = zip((row, column), self.origin(row, column), self.field.strides, strict=True)
+        return tuple(int(position - begin / stride) for position, begin, stride in origin)
+
+    def box(self, row, column):
+        """The receptive field cut at the image border: `(top, left, bottom, right)`."""
+        top, left, bottom, right = self.field.box(row, column)
+        height, width = self.field.image_size
+        return max(top, 0), max(left, 0), min(bottom, height), min(right, width)
+
+
+def crop_grid(image, nodes, shapes, target):
+    """The smallest crops for the units of tensor `target`.
+
+    Args:
+        image: number of the image tensor.
+        nodes: the nodes below the target, in order.
+        shapes: `{tensor number: shape}`, from `infer_shapes`.
+        target: number of the tensor.
+
+    Returns:
+        A `CropGrid`, or None where crops would save nothing or not be exact: the units see the
+        whole image, a crop is as large as the image, a grid of the net falls between pixels, or a
+        layer depends on absolute positions, other than a `PixelMean` before every window.
+    """
+    image_size = shapes[image][1:3]
+    means = [x.name for x in pixelwise_nodes(image, nodes) if isinstance(x.layer, PixelMean)]
+    others = [node for node in nodes if node.name not in means]
+    if None in image_size or any(_depends_on_position(node) for node in others):
+        return None
+    spans = receptive_spans(image, nodes, shapes)
+    if any(span.size is None for pair in spans.values() for span in pair):
+        return None
+    sizes, strides, margins = [], [], []
+    for axis, length in enumerate(image_size):
+        if any(pair[axis].stride.denominator != 1 for pair in spans.values()):
+            return None
+        stride = math.lcm(*(int(pair[axis].stride) for pair in spans.values()))
+        before, after = _margins(axis, length, spans, shapes)
+        size, step, offset = spans[target][axis]
+        surplus = stride - step + (offset - before) % step  # where a unit lies worst in the grid
+        needed = math.ceil(before + size + after + surplus)
+        sizes.append(length - max((length - needed) // stride, 0) * stride)
+        strides.append(stride)
+        margins.append(before)
+    if tuple(sizes) == tuple(image_size):
+        return None
+    field = as_receptive_field(spans[target], image_size)
+    return CropGrid(tuple(sizes), tuple(strides), tuple(margins), field)
+
+
+def pixelwise_nodes(image, nodes):
+    """The nodes that come before every window: each pixel is treated by itself up to there.
+
+    Args:
+        image: number of the image tensor.
+        nodes: nodes in order.
+    """
+    reached, found = {image}, []
+    for node in nodes:
+        if keeps_in_place(node) and reached.issuperset(node.inputs):
+            reached.update(node.outputs)
+            found.append(node)
+    return tuple(found)
+
+
+def _margins(axis, length, spans, shapes):
+    """Pixels `(before, after)` a receptive field by which layers cut off more than their stride.
+
+    Without them a unit on which the target depends could fall outside the crop.
+    """
+    before = after = 0
+    for number, pair in spans.items():
+        size, stride, offset = pair[axis]
+        rest = length - offset - (shapes[number][1 + axis] - 1) * stride - size
+        before = max(before, int(offset // stride * stride))
+        after = max(after, int(rest // stride * stride))
+    return before, after
+
+
+def _depends_on_position(node):
+    """Whether the node treats equal pixels at two positions differently."""
+    layer = node.layer
+    if isinstance(layer, PixelMean):
+        return True
+    if isinstance(layer, layers.PReLU):
+        return not {1, 2}.issubset(layer.shared_axes or ())
+    if isinstance(layer, (layers.BatchNormalization, layers.Normalization)):
+        axes = layer.axis if isinstance(layer.axis, tuple) else (layer.axis,)
+        return not {axis % 4 for axis in axes}.issubset({0, 3})
+    constants = tree.flatten(node.arguments)
+    constants += [getattr(layer, name, None) for name in ("scale", "offset", "x_min", "x_max")]
+    return any(_varies_in_space(x) for x in constants)
+
+
+def _varies_in_space(constant):
+    shape = constant.shape if hasattr(constant, "shape") else np.shape(constant)
+    return any(size != 1 for size in tuple(shape)[-3:-1])

@@ -1,0 +1,59 @@
+"""The feature maps of named layers, in one upward pass."""
+
+import keras
+from keras import ops
+
+from kerasvis.graph.nodes import read_graph, replay
+from kerasvis.graph.shapes import check_channels_last
+
+
+class FeatureExtractor(keras.Model):
+    """Maps a model's input to the outputs of some of its layers; see `feature_extractor`."""
+
+    def __init__(self, model, layers, **kwargs):
+        super().__init__(autocast=False, **kwargs)  # the inputs are cast as the model casts them
+        graph = read_graph(model)
+        check_channels_last(model)
+        targets = [graph.node(name).outputs[0] for name in layers]
+        nodes = graph.ancestors(targets)
+
+        def extract(inputs):
+            pairs = zip(inputs, model.inputs, strict=True)
+            inputs = [ops.convert_to_tensor(x, given.dtype) for x, given in pairs]
+            tensors = replay(nodes, dict(zip(graph.inputs, inputs, strict=True)))
+            return [tensors[number] for number in targets]
+
+        self.convnet = model
+        self.layer_names = tuple(layers)
+        self._extract = extract
+        self.built = True
+
+    def call(self, inputs):
+        return self._extract(keras.tree.flatten(inputs))
+
+
+def feature_extractor(model, layers):
+    """A model that returns the outputs of the named layers of `model`.
+
+    It runs only what these layers need, shares the weights, and leaves `model` as it is.
+
+    Args:
+        model: a functional or Sequential `keras.Model`.
+        layers: names of layers; `"outer/inner"` inside a nested model, `"name:2"` for the second
+            call of a shared layer.
+
+    Returns:
+        A `keras.Model` from the input of `model` to a list of tensors, one per name: the first
+        output of a layer that returns several.
+
+    Raises:
+        ValueError: if a name is unknown (with near names), the model has no graph, or it works
+            channels-first.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, name="a")])
+        >>> feature_extractor(model, ["a"])(np.zeros((1, 8, 8, 3), "float32"))[0].shape[1:]
+        TensorShape([6, 6, 4])
+    """
+    return FeatureExtractor(model, layers)

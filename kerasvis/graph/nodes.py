@@ -1,0 +1,239 @@
+"""A Keras model as a list of nodes: every layer call in order, nested models opened.
+
+Keras keeps a functional model as tensors that remember the call they came from. Reading walks
+back along these memories; nothing is added to the model, so a trained model that was read is
+bit for bit the model that was given. `replay` then runs the nodes on other tensors, with some of
+the calls exchanged; it is how the convnet records switches, and how features are extracted.
+"""
+
+import dataclasses
+import difflib
+import inspect
+from typing import Any
+
+import keras
+from keras import tree
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """Stands for one tensor of a graph inside the arguments of a node."""
+
+    number: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """One call of one layer.
+
+    Attributes:
+        name: the layer's name; `outer/inner` inside a nested model; `name:2` for the second call
+            of a shared layer.
+        layer: the layer, or the `keras.ops` operation.
+        arguments: `(args, kwargs)` of the call, a `Tensor` wherever a tensor goes.
+        inputs: the numbers of the tensors in `arguments`, in order.
+        outputs: the numbers of the tensors that the call returns.
+    """
+
+    name: str
+    layer: Any
+    arguments: tuple
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+    @property
+    def type_name(self):
+        """The layer's type, as a person would write it."""
+        return type(self.layer).__name__
+
+
+@dataclasses.dataclass(frozen=True)
+class Graph:
+    """The calls of a model in an order in which they can be run.
+
+    Attributes:
+        nodes: the calls.
+        inputs: numbers of the model's input tensors.
+        outputs: numbers of its output tensors.
+    """
+
+    nodes: tuple[Node, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+    def node(self, name):
+        """The node called `name`; a ValueError with near names if there is none."""
+        by_name = {node.name: node for node in self.nodes}
+        if name in by_name:
+            return by_name[name]
+        near = _near_names(str(name), list(by_name))
+        hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(by_name)}."
+        raise ValueError(f"The model has no layer {name!r}: {hint}")
+
+    def ancestors(self, numbers):
+        """The nodes that tensors `numbers` depend on, in order."""
+        needed, found = set(numbers), []
+        for node in reversed(self.nodes):
+            if needed.intersection(node.outputs):
+                found.append(node)
+                needed.update(node.inputs)
+        return tuple(reversed(found))
+
+
+def _near_names(name, names):
+    """Up to three of `names`: a layer in a nested model asked by its own name, or alike ones."""
+    inside = [full for full in names if full.endswith(f"/{name}")]
+    last_inside = [full for full in names if full.startswith(f"{name}/")][-1:]
+    alike = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    return (inside or last_inside or alike)[:3]
+
+
+def read_graph(model):
+    """Reads a built functional or Sequential model, nested models and shared layers included.
+
+    A subclassed model inside it, which has no graph, stays one node.
+
+    Args:
+        model: a `keras.Model`; it is left as it is.
+
+    Returns:
+        A `Graph`.
+
+    Raises:
+        ValueError: if the model is subclassed or not yet built, and so has no graph.
+    """
+    reader = _Reader()
+    _check_readable(model)
+    inputs = {id(x): reader.new_number() for x in model.inputs}
+    outputs = reader.read(model, dict(inputs), prefix="")
+    return Graph(tuple(reader.nodes), tuple(inputs.values()), tuple(outputs))
+
+
+def is_nested_model(layer):
+    """Whether `layer` is a model whose graph can be opened."""
+    return isinstance(layer, keras.Model) and _has_graph(layer)
+
+
+def _has_graph(model):
+    is_sequential = isinstance(model, keras.Sequential)
+    is_functional = is_sequential or hasattr(model, "operations")
+    runs_its_graph = type(model).call.__module__.startswith("keras.")  # no `call` of the user's
+    return is_functional and runs_its_graph and bool(getattr(model, "inputs", None))
+
+
+def _check_readable(model):
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            f"A {type(model).__name__} was given where a keras.Model was expected: load or build "
+            "the model first."
+        )
+    if not _has_graph(model):
+        raise ValueError(
+            f"The model {model.name!r} ({type(model).__name__}) has no graph of layers: give a "
+            "functional or Sequential model that was built with an input shape and has no call() "
+            "of its own."
+        )
+
+
+class _Reader:
+    """Collects nodes; numbers tensors; counts the calls of each name."""
+
+    def __init__(self):
+        self.nodes = []
+        self.num_tensors = 0
+        self.num_calls = {}
+
+    def new_number(self):
+        self.num_tensors += 1
+        return self.num_tensors - 1
+
+    def read(self, model, numbers, prefix):
+        """Reads `model`, whose input tensors are in `numbers` (id → number)."""
+        for call in _calls_in_order(model):
+            layer = call.operation
+            name = prefix + layer.name
+            if is_nested_model(layer):
+                given = _tensors_for_inputs(layer, call)
+                inner = {id(x): numbers[id(y)] for x, y in zip(layer.inputs, given, strict=True)}
+                outputs = self.read(layer, inner, prefix=f"{name}/")
+            else:
+                outputs = self._add_node(name, call, numbers)
+            numbers.update({id(x): n for x, n in zip(call.outputs, outputs, strict=True)})
+        return [numbers[id(x)] for x in model.outputs]
+
+    def _add_node(self, name, call, numbers):
+        count = self.num_calls[name] = self.num_calls.get(name, 0) + 1
+        if count > 1:
+            name = f"{name}:{count}"
+        args, kwargs = tree.map_structure(
+            lambda x: Tensor(numbers[id(x)]) if isinstance(x, keras.KerasTensor) else x,
+            (call.arguments.args, call.arguments.kwargs),
+        )
+        if "training" in kwargs:
+            kwargs["training"] = False  # as in `predict`, whatever the layer was called with
+        inputs = tuple(numbers[id(x)] for x in call.input_tensors)
+        outputs = tuple(self.new_number() for _ in call.outputs)
+        self.nodes.append(Node(name, call.operation, (args, kwargs), inputs, outputs))
+        return outputs
+
+
+def _tensors_for_inputs(model, call):
+    """The tensors of a nested model's call, in the order of `model.inputs`."""
+    given = call.arguments.args[0] if call.arguments.args else None
+    if isinstance(given, dict) and not isinstance(model.input, dict):
+        return [given[x.name] for x in model.inputs]
+    return call.input_tensors
+
+
+def _calls_in_order(model):
+    """The calls between the model's inputs and outputs, each after those it depends on."""
+    order, done = [], {id(x) for x in model.inputs}
+    seen = set()
+    stack = [(x, False) for x in reversed(model.outputs)]
+    while stack:
+        tensor, parents_done = stack.pop()
+        if id(tensor) in done:
+            continue
+        layer, call_index, _ = tensor._keras_history
+        call = layer._inbound_nodes[call_index]
+        if parents_done:
+            if id(call) not in seen:
+                seen.add(id(call))
+                order.append(call)
+            done.update(id(x) for x in call.outputs)
+        else:
+            stack.append((tensor, True))
+            stack.extend((x, False) for x in reversed(call.input_tensors))
+    return order
+
+
+def call_layer(node, args, kwargs):
+    """Runs a node as the model would at inference, whatever surrounds the call.
+
+    Augmentation layers of Keras, called by themselves, would augment.
+    """
+    if "training" in inspect.signature(node.layer.call).parameters:
+        kwargs = {"training": False, **kwargs}
+    return node.layer(*args, **kwargs)
+
+
+def replay(nodes, tensors, call=call_layer):
+    """Runs `nodes` on other tensors.
+
+    Args:
+        nodes: nodes in order, as from `Graph.ancestors`.
+        tensors: `{number: tensor}` holding at least the graph's inputs.
+        call: `call(node, args, kwargs)` returns what the node's layer would: exchange it to run
+            something else in the layer's place.
+
+    Returns:
+        `{number: tensor}` of the inputs and all nodes' outputs.
+    """
+    tensors = dict(tensors)
+    for node in nodes:
+        args, kwargs = tree.map_structure(
+            lambda x: tensors[x.number] if isinstance(x, Tensor) else x, node.arguments
+        )
+        outputs = tree.flatten(call(node, args, kwargs))
+        tensors.update(zip(node.outputs, outputs, strict=True))
+    return tensors

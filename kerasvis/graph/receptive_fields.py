@@ -1,0 +1,335 @@
+"""Which pixels one unit sees.
+
+Along each axis a unit at position `p` of a tensor sees `size` pixels from `offset + p * stride` on.
+Going up through a window of `kernel` cells at step `strides`, the size grows by
+`(kernel - 1) * stride`, the offset falls by `pad_before * stride`, and the stride is multiplied.
+Above an upsampling of factor f neighbouring units lie `stride / f` apart, so these numbers are
+fractions, and a unit sees the whole pixels between the two ends. Where branches meet, the union
+counts.
+"""
+
+import math
+from fractions import Fraction
+from typing import NamedTuple
+
+from keras import layers
+
+from kerasvis.graph.identities import IDENTITIES
+from kerasvis.graph.nodes import read_graph
+from kerasvis.graph.shapes import image_shape, infer_shapes
+from kerasvis.layers.local_response_normalization import LocalResponseNormalization
+from kerasvis.layers.max_pooling_with_switches import MaxPooling2DWithSwitches
+from kerasvis.layers.pixel_mean import PixelMean
+
+
+class Span(NamedTuple):
+    """What a row (or column) of units sees along one axis, in pixels.
+
+    Attributes:
+        size: number of pixels that one unit sees; None where it sees all of them.
+        stride: pixels between neighbouring units.
+        offset: first pixel that the unit at position 0 sees; negative inside the padding.
+    """
+
+    size: Fraction | None
+    stride: Fraction
+    offset: Fraction
+
+    def through(self, kernel, stride, pad_before):
+        """The span above a window of `kernel` cells."""
+        if self.size is None:
+            return self
+        return Span(
+            self.size + (kernel - 1) * self.stride,
+            self.stride * stride,
+            self.offset - pad_before * self.stride,
+        )
+
+    def through_upsampling(self, factor, reach_before, reach_after):
+        """The span above a step of 1 / `factor`.
+
+        Args:
+            factor: units above for one unit below.
+            reach_before: how far before `p / factor` the cells begin that unit `p` above may take,
+                in cells.
+            reach_after: how far behind `p / factor` the last of these cells may lie.
+        """
+        if self.size is None:
+            return self
+        return Span(
+            self.size + (reach_before + reach_after) * self.stride,
+            self.stride / factor,
+            self.offset - reach_before * self.stride,
+        )
+
+
+WHOLE = Span(None, Fraction(1), Fraction(0))
+PIXEL = Span(Fraction(1), Fraction(1), Fraction(0))
+
+
+class ReceptiveField(NamedTuple):
+    """The pixels that the units of one tensor see; each entry is `(rows, columns)`.
+
+    Attributes:
+        size: pixels that one unit sees; None along an axis which it sees as a whole. A fraction
+            above an upsampling, whose units see the whole pixels in a length of `size`.
+        strides: pixels between the windows of neighbouring units.
+        offset: first pixel of the window of unit (0, 0); negative inside the padding.
+        image_size: `(height, width)` of the image in pixels, None where unknown.
+    """
+
+    size: tuple
+    strides: tuple
+    offset: tuple
+    image_size: tuple
+
+    def box(self, row, column):
+        """The window of the unit at (row, column).
+
+        Returns:
+            `(top, left, bottom, right)` in pixels, half open, not cut at the image border. An
+            axis that is seen as a whole gives `(0, image size)`.
+        """
+        begins, ends = [], []
+        for axis, position in enumerate((row, column)):
+            size, length = self.size[axis], self.image_size[axis]
+            begin = 0 if size is None else self.offset[axis] + position * self.strides[axis]
+            begins.append(math.ceil(begin))
+            ends.append(length if size is None else math.floor(begin + size))
+        return (*begins, *ends)
+
+    @property
+    def window_size(self):
+        """`(height, width)` in pixels that holds the box of any unit; the image's where whole."""
+        return tuple(
+            length if size is None else math.floor(size)
+            for size, length in zip(self.size, self.image_size, strict=True)
+        )
+
+    @property
+    def is_whole_image(self):
+        """Whether every unit may see every pixel along an axis."""
+        return None in self.size
+
+
+def receptive_field(model, layer, image_size=None):
+    """The receptive field of the units of `layer`.
+
+    Args:
+        model: a functional or Sequential `keras.Model`.
+        layer: name of the layer; `"outer/inner"` inside a nested model.
+        image_size: `(height, width)` in pixels, for a model that takes images of any size.
+
+    Returns:
+        A `ReceptiveField`: of the layer's first output, where it returns several. A layer that is
+        not known to keep its units in place counts as seeing the whole image; an activation
+        function is taken to work on each value by itself.
+
+    Raises:
+        ValueError: if the layer is unknown, the model has no graph or takes something else than
+            one input of channels-last images, or `same` padding with a stride meets a side of
+            unknown length.
+
+    Reference:
+        Zeiler & Fergus 2013, Figure 2: the patches are the receptive fields.
+
+    Example:
+        >>> from kerasvis.convnets import ZFNet
+        >>> field = receptive_field(ZFNet(), "conv5")
+        >>> field.size, field.strides, field.offset
+        ((139, 139), (16, 16), (-49, -49))
+    """
+    graph = read_graph(model)
+    target = graph.node(layer).outputs[0]
+    nodes = graph.ancestors([target])
+    own_size = image_shape(model)[:2]
+    image_size = own_size if image_size is None else image_size
+    shapes = infer_shapes(graph, nodes, model, image_size)
+    spans = receptive_spans(graph.inputs[0], nodes, shapes)
+    return as_receptive_field(spans[target], image_size)
+
+
+def as_receptive_field(spans, image_size):
+    """A pair of spans as a `ReceptiveField`."""
+    plain = [[_plain(value) for value in span] for span in spans]
+    size, strides, offset = (tuple(values) for values in zip(*plain, strict=True))
+    return ReceptiveField(size, strides, offset, tuple(image_size))
+
+
+def _plain(value):
+    return int(value) if isinstance(value, Fraction) and value.denominator == 1 else value
+
+
+def receptive_spans(image, nodes, shapes):
+    """The span of every tensor along rows and columns.
+
+    Args:
+        image: number of the image tensor.
+        nodes: nodes in order.
+        shapes: `{tensor number: shape}`.
+
+    Returns:
+        `{tensor number: (span of rows, span of columns)}`, of the tensors that depend on the image.
+    """
+    spans = {image: (PIXEL, PIXEL)}
+    for node in nodes:
+        below = [n for n in node.inputs if n in spans]
+        if below:
+            for output in node.outputs:
+                spans[output] = _spans_above(node, below, output, spans, shapes)
+    return spans
+
+
+def _spans_above(node, below, output, spans, shapes):
+    through = _window_of(node)
+    if through is None or any(len(shapes[n]) != 4 for n in (*below, output)):
+        return WHOLE, WHOLE
+    above = []
+    for axis in (0, 1):
+        lengths = {shapes[n][1 + axis] for n in below}
+        union = _union([spans[n][axis] for n in below])
+        length_above = shapes[output][1 + axis]
+        is_broadcast = len(lengths) > 1 or (through is _keep and length_above not in lengths)
+        place = Place(node, axis, next(iter(lengths)), length_above)
+        above.append(WHOLE if is_broadcast else through(union, place))
+    return tuple(above)
+
+
+class Place(NamedTuple):
+    """Where a span is carried through a layer: which call, which axis, and its lengths there."""
+
+    node: object
+    axis: int
+    length: int | None
+    length_above: int | None
+
+
+def _union(spans):
+    """The span that covers all of `spans`."""
+    if len(spans) == 1:
+        return spans[0]
+    if any(s.size is None for s in spans) or len({s.stride for s in spans}) > 1:
+        return WHOLE
+    offset = min(s.offset for s in spans)
+    return Span(max(s.offset + s.size for s in spans) - offset, spans[0].stride, offset)
+
+
+def _keep(span, place):
+    return span
+
+
+def _convolution(span, place):
+    layer, axis = place.node.layer, place.axis
+    return _slide(span, place, _dilated_kernel(layer, axis), layer.strides[axis], layer.padding)
+
+
+def _pooling(span, place):
+    layer, axis = place.node.layer, place.axis
+    return _slide(span, place, layer.pool_size[axis], layer.strides[axis], layer.padding)
+
+
+def _slide(span, place, kernel, stride, padding):
+    pad_before = 0
+    if padding == "same":
+        pad_before, _ = same_padding(place.length, kernel, stride, place.node.name)
+    return span.through(kernel, stride, pad_before)
+
+
+def _dilated_kernel(layer, axis):
+    return (layer.kernel_size[axis] - 1) * layer.dilation_rate[axis] + 1
+
+
+def same_padding(length, kernel, stride, name="the layer"):
+    """`(before, after)` cells that `same` padding adds along an axis of `length` cells."""
+    if length is None and stride == 1:
+        total = kernel - 1
+    elif length is None:
+        raise ValueError(
+            f"Layer {name!r} pads by the size of the image, which the model leaves open: give "
+            "image_size=(height, width)."
+        )
+    else:
+        total = max((-(-length // stride) - 1) * stride + kernel - length, 0)
+    return total // 2, total - total // 2
+
+
+def _transposed_convolution(span, place):
+    """Cell p lies in the units `p * stride` to `p * stride + kernel - 1`, then some are cut off."""
+    layer, axis = place.node.layer, place.axis
+    kernel, stride = _dilated_kernel(layer, axis), layer.strides[axis]
+    num_cut = 0
+    if layer.padding == "same":
+        is_multiple = place.length_above is None and layer.output_padding is None
+        length_above = stride if is_multiple else place.length_above
+        num_cut, _ = same_padding(length_above, kernel, stride, place.node.name)
+    return span.through_upsampling(
+        stride, Fraction(kernel - 1 - num_cut, stride), Fraction(num_cut, stride)
+    )
+
+
+# Cells on either side of a point that an interpolation blends.
+_INTERPOLATION_RADII = {"bilinear": 1, "bicubic": 2, "lanczos3": 3, "lanczos5": 5}
+
+
+def _upsampling(span, place):
+    factor = place.node.layer.size[place.axis]
+    if place.node.layer.interpolation == "nearest":
+        return span.through_upsampling(factor, Fraction(factor - 1, factor), Fraction(0))
+    radius = _INTERPOLATION_RADII[place.node.layer.interpolation]
+    centre = Fraction(1, 2 * factor) - Fraction(1, 2)  # of unit 0, in cells below
+    return span.through_upsampling(factor, radius - centre, radius + centre)
+
+
+def _zero_padding(span, place):
+    return span.through(1, 1, place.node.layer.padding[place.axis][0])
+
+
+def _cropping(span, place):
+    return span.through(1, 1, -place.node.layer.cropping[place.axis][0])
+
+
+_KEEPING = tuple(
+    getattr(layers, name)
+    for name in """
+    Activation Add Average BatchNormalization Dense ELU LeakyReLU Maximum Minimum Multiply
+    Normalization PReLU ReLU Rescaling Subtract
+    """.split()
+)
+_KEEPING_ON_CHANNELS = (layers.Concatenate, layers.LayerNormalization, layers.Softmax)
+
+# First match wins, and subclasses come first. What is not here counts as seeing everything.
+_WINDOWS = (
+    (layers.Conv2DTranspose, _transposed_convolution),
+    ((layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D), _convolution),
+    ((layers.MaxPooling2D, layers.AveragePooling2D, MaxPooling2DWithSwitches), _pooling),
+    (layers.ZeroPadding2D, _zero_padding),
+    (layers.Cropping2D, _cropping),
+    (layers.UpSampling2D, _upsampling),
+    ((LocalResponseNormalization, PixelMean, *_KEEPING, *IDENTITIES), _keep),
+)
+
+# Operations of keras.ops have no public types, so they are known by their names.
+_KEEPING_OPERATIONS = frozenset(
+    """
+    Absolute Add Cast Clip Divide Elu Exp Gelu HardSigmoid HardSilu LeakyRelu Maximum Minimum
+    Multiply Negative Power Relu Relu6 Sigmoid Silu Softplus Sqrt Square Subtract Tanh TrueDivide
+    """.split()
+)
+
+
+def _window_of(node):
+    """How a span passes the node, None if it is not known."""
+    layer = node.layer
+    if isinstance(layer, _KEEPING_ON_CHANNELS):
+        return _keep if layer.axis in (-1, 3, [-1], [3], (-1,), (3,)) else None
+    if type(layer).__module__.startswith("keras.src.ops."):
+        return _keep if node.type_name in _KEEPING_OPERATIONS else None
+    for types, through in _WINDOWS:
+        if isinstance(layer, types):
+            return through
+    return None
+
+
+def keeps_in_place(node):
+    """Whether each unit of the node's outputs depends on the same position of its inputs alone."""
+    return _window_of(node) is _keep

@@ -1,0 +1,63 @@
+"""The shape of every tensor of a graph, for any size of the input."""
+
+import keras
+
+from kerasvis.graph.nodes import replay
+
+
+def infer_shapes(graph, nodes, model, size=None):
+    """Works out tensor shapes without running or touching the model.
+
+    Args:
+        graph: the model's `Graph`.
+        nodes: the nodes to follow, in order.
+        model: the model that was read.
+        size: `(height, width)` of the input in pixels; None keeps the model's own, where an
+            unknown side stays None.
+
+    Returns:
+        `{tensor number: shape}`, the batch axis as in the model's input, None as a rule.
+    """
+    inputs = {}
+    for number, tensor in zip(graph.inputs, model.inputs, strict=True):
+        shape = tensor.shape
+        if size is not None and len(shape) == 4:
+            shape = (shape[0], *size, shape[3])
+        inputs[number] = keras.KerasTensor(shape, dtype=tensor.dtype)
+
+    def specify(node, args, kwargs):
+        return node.layer.compute_output_spec(*args, **kwargs)
+
+    return {number: tuple(x.shape) for number, x in replay(nodes, inputs, specify).items()}
+
+
+def image_shape(model):
+    """`(rows, columns, channels)` of the model's one image input.
+
+    Raises:
+        ValueError: if the model has more than one input, or it is no channels-last image.
+    """
+    if len(model.inputs) != 1:
+        raise ValueError(
+            f"The model {model.name!r} has {len(model.inputs)} inputs, but one input of images was "
+            "expected: give the part of it that sees the image."
+        )
+    shape = tuple(model.inputs[0].shape)
+    if len(shape) != 4:
+        raise ValueError(
+            f"The model {model.name!r} takes inputs of shape {shape}, but images (batch, rows, "
+            "columns, channels) were expected: kerasvis works on convnets with two spatial axes."
+        )
+    check_channels_last(model)
+    return shape[1:]
+
+
+def check_channels_last(model):
+    """Refuses a model whose layers work channels-first."""
+    for layer in model._flatten_layers():
+        if getattr(layer, "data_format", None) == "channels_first":
+            raise ValueError(
+                f"Layer {layer.name!r} works channels-first, but kerasvis works on channels-last "
+                "models only: rebuild the model with data_format='channels_last' (the kernels stay "
+                "as they are)."
+            )
