@@ -1,0 +1,285 @@
+"""Labelled images from TensorFlow Datasets, prepared on the spot or mocked."""
+
+import numpy as np
+import pytest
+import requests
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from kerasvis.data import LabelledImages, labelled_data, load_labelled, tfds_source
+from kerasvis.data.labelled_images import fit_pixels
+
+SIZE = (6, 6)
+
+
+class _Tiny(tfds.core.GeneratorBasedBuilder):
+    """Images that tell their number by their red, and have the class `number % 3`."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    SPLITS = ()
+    LABELS = (0, 1, 2)
+
+    def _info(self):
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(shape=(None, None, 3)),
+                    "label": tfds.features.ClassLabel(names=["ant", "bee", "cat"]),
+                }
+            ),
+            supervised_keys=("image", "label"),
+        )
+
+    def _split_generators(self, dl_manager):
+        return {split: self._generate_examples(range(*numbers)) for split, *numbers in self.SPLITS}
+
+    def _generate_examples(self, numbers):
+        for number in numbers:
+            pixels = np.full((6 + number % 3, 9, 3), (number, 0, 0), "uint8")
+            yield number, {"image": pixels, "label": self.LABELS[number % 3]}
+
+
+class TinyWithTrain(_Tiny):
+    SPLITS = (("train", 0, 30),)
+
+
+class TinyWithTest(_Tiny):
+    SPLITS = (("train", 0, 12), ("test", 12, 17))
+
+
+class TinyWithAll(_Tiny):
+    SPLITS = (("train", 0, 12), ("test", 12, 17), ("validation", 17, 24))
+
+
+class TinyWithoutTrain(_Tiny):
+    SPLITS = (("test", 0, 4),)
+
+
+class TinyUnlabelled(_Tiny):
+    SPLITS = (("train", 0, 6), ("test", 6, 9))
+    LABELS = (0, -1, 1)
+
+
+class TinyByHand(_Tiny):
+    MANUAL_DOWNLOAD_INSTRUCTIONS = """
+        Put tiny.zip there,
+        which is on a page that asks for a name.
+    """
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples(dl_manager.manual_dir)}
+
+
+class TinyAway(_Tiny):
+    def _split_generators(self, dl_manager):
+        raise requests.exceptions.ConnectionError("Failed to resolve\n'tiny.example'" + "x" * 300)
+
+
+@pytest.fixture(autouse=True)
+def _data_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path / "tfds"))
+
+
+@pytest.fixture(params=["in memory", "streamed"])
+def regime(request, monkeypatch):
+    if request.param == "streamed":
+        monkeypatch.setattr(labelled_data, "MAX_BYTES_IN_MEMORY", 0)
+    return request.param
+
+
+def numbers_of(images, seed=None, batch_size=5):
+    """The numbers of the images in their order; their classes have to be right."""
+    numbers = []
+    for pixels, labels in images.batches(batch_size, seed).as_numpy_iterator():
+        assert (pixels.dtype, labels.dtype) == (np.uint8, np.int64)
+        assert pixels.shape[1:] == (*SIZE, 3)
+        np.testing.assert_array_equal(labels, pixels[:, 0, 0, 0] % 3)
+        numbers += pixels[:, 0, 0, 0].tolist()
+    return numbers
+
+
+@pytest.mark.parametrize(
+    ("name", "train", "validation"),
+    [
+        ("tiny_with_test", range(12), range(12, 17)),
+        ("tiny_with_all:1.0.0", range(12), range(17, 24)),
+    ],
+)
+def test_splits(name, train, validation, regime):
+    data = load_labelled(name, SIZE)
+    assert isinstance(data.train, LabelledImages) == (regime == "in memory")
+    assert data.class_names == ("ant", "bee", "cat")
+    assert data.image_size == SIZE
+    assert sorted(numbers_of(data.train)) == list(train)
+    assert sorted(numbers_of(data.validation)) == list(validation)
+    assert data.validation.num_images == len(validation)
+    assert [n % 3 for n in numbers_of(data.train)] == data.train.labels.tolist()
+
+
+def test_split_by_seed(regime):
+    data = load_labelled("tiny_with_train", SIZE, validation_share=0.2)
+    train, validation = numbers_of(data.train), numbers_of(data.validation)
+    assert sorted(train + validation) == list(range(30))
+    assert np.bincount(data.validation.labels).tolist() == [2, 2, 2]
+    assert [n % 3 for n in validation] == data.validation.labels.tolist()
+    again = load_labelled("tiny_with_train", SIZE, validation_share=0.2)
+    assert again.fingerprint == data.fingerprint
+    other = load_labelled("tiny_with_train", SIZE, validation_share=0.2, seed=3)
+    assert other.fingerprint != data.fingerprint
+
+
+def test_order_follows_from_the_seed(regime):
+    images = load_labelled("tiny_with_train", SIZE).train
+    orders = [numbers_of(images, (0, epoch)) for epoch in range(3)]
+    assert [numbers_of(images, (0, epoch)) for epoch in range(3)] == orders
+    assert len({tuple(order) for order in orders}) == 3
+    assert all(sorted(order) == sorted(numbers_of(images)) for order in orders)
+
+
+def test_epochs_can_be_made_inside_a_pipeline(regime):
+    images = load_labelled("tiny_with_train", SIZE).train
+    epochs = tf.data.Dataset.range(1, 3).flat_map(
+        lambda epoch: images.batches(4, seed=tf.stack([7, epoch]))
+    )
+    found = [n for pixels, _ in epochs.as_numpy_iterator() for n in pixels[:, 0, 0, 0].tolist()]
+    assert found == numbers_of(images, (7, 1)) + numbers_of(images, (7, 2))
+
+
+def test_images_of_several_sizes_need_one():
+    with pytest.raises(
+        ValueError, match=r"The images of 'tiny_with_test' differ in size: give the size to bring"
+    ):
+        load_labelled("tiny_with_test")
+
+
+REFUSED = {
+    "tiny_with_tset": r"'tiny_with_tset' is neither a file or folder here nor a data set that "
+    r"TensorFlow Datasets knows: did you mean tiny_with_test",
+    "no/such/folder/xq": r"TensorFlow Datasets .*xq|'no/such/folder/xq' is neither a file or folde",
+    "zzzzqqqq": r"'zzzzqqqq' is neither .* knows: check its spelling\.",
+    "tiny_with_test:7.0.0": r"TensorFlow Datasets cannot open 'tiny_with_test:7.0.0' \(.*cannot be "
+    r"loaded at version 7.0.0, only: 1.0.0.\): correct the name\.",
+    "tiny_without_train": r"The data set 'tiny_without_train' has the splits test, but not 'train'",
+    "tiny_unlabelled": r"The labels of the split 'train' of tiny_unlabelled/1.0.0 run from -1 to 1,"
+    r" but there are 3 classes: give a data set whose images are all labelled\.",
+    "tiny_by_hand": r"The data set 'tiny_by_hand' has to be downloaded by hand into "
+    r".*tfds/downloads/manual, as its makers ask: Put tiny.zip there, which is on a page that asks "
+    r"for a name\.",
+    "tiny_away": r"The data set 'tiny_away' is not in .*tiny_away/1.0.0 and cannot be made there "
+    r"\(Failed to resolve 'tiny.example'x+…\): connect to the network and make room, or set",
+    "imdb_reviews": r"The data set 'imdb_reviews' has no images with one class each, but text, "
+    r"label: give one for image classification\.",
+    "coco": r"The data set 'coco' has no images with one class each, but image, ",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_in_a_sentence(name):
+    with pytest.raises(ValueError, match=REFUSED[name]):
+        load_labelled(name, SIZE)
+
+
+def test_imagenet_has_to_be_downloaded_by_hand():
+    with pytest.raises(
+        ValueError, match=r"The data set 'imagenet2012' has to be downloaded by hand .*_train\.tar"
+    ):
+        load_labelled("imagenet2012", 256)
+
+
+@pytest.fixture
+def _mocked(tmp_path):
+    """The published data sets, with random images and their real features."""
+    folder = tmp_path / "metadata"
+    for name, splits in (
+        ("cifar10", ("train", "test")),
+        ("caltech101", ("train", "test")),
+        ("imagenet2012", ("train", "validation", "test")),
+    ):
+        info = tfds.builder(name).info
+        info.set_splits(
+            tfds.core.SplitDict(
+                [
+                    tfds.core.SplitInfo(
+                        name=split,
+                        shard_lengths=[7],
+                        num_bytes=0,
+                        filename_template=tfds.core.ShardedFileTemplate(
+                            dataset_name=name,
+                            data_dir=folder,
+                            split=split,
+                            filetype_suffix="tfrecord",
+                        ),
+                    )
+                    for split in splits
+                ]
+            )
+        )
+        metadata = folder / name / str(info.version)
+        metadata.mkdir(parents=True)
+        info.write_to_directory(metadata)
+    with tfds.testing.mock_data(num_examples=7, data_dir=str(folder)):
+        yield
+
+
+@pytest.mark.usefixtures("_mocked")
+@pytest.mark.parametrize(
+    ("name", "size", "num_classes", "validation_split"),
+    [
+        ("cifar10", None, 10, "test"),
+        ("caltech101", (20, 30), 102, "test"),
+        ("imagenet2012", (20, 30), 1000, "validation"),
+    ],
+)
+def test_published_data_sets(name, size, num_classes, validation_split, regime):
+    data = load_labelled(name, size)
+    assert data.image_size == (size or (32, 32))
+    assert len(data.class_names) == num_classes
+    for images in (data.train, data.validation):
+        (batch,) = images.batches(16, seed=(0, 1)).as_numpy_iterator()
+        assert batch[0].shape == (7, *data.image_size, 3)
+        assert sorted(batch[1].tolist()) == sorted(images.labels.tolist())
+        assert 0 <= batch[1].min() <= batch[1].max() < num_classes
+    if regime == "streamed":
+        assert (data.train.split, data.validation.split) == ("train", validation_split)
+
+
+def test_shuffling_block_by_block(monkeypatch):
+    monkeypatch.setattr(labelled_data, "MAX_BYTES_IN_MEMORY", 0)
+    monkeypatch.setattr(tfds_source, "BLOCK_SIZE", 8)
+    images = load_labelled("tiny_with_train", SIZE).train
+    in_order = numbers_of(images)
+    begins = set()
+    for epoch in range(4):
+        found = numbers_of(images, (0, epoch))
+        assert found == numbers_of(images, (0, epoch))
+        assert sorted(found) == sorted(in_order)
+        places = [in_order.index(number) for number in found]
+        (first,) = (
+            first
+            for first in range(1, 9)
+            if all(
+                sorted(places[a:b]) == list(range(a, min(b, len(places))))
+                for a, b in [(0, first)] + [(a, a + 8) for a in range(first, len(places), 8)]
+            )
+        )
+        begins.add(first)
+    assert len(begins) > 1
+
+
+def test_order_does_not_depend_on_the_global_seed(monkeypatch):
+    monkeypatch.setattr(labelled_data, "MAX_BYTES_IN_MEMORY", 0)
+    images = load_labelled("tiny_with_train", SIZE).train
+    order = numbers_of(images, (0, 1))
+    tf.random.set_seed(5)
+    assert numbers_of(images, (0, 1)) == order
+
+
+def test_fit_pixels():
+    grey = np.arange(36, dtype="uint8").reshape(6, 6, 1)
+    np.testing.assert_array_equal(fit_pixels(grey, (6, 6)), np.repeat(grey, 3, axis=2))
+    clear = np.zeros((4, 8, 4), "uint8")
+    clear[:, 2:6] = (10, 20, 30, 255)  # what the centre crop keeps
+    assert (fit_pixels(clear, (4, 4)) == [10, 20, 30]).all()
+    clear[..., 3] = 0
+    assert (fit_pixels(clear, (4, 4)) == 255).all()
