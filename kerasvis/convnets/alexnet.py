@@ -1,0 +1,94 @@
+"""The convnet that the paper compares with (Krizhevsky et al. 2012)."""
+
+import keras
+from keras import layers
+
+from kerasvis.convnets.stages import (
+    PAPER_INITIALIZER,
+    check_arguments,
+    contrast_normalization,
+    convolution,
+    dense_top,
+    load_weights,
+    max_pooling,
+    scaled,
+)
+from kerasvis.layers.pixel_mean import PixelMean
+
+
+def AlexNet(  # noqa: N802 - named as keras.applications names its builders
+    input_shape=(224, 224, 3),
+    classes=1000,
+    include_top=True,
+    weights=None,
+    *,
+    filters=(96, 256, 384, 384, 256),
+    width=1.0,
+    dense_units=4096,
+    strides=(4, 1),
+    normalization="local_response",
+    kernel_initializer=PAPER_INITIALIZER,
+    classifier_activation="softmax",
+    name="alexnet",
+):
+    """AlexNet with dense connections in every layer: 11×11 filters, stride 4, in layer 1.
+
+    It takes raw pixels in [0, 255]; the per-pixel mean is subtracted by its first layer,
+    `model.get_layer("pixel_mean").adapt(pixels)`. Layers are named as in `ZFNet`. As in the
+    original, normalisation comes before pooling.
+
+    Small inputs: reduce `strides`. At 64×64, `strides=(2, 1)` halves the step between
+    neighbouring units in every layer; pool5 is 2×2.
+
+    Args:
+        input_shape: `(rows, columns, channels)` in pixels.
+        classes: number of classes.
+        include_top: whether to append fc6, fc7 and the softmax; without them the output is pool5.
+        weights: path of a `.weights.h5` file, or None for random weights.
+        filters: numbers of filters of conv1 to conv5. `(64, 192, 384, 256, 256)` with
+            `normalization=None` is the single-tower variant whose ImageNet weights are common.
+        width: factor on `filters`.
+        dense_units: units in fc6 and in fc7.
+        strides: strides of conv1 and of conv2.
+        normalization: `"local_response"` after conv1 and conv2; `"batch"`, batch normalisation
+            after every convolution; or None.
+        kernel_initializer: of all kernels; the paper's has standard deviation 1e-2.
+        classifier_activation: of the last layer; None returns scores.
+        name: name of the model.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        ValueError: if an argument is outside its range or the input is too small for the net.
+
+    Reference:
+        Krizhevsky et al. 2012; Zeiler & Fergus 2013, Section 3. Deviation: layers 3 to 5 are not
+        split over two GPUs, as in the paper's own net.
+
+    Example:
+        >>> AlexNet().get_layer("conv1").output.shape
+        (None, 55, 55, 96)
+    """
+    check_arguments(input_shape, classes, normalization, width)
+    if len(filters) != 5:
+        raise ValueError(f"filters is {tuple(filters)}: give five numbers, for conv1 to conv5.")
+    filters = [scaled(n, width) for n in filters]
+    options = {"kernel_initializer": kernel_initializer}
+
+    inputs = keras.Input(input_shape, name="pixels")
+    x = PixelMean(name="pixel_mean")(inputs)
+    x = layers.ZeroPadding2D(2, name="pad1")(x)
+    x = convolution(x, 1, filters[0], 11, strides[0], "valid", **options)
+    x = contrast_normalization(x, 1, normalization)
+    x = max_pooling(x, 1, "valid")
+    x = convolution(x, 2, filters[1], 5, strides[1], **options)
+    x = contrast_normalization(x, 2, normalization)
+    x = max_pooling(x, 2, "valid")
+    for number in (3, 4, 5):
+        x = convolution(x, number, filters[number - 1], 3, **options)
+        x = contrast_normalization(x, number, normalization)
+    x = max_pooling(x, 5, "valid")
+    if include_top:
+        x = dense_top(x, dense_units, classes, classifier_activation, kernel_initializer)
+    return load_weights(keras.Model(inputs, x, name=name), weights)

@@ -1,0 +1,90 @@
+"""SqueezeNet v1.1: a complete ImageNet classifier of 5 MB, which keras.applications lacks."""
+
+import keras
+from keras import layers
+
+from kerasvis.convnets.stages import check_arguments, check_fits, load_weights, max_pooling
+
+CHANNEL_MEANS = (123.0, 117.0, 104.0)  # RGB, in [0, 255], as the published weights were trained
+FIRE_MODULES = {  # name: (filters of the squeeze layer, of each expand layer)
+    "fire2": (16, 64),
+    "fire3": (16, 64),
+    "fire4": (32, 128),
+    "fire5": (32, 128),
+    "fire6": (48, 192),
+    "fire7": (48, 192),
+    "fire8": (64, 256),
+    "fire9": (64, 256),
+}
+POOLED = {"fire3": 3, "fire5": 5}  # module: number of the pooling after it
+
+
+def SqueezeNet(  # noqa: N802 - named as keras.applications names its builders
+    input_shape=(227, 227, 3),
+    classes=1000,
+    include_top=True,
+    weights=None,
+    classifier_activation="softmax",
+    name="squeezenet",
+):
+    """SqueezeNet v1.1: three overlapping max pools and eight fire modules.
+
+    It takes raw RGB pixels in [0, 255]; the mean of each channel is subtracted by its first layer,
+    `channel_means`. A fire module squeezes with 1×1 filters, then expands with 1×1 and with
+    3×3 filters, side by side: `fire2_squeeze1x1`, `fire2_expand1x1`, `fire2_expand3x3`, and both
+    concatenated, `fire2`. The published weights come by `scripts/convert_weights.py`.
+
+    Args:
+        input_shape: `(rows, columns, 3)` in pixels; rows and columns may be None.
+        classes: number of classes.
+        include_top: whether to append conv10, its global average and the softmax; without them the
+            output is `fire9`.
+        weights: path of a `.weights.h5` file, or None for random weights.
+        classifier_activation: of the last layer; None returns scores.
+        name: name of the model.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        ValueError: if an argument is outside its range or the input is too small for the net.
+
+    Reference:
+        Iandola et al. 2016, "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters";
+        version 1.1, which pools earlier.
+
+    Example:
+        >>> SqueezeNet().get_layer("fire9").output.shape
+        (None, 13, 13, 512)
+    """
+    check_arguments(input_shape, classes)
+    if input_shape[2] != 3:
+        raise ValueError(
+            f"input_shape is {tuple(input_shape)}: give (rows, columns, 3), since the means are "
+            "those of RGB pixels."
+        )
+    inputs = keras.Input(input_shape, name="pixels")
+    means = [-mean for mean in CHANNEL_MEANS]
+    x = layers.Rescaling(1.0, offset=means, name="channel_means")(inputs)
+    check_fits(x, 3, "conv1")
+    x = layers.Conv2D(64, 3, 2, activation="relu", name="conv1")(x)
+    x = max_pooling(x, 1, "valid")
+    for module, filters in FIRE_MODULES.items():
+        x = fire_module(x, module, *filters)
+        if module in POOLED:
+            x = max_pooling(x, POOLED[module], "valid")
+    if include_top:
+        x = layers.Dropout(0.5, name="dropout9")(x)
+        x = layers.Conv2D(classes, 1, activation="relu", name="conv10")(x)
+        x = layers.GlobalAveragePooling2D(name="pool10")(x)
+        x = layers.Activation(classifier_activation, name="softmax")(x)
+    return load_weights(keras.Model(inputs, x, name=name), weights)
+
+
+def fire_module(x, name, squeeze_filters, expand_filters):
+    x = layers.Conv2D(squeeze_filters, 1, activation="relu", name=f"{name}_squeeze1x1")(x)
+    expand1x1 = layers.Conv2D(expand_filters, 1, activation="relu", name=f"{name}_expand1x1")
+    expand3x3 = layers.Conv2D(
+        expand_filters, 3, padding="same", activation="relu", name=f"{name}_expand3x3"
+    )
+    return layers.Concatenate(name=name)([expand1x1(x), expand3x3(x)])

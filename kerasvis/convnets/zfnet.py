@@ -1,0 +1,91 @@
+"""The convnet of the paper (Figure 3)."""
+
+import keras
+from keras import layers
+
+from kerasvis.convnets.stages import (
+    PAPER_INITIALIZER,
+    check_arguments,
+    contrast_normalization,
+    convolution,
+    dense_top,
+    load_weights,
+    max_pooling,
+    scaled,
+)
+from kerasvis.layers.pixel_mean import PixelMean
+
+
+def ZFNet(  # noqa: N802 - named as keras.applications names its builders
+    input_shape=(224, 224, 3),
+    classes=1000,
+    include_top=True,
+    weights=None,
+    *,
+    width=1.0,
+    dense_units=4096,
+    strides=(2, 2),
+    normalization="local_response",
+    kernel_initializer=PAPER_INITIALIZER,
+    classifier_activation="softmax",
+    name="zfnet",
+):
+    """The paper's convnet: 7×7 stride 2 in layer 1 where AlexNet has 11×11 stride 4.
+
+    It takes raw pixels in [0, 255]; the per-pixel mean is subtracted by its first layer,
+    `model.get_layer("pixel_mean").adapt(pixels)`. Layers are named as in Figure 3: `conv1`,
+    `pool1`, `norm1`, ... `fc7`, `softmax`.
+
+    Small inputs: keep the filters and reduce `strides`. At 64×64, `strides=(1, 1)` gives the
+    paper's own sizes from layer 2 on (26, 13, 6); `strides=(2, 1)` costs a quarter of it. `width`
+    and `dense_units` scale the numbers of filters and of dense units.
+
+    Args:
+        input_shape: `(rows, columns, channels)` in pixels.
+        classes: number of classes.
+        include_top: whether to append fc6, fc7 and the softmax; without them the output is pool5.
+        weights: path of a `.weights.h5` file, or None for random weights.
+        width: factor on the paper's numbers of filters.
+        dense_units: units in fc6 and in fc7.
+        strides: strides of conv1 and of conv2.
+        normalization: `"local_response"`, the paper's, after pool1 and pool2; `"batch"`, batch
+            normalisation at these places and after conv3, conv4 and conv5, with which small nets
+            train in minutes; or None.
+        kernel_initializer: of all kernels; the paper's has standard deviation 1e-2.
+        classifier_activation: of the last layer; None returns scores.
+        name: name of the model.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        ValueError: if an argument is outside its range or the input is too small for the net.
+
+    Reference:
+        Zeiler & Fergus 2013, Figure 3. The padding of 1 in conv1 is worked out from the printed
+        sizes.
+
+    Example:
+        >>> ZFNet().get_layer("conv5").output.shape
+        (None, 13, 13, 256)
+    """
+    check_arguments(input_shape, classes, normalization, width)
+    filters = [scaled(n, width) for n in (96, 256, 384, 384, 256)]
+    options = {"kernel_initializer": kernel_initializer}
+
+    inputs = keras.Input(input_shape, name="pixels")
+    x = PixelMean(name="pixel_mean")(inputs)
+    x = layers.ZeroPadding2D(1, name="pad1")(x)
+    x = convolution(x, 1, filters[0], 7, strides[0], "valid", **options)
+    x = max_pooling(x, 1, "same")
+    x = contrast_normalization(x, 1, normalization)
+    x = convolution(x, 2, filters[1], 5, strides[1], "valid", **options)
+    x = max_pooling(x, 2, "same")
+    x = contrast_normalization(x, 2, normalization)
+    for number in (3, 4, 5):
+        x = convolution(x, number, filters[number - 1], 3, **options)
+        x = contrast_normalization(x, number, normalization)
+    x = max_pooling(x, 5, "valid")
+    if include_top:
+        x = dense_top(x, dense_units, classes, classifier_activation, kernel_initializer)
+    return load_weights(keras.Model(inputs, x, name=name), weights)
