@@ -1,0 +1,94 @@
+"""Projection of single units inside the crop of the image that they see.
+
+One unit of `block3_conv3` in VGG16 sees 40 of 224 pixels along each side. Up and down, everything
+outside its crop is no part of the result; see `kerasvis.graph.crops` for why this is exact.
+"""
+
+import keras
+import numpy as np
+
+from kerasvis.deconvnet import passes
+from kerasvis.graph.crops import crop_grid
+from kerasvis.graph.shapes import infer_shapes
+from kerasvis.layers import PixelMean
+
+MAX_SHARE = 0.7  # of the image: larger crops cost more than they save
+NUM_PIXELS_IN_BATCH = 4 * 224 * 224
+
+
+class UnitCrops:
+    """Projects units in crops of one size, cut where each unit looks.
+
+    Attributes:
+        grid: the `kerasvis.graph.crops.CropGrid`.
+    """
+
+    def __init__(self, plan, grid):
+        self.grid = grid
+        self._means = {
+            node.name: node.layer for node in plan.nodes if isinstance(node.layer, PixelMean)
+        }
+        self._projector = CropProjector(plan, self._means)
+
+    @classmethod
+    def of(cls, plan, graph, model, image_size):
+        """The crops for images of one size, or None where whole images are as good."""
+        if len(plan.shapes[plan.target]) != 4:
+            return None
+        shapes = infer_shapes(graph, plan.nodes, model, image_size)
+        grid = crop_grid(plan.image, plan.nodes, shapes, plan.target)
+        if grid is None or np.prod(grid.size) > MAX_SHARE * np.prod(image_size):
+            return None
+        return cls(plan, grid)
+
+    def project(self, images, features, positions, batch_size=None, verbose=0):
+        """Projects one unit of every image.
+
+        Args:
+            images: array `(images, rows, columns, channels)`, or a list of such images.
+            features: int32 `(images,)`.
+            positions: int32 `(images, 2)`.
+            batch_size: crops in a step.
+            verbose: whether Keras shows its progress bar.
+
+        Returns:
+            `(crops, origins)`: float32 `(images, height, width, channels)` and int32
+            `(images, 2)`, the (top, left) of each.
+        """
+        origins = self.grid.origins(positions)
+        in_crops = [self.grid.position(*map(int, position)) for position in positions]
+        inputs = {
+            "images": self._cut(images, origins),
+            "feature": features,
+            "position": np.array(in_crops, "int32").reshape(-1, 2),
+        }
+        for name, layer in self._means.items():
+            mean = keras.ops.convert_to_numpy(layer.mean)
+            inputs[f"mean {name}"] = self._cut([mean] * len(origins), origins)
+        batch_size = batch_size or max(1, NUM_PIXELS_IN_BATCH // int(np.prod(self.grid.size)))
+        return self._projector.predict(inputs, batch_size, verbose), origins
+
+    def _cut(self, images, origins):
+        height, width = self.grid.size
+        return np.stack(
+            [
+                image[top : top + height, left : left + width]
+                for image, (top, left) in zip(images, origins, strict=True)
+            ]
+        )
+
+
+class CropProjector(keras.Model):
+    """Maps crops, features and positions in the crops to projections."""
+
+    def __init__(self, plan, means):
+        super().__init__(autocast=False)
+        self._plan = plan
+        self._mean_names = tuple(means)
+        self.built = True
+
+    def call(self, inputs):
+        means = {name: inputs[f"mean {name}"] for name in self._mean_names}
+        return passes.project(
+            self._plan, inputs["images"], inputs["feature"], inputs["position"], means
+        )[0]

@@ -1,0 +1,315 @@
+"""The deconvnet of a trained Keras convnet."""
+
+import functools
+
+import keras
+import numpy as np
+
+from kerasvis.deconvnet import passes
+from kerasvis.deconvnet.crops import UnitCrops
+from kerasvis.deconvnet.mirror import Record
+from kerasvis.deconvnet.plan import make_plan
+from kerasvis.deconvnet.targets import Strongest, Unit, as_arrays
+from kerasvis.graph.nodes import read_graph
+from kerasvis.graph.receptive_fields import as_receptive_field, receptive_spans
+from kerasvis.graph.shapes import image_shape, infer_shapes
+
+
+@keras.saving.register_keras_serializable(package="kerasvis")
+class DeconvModel(keras.Model):
+    """Shows what activations of one layer respond to: projects them back to pixel space.
+
+    The convnet runs up to the layer and records the switches of its max pooling. All activations
+    but the chosen ones are set to zero; what is left passes down through unpooling, rectification
+    and the transposed filters, layer by layer, until it reaches the image. The weights are those
+    of the trained model, which is left as it is: nothing is copied, rebuilt or trained.
+
+    The model is mirrored as a graph: branches split on the way down and add up where they met,
+    nested models are opened, shared layers are passed as often as they were called. Batch
+    normalisation at inference is a scale; contrast normalisation passes the signal unchanged. A
+    softmax or sigmoid at the layer itself is left out: the score before it is projected.
+
+    `print(deconv.plan)` reads like the paper's Figure 1, `deconv.summary()` lists the mirrored
+    stack as Keras layers.
+
+    Args:
+        model: a functional or Sequential `keras.Model` with one input of images, channels last.
+        layer: name of the layer whose activations are projected; `"outer/inner"` in a nested one.
+        rectification: `"deconvnet"` (the paper), `"guided"` (guided backpropagation) or
+            `"gradient"` (gradient saliency): what a ReLU lets pass on the way down.
+        rules: pairs `(layer type or activation function, rule)` in front of the built-in ones; see
+            `kerasvis.rules`.
+        name: of this model.
+
+    Call arguments:
+        inputs: a dict of tensors, `"images"` float `(batch, rows, columns, channels)` as the model
+            takes them, `"feature"` int32 `(batch,)`, and `"position"` int32 `(batch, 2)`: a
+            (row, column), or (-1, -1) for the strongest unit of the feature map, or (-2, -2) for
+            the whole map.
+
+    Returns:
+        A dict of tensors: `"projection"` `(batch, rows, columns, channels)`, signed, in units of
+        the activation; `"activation"` `(batch,)`, at which the signal starts; `"position"`
+        int32 `(batch, 2)`.
+
+    Raises:
+        ValueError: if the layer is unknown (with near names), a layer below it has no rule (with
+            the remedy), or the model has no graph, works channels-first, or takes no images.
+
+    Reference:
+        Zeiler & Fergus 2013, Section 2.1 and Figure 1. Deviation: the paper does not say what
+        happens where overlapping pooling windows send several values to one location; they are
+        summed.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from kerasvis.deconvnet.targets import Strongest
+        >>> model = keras.applications.VGG16(weights=None)
+        >>> deconv = DeconvModel(model, "block3_conv3")
+        >>> images = np.random.default_rng(0).normal(size=(2, 224, 224, 3)).astype("float32")
+        >>> deconv.project(images, Strongest(42)).shape
+        (2, 224, 224, 3)
+    """
+
+    def __init__(self, model, layer, rectification="deconvnet", rules=(), name=None):
+        super().__init__(name=name or f"deconvnet_of_{model.name}", autocast=False)
+        self._image_shape = image_shape(model)
+        self._graph = read_graph(model)
+        self._plan = make_plan(model, self._graph, layer, rectification, rules)
+        self._rules = tuple(rules)
+        self.convnet = model
+        self.mirrors = [mirror for step in self._plan.steps for mirror in step.mirrors]
+        self.built = True
+
+    @property
+    def plan(self):
+        """The way down, step by step, as a printable `Plan`."""
+        return self._plan
+
+    @property
+    def layer(self):
+        """Name of the layer whose activations are projected."""
+        return self._plan.layer
+
+    @property
+    def rectification(self):
+        """Name of the rule for rectification."""
+        return self._plan.rectification
+
+    @property
+    def target_shape(self):
+        """`(rows, columns, features)` of a convolution layer, `(units,)` of a dense one."""
+        return self._plan.shapes[self._plan.target][1:]
+
+    def call(self, inputs):
+        images, features, positions = (inputs[key] for key in ("images", "feature", "position"))
+        projection, activation, position = passes.project(self._plan, images, features, positions)
+        return {"projection": projection, "activation": activation, "position": position}
+
+    def project(self, images, target, batch_size=None, verbose=0):
+        """Projects the chosen activations of every image to pixel space.
+
+        Args:
+            images: array `(images, rows, columns, channels)`, as the model takes them.
+            target: `kerasvis.targets.Unit`, `Strongest` or `WholeMap`; its fields are numbers, or
+                sequences with one entry per image.
+            batch_size: images in a step; chosen from their size by default.
+            verbose: whether Keras shows its progress bar.
+
+        Returns:
+            float32 array of the shape of `images`: signed, zero outside what the units see.
+
+        Raises:
+            ValueError: if images or target do not fit the model.
+        """
+        images = self.check_images(images)
+        features, positions = as_arrays(target, len(images), self.target_shape)
+        if len(images) == 0:
+            return np.zeros(images.shape, "float32")
+        if isinstance(target, Strongest) and self._unit_crops(images.shape[1:3]) is not None:
+            target = Unit(target.feature, *self.locate(images, target.feature, batch_size)[1].T)
+        if not isinstance(target, Unit):
+            return self._project_whole(images, features, positions, batch_size, verbose)
+        parts, origins = self.project_units(images, target, batch_size, verbose)
+        if parts.shape == images.shape:
+            return parts
+        projections = np.zeros(images.shape, "float32")
+        for projection, part, (top, left) in zip(projections, parts, origins, strict=True):
+            projection[top : top + part.shape[0], left : left + part.shape[1]] = part
+        return projections
+
+    def project_units(self, images, unit, batch_size=None, verbose=0):
+        """Projects one unit of every image, and returns only the part of the image around it.
+
+        Args:
+            images: array `(images, rows, columns, channels)`, or a list of such images.
+            unit: `kerasvis.targets.Unit`.
+            batch_size: images (or crops of them) in a step.
+            verbose: whether Keras shows its progress bar.
+
+        Returns:
+            `(parts, origins)`: float32 `(images, height, width, channels)`, all of one size, which
+            hold what the units see; and int32 `(images, 2)`, the (top, left) of each part in its
+            image. Where units see most of the image, the parts are the images.
+        """
+        crops = self._unit_crops(np.shape(images[0])[:2])
+        features, positions = as_arrays(unit, len(images), self.target_shape)
+        if crops is not None:
+            return crops.project(images, features, positions, batch_size, verbose)
+        images = self.check_images(images)
+        projections = self._project_whole(images, features, positions, batch_size, verbose)
+        return projections, np.zeros((len(images), 2), "int32")
+
+    def _project_whole(self, images, features, positions, batch_size, verbose):
+        inputs = {"images": images, "feature": features, "position": positions}
+        batch_size = batch_size or fitting_batch_size(images.shape)
+        return self.predict(inputs, batch_size, verbose)["projection"]
+
+    def locate(self, images, feature, batch_size=None, verbose=0):
+        """Finds the strongest unit of a feature map in every image.
+
+        Args:
+            images: array `(images, rows, columns, channels)`.
+            feature: number of the feature map, or a sequence with one per image.
+            batch_size: images in a step.
+            verbose: whether Keras shows its progress bar.
+
+        Returns:
+            `(activations, positions)`: float32 `(images,)` and int32 `(images, 2)`, (row, column).
+        """
+        images = self.check_images(images)
+        features, _ = as_arrays(Strongest(feature), len(images), self.target_shape)
+        inputs = {"images": images, "feature": features}
+        batch_size = batch_size or fitting_batch_size(images.shape)
+        return self._locator.predict(inputs, batch_size, verbose)
+
+    def receptive_field(self, image_size=None):
+        """The `ReceptiveField` of the units in images of `image_size`, a (height, width)."""
+        image_size = tuple(image_size or self._image_shape[:2])
+        shapes = infer_shapes(self._graph, self._plan.nodes, self.convnet, image_size)
+        spans = receptive_spans(self._plan.image, self._plan.nodes, shapes)
+        return as_receptive_field(spans[self._plan.target], image_size)
+
+    @functools.cached_property
+    def _locator(self):
+        return Locator(self._plan)
+
+    @functools.cached_property
+    def _unit_crops(self):
+        """`UnitCrops` for images of some (height, width); None where whole images are as good."""
+        return functools.cache(
+            lambda size: UnitCrops.of(self._plan, self._graph, self.convnet, tuple(size))
+        )
+
+    def check_images(self, images):
+        """Refuses images that do not fit the model; returns them as an array."""
+        images = np.asarray(images)
+        if images.dtype.kind not in "fiub":
+            raise ValueError(
+                f"The images have the dtype {images.dtype}, but numbers were expected: give them "
+                "as the model takes them."
+            )
+        shape = self._image_shape
+        fits = images.ndim == 4 and all(
+            size in (None, given) for size, given in zip(shape, images.shape[1:], strict=True)
+        )
+        if not fits:
+            wanted = ", ".join("any" if size is None else str(size) for size in shape)
+            raise ValueError(
+                f"The images have the shape {images.shape}, but the model takes (images, "
+                f"{wanted}): resize them, and put a single image into a batch of one, image[None]."
+            )
+        return images
+
+    def summary(self, *args, **kwargs):
+        """Prints the mirrored stack, from the target down to the image."""
+        return Stack(self._plan, self.name).summary(*args, **kwargs)
+
+    def export(self, filepath, **kwargs):
+        """Writes a SavedModel that projects where neither Keras nor kerasvis is installed.
+
+        Its endpoints take images and the number of a feature map, and return a dict of
+        `projection`, `activation` and `position`:
+
+        - `serve(images, feature)` projects the strongest unit of the feature map;
+        - `serve_unit(images, feature, position)` projects the unit at a (row, column).
+
+        Args:
+            filepath: folder to write.
+            **kwargs: `verbose`, as in `keras.Model.export`.
+        """
+        from kerasvis.deconvnet.export import export
+
+        export(self, filepath, **kwargs)
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "model": keras.saving.serialize_keras_object(self.convnet),
+            "layer": self.layer,
+            "rectification": self.rectification,
+            "rules": [[_serialized(key), _serialized(rule)] for key, rule in self._rules],
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        revive = keras.saving.deserialize_keras_object
+        rules = [(_revived(key), _revived(rule)) for key, rule in config.pop("rules")]
+        model = revive(config.pop("model"), custom_objects=custom_objects)
+        return cls(model=model, rules=rules, **config)
+
+
+class Locator(keras.Model):
+    """Maps images and feature numbers to the strongest activation and its position."""
+
+    def __init__(self, plan):
+        super().__init__(autocast=False)
+        self._plan = plan
+        self.built = True
+
+    def call(self, inputs):
+        return passes.strongest(self._plan, inputs["images"], inputs["feature"])
+
+
+class Stack(keras.Model):
+    """The mirrors as layers of one model, called once so that Keras knows their shapes."""
+
+    def __init__(self, plan, name):
+        super().__init__(name=name)
+        self.mirrors = [mirror for step in plan.steps for mirror in step.mirrors]
+        self.built = True
+        for step in plan.steps:
+            record = _symbolic_record(plan, step)
+            shape = plan.shapes[step.node.outputs[0]]
+            for mirror in step.mirrors:
+                mirror(keras.KerasTensor(shape), record)
+
+
+def _symbolic_record(plan, step):
+    def symbolic(number):
+        return keras.KerasTensor(plan.shapes[number])
+
+    operands = tuple(symbolic(x.number) if hasattr(x, "number") else x for x in step.operands)
+    outputs = tuple(symbolic(number) for number in step.node.outputs)
+    return Record(operands, outputs, outputs[:1])
+
+
+def _serialized(part):
+    """The key of a rule, or the rule, as Keras saves it: types by their registered names."""
+    if isinstance(part, str):
+        return part
+    if isinstance(part, type):
+        return keras.saving.get_registered_name(part)
+    return keras.saving.serialize_keras_object(part)
+
+
+def _revived(part):
+    if isinstance(part, str):
+        registered = keras.saving.get_registered_object(part)
+        return registered or getattr(keras.layers, part, part)
+    return keras.saving.deserialize_keras_object(part)
+
+
+def fitting_batch_size(shape, num_values=4 * 224 * 224 * 3):
+    """How many images make about four of 224×224, between 1 and 64."""
+    return int(np.clip(num_values // max(int(np.prod(shape[1:])), 1), 1, 64))

@@ -1,0 +1,154 @@
+"""Filtering: the transposed filters of the trained layer, without a bias.
+
+A transposed convolution of stride > 1 does not know the size of what was convolved; the record
+does. Every signal is first spread over all cells that any window touches, and then cut to the
+cells that the layer saw.
+
+Reference:
+    Zeiler & Fergus 2013, Section 2.1, "Filtering".
+"""
+
+from keras import ops
+
+from kerasvis.deconvnet.mirror import Mirror
+from kerasvis.layers.pooling_windows import WindowAxis
+
+
+class TransposedConvolution(Mirror):
+    """Conv2D, mirrored: strides, dilation, groups, both paddings."""
+
+    verb = "filter"
+
+    def pass_down(self, signal, record):
+        layer = self.mirrored
+        return transposed_convolution(
+            signal, self.weight(layer.kernel), size_of(record.inputs[0]), layer, layer.groups
+        )
+
+    def describe(self):
+        return f"{self.verb} {'×'.join(map(str, self.mirrored.kernel_size))}"
+
+
+class TransposedDepthwiseConvolution(TransposedConvolution):
+    """DepthwiseConv2D, mirrored."""
+
+    def pass_down(self, signal, record):
+        layer = self.mirrored
+        return transposed_depthwise(
+            signal, self.weight(layer.kernel), size_of(record.inputs[0]), layer
+        )
+
+
+class TransposedSeparableConvolution(TransposedConvolution):
+    """SeparableConv2D, mirrored: the pointwise filters, then the depthwise ones."""
+
+    def pass_down(self, signal, record):
+        layer = self.mirrored
+        pointwise = self.weight(layer.pointwise_kernel)[0, 0]
+        signal = ops.matmul(signal, ops.transpose(pointwise))
+        depthwise = self.weight(layer.depthwise_kernel)
+        return transposed_depthwise(signal, depthwise, size_of(record.inputs[0]), layer)
+
+
+class Convolution(TransposedConvolution):
+    """Conv2DTranspose, mirrored: a convolution."""
+
+    def pass_down(self, signal, record):
+        layer = self.mirrored
+        return ops.conv(
+            signal,
+            self.weight(layer.kernel),
+            strides=layer.strides,
+            padding=layer.padding,
+            dilation_rate=layer.dilation_rate,
+        )
+
+
+class TransposedDense(Mirror):
+    """Dense, mirrored."""
+
+    verb = "filter"
+
+    def pass_down(self, signal, record):
+        return ops.matmul(signal, ops.transpose(self.weight(self.mirrored.kernel)))
+
+
+def size_of(tensor):
+    """`(height, width)` of a tensor, whole numbers where they are known."""
+    return ops.shape(tensor)[1:3]
+
+
+def transposed_convolution(signal, kernel, size, layer, groups=1):
+    """The adjoint of `ops.conv`: `(batch, *size, input channels)`."""
+    if groups > 1:
+        signals, kernels = ops.split(signal, groups, -1), ops.split(kernel, groups, -1)
+        pairs = zip(signals, kernels, strict=True)
+        return ops.concatenate(
+            [transposed_convolution(s, k, size, layer) for s, k in pairs], axis=-1
+        )
+    if tuple(layer.strides) == (1, 1):
+        # The same as below, but on a CPU convolutions are the faster of the two.
+        flipped = ops.transpose(ops.flip(kernel, (0, 1)), (0, 1, 3, 2))
+        options = {"dilation_rate": layer.dilation_rate}
+        if layer.padding == "same" and all(extent % 2 for extent in kernel_extent(layer)):
+            return ops.conv(signal, flipped, padding="same", **options)
+        reach = [(extent - 1, extent - 1) for extent in kernel_extent(layer)]
+        padded = ops.pad(signal, [(0, 0), *reach, (0, 0)])
+        spread = ops.conv(padded, flipped, padding="valid", **options)
+    else:
+        spread = ops.conv_transpose(signal, kernel, strides=layer.strides, padding="valid")
+    return cut(spread, size, layer)
+
+
+def transposed_depthwise(signal, kernel, size, layer):
+    """The adjoint of `ops.depthwise_conv`: `(batch, *size, channels)`."""
+    rows, columns, channels, multiplier = kernel.shape
+    flipped = ops.reshape(ops.flip(kernel, (0, 1)), (rows, columns, channels * multiplier, 1))
+    spread = ops.depthwise_conv(
+        spaced_out(signal, layer.strides, kernel_extent(layer)),
+        flipped,
+        padding="valid",
+        dilation_rate=layer.dilation_rate,
+    )
+    batch, height, width, _ = ops.shape(spread)
+    spread = ops.sum(ops.reshape(spread, (batch, height, width, channels, multiplier)), axis=-1)
+    return cut(spread, size, layer)
+
+
+def kernel_extent(layer):
+    """Cells from the first to the last tap of the kernel, `(rows, columns)`."""
+    pairs = zip(layer.kernel_size, layer.dilation_rate, strict=True)
+    return tuple((size - 1) * rate + 1 for size, rate in pairs)
+
+
+def spaced_out(signal, strides, extent):
+    """The signal with `stride - 1` zeros after every value, and `extent - 1` around it."""
+    batch, height, width, channels = ops.shape(signal)
+    if tuple(strides) != (1, 1):
+        gaps = [(0, 0), (0, 0), (0, strides[0] - 1), (0, 0), (0, strides[1] - 1), (0, 0)]
+        cells = ops.pad(ops.reshape(signal, (batch, height, 1, width, 1, channels)), gaps)
+        size = (height * strides[0], width * strides[1])
+        signal = ops.reshape(cells, (batch, *size, channels))
+    reach = [(cells - 1, cells - 1) for cells in extent]
+    return ops.pad(signal, [(0, 0), *reach, (0, 0)])
+
+
+def cut(spread, size, layer, extent=None):
+    """The cells that the layer saw, out of all that its windows touch; zero where none does."""
+    axes = zip(extent or kernel_extent(layer), layer.strides, size, strict=True)
+    befores = [
+        WindowAxis(window, stride, layer.padding).num_padded_before(length)
+        for window, stride, length in axes
+    ]
+    ends = [before + length for before, length in zip(befores, size, strict=True)]
+    missing = [
+        (0, at_least_zero(end - length))
+        for end, length in zip(ends, ops.shape(spread)[1:3], strict=True)
+    ]
+    if any(not isinstance(after, int) or after > 0 for _, after in missing):
+        spread = ops.pad(spread, [(0, 0), *missing, (0, 0)])
+    return spread[:, befores[0] : ends[0], befores[1] : ends[1]]
+
+
+def at_least_zero(number):
+    return max(number, 0) if isinstance(number, int) else ops.maximum(number, 0)

@@ -1,0 +1,124 @@
+"""A mirror: what one layer of the convnet becomes in the deconvnet."""
+
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+
+class Record(NamedTuple):
+    """What the upward pass leaves behind at one call of one layer.
+
+    Attributes:
+        inputs: the tensors that the layer was called with, constants included, in order.
+        outputs: the tensors that it returned.
+        switches: `(switches,)` where they were recorded, else `()`.
+    """
+
+    inputs: tuple
+    outputs: tuple
+    switches: tuple = ()
+
+
+class Call(NamedTuple):
+    """One call of one layer, as a rule sees it while planning.
+
+    Attributes:
+        name: of the call.
+        layer: the layer.
+        is_signal: for each of the record's inputs, whether it depends on the image, and so takes a
+            signal on the way down.
+        dtype: in which the deconvnet computes.
+    """
+
+    name: str
+    layer: Any
+    is_signal: tuple[bool, ...]
+    dtype: str
+
+    def mirror_name(self, verb):
+        """A Keras name for a mirror of this call, as `conv1_filter`."""
+        return "_".join([self.name.replace("/", "_").replace(":", "_call"), verb])
+
+
+class Mirror(keras.layers.Layer):
+    """Passes the signal down through one layer.
+
+    It shares the weights of the layer it mirrors, has none of its own and is never trained.
+
+    Args:
+        call: the `Call` that is mirrored.
+
+    Call arguments:
+        signal: tensor of the shape of the layer's output.
+        record: the `Record` of the call.
+
+    Returns:
+        A list: for each of the record's inputs the signal below, a tensor of that input's shape,
+        or None where no signal goes.
+    """
+
+    verb = "pass"  # what the plan prints
+    stands_for_activation = False  # whether it mirrors the layer's fused activation, too
+
+    def __init__(self, call):
+        super().__init__(name=call.mirror_name(self.verb), dtype=call.dtype, trainable=False)
+        # Inside a function, Keras does not take the trained layer for a part of this one.
+        self._mirrored = lambda: call.layer
+        self.built = True
+
+    @property
+    def mirrored(self):
+        """The convnet's layer."""
+        return self._mirrored()
+
+    def weight(self, variable):
+        """A weight of the mirrored layer in the dtype of the signal."""
+        return ops.cast(variable, self.compute_dtype)
+
+    def call(self, signal, record):
+        return [self.pass_down(signal, record)]
+
+    def pass_down(self, signal, record):
+        """The signal below a layer with one input."""
+        return signal
+
+    def receives(self, shapes):
+        """For each of the record's inputs, given their shapes, whether a signal goes there."""
+        return (True,) * len(shapes)
+
+    def compute_output_spec(self, signal, record):
+        return [keras.KerasTensor(x.shape, self.compute_dtype) for x in record.inputs]
+
+    def describe(self):
+        """How the plan prints it."""
+        return self.verb
+
+
+@keras.saving.register_keras_serializable(package="kerasvis")
+class PassUnchanged(Mirror):
+    """The signal passes as it is: dropout, noise, augmentation; contrast normalisation.
+
+    Reference:
+        Zeiler & Fergus 2013, Section 2.1: contrast normalisation is not inverted.
+    """
+
+    stands_for_activation = True
+
+
+class RuleMirror(Mirror):
+    """A function of the user's in a mirror's place: `rule(layer, signal, record)`."""
+
+    verb = "rule"
+    stands_for_activation = True
+
+    def __init__(self, call, rule):
+        super().__init__(call)
+        self.rule = rule
+
+    def call(self, signal, record):
+        below = self.rule(self.mirrored, signal, record)
+        return list(below) if isinstance(below, (list, tuple)) else [below]
+
+    def describe(self):
+        return getattr(self.rule, "__name__", self.verb)

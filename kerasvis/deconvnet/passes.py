@@ -1,0 +1,142 @@
+"""The two passes, as functions on tensors: up through the convnet, down through the deconvnet."""
+
+import keras
+from keras import ops
+
+from kerasvis.deconvnet.mirror import Record
+from kerasvis.deconvnet.targets import STRONGEST, WHOLE
+from kerasvis.deconvnet.unpooling import Unpooling
+from kerasvis.graph.nodes import Tensor, call_layer, replay
+
+
+def go_up(plan, images, means=None):
+    """Runs the convnet as far as the target, and keeps what the way down needs.
+
+    Args:
+        plan: the `Plan`.
+        images: tensor of the shape of the model's input.
+        means: `{name of a PixelMean call: mean}` where the images are crops, whose means differ.
+
+    Returns:
+        `(tensors, switches)`: `{tensor number: tensor}` and `{name of a call: switches}`.
+    """
+    pools = {
+        step.node.name: m for step in plan.steps for m in step.mirrors if isinstance(m, Unpooling)
+    }
+    images = ops.cast(images, plan.image_dtype)  # what the first layer casts in its turn
+    means, switches = means or {}, {}
+
+    def call(node, args, kwargs):
+        if node is plan.scored:
+            return score(node.layer, *args, **kwargs)
+        if node.name in means:
+            return ops.cast(args[0], node.layer.compute_dtype) - means[node.name]
+        if node.name not in pools:
+            return call_layer(node, args, kwargs)
+        pooled, switches[node.name] = pools[node.name].pooling(*args, **kwargs)
+        return [pooled, switches[node.name]][: len(node.outputs)]
+
+    return replay(plan.nodes, {plan.image: images}, call), switches
+
+
+def score(layer, inputs):
+    """What a Dense or Conv2D returns before its activation."""
+    inputs = ops.cast(inputs, layer.compute_dtype)
+    kernel = ops.cast(layer.kernel, layer.compute_dtype)
+    is_dense = isinstance(layer, keras.layers.Dense)
+    scores = ops.matmul(inputs, kernel) if is_dense else layer.convolution_op(inputs, kernel)
+    return scores + ops.cast(layer.bias, layer.compute_dtype) if layer.use_bias else scores
+
+
+def choose(activations, features, positions):
+    """Keeps the chosen activations of every image and sets all others to zero.
+
+    Args:
+        activations: tensor `(images, rows, columns, features)`.
+        features: int32 `(images,)`.
+        positions: int32 `(images, 2)`, as from `kerasvis.deconvnet.targets.as_arrays`.
+
+    Returns:
+        `(signal, activation, position)`: the signal to send down, of the shape of `activations`;
+        the activation of the unit, `(images,)`; and where it is, int32 `(images, 2)`. For a whole
+        map, both are those of its strongest unit.
+    """
+    _, height, width, num_features = ops.shape(activations)
+    feature_maps = ops.take_along_axis(
+        ops.reshape(activations, (-1, height * width, num_features)),
+        features[:, None, None],
+        axis=2,
+    )[:, :, 0]
+    strongest = ops.cast(ops.argmax(feature_maps, axis=1), "int32")
+    rows, columns = positions[:, 0], positions[:, 1]
+    chosen = ops.where(rows < 0, strongest, rows * width + columns)
+    is_chosen = ops.equal(ops.arange(height * width, dtype="int32"), chosen[:, None])
+    is_chosen = ops.logical_or(is_chosen, ops.equal(rows, WHOLE)[:, None])
+    kept = ops.where(is_chosen, feature_maps, ops.zeros_like(feature_maps))
+    is_feature = ops.equal(ops.arange(num_features, dtype="int32"), features[:, None])
+    signal = ops.where(is_feature[:, None], kept[:, :, None], ops.zeros_like(kept[:, :1, None]))
+    signal = ops.reshape(signal, (-1, height, width, num_features))
+    activation = ops.take_along_axis(feature_maps, chosen[:, None], axis=1)[:, 0]
+    return signal, activation, ops.stack([chosen // width, chosen % width], axis=1)
+
+
+def go_down(plan, signal, tensors, switches):
+    """Passes the signal down through the deconvnet.
+
+    Args:
+        plan: the `Plan`.
+        signal: tensor of the shape of the target.
+        tensors: from `go_up`.
+        switches: from `go_up`.
+
+    Returns:
+        The projection: a tensor of the shape of the images; zero where no signal arrives.
+    """
+    signals = {plan.target: signal}
+    for step in plan.steps:
+        if step.node.outputs[0] not in signals:  # a rule of the user's let nothing through
+            continue
+        record = Record(
+            tuple(tensors[x.number] if isinstance(x, Tensor) else x for x in step.operands),
+            tuple(tensors[number] for number in step.node.outputs),
+            (switches[step.node.name],) if step.node.name in switches else (),
+        )
+        below = [signals.pop(step.node.outputs[0])]
+        for mirror in step.mirrors:
+            below = mirror(below[0], record)
+        receivers = step.receivers(plan.shapes)
+        for number, part in zip(receivers, below, strict=True):
+            if number is not None and part is not None:
+                signals[number] = signals[number] + part if number in signals else part
+    if plan.image not in signals:
+        return ops.zeros_like(tensors[plan.image], dtype=signal.dtype)
+    return signals[plan.image]
+
+
+def with_positions(tensor):
+    """Dense units as feature maps of one position."""
+    return tensor[:, None, None, :] if len(tensor.shape) == 2 else tensor
+
+
+def project(plan, images, features, positions, means=None):
+    """Up, choose, down.
+
+    Returns:
+        `(projection, activation, position)`.
+    """
+    tensors, switches = go_up(plan, images, means)
+    activations = tensors[plan.target]
+    dtype = plan.steps[0].mirrors[0].compute_dtype
+    signal, activation, position = choose(
+        with_positions(ops.cast(activations, dtype)), features, positions
+    )
+    signal = ops.reshape(signal, ops.shape(activations))
+    return go_down(plan, signal, tensors, switches), activation, position
+
+
+def strongest(plan, images, features):
+    """`(activation, position)` of the strongest unit of a feature map in every image."""
+    tensors, _ = go_up(plan, images)
+    activations = with_positions(ops.cast(tensors[plan.target], "float32"))
+    positions = ops.full((ops.shape(features)[0], 2), STRONGEST, dtype="int32")
+    return choose(activations, features, positions)[1:]

@@ -1,0 +1,197 @@
+"""The way down, planned: which mirrors the signal passes, in order, before anything runs.
+
+Planning is pure Python on the graph. It follows the calls that lie between the image and the
+target, from the top, and asks the rule table for the mirrors of each.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+from keras import ops, tree
+
+from kerasvis.deconvnet.mirror import Call, Mirror
+from kerasvis.deconvnet.rules import activation_of, is_activation_layer, mirrors_of, rule_table
+from kerasvis.graph.nodes import Node, Tensor
+from kerasvis.graph.shapes import infer_shapes
+
+SCORE_ACTIVATIONS = (keras.activations.softmax, keras.activations.sigmoid)
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """The mirrors of one call, in the order of the way down."""
+
+    node: Node
+    mirrors: tuple[Mirror, ...]
+    operands: tuple
+    is_signal: tuple[bool, ...]
+
+    def receivers(self, shapes):
+        """Numbers of the tensors that the step sends a signal into, one for each operand or None.
+
+        Args:
+            shapes: `{tensor number: shape}`.
+        """
+        operand_shapes = [
+            shapes[x.number] if isinstance(x, Tensor) else x.shape for x in self.operands
+        ]
+        reached = self.mirrors[-1].receives(operand_shapes)
+        return tuple(
+            x.number if to_signal and is_reached else None
+            for x, to_signal, is_reached in zip(self.operands, self.is_signal, reached, strict=True)
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What the deconvnet does; print it to read it.
+
+    Attributes:
+        layer: name of the target layer.
+        rectification: name of the rule for rectification.
+        nodes: the calls on the way up, in order.
+        steps: the steps of the way down, in order.
+        image: number of the image tensor.
+        target: number of the tensor in which the signal starts.
+        scored: the node whose softmax or sigmoid is left out, so that `target` is its score; None
+            where the target's own activation stays.
+        shapes: `{tensor number: shape}`, the batch axis None.
+        image_dtype: dtype of the images that the model takes.
+    """
+
+    layer: str
+    rectification: str
+    nodes: tuple[Node, ...]
+    steps: tuple[Step, ...]
+    image: int
+    target: int
+    scored: Node | None
+    shapes: dict
+    image_dtype: str
+
+    def __str__(self):
+        start = " before its activation" if self.scored else ""
+        lines = [
+            f"deconvnet of layer {self.layer!r}{start} ({self._shape(self.target)}), "
+            f"rectification {self.rectification!r}"
+        ]
+        for step in self.steps:
+            verbs = " · ".join(mirror.describe() for mirror in step.mirrors)
+            receivers = [n for n in step.receivers(self.shapes) if n is not None]
+            below = ", ".join(self._shape(number) for number in receivers)
+            lines.append(f"  {step.node.name} ({step.node.type_name}): {verbs} → {below}")
+        return "\n".join(lines)
+
+    def _shape(self, number):
+        return "×".join("?" if n is None else str(n) for n in self.shapes[number][1:])
+
+
+def make_plan(model, graph, layer, rectification="deconvnet", rules=()):
+    """Plans the deconvnet of `layer`.
+
+    Args:
+        model: a functional or Sequential `keras.Model`.
+        graph: its `Graph`.
+        layer: name of the target layer.
+        rectification: `"deconvnet"`, `"guided"` or `"gradient"`.
+        rules: pairs of the user's, see `kerasvis.deconvnet.rules`.
+
+    Raises:
+        ValueError: if the layer is unknown or does not depend on the image, or a layer below it
+            has no rule.
+    """
+    table = rule_table(rectification, rules)
+    target, scored = starting_point(graph.node(layer))
+    nodes = graph.ancestors([target])
+    image = graph.inputs[0]
+    carrying = tensors_that_depend_on(image, nodes)
+    if target not in carrying - {image}:
+        raise ValueError(
+            f"Layer {layer!r} does not depend on the image, so nothing can be projected from it: "
+            "give a layer above the input."
+        )
+    shapes = infer_shapes(graph, nodes, model)
+    check_target_shape(layer, shapes[target])
+    steps, signals = [], {target}
+    for node in reversed(nodes):
+        if signals.intersection(node.outputs):
+            step = plan_step(node, table, carrying, is_scored=node is scored)
+            steps.append(step)
+            signals.update(step.receivers(shapes))
+            check_outputs(node, signals)
+    return Plan(
+        layer,
+        rectification,
+        nodes,
+        tuple(steps),
+        image,
+        target,
+        scored,
+        shapes,
+        image_dtype=keras.backend.standardize_dtype(model.inputs[0].dtype),
+    )
+
+
+def starting_point(node):
+    """`(tensor, scored node)`: where the signal of a target layer starts.
+
+    A softmax or sigmoid is left out. As a layer of its own, the tensor below it is the start; fused
+    into a layer, that layer is to be run without it.
+    """
+    if isinstance(node.layer, keras.layers.Softmax):
+        return node.inputs[0], None
+    if activation_of(node.layer) not in SCORE_ACTIVATIONS:
+        return node.outputs[0], None
+    if is_activation_layer(node.layer):
+        return node.inputs[0], None
+    if not isinstance(node.layer, (keras.layers.Dense, keras.layers.Conv2D)):
+        raise ValueError(
+            f"Layer {node.name!r} ({node.type_name}) ends in {activation_of(node.layer).__name__}, "
+            "and its score before that can be had for Dense and Conv2D only: give the activation "
+            "a layer of its own."
+        )
+    return node.outputs[0], node
+
+
+def tensors_that_depend_on(image, nodes):
+    """Numbers of the tensors that change with tensor `image`."""
+    found = {image}
+    for node in nodes:
+        if found.intersection(node.inputs):
+            found.update(node.outputs)
+    return found
+
+
+def plan_step(node, table, carrying, is_scored):
+    operands = tuple(
+        x
+        for x in tree.flatten(node.arguments)
+        if isinstance(x, (Tensor, np.ndarray)) or ops.is_tensor(x)
+    )
+    is_signal = tuple(isinstance(x, Tensor) and x.number in carrying for x in operands)
+    dtype = "float64" if keras.config.floatx() == "float64" else "float32"
+    call = Call(node.name, node.layer, is_signal, dtype)
+    return Step(node, mirrors_of(call, table, is_scored), operands, is_signal)
+
+
+def is_operand(argument):
+    """Whether an argument of a call is a tensor, be it of the graph or a constant."""
+    return isinstance(argument, (Tensor, np.ndarray)) or ops.is_tensor(argument)
+
+
+def check_outputs(node, signals):
+    if len(signals.intersection(node.outputs)) > (node.outputs[0] in signals):
+        raise ValueError(
+            f"Layer {node.name!r} ({node.type_name}) returns several tensors, and the target "
+            "depends on others than the first, where the deconvnet cannot follow: give a target "
+            "below it."
+        )
+
+
+def check_target_shape(layer, shape):
+    if len(shape) not in (2, 4):
+        raise ValueError(
+            f"Layer {layer!r} returns tensors of shape {shape}, but feature maps (batch, rows, "
+            "columns, features) or dense units (batch, units) were expected: give another layer."
+        )

@@ -1,0 +1,217 @@
+"""Which mirror a layer gets: an ordered table, the first match wins.
+
+A table holds pairs `(key, rule)`. A key is a layer type, the name of one, or an activation
+function such as `keras.activations.silu`. A rule is a `Mirror`, or a function
+`rule(layer, signal, record)` that returns the signal below the layer (a list of them, one for each
+of `record.inputs`, where it has several; None where no signal goes).
+
+`DeconvModel(..., rules=[...])` puts pairs of yours in front. A rule for a layer type stands for
+the whole layer, its fused activation included. What no rule matches is refused while planning.
+
+Example:
+    >>> import keras
+    >>> model = keras.Sequential(
+    ...     [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, activation="tanh", name="a")]
+    ... )
+    >>> from kerasvis.deconvnet import DeconvModel
+    >>> print(DeconvModel(model, "a", rules=[(keras.activations.tanh, Rectification)]).plan)
+    deconvnet of layer 'a' (6×6×4), rectification 'deconvnet'
+      a (Conv2D): rectify · filter 3×3 → 8×8×3
+"""
+
+import keras
+from keras import layers
+
+from kerasvis.deconvnet import filtering, merging, rearranging, scaling, unpooling
+from kerasvis.deconvnet.merging import GateAsConstant
+from kerasvis.deconvnet.mirror import Mirror, PassUnchanged, RuleMirror
+from kerasvis.deconvnet.rectification import (
+    RECTIFICATION_MIRRORS,
+    RECTIFICATIONS,
+    Rectification,
+)
+from kerasvis.graph.identities import IDENTITIES
+from kerasvis.layers import LocalResponseNormalization, MaxPooling2DWithSwitches, PixelMean
+
+__all__ = [
+    "CONVNEXT_RULES",
+    "EFFICIENTNET_RULES",
+    "GateAsConstant",
+    "PassUnchanged",
+    "Rectification",
+    "mirrors_of",
+    "rule_table",
+]
+
+LAYER_RULES = (
+    (layers.Conv2DTranspose, filtering.Convolution),
+    (layers.SeparableConv2D, filtering.TransposedSeparableConvolution),
+    (layers.DepthwiseConv2D, filtering.TransposedDepthwiseConvolution),
+    (layers.Conv2D, filtering.TransposedConvolution),
+    (layers.Dense, filtering.TransposedDense),
+    ((layers.MaxPooling2D, MaxPooling2DWithSwitches), unpooling.Unpooling),
+    (layers.AveragePooling2D, unpooling.AverageUnpooling),
+    (layers.GlobalAveragePooling2D, unpooling.GlobalAverageUnpooling),
+    (layers.GlobalMaxPooling2D, unpooling.GlobalUnpooling),
+    (layers.BatchNormalization, scaling.BatchNormalizationScale),
+    (layers.Rescaling, scaling.RescalingScale),
+    (layers.Normalization, scaling.NormalizationScale),
+    *merging.MERGING_MIRRORS,
+    ("Add", merging.Sum),  # the operation behind `x + y`, which is no layer
+    (layers.ZeroPadding2D, rearranging.Unpadded),
+    (layers.Cropping2D, rearranging.Uncropped),
+    (layers.UpSampling2D, rearranging.Downsampled),
+    ((layers.Flatten, layers.Reshape), rearranging.Reshaped),
+    (layers.Permute, rearranging.Permuted),
+    ((PixelMean, *IDENTITIES), PassUnchanged),
+    (keras.activations.linear, PassUnchanged),
+)
+
+# Opt-in: nets whose layers the paper's rules do not cover. Deviation: a smooth activation is
+# treated as the ReLU which it approximates, a gate as a constant, layer normalisation as the
+# paper treats contrast normalisation.
+EFFICIENTNET_RULES = (
+    (keras.activations.silu, Rectification),
+    (layers.Multiply, GateAsConstant),
+)
+
+
+def scale_layer(layer, signal, record):
+    """LayerScale of ConvNeXt: its factors, channel by channel."""
+    return signal * keras.ops.cast(layer.gamma, signal.dtype)
+
+
+CONVNEXT_RULES = (
+    (keras.activations.gelu, Rectification),
+    (layers.LayerNormalization, PassUnchanged),
+    ("LayerScale", scale_layer),
+    ("StochasticDepth", PassUnchanged),
+)
+
+
+def rule_table(rectification, rules=()):
+    """The whole table for one rectification, with `rules` of the user's in front.
+
+    Raises:
+        ValueError: if the rectification is unknown, or a rule is no pair `(key, rule)`.
+    """
+    if rectification not in RECTIFICATIONS:
+        raise ValueError(
+            f"rectification is {rectification!r}: give one of {', '.join(RECTIFICATIONS)}."
+        )
+    for pair in rules:
+        check_rule(pair)
+    rectify = RECTIFICATION_MIRRORS[rectification]
+    is_deconvnet = rectification == "deconvnet"
+    contrast = PassUnchanged if is_deconvnet else scaling.LocalResponseNormalizationGradient
+    return (
+        *rules,
+        *LAYER_RULES,
+        (keras.activations.relu, rectify),
+        (keras.activations.relu6, rectify),
+        (LocalResponseNormalization, contrast),
+    )
+
+
+def check_rule(pair):
+    is_pair = isinstance(pair, (tuple, list)) and len(pair) == 2
+    if not is_pair or not callable(pair[1]):
+        raise ValueError(
+            f"A rule is {pair!r}: give pairs (key, rule), where the key is a layer type or an "
+            "activation function, and rule(layer, signal, record) returns the signal below."
+        )
+
+
+def mirrors_of(call, table, is_scored=False):
+    """The mirrors of one call in the order of the way down: its activation first, then the rest.
+
+    Args:
+        call: the `Call`.
+        table: from `rule_table`.
+        is_scored: whether the signal starts before the layer's activation.
+
+    Raises:
+        ValueError: if the table has no rule for the layer or for its activation.
+    """
+    layer = call.layer
+    activation = activation_of(layer)
+    if is_activation_layer(layer):
+        rule = matching_layer_rule(layer, table) or matching_activation_rule(activation, table)
+        if rule is None:
+            raise no_activation_rule(call, activation)
+        return (as_mirror(rule, call),)
+    rule = matching_layer_rule(layer, table)
+    if rule is None:
+        raise ValueError(
+            f"Layer {call.name!r} ({type(layer).__name__}) has no rule for the way down: pass "
+            f"rules=[({type(layer).__name__!r}, rule)], where rule(layer, signal, record) returns "
+            "the signal below it, or kerasvis.rules.PassUnchanged to let the signal through."
+        )
+    mirror = as_mirror(rule, call)
+    if is_scored or activation is None or mirror.stands_for_activation:
+        return (mirror,)
+    rule = matching_activation_rule(activation, table)
+    if rule is None:
+        raise no_activation_rule(call, activation)
+    return as_mirror(rule, call), mirror
+
+
+def activation_of(layer):
+    """The activation function of a layer, or None.
+
+    A ReLU layer whose slope or threshold is not that of a ReLU has none that is known.
+    """
+    if isinstance(layer, layers.ReLU):
+        is_plain = layer.negative_slope == 0 and layer.threshold == 0
+        return keras.activations.relu if is_plain else None
+    activation = getattr(layer, "activation", None)
+    is_linear = activation is keras.activations.linear and not isinstance(layer, layers.Activation)
+    return None if is_linear else activation
+
+
+def is_activation_layer(layer):
+    """Whether the layer is an activation and nothing else."""
+    return isinstance(layer, (layers.Activation, layers.ReLU))
+
+
+def matching_layer_rule(layer, table):
+    """The first rule for the layer's type, or None."""
+    for key, rule in table:
+        if isinstance(key, str):
+            if key == type(layer).__name__:
+                return rule
+        elif isinstance(key, (type, tuple)) and isinstance(layer, key):
+            return rule
+    return None
+
+
+def matching_activation_rule(activation, table):
+    """The first rule for the activation function, or None."""
+    for key, rule in table:
+        if key is activation or (isinstance(key, str) and key == name_of(activation)):
+            return rule
+    return None
+
+
+def as_mirror(rule, call):
+    """The mirror that a rule makes of a call."""
+    is_mirror = isinstance(rule, type) and issubclass(rule, Mirror)
+    return rule(call) if is_mirror else RuleMirror(call, rule)
+
+
+def no_activation_rule(call, activation):
+    if activation is None:
+        described = f"a {type(call.layer).__name__} with a slope or threshold"
+        key = repr(type(call.layer).__name__)
+    else:
+        described = f"the activation {name_of(activation)!r}"
+        key = f"keras.activations.{name_of(activation)}"
+    return ValueError(
+        f"Layer {call.name!r} has {described}, which is no ReLU, so the deconvnet has no rule for "
+        f"it: pass rules=[({key}, kerasvis.rules.Rectification)] to treat it as one, or a rule of "
+        "your own."
+    )
+
+
+def name_of(activation):
+    return getattr(activation, "__name__", type(activation).__name__)

@@ -1,0 +1,106 @@
+"""Where a projection starts: the activations that are kept, all others being set to zero.
+
+Each field holds one whole number for all images, or a sequence with one for every image.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+STRONGEST, WHOLE = -1, -2  # rows (and columns) that stand for no single position
+
+
+class Unit(NamedTuple):
+    """One unit: of a feature map at (row, column), or of a dense layer (a class score)."""
+
+    feature: int | list
+    row: int | list | None = None
+    column: int | list | None = None
+
+
+class Strongest(NamedTuple):
+    """The strongest unit of a feature map, image by image; the first in row-major order."""
+
+    feature: int | list
+
+
+class WholeMap(NamedTuple):
+    """A feature map with all its units."""
+
+    feature: int | list
+
+
+def as_arrays(target, num_images, shape):
+    """A target as arrays with one entry for every image.
+
+    Args:
+        target: `Unit`, `Strongest` or `WholeMap`.
+        num_images: number of images.
+        shape: `(rows, columns, features)` or `(features,)` of the target layer; None if unknown.
+
+    Returns:
+        `(features, positions)`: int32 `(images,)` and `(images, 2)`; instead of a (row, column),
+        a position may be (`STRONGEST`, `STRONGEST`) or (`WHOLE`, `WHOLE`).
+
+    Raises:
+        ValueError: if a number is outside the layer, or sequences have the wrong length.
+    """
+    if not isinstance(target, (Unit, Strongest, WholeMap)):
+        raise ValueError(
+            f"The target is {target!r}: give kerasvis.targets.Unit(feature, row, column), "
+            "Strongest(feature) or WholeMap(feature)."
+        )
+    features = _one_per_image(target.feature, num_images, "feature")
+    _check_range(features, shape[-1], "feature", "features")
+    if isinstance(target, Unit):
+        positions = _unit_positions(target, num_images, shape)
+    else:
+        code = STRONGEST if isinstance(target, Strongest) else WHOLE
+        positions = np.full((num_images, 2), code, "int32")
+    return features, positions
+
+
+def _unit_positions(unit, num_images, shape):
+    if len(shape) == 1:
+        given = [value for value in (unit.row, unit.column) if value is not None]
+        if np.any(np.asarray(given)):
+            raise ValueError(
+                f"The target is {unit!r}, but the units of a dense layer have no position: give "
+                "Unit(feature)."
+            )
+        return np.zeros((num_images, 2), "int32")
+    if unit.row is None or unit.column is None:
+        raise ValueError(
+            f"The target is {unit!r}, but a feature map has many units: give Unit(feature, row, "
+            "column), or Strongest(feature)."
+        )
+    columns = []
+    for name, values, length in zip(("row", "column"), unit[1:], shape, strict=False):
+        columns.append(_one_per_image(values, num_images, name))
+        _check_range(columns[-1], length, name, f"{name}s")
+    return np.stack(columns, axis=1)
+
+
+def _one_per_image(values, num_images, name):
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu" or array.ndim > 1:
+        raise ValueError(
+            f"The target's {name} is {values!r}: give a whole number, or a list of one per image."
+        )
+    if array.ndim and len(array) != num_images:
+        raise ValueError(
+            f"The target's {name} has {len(array)} entries for {num_images} images: give one "
+            "number, or one for every image."
+        )
+    return np.broadcast_to(array, (num_images,)).astype("int32")
+
+
+def _check_range(values, length, name, plural):
+    if length is None or len(values) == 0:
+        return
+    if values.min() < 0 or values.max() >= length:
+        wrong = int(values[(values < 0) | (values >= length)][0])
+        raise ValueError(
+            f"The target's {name} is {wrong}, but the layer has {length} {plural}: give 0 to "
+            f"{length - 1}."
+        )

@@ -1,0 +1,101 @@
+"""Unpooling: every value goes back to where it came from.
+
+Reference:
+    Zeiler & Fergus 2013, Section 2.1, "Unpooling". Averages, which the paper does not use, spread
+    their value evenly, as their adjoint does.
+"""
+
+import math
+
+from keras import ops
+
+from kerasvis.deconvnet.filtering import cut, size_of, spaced_out
+from kerasvis.deconvnet.mirror import Mirror
+from kerasvis.layers import MaxPooling2DWithSwitches, MaxUnpooling2D
+from kerasvis.layers.pooling_windows import WindowAxis
+
+
+class Unpooling(Mirror):
+    """Max pooling, mirrored: the switches say where each value goes.
+
+    On the way up `pooling` runs in the place of the mirrored layer, and records them.
+    """
+
+    verb = "unpool"
+
+    def __init__(self, call):
+        super().__init__(call)
+        layer = call.layer
+        options = {
+            "pool_size": layer.pool_size,
+            "strides": layer.strides,
+            "padding": layer.padding,
+        }
+        self.pooling = layer
+        if not isinstance(layer, MaxPooling2DWithSwitches):
+            self.pooling = MaxPooling2DWithSwitches(**options, dtype=layer.dtype_policy)
+        self.unpooling = MaxUnpooling2D(**options, dtype=call.dtype)
+
+    def pass_down(self, signal, record):
+        return self.unpooling(signal, record.switches[0], record.inputs[0])
+
+    def describe(self):
+        return f"{self.verb} {'×'.join(map(str, self.mirrored.pool_size))}"
+
+
+class AverageUnpooling(Mirror):
+    """Average pooling, mirrored: an equal share for each cell of the window, padding left out."""
+
+    verb = "spread"
+
+    def pass_down(self, signal, record):
+        layer, size = self.mirrored, size_of(record.inputs[0])
+        counts = num_real_cells(layer, size, ops.shape(signal)[1:3])
+        shares = signal / ops.cast(counts, signal.dtype)
+        spaced = spaced_out(shares, layer.strides, layer.pool_size)
+        sums = ops.average_pool(spaced, layer.pool_size, 1, "valid") * math.prod(layer.pool_size)
+        return cut(sums, size, layer, extent=layer.pool_size)
+
+    def describe(self):
+        return f"{self.verb} {'×'.join(map(str, self.mirrored.pool_size))}"
+
+
+def num_real_cells(layer, size, pooled_size):
+    """How many cells of each window are no padding: `(rows, columns, 1)`."""
+    counts = []
+    for window, stride, length, pooled in zip(
+        layer.pool_size, layer.strides, size, pooled_size, strict=True
+    ):
+        before = WindowAxis(window, stride, layer.padding).num_padded_before(length)
+        begins = ops.arange(pooled, dtype="int32") * stride - before
+        counts.append(ops.minimum(begins + window, length) - ops.maximum(begins, 0))
+    return counts[0][:, None, None] * counts[1][:, None]
+
+
+class GlobalAverageUnpooling(Mirror):
+    """Global average pooling, mirrored."""
+
+    verb = "spread"
+
+    def pass_down(self, signal, record):
+        inputs = record.inputs[0]
+        batch, height, width, channels = ops.shape(inputs)
+        share = ops.reshape(signal, (batch, 1, 1, channels))
+        share = share / ops.cast(height * width, signal.dtype)
+        return ops.broadcast_to(share, (batch, height, width, channels))
+
+
+class GlobalUnpooling(Mirror):
+    """Global max pooling, mirrored: the first maximum of the whole map takes the value."""
+
+    verb = "unpool"
+
+    def pass_down(self, signal, record):
+        batch, height, width, channels = ops.shape(record.inputs[0])
+        cells = ops.reshape(record.inputs[0], (batch, height * width, channels))
+        switches = ops.cast(ops.argmax(cells, axis=1), "int32")
+        positions = ops.arange(height * width, dtype="int32")
+        is_location = ops.equal(positions[:, None], switches[:, None, :])
+        values = ops.reshape(signal, (batch, 1, channels))
+        unpooled = ops.where(is_location, values, ops.zeros_like(values))
+        return ops.reshape(unpooled, (batch, height, width, channels))
