@@ -1,0 +1,100 @@
+"""What a scan writes down on its way, so that one that was stopped can go on."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from kerasvis.activations.image_sources import Progress, digest
+from kerasvis.activations.running_top import RunningTop
+from kerasvis.activations.top_activations import LayerActivations
+from kerasvis.data.npz_files import read_npz, write_npz
+from kerasvis.graph.nodes import Tensor
+
+
+class PartialScan:
+    """The file beside `filepath` that holds a scan's state.
+
+    Args:
+        filepath: where the finished scan goes; the partial one has `.partial` added.
+        fingerprint: `{what: value}` of all that the result depends on.
+
+    Raises:
+        ValueError: if `filepath` is a folder.
+    """
+
+    def __init__(self, filepath, fingerprint):
+        filepath = Path(filepath)
+        if filepath.is_dir():
+            raise ValueError(f"{filepath} is a folder: give the path of a file to write.")
+        self.filepath = filepath.with_name(filepath.name + ".partial")
+        self.fingerprint = fingerprint
+
+    def load(self):
+        """The `RunningTop` and the skipped files of an earlier run; None if there was none.
+
+        Raises:
+            ValueError: if that was a run on something else.
+        """
+        if not self.filepath.exists():
+            return None
+        parts = LayerActivations._fields
+        names = ["fingerprint", "progress", "skipped", *parts]
+        arrays = read_npz(self.filepath, "a partial scan", names)
+        self._check(json.loads(str(arrays["fingerprint"])))
+        activations = LayerActivations(*(arrays[part] for part in parts))
+        skipped = json.loads(str(arrays["skipped"]))
+        top = RunningTop(activations, Progress(*arrays["progress"].tolist()))
+        return top, {int(index): reason for index, reason in skipped.items()}
+
+    def save(self, top, skipped_reasons):
+        """Writes the state, whole or not at all."""
+        arrays = {
+            "fingerprint": np.array(json.dumps(self.fingerprint)),
+            "progress": np.array(top.progress, "int64"),
+            "skipped": np.array(json.dumps(skipped_reasons)),
+            **top.activations._asdict(),
+        }
+        try:
+            write_npz(self.filepath, arrays)
+        except OSError as error:
+            raise ValueError(
+                f"{self.filepath} cannot be written ({error.strerror}): give another filepath."
+            ) from error
+
+    def remove(self):
+        """Deletes the file, once the whole scan is saved."""
+        self.filepath.unlink(missing_ok=True)
+
+    def _check(self, earlier):
+        changed = [what for what, value in self.fingerprint.items() if earlier.get(what) != value]
+        if changed:
+            raise ValueError(
+                f"The partial scan {self.filepath} was begun with other {' and '.join(changed)}: "
+                "go on with what it was begun with, delete it, or give another filepath."
+            )
+
+
+def model_fingerprint(nodes):
+    """A digest of a computation, weights included, names of layers left out.
+
+    Args:
+        nodes: the nodes up to the layers that are watched, in order.
+    """
+    parts = []
+    for node in nodes:
+        leaves = keras.tree.flatten(node.arguments)
+        leaves = [leaf for leaf in leaves if isinstance(leaf, Tensor | bool | int | float)]
+        parts += [node.type_name, _config(node.layer), leaves, node.outputs]
+        parts += [keras.ops.convert_to_numpy(w) for w in getattr(node.layer, "weights", ())]
+    return digest(parts)
+
+
+def _config(layer):
+    try:
+        config = layer.get_config()
+    except NotImplementedError:
+        return ""
+    config = {key: value for key, value in config.items() if key not in ("name", "trainable")}
+    return json.dumps(config, sort_keys=True, default=lambda value: type(value).__name__)

@@ -1,0 +1,198 @@
+"""The scan: one upward pass over a data set that keeps what drives each feature map most."""
+
+import contextlib
+import itertools
+import operator
+import time
+
+import keras
+import numpy as np
+import tqdm
+
+from kerasvis.activations.image_sources import image_source
+from kerasvis.activations.map_maxima import MapMaxima, nodes_up_to
+from kerasvis.activations.partial_scan import PartialScan, model_fingerprint
+from kerasvis.activations.running_top import RunningTop
+from kerasvis.activations.top_activations import TopActivations
+from kerasvis.graph import image_shape
+
+SECONDS_BETWEEN_SAVES = 30
+
+
+def find_top_activations(
+    model, images, layers, k=9, *, batch_size=16, filepath=None, verbose="auto"
+):
+    """Finds the k strongest activations of every feature map, one per image, over a data set.
+
+    All layers are watched in one upward pass. Of equal activations the image with the lowest index
+    counts, and in it the first position in row-major order. Memory grows with the number of
+    feature maps times k, not with the images.
+
+    With a `filepath` the scan may be stopped at any time, also by a signal that kills it: every
+    half minute it writes its state beside that file, and the same call goes on from there, to the
+    very bytes that a scan in one piece would have written. A data set of batches has to give the
+    same batches again; those that are done are read and dropped.
+
+    Within `strategy.scope()` of several devices each takes a batch at a time; several workers share
+    the images with `Shard`. The result is the same, to the bit.
+
+    Args:
+        model: a functional or Sequential `keras.Model`; it is left as it is.
+        images: array `(images, rows, columns, channels)`; or a `tf.data.Dataset`, or anything else
+            to iterate over, of batches of these, with or without labels; or an `ImageFolder`; or
+            a `Shard` of any of these.
+        layers: names of layers, or one name; `"outer/inner"` inside a nested model. The units of a
+            dense layer count as feature maps of one cell.
+        k: number of activations per feature map.
+        batch_size: images per step, of an array or a folder.
+        filepath: where to write the result, a file that `TopActivations.load` reads.
+        verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+
+    Returns:
+        A `TopActivations`.
+
+    Raises:
+        ValueError: if an argument is wrong; if the partial scan beside `filepath` is one of another
+            model or of other images, layers or k; or if a weight, an image or an activation is NaN
+            or infinite. TensorFlow's fused convolutions rectify NaN to 0 on a CPU, so what comes of
+            an overflow below the watched layers can escape.
+
+    Reference:
+        Zeiler & Fergus 2013, Figure 2.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, name="a")])
+        >>> top = find_top_activations(model, np.ones((5, 8, 8, 3)), ["a"], k=2, verbose=0)
+        >>> top["a"].image_indices[0]
+        array([0, 1])
+    """
+    layers = _standardized_layers(layers)
+    k, batch_size = _positive_integer(k, "k"), _positive_integer(batch_size, "batch_size")
+    if verbose not in ("auto", 0, 1):
+        raise ValueError(f"verbose is {verbose!r}: give 'auto', 0 or 1.")
+    shape, dtype = image_shape(model), model.inputs[0].dtype
+    maxima = MapMaxima(model, layers)
+    nodes = nodes_up_to(model, layers)
+    _check_weights(nodes)
+    source = image_source(images, batch_size)
+    top = RunningTop.before_all_images(sum(maxima.num_maps), k)
+    partial = None
+    if filepath is not None:
+        fingerprint = {"model": model_fingerprint(nodes), "images": source.fingerprint()}
+        partial = PartialScan(filepath, fingerprint | {"layers": list(layers), "k": k})
+        top = _begun(partial, top, source)
+
+    last_save = time.monotonic()
+    bar = tqdm.tqdm(
+        desc="Strongest activations",
+        unit=" images",
+        total=source.num_images,
+        initial=top.progress.next_index,
+        disable={"auto": None}.get(verbose, not verbose),  # None: shown on a terminal only
+    )
+    try:
+        with bar, contextlib.closing(source.batches(top.progress)) as batches:
+            while group := list(itertools.islice(batches, maxima.num_replicas)):
+                image_indices = [indices for indices, _ in group]
+                group = [_standardized_batch(batch, shape, dtype) for _, batch in group]
+                for indices, batch in zip(image_indices, group, strict=True):
+                    _check_images(batch, indices, source)
+                results = maxima.predict_batches(group)
+                for indices, (values, rows, columns) in zip(image_indices, results, strict=True):
+                    _check_values(values, indices, source, layers, maxima.num_maps)
+                    top = top.after(indices, values, rows, columns)
+                    bar.update(top.progress.next_index - bar.n)
+                if partial and time.monotonic() - last_save >= SECONDS_BETWEEN_SAVES:
+                    partial.save(top, source.skipped_reasons)
+                    last_save = time.monotonic()
+    except BaseException:  # an interruption from the keyboard too
+        if partial:
+            partial.save(top, source.skipped_reasons)
+        raise
+    if not top.progress.num_batches:
+        raise ValueError(f"No image could be scanned: {source.why_none()}")
+    found = TopActivations(top.by_layer(layers, maxima.num_maps))
+    if partial:
+        found.save(filepath)
+        partial.remove()
+    return found
+
+
+def _begun(partial, top, source):
+    """Where an earlier run stopped, or `top`, written at once: a bad path is to fail now."""
+    earlier = partial.load()
+    if earlier is None:
+        partial.save(top, source.skipped_reasons)
+        return top
+    top, skipped_reasons = earlier
+    source.skipped_reasons.update(skipped_reasons)
+    return top
+
+
+def _standardized_layers(layers):
+    layers = (layers,) if isinstance(layers, str) else tuple(layers)
+    if not layers:
+        raise ValueError("No layers were given: name at least one.")
+    if repeated := sorted({name for name in layers if layers.count(name) > 1}):
+        raise ValueError(f"The layer {repeated[0]!r} was given more than once: name each once.")
+    return layers
+
+
+def _positive_integer(value, name):
+    try:
+        integer = operator.index(value)
+    except TypeError:
+        integer = 0
+    if integer < 1:
+        raise ValueError(f"{name} is {value!r}: give an integer of at least 1.")
+    return integer
+
+
+def _standardized_batch(batch, shape, dtype):
+    fits = batch.ndim == 4 and all(
+        expected in (None, actual) for expected, actual in zip(shape, batch.shape[1:], strict=True)
+    )
+    if not fits or batch.dtype.kind in "OSU":
+        expected = ", ".join("any" if length is None else str(length) for length in shape)
+        raise ValueError(
+            f"A batch of {batch.dtype} {batch.shape} came, but the model takes images "
+            f"(batch, {expected}): resize the images, or batch the data set."
+        )
+    return np.asarray(batch, dtype)
+
+
+def _check_weights(nodes):
+    for node in nodes:
+        for weight in getattr(node.layer, "weights", ()):
+            if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
+                raise ValueError(
+                    f"The weights of layer {node.name!r} hold NaN or infinity, so that no image, "
+                    "from image 0 on, has activations to compare: load weights that are finite."
+                )
+
+
+def _check_images(batch, image_indices, source):
+    if np.isfinite(batch).all():
+        return
+    first = int(np.argmin(np.isfinite(batch).all(axis=(1, 2, 3))))
+    raise ValueError(
+        f"{source.describe(image_indices[first])} holds NaN or infinity, which would reach every "
+        "layer: correct the image or leave it out."
+    )
+
+
+def _check_values(values, image_indices, source, layers, num_maps):
+    """Names the first image with an activation that is not finite, and its first layer."""
+    finite = np.isfinite(values)
+    if finite.all():
+        return
+    image, feature_map = np.argwhere(~finite)[0]
+    ends = np.cumsum(num_maps)
+    layer = int(np.searchsorted(ends, feature_map, side="right"))
+    feature = feature_map - (ends[layer] - num_maps[layer])
+    what = "NaN" if np.isnan(values[image, feature_map]) else "infinity"
+    raise ValueError(
+        f"{source.describe(image_indices[image])} gives {what} in layer {layers[layer]!r}, feature "
+        f"map {feature}: check the range of the images and the model's weights."
+    )

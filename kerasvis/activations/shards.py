@@ -1,0 +1,78 @@
+"""A scan over a data set that several workers share: each scans a shard, the results are merged.
+
+```python
+part = find_top_activations(model, Shard(images, 0, 2), layers, filepath="top-0.npz")  # worker 0
+part = find_top_activations(model, Shard(images, 1, 2), layers, filepath="top-1.npz")  # worker 1
+parts = [TopActivations.load(f"top-{worker}.npz") for worker in (0, 1)]
+merge_top_activations(parts).save("top.npz")  # the bytes of a scan by one worker
+```
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kerasvis.activations.top_activations import LayerActivations, TopActivations
+
+
+class Shard(NamedTuple):
+    """The share of one worker in the images of a scan: every `num_shards`-th batch.
+
+    Whole batches are shared out, so that each is computed as in a scan by one worker, to the bit.
+    A worker reads all of a folder or data set of batches, and computes only its own.
+
+    Attributes:
+        images: whatever `find_top_activations` takes, the same for all workers.
+        index: of the worker, from 0.
+        num_shards: number of workers.
+    """
+
+    images: Any
+    index: int
+    num_shards: int
+
+
+def merge_top_activations(parts):
+    """The strongest activations over all images, from those over the shards.
+
+    Args:
+        parts: `TopActivations` of scans of the same model, layers and k over different images.
+
+    Returns:
+        A `TopActivations`. Of equal activations the image with the lowest index counts.
+
+    Raises:
+        ValueError: if there is no part, the parts differ in layers, feature maps or k, or an image
+            was scanned twice.
+    """
+    parts = list(parts)
+    if not parts:
+        raise ValueError("There are no top activations to merge: give those of each shard.")
+    for part in parts[1:]:
+        if repr(part) != repr(parts[0]):
+            raise ValueError(
+                f"The top activations to merge differ, {parts[0]} and {part}: scan the same layers "
+                "of the same model with the same k."
+            )
+    return TopActivations(
+        {name: _merged(name, [part[name] for part in parts]) for name in parts[0]}
+    )
+
+
+def _merged(name, parts):
+    k = parts[0].values.shape[1]
+    values, image_indices, positions = (np.concatenate(a, axis=1) for a in zip(*parts, strict=True))
+    # By value; of equal ones the lowest index, and -1, no image, at the end with its -inf.
+    order = np.lexsort((image_indices, -values), axis=1)
+    image_indices = np.take_along_axis(image_indices, order, axis=1)
+    twice = (image_indices[:, 1:] == image_indices[:, :-1]) & (image_indices[:, 1:] >= 0)
+    if twice.any():
+        raise ValueError(
+            f"Image {image_indices[:, 1:][twice][0]} was scanned twice (layer {name!r}): merge "
+            "scans of different shards."
+        )
+    return LayerActivations(
+        np.take_along_axis(values, order, axis=1)[:, :k].copy(),
+        image_indices[:, :k].copy(),
+        np.take_along_axis(positions, order[..., None], axis=1)[:, :k].copy(),
+    )

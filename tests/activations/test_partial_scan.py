@@ -1,0 +1,318 @@
+"""Scans that were killed, interrupted, or begun with something else."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from kerasvis.activations import TopActivations, find_top_activations
+from kerasvis.activations import scan as scan_module
+from kerasvis.data import ImageFolder
+from tests.activations.small_models import small_convnet, whole_numbered_images
+
+ROOT = Path(__file__).resolve().parents[2]
+
+PROGRAM = """
+import os, signal, sys
+import keras, numpy as np
+from kerasvis.activations import find_top_activations, scan
+
+keras.utils.set_random_seed(0)
+model = keras.Sequential([
+    keras.Input((17, 12, 3)),
+    keras.layers.Conv2D(8, 3, activation="relu", name="a"),
+    keras.layers.Conv2D(8, 3, name="b"),
+])
+images = np.random.default_rng(0).normal(size=(45, 17, 12, 3)).astype("float32")
+
+def batches(killed_at=None):
+    for i in range(0, 45, 4):
+        if i == killed_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield images[i : i + 4]
+
+killed_at, *filepaths = sys.argv[1:]
+for filepath in filepaths:
+    if killed_at != "never":
+        scan.SECONDS_BETWEEN_SAVES = 0
+    killed_at = int(killed_at) if killed_at.isdigit() else None
+    find_top_activations(model, batches(killed_at), ["b", "a"], filepath=filepath, verbose=0)
+    killed_at = "never"
+"""
+
+
+def run_program(*arguments):
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_killed_and_started_again_gives_the_same_bytes(tmp_path):
+    resumed, whole = tmp_path / "resumed.npz", tmp_path / "whole.npz"
+    assert run_program(24, resumed).returncode == -signal.SIGKILL
+    partial = tmp_path / "resumed.npz.partial"
+    assert not resumed.exists()
+    with np.load(partial) as file:
+        assert file["progress"].tolist() == [6, 24]
+    finished = run_program("never", resumed, whole)
+    assert finished.returncode == 0, finished.stderr
+    assert resumed.read_bytes() == whole.read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"resumed.npz", "whole.npz"}
+    assert TopActivations.load(whole).layers == ("b", "a")
+
+
+@pytest.fixture
+def model():
+    return small_convnet()
+
+
+class Interrupted(np.ndarray):
+    """Images that can be read up to one of them."""
+
+    last = None
+
+    def __getitem__(self, key):
+        if isinstance(key, slice) and key.start >= self.last:
+            raise KeyboardInterrupt
+        return np.asarray(super().__getitem__(key))
+
+
+def interrupted_scan(model, images, filepath, last=8, **options):
+    interrupted = images.view(Interrupted)
+    interrupted.last = last
+    with pytest.raises(KeyboardInterrupt):
+        scan(model, interrupted, filepath, **options)
+
+
+def scan(model, images, filepath, layers=("conv", "dense"), k=3, batch_size=4):
+    return find_top_activations(
+        model, images, layers, k, batch_size=batch_size, filepath=filepath, verbose=0
+    )
+
+
+def test_interrupted_scan_goes_on(model, tmp_path):
+    images = whole_numbered_images(18)
+    whole, resumed = tmp_path / "whole.npz", tmp_path / "resumed.npz"
+    scan(model, images, whole)
+    interrupted_scan(model, images, resumed)
+    spoilt = images.copy()
+    spoilt[5] = np.nan  # image 5 is neither read again nor, being no sample, known by it
+    steps = []
+    original = scan_module._check_images
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            scan_module,
+            "_check_images",
+            lambda batch, indices, source: (
+                steps.append(indices.tolist()),
+                original(batch, indices, source),
+            ),
+        )
+        scan(model, images, resumed)
+    assert steps == [[8, 9, 10, 11], [12, 13, 14, 15], [16, 17]]
+    assert resumed.read_bytes() == whole.read_bytes()
+    assert not (tmp_path / "resumed.npz.partial").exists()
+
+
+def test_the_bytes_do_not_depend_on_the_time(model, tmp_path):
+    top = scan(model, whole_numbered_images(5), tmp_path / "first.npz")
+    time.sleep(2.1)  # dates in a zip file are of two seconds
+    top.save(tmp_path / "second.npz")
+    assert (tmp_path / "first.npz").read_bytes() == (tmp_path / "second.npz").read_bytes()
+
+
+def test_state_is_written_every_so_often(model, tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(
+        scan_module.PartialScan, "save", lambda self, top, skipped: saved.append(top.progress)
+    )
+    scan(model, whole_numbered_images(12), tmp_path / "top.npz")
+    assert [tuple(progress) for progress in saved] == [(0, 0)]
+    monkeypatch.setattr(scan_module, "SECONDS_BETWEEN_SAVES", 0)
+    scan(model, whole_numbered_images(12), tmp_path / "top.npz")
+    assert [tuple(progress) for progress in saved[1:]] == [(0, 0), (1, 4), (2, 8), (3, 12)]
+
+
+def changed_weights(model):
+    weights = model.get_weights()
+    weights[0][0, 0, 0, 0] += 1
+    model.set_weights(weights)
+    return model
+
+
+def changed_pooling(model):
+    model.get_layer("pool").pool_size = (3, 3)
+    return model
+
+
+def changed_top(model):
+    weights = model.get_weights()
+    weights[-1] += 1
+    model.set_weights(weights)
+    return model
+
+
+OTHERS = [
+    ({"model": changed_weights}, "model"),
+    ({"model": changed_pooling}, "model"),
+    ({"images": lambda images: images[:17]}, "images"),
+    ({"images": lambda images: images + 1}, "images"),
+    ({"images": lambda images: [images[:4], images[4:]]}, "images"),
+    ({"batch_size": 5}, "images"),
+    ({"layers": ("dense", "conv")}, "layers"),
+    ({"k": 4}, "k"),
+    ({"k": 4, "layers": ("conv",)}, "model and layers and k"),
+]
+
+
+@pytest.mark.parametrize(("change", "what"), OTHERS)
+def test_partial_scan_of_something_else_is_refused(model, tmp_path, change, what):
+    images, filepath = whole_numbered_images(18), tmp_path / "top.npz"
+    interrupted_scan(model, images, filepath)
+    before = (tmp_path / "top.npz.partial").read_bytes()
+    changed = {**change, "images": change.get("images", np.asarray)(images)}
+    changed["model"] = change.get("model", lambda model: model)(model)
+    sentence = (
+        f"The partial scan {filepath}.partial was begun with other {what}: go on with what it was "
+        "begun with, delete it, or give another filepath."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        scan(filepath=filepath, **changed)
+    assert (tmp_path / "top.npz.partial").read_bytes() == before
+
+
+def test_what_is_above_the_layers_or_only_named_does_not_count(model, tmp_path):
+    images, filepath = whole_numbered_images(18), tmp_path / "top.npz"
+    interrupted_scan(model, images, filepath, layers=("conv", "pool"))
+    assert scan(changed_top(model), images, filepath, ("conv", "pool")).layers == ("conv", "pool")
+    interrupted_scan(model, images, filepath, layers=("conv", "pool"))
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    copy.trainable = False
+    assert scan(copy, images, filepath, ("conv", "pool")).layers == ("conv", "pool")
+
+
+def test_shuffled_data_set_is_refused(model, tmp_path):
+    images, filepath = whole_numbered_images(18), tmp_path / "top.npz"
+
+    def batches(order, stop=None):
+        for i in range(0, 18, 4):
+            if i == stop:
+                raise KeyboardInterrupt
+            yield images[order[i : i + 4]], np.zeros(4)
+
+    with pytest.raises(KeyboardInterrupt):
+        scan(model, batches(np.arange(18), stop=8), filepath)
+    with pytest.raises(ValueError, match=r"was begun with other images: go on"):
+        scan(model, batches(np.arange(18)[::-1]), filepath)
+    scan(model, batches(np.arange(18)), filepath)
+    scan(model, batches(np.arange(18)), tmp_path / "whole.npz")
+    assert filepath.read_bytes() == (tmp_path / "whole.npz").read_bytes()
+
+
+def photographs(directory, number=9):
+    directory.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (number, 12, 12, 3), "uint8")
+    for index, image in enumerate(pixels):
+        Image.fromarray(image).save(directory / f"{index:02d}.png")
+    (directory / "02.png").write_bytes(b"")
+    (directory / "07.png").write_bytes((directory / "08.png").read_bytes()[:200])
+    return directory
+
+
+def test_folder_with_corrupt_files(model, tmp_path, monkeypatch):
+    directory = photographs(tmp_path / "photographs")
+    whole, resumed = tmp_path / "whole.npz", tmp_path / "resumed.npz"
+    folder = ImageFolder(directory, (7, 9), "tf")
+    top = scan(model, folder, whole, k=9, batch_size=3)
+    good = [0, 1, 3, 4, 5, 6, 8]
+    assert sorted(top["conv"].image_indices[0]) == [-1, -1, *good]
+    array = scan(model, folder[good], None, k=9, batch_size=3)
+    np.testing.assert_array_equal(array["conv"].values, top["conv"].values)
+    of_array = np.array([*good, -1])[array["conv"].image_indices]
+    np.testing.assert_array_equal(of_array, top["conv"].image_indices)
+
+    again = ImageFolder(directory, (7, 9), "tf")
+    taken = scan_module.MapMaxima.predict_on_batch
+    steps = []
+
+    def interrupted(self, batch):
+        steps.append(len(batch))
+        if len(steps) == 2:
+            raise KeyboardInterrupt
+        return taken(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scan_module.MapMaxima, "predict_on_batch", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            scan(model, again, resumed, k=9, batch_size=3)
+    last = ImageFolder(directory, (7, 9), "tf")
+    scan(model, last, resumed, k=9, batch_size=3)
+    assert resumed.read_bytes() == whole.read_bytes()
+    assert last.skipped == folder.skipped
+    assert [path.name for path, _ in last.skipped] == ["02.png", "07.png"]
+    with pytest.raises(ValueError, match=r"02\.png \(image 2\) cannot be decoded"):
+        scan(model, ImageFolder(directory, (7, 9), "tf", strict=True), None)
+
+
+def test_an_image_of_a_folder_is_named_with_its_file(tmp_path):
+    directory = photographs(tmp_path / "photographs")
+    inputs = keras.Input((7, 9, 3))
+    model = keras.Model(inputs, keras.layers.Rescaling(3e38, name="huge")(inputs))
+    sentence = f"Image 0 ({directory / '00.png'}) gives infinity in layer 'huge', feature map 0"
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        scan(model, ImageFolder(directory, (7, 9)), None, ["huge"])
+
+
+def test_folder_of_corrupt_files_only(model, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    sentence = (
+        f"No image could be scanned: none of 1 files can be decoded, such as {tmp_path}/a.png (an "
+        "empty file)."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        scan(model, ImageFolder(tmp_path, (7, 9)), None)
+
+
+def test_other_preprocessing_is_other_images(model, tmp_path, monkeypatch):
+    directory = photographs(tmp_path / "photographs")
+    folders = [ImageFolder(directory, (7, 9), mode) for mode in ("raw", "tf")]
+    assert len({scan_module.image_source(folder, 4).fingerprint() for folder in folders}) == 2
+    moved = tmp_path / "moved"
+    directory.rename(moved)
+    before = ImageFolder(moved, (7, 9))
+    fingerprint = scan_module.image_source(before, 4).fingerprint()
+    (moved / "05.png").rename(moved / "05.jpg")
+    after = ImageFolder(moved, (7, 9))
+    assert scan_module.image_source(after, 4).fingerprint() != fingerprint
+
+
+def test_path_that_cannot_be_written_is_an_error_before_the_scan(model, tmp_path):
+    images = whole_numbered_images(3)
+    images[0] = np.nan  # would be the error of the scan itself
+    filepath = tmp_path / "missing" / "top.npz"
+    sentence = (
+        f"{filepath}.partial cannot be written (No such file or directory): give another filepath."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        scan(model, images, filepath)
+    sentence = f"{tmp_path} is a folder: give the path of a file to write."
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        scan(model, images, tmp_path)
+
+
+def test_file_that_is_no_partial_scan_is_an_error(model, tmp_path):
+    (tmp_path / "top.npz.partial").write_text("something else")
+    with pytest.raises(ValueError, match=r"top\.npz\.partial is no \.npz file of a partial scan"):
+        scan(model, whole_numbered_images(3), tmp_path / "top.npz")
