@@ -1,0 +1,80 @@
+"""The one contrast rule: signed values as colours around a neutral grey.
+
+A projection has positive and negative values and no natural unit, and a few of its pixels are far
+stronger than the rest. Scaled by the largest, most projections would be nearly invisible; so each
+is scaled by a high percentile of its pixels, and the few pixels above it keep their hue.
+"""
+
+import numpy as np
+
+GREY = 128
+PERCENTILE = 99
+CONTRAST_RULE = (
+    f"on neutral grey (zero), each scaled by the {PERCENTILE}th percentile of its pixel strengths"
+)
+
+
+def signed_to_rgb(values, *, percentile=PERCENTILE, shared=False):
+    """Signed images as RGB pixels on neutral grey.
+
+    A pixel's strength is its largest absolute value over the channels. The scale is the given
+    percentile of the strengths of all pixels that are not zero: zeros are where the signal never
+    came, and how many there are says nothing about contrast. Then, channel by channel, a value is
+    shown as `128 + 127 * value / max(scale, strength)`: exactly (128, 128, 128) for zero, linear up
+    to the scale, between 1 and 255. A pixel beyond the scale is divided by its own strength and
+    thus keeps its hue, which cutting off each channel by itself would change.
+
+    Args:
+        values: array `(..., height, width, channels)` of signed numbers; 1 channel (grey) or 3
+            (red, green, blue).
+        percentile: percentile of the pixel strengths that is shown at full contrast, above 0 and
+            at most 100 (the strongest pixel).
+        shared: one scale for all images together; by default each has its own.
+
+    Returns:
+        uint8 array `(..., height, width, 3)`. An image that is zero everywhere is plain grey.
+
+    Raises:
+        ValueError: for NaN or infinity, another number of channels, or a percentile out of range.
+
+    Reference:
+        Zeiler & Fergus 2013, Figure 2. The paper does not state its rule.
+
+    Example:
+        >>> signed_to_rgb([[[0.0, 2.0, -1.0]]])
+        array([[[128, 255,  64]]], dtype=uint8)
+    """
+    values = np.asarray(values)
+    _check(values, percentile)
+    strengths = np.abs(values.astype("float64")).max(axis=-1, keepdims=True)
+    scale = _scale(strengths, percentile) if shared else None
+    pixels = np.empty((*values.shape[:-1], 3), "uint8")
+    for image in np.ndindex(values.shape[:-3]):
+        full = _scale(strengths[image], percentile) if scale is None else scale
+        divisor = np.maximum(strengths[image], full)
+        pixels[image] = np.rint(GREY + 127 * (values[image] / divisor))
+    return pixels
+
+
+def _scale(strengths, percentile):
+    present = strengths[strengths > 0]
+    return np.percentile(present, percentile) if present.size else 1.0
+
+
+def _check(values, percentile):
+    if values.ndim < 3 or values.shape[-1] not in (1, 3):
+        raise ValueError(
+            f"signed_to_rgb got values of shape {values.shape}, expected (..., height, width, "
+            "channels) with 1 or 3 channels."
+        )
+    if not 0 < percentile <= 100:
+        raise ValueError(
+            f"signed_to_rgb got percentile={percentile}, expected 0 < percentile <= 100."
+        )
+    infinite = np.argwhere(~np.isfinite(values))
+    if len(infinite):
+        raise ValueError(
+            f"signed_to_rgb got {len(infinite)} values that are NaN or infinite, the first at "
+            f"index {tuple(infinite[0].tolist())}; look for NaN or overflow in the model and its "
+            "images."
+        )

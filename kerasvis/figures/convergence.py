@@ -1,0 +1,165 @@
+"""When feature maps converge, as curves: the paper's reading of Figure 4, measured."""
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator, PercentFormatter
+
+from kerasvis.figures.page import CAPTION, DPI, LABEL, TITLE, wrap
+
+# In inches; as wide as the page of a journal.
+WIDTH, PANEL_HEIGHT = 7.2, 2.3
+SIDES = {"left": 0.5, "right": 0.08, "below": 0.4, "above": 0.22}
+BETWEEN = 0.55
+BORDER = (1.005, 1.03)  # right of a panel, in shares of its width
+COLOURS = colormaps["viridis"]
+
+CURVES_CAPTION = (
+    "Left: how similar a feature map's projection is to its projection at the last epoch, as the "
+    "cosine of the angle between the two windows of pixels, which lie alike around the unit "
+    "whatever image it comes from. Lines: medians over the feature maps of a layer; bands: the "
+    "middle half. Strokes at the right border: the similarity of different feature maps at the "
+    "last epoch, which is what chance amounts to (median). Right: feature maps whose strongest "
+    "image already is that of the last epoch."
+)
+SILENT_CAPTION = "Feature maps that are silent at the last epoch are left out on the left: {}."
+
+
+def convergence_curves(convergence, *, title=None, caption=None):
+    """How similar feature maps are to what they become, per layer over epochs.
+
+    Two panels with the same epochs, on a logarithmic scale: the similarity of projections to the
+    final ones, a line for the median and a band from the lower to the upper quartile; and the share
+    of feature maps whose strongest image is the final one, which tells how much of the first is
+    due to other images.
+
+    Args:
+        convergence: a `Convergence`. Read are `epochs` `(epochs,)` and `layers`, each with `layer`,
+            `similarities` `(features, epochs)` in [-1, 1] (NaN: undefined), `is_final_image` bool
+            `(features, epochs)`, and `between_maps`, a number.
+        title: text above everything.
+        caption: text below everything; by default what is seen, "" for none.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: if there are no layers, fewer than two epochs, or shapes that do not fit.
+
+    Reference:
+        Zeiler & Fergus 2013, Section 4, "Feature Evolution during Training".
+
+    Example:
+        convergence_curves(convergence(evolution)).savefig("convergence.png")
+    """
+    _check(convergence)
+    text = _caption(convergence) if caption is None else caption
+    lines = wrap(text, WIDTH - 2 * 0.04, CAPTION)
+    text_height = len(lines) * CAPTION.line_height + 0.04
+    title_height = 1.3 * TITLE.line_height if title else 0
+    panel_bottom = text_height + SIDES["below"]
+    height = panel_bottom + PANEL_HEIGHT + SIDES["above"] + title_height
+    figure = Figure((WIDTH, height), dpi=DPI, facecolor="white", layout="none")
+    width = (WIDTH - SIDES["left"] - SIDES["right"] - BETWEEN) / 2
+    panels = [
+        figure.add_axes((left / WIDTH, panel_bottom / height, width / WIDTH, PANEL_HEIGHT / height))
+        for left in (SIDES["left"], SIDES["left"] + width + BETWEEN)
+    ]
+    _draw_similarities(panels[0], convergence)
+    _draw_final_images(panels[1], convergence)
+    for panel in panels:
+        _style(panel, convergence.epochs)
+    panels[1].legend(frameon=False, fontsize=LABEL.size, loc="upper left", handlelength=1.5)
+    plain = {"parse_math": False, "usetex": False}
+    for number, line in enumerate(lines):
+        baseline = text_height - number * CAPTION.line_height - CAPTION.size / 72
+        position = (0.04 / WIDTH, baseline / height)
+        figure.text(*position, line, font=CAPTION.font, color=CAPTION.colour, **plain)
+    if title:
+        baseline = height - 0.04 - TITLE.size / 72
+        figure.text(0.04 / WIDTH, baseline / height, title, font=TITLE.font, **plain)
+    return figure
+
+
+def quartiles(similarities):
+    """Lower quartile, median and upper quartile over feature maps: `(3, epochs)`.
+
+    Feature maps whose similarity is undefined (NaN) are left out; NaN where none is left.
+    """
+    defined = similarities[~np.isnan(similarities).any(axis=1)]
+    if not len(defined):
+        return np.full((3, similarities.shape[1]), np.nan)
+    return np.percentile(defined, (25, 50, 75), axis=0)
+
+
+def _draw_similarities(axes, convergence):
+    epochs = convergence.epochs
+    for layer, colour in _coloured(convergence):
+        lower, median, upper = quartiles(np.asarray(layer.similarities))
+        axes.fill_between(epochs, lower, upper, color=colour, alpha=0.13, linewidth=0)
+        axes.plot(epochs, median, color=colour, zorder=3, **_MARKED)
+        axes.axhline(layer.between_maps, *BORDER, color=colour, linewidth=1.3, clip_on=False)
+    axes.set_title("similarity to the last projection", loc="left", **_heading())
+    axes.set_ylabel("cosine", fontsize=LABEL.size + 1)
+    axes.set_ylim(top=1.03)
+
+
+def _draw_final_images(axes, convergence):
+    for layer, colour in _coloured(convergence):
+        share = np.asarray(layer.is_final_image).mean(axis=0)
+        axes.plot(convergence.epochs, share, color=colour, label=layer.layer, **_MARKED)
+    axes.set_title("strongest image is that of the last epoch", loc="left", **_heading())
+    axes.set_ylabel("share of feature maps", fontsize=LABEL.size + 1)
+    axes.set_ylim(-0.03, 1.03)
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+
+
+_MARKED = {"linewidth": 1.3, "marker": "o", "markersize": 2.5}
+
+
+def _heading():
+    return {"fontsize": LABEL.size + 1.5, "fontweight": "bold", "pad": 4}
+
+
+def _coloured(convergence):
+    """Layers with colours from dark below to light above."""
+    places = np.linspace(0, 0.9, len(convergence.layers))
+    return list(zip(convergence.layers, map(COLOURS, places), strict=True))
+
+
+def _style(axes, epochs):
+    axes.set_xscale("log")
+    axes.set_xticks(epochs, list(map(str, epochs)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("epoch (logarithmic)", fontsize=LABEL.size + 1)
+    axes.tick_params(labelsize=LABEL.size, length=2, width=0.6)
+    axes.grid(axis="y", color="0.9", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_linewidth(0.6)
+
+
+def _check(convergence):
+    if not convergence.layers or len(convergence.epochs) < 2:
+        raise ValueError(
+            f"convergence_curves got {len(convergence.layers)} layers and "
+            f"{len(convergence.epochs)} epochs, expected at least one layer and two epochs."
+        )
+    for layer in convergence.layers:
+        for field in ("similarities", "is_final_image"):
+            shape = np.shape(getattr(layer, field))
+            if len(shape) != 2 or not shape[0] or shape[1] != len(convergence.epochs):
+                raise ValueError(
+                    f"Layer {layer.layer!r}: {field} have shape {shape}, expected (features, "
+                    f"{len(convergence.epochs)})."
+                )
+
+
+def _caption(convergence):
+    silent = [
+        f"{num} of {len(layer.similarities)} in {layer.layer}"
+        for layer in convergence.layers
+        if (num := int(np.isnan(layer.similarities).any(axis=1).sum()))
+    ]
+    return " ".join(
+        [CURVES_CAPTION, *([SILENT_CAPTION.format(", ".join(silent))] if silent else [])]
+    )

@@ -1,0 +1,151 @@
+"""Figure 2 of the paper: feature maps as projections beside the image patches that caused them."""
+
+import numpy as np
+
+from kerasvis.figures.contrast import CONTRAST_RULE
+from kerasvis.figures.feature_tiles import check_layer, feature_mosaics, hangs_over
+from kerasvis.figures.page import (
+    BESIDE_HEADING,
+    CAPTION,
+    DPI,
+    HEADING,
+    LABEL,
+    MARGIN,
+    TITLE,
+    Page,
+    text_width,
+)
+
+# In inches; four maps of this size in a row are as wide as the page of a journal, 7.2 inches.
+MOSAIC_SIZE = 0.82
+TILE_GAP, PAIR_GAP, MAP_GAP, ROW_GAP, LAYER_GAP = 0.012, 0.04, 0.13, 0.06, 0.12
+
+PAIR_CAPTION = (
+    "Left of each pair: projections of the strongest activations, the strongest first, "
+    f"{CONTRAST_RULE}. Right: the image patches that caused them."
+)
+OUTSIDE_CAPTION = "Light grey lies outside the image."
+
+
+def feature_grid(features, *, maps_per_row=4, mosaic_size=MOSAIC_SIZE, title=None, caption=None):
+    """Feature maps as mosaics of projections beside mosaics of image patches, layers as blocks.
+
+    Every feature map is a pair under its index: left its projections, right the patches, both row
+    by row with the strongest activation first (3×3 for nine). Projections are shown on neutral
+    grey, each by itself, by the rule of `signed_to_rgb` at the size at which they are printed.
+    What hangs over the image border is light grey; where there are fewer images than places, the
+    place is blank.
+
+    All sizes are print sizes: mosaics and letters are equally large on a figure of 4 or of 96
+    maps, and only the figure grows. Four maps in a row are as wide as the page of a journal.
+
+    Args:
+        features: one `FeatureVisualization` or a list of them, one per layer. Read are `layer`,
+            `feature_indices` `(features,)`, `image_indices` `(features, k)` (-1: none),
+            `projections` `(features, k, height, width, channels)`, signed, `patches` uint8 of the
+            same shape, and `boxes` `(features, k, 4)`, the `(top, left, bottom, right)` of what
+            lies inside the image; channels are 1 (grey) or 3 (RGB).
+        maps_per_row: number of feature maps side by side.
+        mosaic_size: longer side of a mosaic in inches.
+        title: text above everything.
+        caption: text below everything; by default what is seen and the contrast rule, "" for none.
+
+    Returns:
+        A `matplotlib.figure.Figure`; `savefig(filepath)` writes it at 300 dots per inch.
+
+    Raises:
+        ValueError: if there is nothing to show, shapes do not fit, a box leaves its window, or a
+            projection holds NaN or infinity.
+
+    Reference:
+        Zeiler & Fergus 2013, Figure 2.
+
+    Example:
+        feature_grid(features).savefig("block3_conv3.png")
+    """
+    layers = [features] if hasattr(features, "projections") else list(features)
+    _check(layers, maps_per_row, mosaic_size)
+    page = Page(_page_width(layers, maps_per_row, mosaic_size))
+    if title:
+        page.write(title, TITLE)
+        page.move_down(ROW_GAP)
+    for number, layer in enumerate(layers):
+        page.move_down(LAYER_GAP if number else 0)
+        _put_heading(page, layer)
+        _put_maps(page, layer, maps_per_row, mosaic_size)
+    page.write(_caption(layers) if caption is None else caption, CAPTION)
+    return page.figure()
+
+
+def _check(layers, maps_per_row, mosaic_size):
+    if not layers:
+        raise ValueError(
+            "feature_grid got an empty list, expected one FeatureVisualization or a list of them."
+        )
+    if maps_per_row < 1 or mosaic_size <= 0:
+        raise ValueError(
+            f"feature_grid got maps_per_row={maps_per_row}, mosaic_size={mosaic_size}, expected "
+            "maps_per_row >= 1, mosaic_size > 0."
+        )
+    for layer in layers:
+        check_layer(layer)
+
+
+def _pitch(mosaic_size):
+    """Inches from one feature map to its right neighbour."""
+    return 2 * mosaic_size + PAIR_GAP + MAP_GAP
+
+
+def _page_width(layers, maps_per_row, mosaic_size):
+    longest_row = min(maps_per_row, max(len(layer.feature_indices) for layer in layers))
+    maps = longest_row * _pitch(mosaic_size) - MAP_GAP
+    return 2 * MARGIN + max(maps, *(_heading_width(layer) for layer in layers))
+
+
+def _heading_width(layer):
+    return _beside_heading(layer) + text_width(_receptive_field(layer), BESIDE_HEADING)
+
+
+def _beside_heading(layer):
+    return text_width(layer.layer, HEADING) + 0.08
+
+
+def _receptive_field(layer):
+    height, width = layer.projections.shape[2:4]
+    return f"receptive field {height} × {width} pixels"
+
+
+def _put_heading(page, layer):
+    left = MARGIN + _beside_heading(layer)
+    page.put_text(layer.layer, HEADING)
+    page.put_text(_receptive_field(layer), BESIDE_HEADING, left=left, beside=HEADING)
+    page.move_down(HEADING.line_height)
+
+
+def _put_maps(page, layer, maps_per_row, mosaic_size):
+    """The pairs of one layer, row by row, each under its index."""
+    num_maps = len(layer.feature_indices)
+    for first in range(0, num_maps, maps_per_row):
+        row = range(first, min(first + maps_per_row, num_maps))
+        lefts = [MARGIN + place * _pitch(mosaic_size) for place in range(len(row))]
+        for number, left in zip(row, lefts, strict=True):
+            page.put_text(f"feature {layer.feature_indices[number]}", LABEL, left=left)
+        page.move_down(LABEL.line_height)
+        for number, left in zip(row, lefts, strict=True):
+            height = _put_pair(page, layer, number, mosaic_size, left)
+        page.move_down(height + ROW_GAP)
+
+
+def _put_pair(page, layer, number, mosaic_size, left):
+    """Projections beside patches of one feature map; returns their height in inches."""
+    mosaics = feature_mosaics(layer, number, size=mosaic_size * DPI, gap=TILE_GAP * DPI)
+    for kind, pixels in mosaics.items():
+        height, width = np.multiply(pixels.shape[:2], mosaic_size / max(pixels.shape[:2]))
+        label = f"{layer.layer} {layer.feature_indices[number]} {kind}"
+        page.put_picture(pixels, label, left=left, width=width, height=height)
+        left += width + PAIR_GAP
+    return height
+
+
+def _caption(layers):
+    return f"{PAIR_CAPTION} {OUTSIDE_CAPTION}" if any(map(hangs_over, layers)) else PAIR_CAPTION

@@ -1,0 +1,82 @@
+"""First-layer filters as images, as in the paper's Figure 5."""
+
+import numpy as np
+
+from kerasvis.figures.contrast import signed_to_rgb
+from kerasvis.figures.mosaic import mosaic, near_square
+from kerasvis.figures.page import CAPTION, DPI, MARGIN, TITLE, Page
+from kerasvis.figures.scaling import enlarge
+
+FILTER_SIZE = 0.32  # inches
+FILTER_GAP = 0.03
+CAPTIONS = {
+    "shared": "Mid-grey is zero; full contrast is the largest absolute weight of all filters.",
+    "each": "Mid-grey is zero; full contrast is the largest absolute weight of each filter.",
+}
+
+
+def filter_grid(
+    kernels, *, scale="shared", filters_per_row=None, filter_size=FILTER_SIZE, title=None
+):
+    """The filters of a first layer as images on neutral grey.
+
+    A filter's place is its index, row by row. With one scale for all filters one sees whether a
+    few dominate; with a scale for each, what the weak ones look for.
+
+    Args:
+        kernels: array `(height, width, channels, filters)`, as a `Conv2D` holds it; 1 channel or
+            3 in RGB order (a model that takes BGR: give `kernels[:, :, ::-1]`).
+        scale: `"shared"`: full contrast is the largest absolute weight of all filters; `"each"`:
+            of each filter by itself.
+        filters_per_row: number of filters side by side; by default a square.
+        filter_size: longer side of a filter in inches.
+        title: a line above everything.
+
+    Returns:
+        A `matplotlib.figure.Figure`; the scale is stated below the filters.
+
+    Raises:
+        ValueError: if the kernels are no images, are NaN or infinite, or the scale is unknown.
+
+    Reference:
+        Zeiler & Fergus 2013, Figure 5 (Figure 6 in arXiv v3), (a) to (c).
+
+    Example:
+        filter_grid(model.get_layer("conv1").kernel).savefig("conv1.png")
+    """
+    kernels = np.asarray(kernels)
+    _check(kernels, scale, filters_per_row, filter_size)
+    columns = filters_per_row or near_square(kernels.shape[-1])[1]
+    filters = signed_to_rgb(np.moveaxis(kernels, -1, 0), percentile=100, shared=scale == "shared")
+    tiles = enlarge(filters, filter_size * DPI)
+    pixels_per_inch = max(tiles.shape[1:3]) / filter_size
+    pixels = mosaic(tiles, columns=columns, gap=round(FILTER_GAP * pixels_per_inch))
+    picture_height, picture_width = np.divide(pixels.shape[:2], pixels_per_inch)
+    page = Page(picture_width + 2 * MARGIN)
+    if title:
+        page.write(title, TITLE)
+    page.put_picture(pixels, "filters", left=MARGIN, width=picture_width, height=picture_height)
+    page.move_down(picture_height + FILTER_GAP)
+    page.write(CAPTIONS[scale], CAPTION)
+    return page.figure()
+
+
+def _check(kernels, scale, filters_per_row, filter_size):
+    if kernels.ndim != 4 or 0 in kernels.shape or kernels.shape[2] not in (1, 3):
+        raise ValueError(
+            f"filter_grid got kernels of shape {kernels.shape}, expected (height, width, channels, "
+            "filters) with 1 or 3 channels: only filters that look at pixels are images."
+        )
+    if scale not in CAPTIONS:
+        raise ValueError(f"filter_grid got scale={scale!r}, expected 'shared' or 'each'.")
+    if filter_size <= 0 or (filters_per_row is not None and filters_per_row < 1):
+        raise ValueError(
+            f"filter_grid got filters_per_row={filters_per_row}, filter_size={filter_size}, "
+            "expected filters_per_row >= 1, filter_size > 0."
+        )
+    broken = np.flatnonzero(~np.isfinite(kernels).all(axis=(0, 1, 2)))
+    if len(broken):
+        raise ValueError(
+            f"filter_grid: filter {broken[0]} holds NaN or infinity; look for a training run that "
+            "diverged."
+        )
