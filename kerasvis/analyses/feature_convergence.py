@@ -1,0 +1,91 @@
+"""When feature maps are done: how alike their projections are to the final ones, over epochs.
+
+The paper reads it off Figure 4: lower layers converge within a few epochs, upper ones only after
+40 to 50. Here it is a number for each feature map and epoch.
+"""
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LayerConvergence:
+    """How near some feature maps of one layer are to what they become.
+
+    Attributes:
+        layer: name of the layer.
+        similarities: float32 `(features, epochs)`: the cosine of the angle between the projection
+            of that epoch and that of the last, in [-1, 1]; 0 where the map was silent (its
+            projection is zero everywhere), NaN where it is silent at the last epoch.
+        is_final_image: bool `(features, epochs)`: whether the strongest image is that of the last
+            epoch.
+        between_maps: what the similarity amounts to by chance: the median cosine between
+            projections of different feature maps at the last epoch; NaN for less than two maps.
+    """
+
+    layer: str
+    similarities: np.ndarray
+    is_final_image: np.ndarray
+    between_maps: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Convergence:
+    """The convergence of feature maps of some layers.
+
+    Attributes:
+        epochs: int64 `(epochs,)`.
+        layers: tuple of `LayerConvergence`, in the evolution's order.
+    """
+
+    epochs: np.ndarray
+    layers: tuple[LayerConvergence, ...]
+
+
+def convergence(evolution):
+    """Compares the projections of every epoch with those of the last.
+
+    Two projections are compared window by window: the windows lie alike around the unit, whatever
+    its place and image. So if another image became the strongest, the cosine falls as far as the
+    feature map draws something else from it, no further; `is_final_image` tells these changes
+    apart. Where a unit sees the whole image, its window is the image. Pixels outside the image
+    count as zero.
+
+    Args:
+        evolution: an `Evolution`.
+
+    Returns:
+        A `Convergence`.
+
+    Reference:
+        Zeiler & Fergus 2013, Section 4, "Feature Evolution during Training". The paper judges by
+        eye; the measure is this project's.
+    """
+    return Convergence(evolution.epochs, tuple(map(_of_layer, evolution.features.values())))
+
+
+def _of_layer(features):
+    directions = _directions(features.projections)
+    last = directions[:, -1]
+    similarities = np.einsum("fep,fp->fe", directions, last)
+    similarities[~last.any(axis=1)] = np.nan
+    return LayerConvergence(
+        layer=features.layer,
+        similarities=similarities.astype("float32"),
+        is_final_image=features.image_indices == features.image_indices[:, -1:],
+        between_maps=_between_maps(last[last.any(axis=1)]),
+    )
+
+
+def _directions(projections):
+    """Projections as vectors of length one, or zero: float64 `(features, epochs, pixels)`."""
+    vectors = projections.reshape(*projections.shape[:2], -1).astype("float64")
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1)
+
+
+def _between_maps(directions):
+    pairs = np.triu_indices(len(directions), k=1)
+    cosines = (directions @ directions.T)[pairs]
+    return float(np.median(cosines)) if cosines.size else float("nan")

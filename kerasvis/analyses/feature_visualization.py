@@ -1,0 +1,217 @@
+"""Figure 2: what the feature maps of a layer respond to.
+
+For each feature map the strongest activations over a data set, each projected to pixel space by
+itself, beside the image patch that caused it.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from kerasvis.data.npz_files import read_npz, write_npz
+from kerasvis.data.preprocessing import Preprocessing
+from kerasvis.deconvnet.targets import Unit
+
+NUM_UNITS_AT_ONCE = 256  # bounds the memory for projections that are not yet cut
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureVisualization:
+    """Projections and patches of some feature maps of one layer.
+
+    A window is the receptive field of the layer's units, `(height, width)` pixels, or the whole
+    image where they see all of it. Where a window hangs over the image border, its cells outside
+    the image are 0.
+
+    Attributes:
+        layer: name of the layer.
+        feature_indices: int64 `(features,)`.
+        activations: float32 `(features, k)`, descending; -inf where there are fewer than k images.
+        image_indices: int64 `(features, k)`; -1 where there are fewer than k images.
+        positions: int32 `(features, k, 2)`, (row, column) in the feature map.
+        projections: float32 `(features, k, height, width, channels)`, RGB, signed.
+        patches: uint8 `(features, k, height, width, channels)`, RGB pixels.
+        boxes: int32 `(features, k, 4)`: the part of the window inside the image, as (top, left,
+            bottom, right) in the window, half open.
+    """
+
+    layer: str
+    feature_indices: np.ndarray
+    activations: np.ndarray
+    image_indices: np.ndarray
+    positions: np.ndarray
+    projections: np.ndarray
+    patches: np.ndarray
+    boxes: np.ndarray
+
+    def save(self, filepath):
+        """Writes an `.npz` archive, whole or not at all."""
+        write_npz(filepath, {**dataclasses.asdict(self), "layer": np.array(self.layer)})
+
+    @classmethod
+    def load(cls, filepath):
+        """Reads an archive written by `save`.
+
+        Raises:
+            ValueError: if the file is no such archive.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        arrays = read_npz(filepath, "visualized features", names)
+        return cls(**{**arrays, "layer": str(arrays["layer"])})
+
+
+def visualize_features(
+    deconv,
+    images,
+    top,
+    feature_indices=None,
+    *,
+    num_features=16,
+    seed=0,
+    preprocessing="raw",
+    batch_size=None,
+    verbose=0,
+):
+    """Projects the strongest activations of feature maps, each by itself.
+
+    Args:
+        deconv: the `DeconvModel` of the layer.
+        images: what `top` was found over: an array `(images, rows, columns, channels)`, or a
+            sequence such as an `ImageFolder`, from which only the images needed are fetched.
+        top: the `TopActivations` that hold the layer.
+        feature_indices: numbers of the feature maps; by default `num_features` at random.
+        num_features: how many feature maps are drawn, all if there are fewer.
+        seed: of the drawing.
+        preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how `images` were made
+            from RGB pixels.
+        batch_size: images (or crops of them) in a step; chosen from their size by default.
+        verbose: whether Keras shows its progress bar.
+
+    Returns:
+        A `FeatureVisualization`, feature maps in the order given (drawn ones ascending).
+
+    Raises:
+        ValueError: if `top` does not hold the layer, or a feature index is outside it.
+
+    Reference:
+        Zeiler & Fergus 2013, Section 4 and Figure 2.
+    """
+    found = top[deconv.layer]
+    layer_seed = [seed, *deconv.layer.encode()]  # layers of equal width get different maps
+    features = choose_features(len(found.values), feature_indices, num_features, layer_seed)
+    if isinstance(preprocessing, str):
+        preprocessing = Preprocessing(preprocessing)
+    images_used, image_numbers = fetch(images, found.image_indices[features])
+    is_present = found.image_indices[features] >= 0
+    positions = found.positions[features]
+    windows = windows_of(deconv, images_used.shape[1:3], positions[is_present])
+    units = (image_numbers, np.repeat(features, is_present.sum(axis=1)), positions[is_present])
+    projections = project_in_windows(deconv, images_used, *units, windows, batch_size, verbose)
+    pixels = preprocessing.pixels(images_used)
+    patches = [windows.cut(pixels[n], i) for i, n in enumerate(image_numbers)]
+    return FeatureVisualization(
+        layer=deconv.layer,
+        feature_indices=features,
+        activations=found.values[features],
+        image_indices=found.image_indices[features],
+        positions=positions,
+        projections=_on_grid(preprocessing.rgb(projections), is_present, "float32"),
+        patches=_on_grid(patches, is_present, "uint8"),
+        boxes=_on_grid(windows.boxes, is_present, "int32"),
+    )
+
+
+def choose_features(num_maps, feature_indices=None, num_features=16, seed=0):
+    """The feature maps to show: those given, or a random subset in ascending order."""
+    if feature_indices is None:
+        chosen = np.random.default_rng(seed).permutation(num_maps)[:num_features]
+        return np.sort(chosen).astype("int64")
+    features = np.asarray(feature_indices)
+    if features.ndim != 1 or len(features) == 0 or features.dtype.kind not in "iu":
+        raise ValueError(
+            f"feature_indices is {feature_indices!r}: give a list of numbers of feature maps."
+        )
+    wrong = features[(features < 0) | (features >= num_maps)]
+    if len(wrong):
+        raise ValueError(
+            f"Feature {int(wrong[0])} is not in the layer, which has {num_maps} feature maps: give "
+            f"0 to {num_maps - 1}."
+        )
+    return features.astype("int64")
+
+
+def fetch(images, image_indices):
+    """The images needed, each once.
+
+    Returns:
+        `(images, numbers)`: an array, and for every index that is not -1 its number in it.
+    """
+    needed, numbers = np.unique(image_indices[image_indices >= 0], return_inverse=True)
+    if len(needed) == 0:
+        raise ValueError("No image is left among the strongest activations: scan some images.")
+    return np.asarray(images[needed]), numbers.ravel()
+
+
+@dataclasses.dataclass(frozen=True)
+class Windows:
+    """Windows of one size in images of one size, some of them hanging over the border.
+
+    Attributes:
+        size: `(height, width)` of every window.
+        corners: int `(units, 2)`: (top, left) of each in its image, negative outside.
+        image_size: `(height, width)`.
+    """
+
+    size: tuple[int, int]
+    corners: np.ndarray
+    image_size: tuple[int, int]
+
+    @property
+    def boxes(self):
+        """int32 `(units, 4)`: the part inside the image, in the window's own coordinates."""
+        begins = np.maximum(-self.corners, 0)
+        ends = np.minimum(np.asarray(self.image_size) - self.corners, self.size)
+        return np.concatenate([begins, np.maximum(ends, begins)], axis=1).astype("int32")
+
+    def cut(self, image, number, origin=(0, 0)):
+        """Window `number` of `image`, whose first pixel is at `origin`; 0 outside."""
+        top, left, bottom, right = self.boxes[number]
+        window = np.zeros((*self.size, *image.shape[2:]), image.dtype)
+        row, column = self.corners[number] - origin
+        window[top:bottom, left:right] = image[
+            row + top : row + bottom, column + left : column + right
+        ]
+        return window
+
+
+def windows_of(deconv, image_size, positions):
+    """The `Windows` of units at `positions`, int `(units, 2)`."""
+    field = deconv.receptive_field(image_size)
+    boxes = np.array([field.box(*map(int, p)) for p in positions], int).reshape(-1, 4)
+    return Windows(field.window_size, boxes[:, :2], tuple(image_size))
+
+
+def project_in_windows(
+    deconv, images, image_numbers, features, positions, windows, batch_size, verbose
+):
+    """The projection of every unit, one in each image numbered, cut to its window."""
+    is_dense = len(deconv.target_shape) == 1
+    projections = []
+    for begin in range(0, len(features), NUM_UNITS_AT_ONCE):
+        part = slice(begin, begin + NUM_UNITS_AT_ONCE)
+        unit = Unit(features[part], *([] if is_dense else positions[part].T))
+        seen = [images[number] for number in image_numbers[part]]
+        parts, origins = deconv.project_units(seen, unit, batch_size, verbose)
+        projections += [
+            windows.cut(projection, begin + i, origin)
+            for i, (projection, origin) in enumerate(zip(parts, origins, strict=True))
+        ]
+    return np.stack(projections)
+
+
+def _on_grid(values, is_present, dtype):
+    """Values of the units present, at their places among `(features, k)`, 0 elsewhere."""
+    values = np.asarray(values)
+    grid = np.zeros((*is_present.shape, *values.shape[1:]), dtype)
+    grid[is_present] = values
+    return grid

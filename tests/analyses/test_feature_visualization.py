@@ -1,0 +1,348 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import kerasvis as kv
+from kerasvis.activations import LayerActivations, TopActivations
+from kerasvis.analyses import FeatureVisualization
+from kerasvis.analyses.feature_visualization import choose_features
+from kerasvis.data import ImageFolder, Preprocessing
+
+SIZE = (33, 26)
+NUM_IMAGES = 7
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Overlapping pools, both paddings, unequal strides and kernels, two branches, dense layers."""
+    keras.utils.set_random_seed(0)
+    random = {"kernel_initializer": "he_normal", "bias_initializer": "random_normal"}
+    inputs = keras.Input((*SIZE, 3))
+    x = layers.Conv2D(5, (3, 4), (2, 1), "same", activation="relu", name="conv1", **random)(inputs)
+    x = layers.MaxPooling2D(3, 2, "same", name="pool1")(x)
+    x = layers.Conv2D(6, 3, activation="relu", name="conv2", **random)(x)
+    left = layers.Conv2D(3, 1, activation="relu", name="left", **random)(x)
+    right = layers.Conv2D(3, 3, padding="same", activation="relu", name="right", **random)(x)
+    x = layers.Concatenate(name="both")([left, right])
+    x = layers.MaxPooling2D(2, name="pool2")(x)
+    x = layers.Dense(4, activation="relu", name="fc", **random)(layers.Flatten()(x))
+    return keras.Model(inputs, layers.Dense(3, activation="softmax", name="scores", **random)(x))
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, (NUM_IMAGES, *SIZE, 3)).astype("uint8")
+
+
+@pytest.fixture(scope="module")
+def images(pixels):
+    return pixels.astype("float32")
+
+
+@pytest.fixture(scope="module")
+def top(model, images):
+    return kv.find_top_activations(
+        model, images, ["conv1", "conv2", "both", "fc", "scores"], k=4, verbose=0
+    )
+
+
+def by_hand(deconv, images, pixels, found, feature_indices):
+    """Each unit projected in its whole image, alone, then cut pixel by pixel.
+
+    Returns:
+        `{(row of features, place): (projection, patch, box, projection of the whole image)}`.
+    """
+    field = deconv.receptive_field(images.shape[1:3])
+    rows, columns = images.shape[1:3]
+    cut = {}
+    for row, feature in enumerate(feature_indices):
+        for place, index in enumerate(found.image_indices[feature]):
+            position = found.positions[feature, place]
+            unit = [int(feature), *map(int, position)] if not field.is_whole_image else None
+            unit = unit or [int(feature)] + [
+                int(p) for p in position if len(deconv.target_shape) == 3
+            ]
+            whole = deconv.project(images[index][None], kv.targets.Unit(*unit))[0]
+            top, left, bottom, right = field.box(*map(int, position))
+            projection = np.zeros((bottom - top, right - left, 3), "float32")
+            patch = np.zeros(projection.shape, "uint8")
+            inside = []
+            for r in range(top, bottom):
+                for c in range(left, right):
+                    if 0 <= r < rows and 0 <= c < columns:
+                        projection[r - top, c - left] = whole[r, c]
+                        patch[r - top, c - left] = pixels[index, r, c]
+                        inside.append((r - top, c - left))
+            (first_row, first_column), (last_row, last_column) = inside[0], inside[-1]
+            box = [first_row, first_column, last_row + 1, last_column + 1]
+            cut[row, place] = projection, patch, box, whole
+    return cut
+
+
+@pytest.mark.parametrize("layer", ["conv1", "conv2", "both", "fc", "scores"])
+@pytest.mark.parametrize("rectification", ["deconvnet", "gradient"])
+def test_is_each_unit_projected_by_itself_and_cut(model, images, pixels, top, layer, rectification):
+    deconv = kv.DeconvModel(model, layer, rectification)
+    feature_indices = [2, 0]
+    features = kv.visualize_features(deconv, images, top, feature_indices)
+    found = top[layer]
+    expected = by_hand(deconv, images, pixels, found, feature_indices)
+    assert len(expected) == 8
+    for (row, place), (projection, patch, box, whole) in expected.items():
+        scale = np.abs(projection).max()
+        assert scale > 0 or found.values[feature_indices[row], place] == 0
+        error = np.abs(features.projections[row, place] - projection).max()
+        assert error <= 1e-5 * scale
+        np.testing.assert_array_equal(features.patches[row, place], patch)
+        np.testing.assert_array_equal(features.boxes[row, place], box)
+        # Nothing of the projection lies outside its window.
+        np.testing.assert_allclose(
+            np.abs(projection).sum(dtype="float64"), np.abs(whole).sum(dtype="float64"), rtol=1e-6
+        )
+    assert features.layer == layer
+    assert features.feature_indices.tolist() == feature_indices
+    np.testing.assert_array_equal(features.activations, found.values[feature_indices])
+    np.testing.assert_array_equal(features.image_indices, found.image_indices[feature_indices])
+    np.testing.assert_array_equal(features.positions, found.positions[feature_indices])
+
+
+def test_shapes_and_dtypes(model, images, top):
+    features = kv.visualize_features(kv.DeconvModel(model, "conv2"), images, top, [5])
+    actual = {
+        name: (array.dtype.name, array.shape)
+        for name, array in dataclasses.asdict(features).items()
+        if name != "layer"
+    }
+    window = (15, 10)  # rows: 3, then + 2 * 2, then + 2 * 4; columns: 4, then + 2 * 1, then + 2 * 2
+    assert actual == {
+        "feature_indices": ("int64", (1,)),
+        "activations": ("float32", (1, 4)),
+        "image_indices": ("int64", (1, 4)),
+        "positions": ("int32", (1, 4, 2)),
+        "projections": ("float32", (1, 4, *window, 3)),
+        "patches": ("uint8", (1, 4, *window, 3)),
+        "boxes": ("int32", (1, 4, 4)),
+    }
+
+
+def at(positions):
+    """`TopActivations` of the units of `conv2` at `positions`, one in each image."""
+    k = len(positions)
+    values = np.ones((6, k), "float32")
+    indices = np.tile(np.arange(k), (6, 1))
+    return TopActivations(
+        {"conv2": LayerActivations(values, indices, np.tile(positions, (6, 1, 1)).astype("int32"))}
+    )
+
+
+def test_windows_over_every_border(model, images, pixels):
+    deconv = kv.DeconvModel(model, "conv2")
+    rows, columns, _ = deconv.target_shape
+    corners = [(0, 0), (0, columns - 1), (rows - 1, 0), (rows - 1, columns - 1)]
+    top = at([*corners, (rows // 2, columns // 2)])
+    features = kv.visualize_features(deconv, images, top, [0])
+    height, width = features.patches.shape[2:4]
+    overhanging = (features.boxes[0] != (0, 0, height, width)).any(axis=0)
+    assert overhanging.all()  # over each of the four borders
+    for (_, place), (projection, patch, box, _) in by_hand(
+        deconv, images, pixels, top["conv2"], [0]
+    ).items():
+        np.testing.assert_array_equal(features.boxes[0, place], box)
+        np.testing.assert_array_equal(features.patches[0, place], patch)
+        np.testing.assert_allclose(
+            features.projections[0, place], projection, atol=1e-5 * np.abs(projection).max()
+        )
+        top_, left, bottom, right = box
+        outside = np.ones((height, width), bool)
+        outside[top_:bottom, left:right] = False
+        assert not features.patches[0, place][outside].any()
+        assert not features.projections[0, place][outside].any()
+    assert (features.boxes[0, 4] == (0, 0, height, width)).all()
+
+
+def test_batch_size_changes_nothing(model, images, top):
+    deconv = kv.DeconvModel(model, "conv2")
+    one = kv.visualize_features(deconv, images, top, batch_size=1)
+    many = kv.visualize_features(deconv, images, top, batch_size=64)
+    scale = np.abs(one.projections).max()
+    np.testing.assert_allclose(one.projections, many.projections, atol=1e-5 * scale)
+
+
+def test_units_beyond_one_part(model, images, top, monkeypatch):
+    deconv = kv.DeconvModel(model, "conv2")
+    whole = kv.visualize_features(deconv, images, top)
+    monkeypatch.setattr("kerasvis.analyses.feature_visualization.NUM_UNITS_AT_ONCE", 5)
+    parts = kv.visualize_features(deconv, images, top)
+    scale = np.abs(whole.projections).max()
+    np.testing.assert_allclose(parts.projections, whole.projections, atol=1e-5 * scale)
+    np.testing.assert_array_equal(parts.patches, whole.patches)
+
+
+def test_fewer_images_than_places(model, images, pixels):
+    top = kv.find_top_activations(model, images[:2], ["conv1"], k=4, verbose=0)
+    features = kv.visualize_features(kv.DeconvModel(model, "conv1"), images[:2], top, [1, 3])
+    assert (features.image_indices[:, 2:] == -1).all()
+    assert (features.activations[:, 2:] == -np.inf).all()
+    for name in ("projections", "patches", "boxes"):
+        assert not getattr(features, name)[:, 2:].any()
+        assert getattr(features, name)[:, :2].any()
+
+
+def test_a_random_subset_by_seed(model, images, top):
+    deconv = kv.DeconvModel(model, "conv2")
+    subsets = {
+        seed: kv.visualize_features(deconv, images, top, num_features=3, seed=seed).feature_indices
+        for seed in range(5)
+    }
+    again = kv.visualize_features(deconv, images, top, num_features=3, seed=2).feature_indices
+    assert again.tolist() == subsets[2].tolist()
+    assert len({tuple(subset) for subset in subsets.values()}) > 1
+    for subset in subsets.values():
+        assert len(set(subset)) == 3
+        assert (np.diff(subset) > 0).all()
+    everything = kv.visualize_features(deconv, images, top, num_features=100).feature_indices
+    assert everything.tolist() == list(range(6))
+
+
+def test_every_feature_map_is_drawn_equally_often():
+    drawn = np.concatenate([choose_features(20, None, 5, seed) for seed in range(400)])
+    counts = np.bincount(drawn, minlength=20)
+    assert counts.sum() == 2000
+    assert (np.abs(counts - 100) < 5 * np.sqrt(100 * 0.75)).all()
+
+
+def test_only_the_images_needed_are_fetched(model, images, top):
+    class Recording:
+        def __init__(self):
+            self.asked = []
+
+        def __getitem__(self, indices):
+            self.asked.append(list(indices))
+            return images[indices]
+
+    recording = Recording()
+    features = kv.visualize_features(kv.DeconvModel(model, "conv2"), recording, top, [4])
+    assert recording.asked == [sorted(set(features.image_indices.ravel()))]
+
+
+@pytest.mark.parametrize("mode", ["raw", "caffe", "tf", "torch"])
+def test_patches_are_the_pixels_and_projections_in_rgb(model, pixels, mode):
+    preprocessing = Preprocessing(mode)
+    images = preprocessing.images(pixels)
+    top = kv.find_top_activations(model, images, ["conv2"], k=3, verbose=0)
+    deconv = kv.DeconvModel(model, "conv2")
+    plain = kv.visualize_features(deconv, images, top, [1, 2], preprocessing=preprocessing)
+    for feature, place in np.ndindex(2, 3):
+        index = plain.image_indices[feature, place]
+        row, column = plain.positions[feature, place]
+        top_, left, bottom, right = deconv.receptive_field().box(int(row), int(column))
+        inside = plain.boxes[feature, place]
+        window = pixels[index, max(top_, 0) : bottom, max(left, 0) : right]
+        actual = plain.patches[feature, place][inside[0] : inside[2], inside[1] : inside[3]]
+        np.testing.assert_array_equal(actual, window)
+        unit = kv.targets.Unit(int(plain.feature_indices[feature]), int(row), int(column))
+        projection = deconv.project(images[index][None], unit)[0]
+        projection = projection[max(top_, 0) : bottom, max(left, 0) : right]
+        if mode == "caffe":  # the model sees blue, green, red
+            projection = projection[..., ::-1]
+        actual = plain.projections[feature, place][inside[0] : inside[2], inside[1] : inside[3]]
+        np.testing.assert_allclose(actual, projection, atol=1e-5 * np.abs(projection).max())
+    by_name = kv.visualize_features(deconv, images, top, [1, 2], preprocessing=mode)
+    np.testing.assert_array_equal(by_name.patches, plain.patches)
+
+
+def test_a_folder_of_photographs(model, pixels, tmp_path):
+    from PIL import Image
+
+    for number, photograph in enumerate(pixels):
+        Image.fromarray(photograph).save(tmp_path / f"{number}.png")
+    folder = ImageFolder(tmp_path, SIZE, "caffe")
+    images = Preprocessing("caffe").images(pixels)
+    deconv = kv.DeconvModel(model, "both")
+    shown = []
+    for source in (folder, images):
+        top = kv.find_top_activations(model, source, ["both"], k=2, verbose=0)
+        shown.append(kv.visualize_features(deconv, source, top, [0, 5], preprocessing="caffe"))
+    for name, array in dataclasses.asdict(shown[0]).items():
+        np.testing.assert_array_equal(array, getattr(shown[1], name), err_msg=name)
+
+
+def test_one_channel():
+    model = keras.Sequential([keras.Input((9, 8, 1)), layers.Conv2D(2, 3, name="conv")])
+    images = np.random.default_rng(0).integers(0, 256, (3, 9, 8, 1)).astype("float32")
+    top = kv.find_top_activations(model, images, ["conv"], k=2, verbose=0)
+    features = kv.visualize_features(kv.DeconvModel(model, "conv"), images, top)
+    assert features.projections.shape == features.patches.shape == (2, 2, 3, 3, 1)
+
+
+def test_the_model_is_left_as_it_is(model, images, top):
+    before = [w.copy() for w in model.get_weights()]
+    kv.visualize_features(kv.DeconvModel(model, "conv2"), images, top)
+    for weight, kept in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, kept)
+
+
+def test_save_and_load(model, images, top, tmp_path):
+    features = kv.visualize_features(kv.DeconvModel(model, "conv2"), images, top, [3])
+    features.save(tmp_path / "a.npz")
+    features.save(tmp_path / "b.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    loaded = FeatureVisualization.load(tmp_path / "a.npz")
+    assert loaded.layer == "conv2"
+    for name, array in dataclasses.asdict(features).items():
+        if name != "layer":
+            assert getattr(loaded, name).dtype == array.dtype
+            np.testing.assert_array_equal(getattr(loaded, name), array)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "b.npz"]
+
+
+def test_loading_something_else(top, tmp_path):
+    top.save(tmp_path / "top.npz")
+    with pytest.raises(ValueError, match=r"top\.npz is no \.npz file of visualized features: it h"):
+        FeatureVisualization.load(tmp_path / "top.npz")
+    with pytest.raises(ValueError, match=r"There is no file .*none\.npz: give one that holds vis"):
+        FeatureVisualization.load(tmp_path / "none.npz")
+    np.savez(tmp_path / "pickled.npz", layer=np.array([{}], dtype=object))
+    with pytest.raises(ValueError, match=r"pickled\.npz is no \.npz file of visualized features"):
+        FeatureVisualization.load(tmp_path / "pickled.npz")
+
+
+@pytest.mark.parametrize(
+    ("feature_indices", "sentence"),
+    [
+        ([0, 6], "Feature 6 is not in the layer, which has 6 feature maps: give 0 to 5."),
+        ([-1], "Feature -1 is not in the layer, which has 6 feature maps: give 0 to 5."),
+        ([], "feature_indices is []: give a list of numbers of feature maps."),
+        ([0.5], "feature_indices is [0.5]: give a list of numbers of feature maps."),
+        (3, "feature_indices is 3: give a list of numbers of feature maps."),
+    ],
+)
+def test_feature_indices_that_do_not_fit(model, images, top, feature_indices, sentence):
+    with pytest.raises(ValueError) as raised:  # noqa: PT011 - compared below
+        kv.visualize_features(kv.DeconvModel(model, "conv2"), images, top, feature_indices)
+    assert str(raised.value) == sentence
+
+
+def test_a_layer_that_was_not_scanned(model, images, top):
+    deconv = kv.DeconvModel(model, "pool1")
+    with pytest.raises(ValueError, match="The layer 'pool1' was not scanned, but conv1, conv2"):
+        kv.visualize_features(deconv, images, top)
+
+
+def test_an_unknown_preprocessing(model, images, top):
+    deconv = kv.DeconvModel(model, "conv2")
+    with pytest.raises(ValueError, match="There is no preprocessing 'coffee': give 'raw'"):
+        kv.visualize_features(deconv, images, top, preprocessing="coffee")
+
+
+def test_no_image_left(model, images):
+    nothing = LayerActivations(
+        np.full((6, 2), -np.inf, "float32"), np.full((6, 2), -1), np.full((6, 2, 2), -1, "int32")
+    )
+    with pytest.raises(ValueError, match="No image is left among the strongest activations: scan"):
+        kv.visualize_features(
+            kv.DeconvModel(model, "conv2"), images, TopActivations({"conv2": nothing})
+        )
