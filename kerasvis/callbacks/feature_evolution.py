@@ -1,0 +1,221 @@
+"""Figure 4 of the paper, recorded while the net is trained."""
+
+import concurrent.futures
+import operator
+import warnings
+
+import keras
+
+from kerasvis.activations.image_sources import image_source
+from kerasvis.activations.map_maxima import nodes_up_to
+from kerasvis.activations.partial_scan import model_fingerprint
+from kerasvis.analyses.feature_snapshot import FeatureSnapshots, NotFiniteError
+from kerasvis.analyses.snapshot_files import Snapshot, SnapshotFiles, changed_settings
+from kerasvis.data import Preprocessing
+
+EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # Figure 4
+
+
+class FeatureEvolution(keras.callbacks.Callback):
+    """Records what feature maps respond to at the end of some epochs.
+
+    For each chosen feature map the strongest activation over the images is projected to pixel
+    space with the weights of that moment; its value, image and position are kept with it. Every
+    snapshot is a file of its own in `directory`, `epoch_0005.npz` after the fifth epoch, written
+    whole or not at all. `kerasvis.analyses.load_evolution(directory)` puts them side by side.
+
+    Training goes on exactly as without the callback. What a snapshot needs is compiled once, for
+    all epochs. If the training is stopped and goes on (`keras.callbacks.BackupAndRestore`, or
+    `initial_epoch`), so does the evolution: an epoch whose file is there is not done again, and
+    files of another training run, or of other settings, are refused before training begins.
+
+    The model may be built, and `fit` called, under a `tf.distribute.MirroredStrategy`; snapshots
+    are taken on one device. If several processes train together, give it to the first one only.
+
+    Args:
+        images: the images to choose from, the training set or a part of it: an array `(images,
+            rows, columns, channels)`, an `ImageFolder`, or something of batches of these, with or
+            without labels, that gives the same images in the same order whenever it is read, as a
+            `tf.data.Dataset` that does not shuffle.
+        layers: names of layers, or one name; `"outer/inner"` inside a nested model.
+        feature_indices: `{layer: numbers of feature maps}`; `num_features` of a layer are drawn at
+            random where it is missing.
+        epochs: numbers of epochs, from 1; by default those of the paper.
+        directory: folder for the snapshots; made if need be.
+        num_features: how many feature maps are drawn of a layer, all if there are fewer.
+        seed: of the drawing.
+        rectification: as of `kerasvis.DeconvModel`.
+        preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how `images` were made
+            from RGB pixels; by default that of the `ImageFolder`, or `"raw"`.
+        batch_size: images per step; chosen from their size by default.
+        tensorboard: folder for event files, which show the projections of each snapshot in
+            TensorBoard; none by default.
+
+    Raises:
+        ValueError: when made, if epochs or images are wrong; when training begins, if layers,
+            feature maps or images do not fit the model, or the folder holds other snapshots or
+            cannot be written to.
+
+    Reference:
+        Zeiler & Fergus 2013, Section 4 and Figure 4.
+
+    Example:
+        evolution = FeatureEvolution(images[:500], ["conv1", "conv5"], directory="evolution")
+        model.fit(images, labels, epochs=64, callbacks=[evolution])
+    """
+
+    def __init__(
+        self,
+        images,
+        layers,
+        feature_indices=None,
+        epochs=EPOCHS,
+        *,
+        directory,
+        num_features=8,
+        seed=0,
+        rectification="deconvnet",
+        preprocessing=None,
+        batch_size=None,
+        tensorboard=None,
+    ):
+        super().__init__()
+        if preprocessing is None:
+            preprocessing = getattr(images, "preprocessing", "raw")
+        if isinstance(preprocessing, str):
+            preprocessing = Preprocessing(preprocessing)
+        self.images = images
+        self.layers = (layers,) if isinstance(layers, str) else tuple(layers)
+        self.feature_indices = feature_indices
+        self.epochs = _standardized_epochs(epochs)
+        self.files = SnapshotFiles(directory)
+        self.num_features = num_features
+        self.seed = seed
+        self.rectification = rectification
+        self.preprocessing = preprocessing
+        self.batch_size = batch_size
+        self.tensorboard = tensorboard
+        self._images_fingerprint = _fingerprint(images)
+        self._watched = None  # the model that is training
+        self._snapshots = None  # of it
+        self._run = None
+        self._epoch_is_first = True
+
+    def on_train_begin(self, logs=None):
+        self.files.make_folder()
+        if self._watched is not self.model:
+            self._snapshots = in_a_thread_of_its_own(self._build)
+            self._watched, self._run = self.model, None
+        self._epoch_is_first = True
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._epoch_is_first:  # only now is it known where the training goes on
+            self._epoch_is_first = False
+            self._run = self._checked_run(epoch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        epoch += 1
+        if epoch not in self.epochs or self.files.filepath(epoch).exists():
+            return
+        try:
+            features = in_a_thread_of_its_own(self._snapshots.take, self.images)
+        except NotFiniteError as error:  # the end of training is not for this callback to decide
+            warnings.warn(f"No snapshot was taken after epoch {epoch}: {error}", stacklevel=2)
+            return
+        snapshot = Snapshot(epoch, features, self._settings(), self._run, self._weights())
+        self.files.save(snapshot)
+        if self.tensorboard is not None:
+            from kerasvis.callbacks.tensorboard_export import export_snapshot
+
+            export_snapshot(snapshot, self.tensorboard)
+
+    def _build(self):
+        return FeatureSnapshots(
+            self.model,
+            self.layers,
+            self.feature_indices,
+            num_features=self.num_features,
+            seed=self.seed,
+            rectification=self.rectification,
+            preprocessing=self.preprocessing,
+            batch_size=self.batch_size,
+        )
+
+    def _settings(self):
+        indices = self._snapshots.feature_indices
+        return {
+            "layers": list(self.layers),
+            "feature maps": {name: numbers.tolist() for name, numbers in indices.items()},
+            "rectification": self.rectification,
+            "preprocessing": self.preprocessing.mode,
+            "images": self._images_fingerprint,
+        }
+
+    def _weights(self):
+        return model_fingerprint(nodes_up_to(self.model, self.layers))
+
+    def _checked_run(self, num_done):
+        """What tells this training run from others, if the files that are there are of this one.
+
+        It is known by the weights with which it began: by a training from the start to these, by
+        one that goes on to those of the snapshot where it does.
+        """
+        epochs = self.files.epochs()
+        if not epochs:
+            return self._weights()
+        settings = self._settings()
+        snapshots = [self.files.load(epoch) for epoch in epochs]
+        for snapshot in snapshots:
+            if changed := changed_settings(snapshot.settings, settings):
+                self._refuse(snapshot.epoch, f"with other {changed}")
+            if snapshot.run != (self._run or snapshots[0].run):
+                self._refuse(snapshot.epoch, "in another training run")
+        run = snapshots[0].run
+        if num_done == 0 and run != self._weights():
+            self._refuse(epochs[0], "in a training run that began with other weights")
+        then = {snapshot.epoch: snapshot.weights for snapshot in snapshots}.get(num_done)
+        if self._run is None and then not in (None, self._weights()):
+            self._refuse(num_done, "in a training run that had other weights then")
+        return run
+
+    def _refuse(self, epoch, how):
+        raise ValueError(
+            f"{self.files.filepath(epoch)} was made {how}: give another directory, or delete its "
+            "snapshots."
+        )
+
+
+def in_a_thread_of_its_own(function, *arguments):
+    """Calls a function where no distribution strategy, device or Keras setting is in force.
+
+    These belong to the thread. Under a `MirroredStrategy` each replica would compute every batch,
+    and their results would come one after the other.
+    """
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def _standardized_epochs(epochs):
+    try:
+        numbers = sorted({operator.index(epoch) for epoch in epochs})
+    except TypeError:
+        numbers = []
+    if not numbers or numbers[0] < 1:
+        raise ValueError(f"epochs is {epochs!r}: give numbers of epochs, from 1.")
+    return tuple(numbers)
+
+
+def _fingerprint(images):
+    """What the images are known by, if they are the same whenever they are read."""
+    if not hasattr(images, "shape") and hasattr(images, "__iter__") and iter(images) is images:
+        raise ValueError(
+            f"The images are a {type(images).__name__}, which can be read once only: give an "
+            "array, an ImageFolder, a tf.data.Dataset or a list of batches."
+        )
+    fingerprint, again = (image_source(images, batch_size=1).fingerprint() for _ in range(2))
+    if fingerprint != again:
+        raise ValueError(
+            "The images come in another order, or changed, whenever they are read, so that an "
+            "image index would mean nothing: give them without shuffling or augmentation."
+        )
+    return fingerprint
