@@ -1,0 +1,269 @@
+"""Training a convnet by a recipe, as a plain Keras `compile` and `fit` that can be interrupted."""
+
+import contextlib
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from kerasvis.data.sub_crops import ten_crops
+from kerasvis.layers.pixel_mean import PixelMean
+from kerasvis.training.annealing import AnnealOnPlateau
+from kerasvis.training.batches import (
+    num_steps,
+    training_batches,
+    validation_batches,
+)
+from kerasvis.training.checkpoint import Checkpoint, describe_run
+from kerasvis.training.constraints import limit_filters
+from kerasvis.training.distribution import is_chief, replicated, spread
+from kerasvis.training.waiting import WaitingForData
+from kerasvis.training.whole_files import write_text
+
+
+def fit(model, train, validation, recipe, *, callbacks=(), directory=None, verbose=2):
+    """Trains `model`, which ends in class probabilities, by `recipe`.
+
+    With a `directory`, a run that was interrupted at any point, even by SIGKILL, goes on after its
+    last whole epoch: weights, optimiser, learning rate, history, the order of the images, their
+    crops and the seeds of dropout are as if nothing had happened. The same numbers come out if
+    the machine computes the same numbers twice, as CPUs do, and the model was built after
+    `keras.utils.set_random_seed`. Callbacks with a state of their own have to keep it themselves.
+
+    Args:
+        model: takes raw pixels `(images, rows, columns, 3)` of the recipe's crop size; a
+            `PixelMean` layer is set to the mean of the training images. Its convolutions get the
+            recipe's RMS limit, its `Dropout` layers the recipe's probability.
+        train: `LabelledImages` to train on, of the recipe's image size, or a set of
+            `kerasvis.data.load_labelled(..., image_size=recipe.image_size)`.
+        validation: the same, to measure on after every epoch, at the centre crop.
+        recipe: a `Recipe`.
+        callbacks: Keras callbacks; they act before an epoch is saved.
+        directory: folder for `checkpoint/` and `history.csv`, or None.
+        verbose: as in `keras.Model.fit`.
+
+    Returns:
+        The `keras.callbacks.History` of all epochs, those of earlier processes included. Besides
+        the measures it holds `learning_rate`, at the beginning of the epoch, `seconds` of its
+        training steps, and `waiting_for_data`, the share of these seconds (`WaitingForData`).
+
+    Raises:
+        ValueError: if model, images, labels and recipe do not fit together, or `directory` holds
+            another run.
+        OSError: if `directory` cannot be written to; what was saved before is whole.
+    """
+    _check(model, train, validation, recipe)
+    keras.utils.set_random_seed(recipe.seed)
+    prepare(model, recipe)
+    run = describe_run(model, recipe, train, validation)
+    devices = _Devices(model)
+    model = devices.replicated(model)
+    with devices.scope():
+        compile_for(model, recipe, train.num_images)
+        record = _EpochRecord(directory, devices.may_write)
+        record.begin(model, run)
+    if record.num_epochs == 0:
+        adapt_mean(model, recipe, train)
+    if record.num_epochs < recipe.epochs:
+        waiting = WaitingForData()
+        batches = waiting.watch(training_batches(train, recipe, record.num_epochs))
+        model.fit(
+            devices.spread(batches),
+            steps_per_epoch=num_steps(train, recipe),
+            validation_data=devices.spread(validation_batches(validation, recipe)),
+            validation_steps=num_steps(validation, recipe),
+            initial_epoch=record.num_epochs,
+            epochs=recipe.epochs,
+            callbacks=[waiting, *_annealing(recipe, record), *callbacks, record],
+            shuffle=False,  # the batches are
+            verbose=verbose,
+        )
+    return record.as_history()
+
+
+def prepare(model, recipe):
+    """Puts what the recipe says about the layers into a built model.
+
+    Args:
+        model: a built `keras.Model`. Its convolutions get the RMS limit, its `Dropout` layers the
+            probability. Initial weights are the builder's:
+            `ZFNet(kernel_initializer=recipe.kernel_initializer)`.
+        recipe: a `Recipe`.
+    """
+    if recipe.filter_rms_limit is not None:
+        limit_filters(model, recipe.filter_rms_limit)
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = recipe.dropout
+
+
+def adapt_mean(model, recipe, train):
+    """Sets the `PixelMean` layers of a model to the mean of what they see in training.
+
+    Deviation: the paper subtracts the mean of the whole image before it is cropped; here it is
+    part of the model, which sees crops, so it is the mean over the ten sub-crops.
+
+    Args:
+        model: a built `keras.Model`.
+        recipe: a `Recipe`.
+        train: the training images, as in `fit`.
+    """
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, PixelMean)]
+    if layers:
+        mean = _mean_image(train)[None]
+        crops = np.concatenate(ten_crops(mean, (recipe.crop_size, recipe.crop_size)))
+    for layer in layers:
+        layer.adapt(crops)
+
+
+def compile_for(model, recipe, num_images):
+    """Compiles `model` with the recipe's optimiser, cross-entropy and top-1/top-5 accuracy.
+
+    Args:
+        model: `keras.Model` that ends in class probabilities.
+        recipe: a `Recipe`.
+        num_images: training images, from which the length of a cosine follows.
+    """
+    learning_rate = recipe.learning_rate
+    if recipe.annealing == "cosine":
+        num_steps = recipe.epochs * -(-num_images // recipe.batch_size)
+        learning_rate = keras.optimizers.schedules.CosineDecay(learning_rate, num_steps)
+    model.compile(
+        optimizer=keras.optimizers.SGD(
+            learning_rate,
+            recipe.momentum,
+            nesterov=recipe.nesterov,
+            weight_decay=recipe.weight_decay or None,
+        ),
+        loss="sparse_categorical_crossentropy",
+        metrics=[
+            keras.metrics.SparseCategoricalAccuracy(name="top_1"),
+            keras.metrics.SparseTopKCategoricalAccuracy(5, name="top_5"),
+        ],
+    )
+
+
+class _EpochRecord(keras.callbacks.Callback):
+    """Keeps the history of all epochs; with a directory, it saves them and the model's state.
+
+    Of several processes that train together all read what there is, and one writes.
+    """
+
+    def __init__(self, directory, may_write):
+        super().__init__()
+        self.directory = None if directory is None else Path(directory)
+        self.checkpoint = None if directory is None else Checkpoint(directory)
+        self.writes = may_write and directory is not None
+        self.history = {}
+
+    @property
+    def num_epochs(self):
+        return len(self.history.get("loss", ()))
+
+    def begin(self, model, run):
+        """Takes up the run in the folder, if there is one: `model` gets its state."""
+        self.set_model(model)
+        if self.checkpoint is not None:
+            self.checkpoint.begin(run, writes=self.writes)
+            self.history = self.checkpoint.restore(model)
+        if self.writes:
+            self._write_history()
+
+    def learning_rate(self):
+        return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._learning_rate = self.learning_rate()
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["learning_rate"] = self._learning_rate
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(float(value))
+        if self.writes:
+            self.checkpoint.save(self.model, self.history)
+            self._write_history()
+
+    def _write_history(self):
+        """One row per epoch; losses in nats, accuracies in [0, 1]."""
+        rows = zip(*self.history.values(), strict=True)
+        lines = [",".join(["epoch", *self.history])]
+        lines += [
+            ",".join([str(epoch), *(f"{value:.6g}" for value in row)])
+            for epoch, row in enumerate(rows, start=1)
+        ]
+        write_text(self.directory / "history.csv", "\n".join(lines) + "\n")
+
+    def as_history(self):
+        history = keras.callbacks.History()
+        history.set_model(self.model)
+        history.epoch = list(range(self.num_epochs))
+        history.history = self.history
+        return history
+
+
+class _Devices:
+    """The devices for which a model was made; Keras' other backends know no strategy."""
+
+    def __init__(self, model):
+        self.strategy = getattr(model, "distribute_strategy", None)
+
+    @property
+    def may_write(self):
+        return self.strategy is None or is_chief(self.strategy)
+
+    def scope(self):
+        return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
+
+    def replicated(self, model):
+        return model if self.strategy is None else replicated(model)
+
+    def spread(self, batches):
+        return batches if self.strategy is None else spread(batches, self.strategy)
+
+
+def _annealing(recipe, record):
+    """The callback that lowers the learning rate, where it was when the last process ended."""
+    if recipe.annealing == "cosine":
+        return []
+    annealing = AnnealOnPlateau(factor=recipe.annealing_factor, patience=recipe.annealing_patience)
+    if record.num_epochs:
+        after = [*record.history["learning_rate"][1:], record.learning_rate()]
+        annealing.go_on(record.history[annealing.monitor], after)
+    return [annealing]
+
+
+def _mean_image(data):
+    """float64 `(rows, columns, channels)`."""
+    total, num_images = 0.0, 0
+    for pixels, _ in data.batches(1024).as_numpy_iterator():
+        total, num_images = total + pixels.sum(axis=0, dtype="float64"), num_images + len(pixels)
+    return total / num_images
+
+
+def _check(model, train, validation, recipe):
+    size = (recipe.crop_size, recipe.crop_size)
+    if tuple(model.inputs[0].shape[1:3]) != size:
+        raise ValueError(
+            f"The model {model.name!r} takes images of {_times(model.inputs[0].shape[1:3])}, but "
+            f"the recipe's crops are {_times(size)}: build it for these, or change crop_size."
+        )
+    num_classes = model.outputs[0].shape[-1]
+    for name, data in (("training", train), ("validation", validation)):
+        labels = np.asarray(data.labels)
+        if len(labels) == 0:
+            raise ValueError(f"There is no {name} image: give at least one.")
+        if not 0 <= labels.min() <= labels.max() < num_classes:
+            raise ValueError(
+                f"The {name} labels run from {labels.min()} to {labels.max()}, but the model has "
+                f"{num_classes} classes: give labels from 0 to {num_classes - 1}."
+            )
+        image_size = tuple(data.batches(1).element_spec[0].shape[1:3])
+        if image_size != (recipe.image_size, recipe.image_size):
+            raise ValueError(
+                f"The {name} images are {_times(image_size)}, but the recipe's image_size is "
+                f"{recipe.image_size}: resize them, or change image_size."
+            )
+
+
+def _times(size):
+    return "×".join(str(side) for side in size)

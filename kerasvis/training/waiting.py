@@ -1,0 +1,62 @@
+"""How long the steps of an epoch wait for their data."""
+
+import time
+
+import keras
+import tensorflow as tf
+
+
+class WaitingForData(keras.callbacks.Callback):
+    """Adds to an epoch's logs the share of its time in which a step waits for data.
+
+    A batch is asked for and arrives; the time between is measured where the batches leave the
+    pipeline, at two clock readings a batch. It is the share in which the pipeline keeps the devices
+    from computing: about 0 where it keeps up. Where batches are asked for ahead of the step (as
+    under `tf.distribute`, or on a GPU, which computes meanwhile), it is an upper bound.
+
+    The logs get `waiting_for_data`, in [0, 1], and `seconds`, the time of the training steps alone.
+
+    Example:
+        >>> waiting = WaitingForData()
+        >>> history = model.fit(waiting.watch(batches), epochs=2, callbacks=[waiting])
+        >>> history.history["waiting_for_data"]
+        [0.02, 0.01]
+    """
+
+    def __init__(self):
+        super().__init__()
+        with tf.device("CPU"):
+            self._waited = tf.Variable(0.0, trainable=False, dtype=tf.float64)
+
+    def watch(self, batches):
+        """The same batches; how long each is waited for is measured.
+
+        Args:
+            batches: a `tf.data.Dataset`, in the form in which it goes into `fit`.
+        """
+        # The pairs are made one at a time, the left part first: when the batch was asked for.
+        asked = tf.data.Dataset.counter().map(lambda _: tf.timestamp())
+
+        def arrived(asked, batch):
+            self._waited.assign_add(tf.timestamp() - asked)
+            return batch
+
+        return tf.data.Dataset.zip(asked, batches).map(arrived)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._waited.assign(0.0)
+        self._begin, self._seconds = time.perf_counter(), None
+
+    def on_test_begin(self, logs=None):
+        self._end_of_steps()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._end_of_steps()
+        logs["seconds"] = self._seconds
+        logs["waiting_for_data"] = min(1.0, self._waited_for / self._seconds)
+
+    def _end_of_steps(self):
+        """Training steps end where validation begins, or, without it, the epoch ends."""
+        if self._seconds is None:
+            self._seconds = time.perf_counter() - self._begin
+            self._waited_for = float(self._waited.numpy())
