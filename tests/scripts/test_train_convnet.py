@@ -1,0 +1,217 @@
+import csv
+import io
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from command import run
+from PIL import Image
+from train_convnet import main, make_parser, net_options, recipe_of
+
+from kerasvis.training import Recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+NUM_CLASSES, CROP_SIZE = 3, 40
+TINY = "--width 0.03 --dense-units 8 --crop-size 40 --epochs 2".split()
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """An `.npz` of JPEG images of 44×44 pixels."""
+    filepath = tmp_path_factory.mktemp("data") / "tiny.npz"
+    random = np.random.default_rng(0)
+    arrays = {"words": np.array(["ant", "bee", "cat"])}
+    for split, number in (("train", 24), ("val", 9)):
+        labels = np.arange(number) % NUM_CLASSES
+        encoded = [encode(random.integers(0, 80 * (label + 1), (44, 44, 3))) for label in labels]
+        arrays[f"{split}_bytes"] = np.frombuffer(b"".join(encoded), "uint8")
+        arrays[f"{split}_offsets"] = np.cumsum([0, *map(len, encoded)])
+        arrays[f"{split}_labels"] = labels
+    np.savez(filepath, **arrays)
+    return filepath
+
+
+def encode(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels.astype("uint8")).save(file, "JPEG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def train(archive, tmp_path):
+    """Runs the command; returns its folder."""
+
+    def train(*arguments, out="run", data=archive):
+        options = ["--data", str(data), "--out", str(tmp_path / out), *TINY, *arguments]
+        run(main, make_parser(), options)
+        return tmp_path / out
+
+    return train
+
+
+@pytest.fixture
+def mistake(train, capsys):
+    """Runs the command; returns the one sentence with which it fails."""
+
+    def mistake(*arguments, **options):
+        with pytest.raises(SystemExit) as ended:
+            train(*arguments, **options)
+        assert ended.value.code == 2
+        sentence = capsys.readouterr().err.strip().splitlines()[-1]
+        assert re.search(r"[.?]$", sentence)
+        return sentence
+
+    return mistake
+
+
+def rows_of(folder):
+    with open(folder / "history.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def parsed(command):
+    return make_parser().parse_args(shlex.split(command))
+
+
+def test_a_run_and_what_it_leaves(train, capsys):
+    folder = train("--export", "--evolution", "--evolution-images", "10")
+    names = {path.name for path in folder.iterdir()}
+    files = {"README.md", "classes.json", "history.csv", "model.keras", "recipe.json"}
+    assert names == files | {"checkpoint", "evolution", "saved_model"}
+    assert json.loads((folder / "classes.json").read_text()) == ["ant", "bee", "cat"]
+    recipe = Recipe.load(folder / "recipe.json")
+    assert recipe == Recipe.for_small_images(CROP_SIZE, epochs=2)
+    assert [row["epoch"] for row in rows_of(folder)] == ["1", "2"]
+    assert {path.name for path in (folder / "evolution").iterdir()} == {
+        "epoch_0001.npz",
+        "epoch_0002.npz",
+    }
+    printed = capsys.readouterr().out
+    assert re.search(r"Saved .*model\.keras: validation top-1 \d+\.\d% after 2 epochs\.\n", printed)
+    check_card(folder, recipe)
+    check_served_by_plain_tensorflow(folder)
+
+
+def check_card(folder, recipe):
+    """The command on the card trains this net."""
+    card = (folder / "README.md").read_text()
+    accuracy = float(rows_of(folder)[-1]["val_top_1"])
+    assert f"| validation top-1 / top-5 | {accuracy:.1%} / 100.0% |" in card
+    assert "24 training and 9 validation images of 3 classes" in card
+    command = re.search(r"`python scripts/train_convnet\.py (.*)`", card)[1]
+    arguments = parsed(f"{command} --out here")
+    assert recipe_of(arguments) == recipe
+    expected = {"width": 0.03, "dense_units": 8, "strides": (1, 2), "normalization": "batch"}
+    assert net_options(arguments) == expected
+
+
+def check_served_by_plain_tensorflow(folder):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, CROP_SIZE, CROP_SIZE, 3)).astype("uint8")
+    np.save(folder / "pixels.npy", pixels)
+    program = (
+        "import sys, numpy as np, tensorflow as tf\n"
+        "pixels = np.load(sys.argv[1] + '/pixels.npy')\n"
+        "served = tf.saved_model.load(sys.argv[1] + '/saved_model').serve(pixels)\n"
+        "assert not any(name.startswith('kerasvis') for name in sys.modules)\n"
+        "np.save(sys.argv[1] + '/served.npy', served)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(folder)], check=True, capture_output=True)
+    model = keras.saving.load_model(folder / "model.keras", safe_mode=True)
+    expected = model.predict(pixels.astype("float32"), verbose=0)
+    np.testing.assert_allclose(np.load(folder / "served.npy"), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(expected.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_the_papers_recipe(train):
+    folder = train("--recipe", "paper", "--net", "alexnet", "--strides", "2", "1")
+    recipe = Recipe.load(folder / "recipe.json")
+    assert recipe == Recipe.scaled(CROP_SIZE, epochs=2)
+    model = keras.saving.load_model(folder / "model.keras", safe_mode=True)
+    assert model.get_layer("norm1").__class__.__name__ == "LocalResponseNormalization"
+    assert model.get_layer("conv1").kernel_constraint is None  # a limit is for training
+    assert "the same, mean of ten sub-crops" in (folder / "README.md").read_text()
+
+
+def test_interrupted_it_goes_on(train, capsys, monkeypatch):
+    whole = train(out="whole")
+
+    class Interrupted(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr("kerasvis.callbacks.FeatureEvolution", lambda *a, **k: Interrupted())
+    with pytest.raises(SystemExit) as ended:
+        train("--evolution")
+    assert ended.value.code == 130
+    folder = train()
+    for row, expected in zip(rows_of(folder), rows_of(whole), strict=True):
+        for name in ("epoch", "loss", "top_1", "val_loss", "learning_rate"):
+            assert row[name] == expected[name]
+    for name in ("recipe.json", "classes.json"):
+        assert (folder / name).read_text() == (whole / name).read_text()
+
+
+def test_a_finished_run(train, mistake, capsys):
+    folder = train("--epochs", "1")
+    saved = (folder / "model.keras").read_bytes()
+    capsys.readouterr()
+    train("--epochs", "1", "--export")
+    printed = capsys.readouterr().out
+    assert f"{folder} is finished: validation top-1 " in printed
+    assert (folder / "saved_model" / "saved_model.pb").exists()
+    assert (folder / "model.keras").read_bytes() == saved
+    assert mistake("--epochs", "1", "--seed", "3") == (
+        f"The folder {folder} holds a run with another recipe (seed 0 there, 3 here): give another "
+        "folder, or what that run was begun with."
+    )
+    assert "another model (layer 0, " in mistake("--epochs", "1", "--width", "0.05")
+
+
+def test_mistakes(mistake, tmp_path):
+    assert "gone.npz" in mistake(data="gone.npz")
+    recipe = str(tmp_path / "recipe.json")
+    assert mistake("--recipe", recipe) == (
+        "A recipe's file states its crop_size: leave out --crop-size."
+    )
+    assert "The recipe's epochs is 0: give a number" in mistake("--epochs", "0")
+    assert "Argument --net: invalid choice: 'vgg'" in mistake("--net", "vgg")
+    assert "Argument --strides: expected 2 arguments" in mistake("--strides", "1")
+    assert "width is 0.0: give a positive factor" in mistake("--width", "0")
+    assert "Devices '2' were given with the strategy 'none'" in mistake("--devices", "2")
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "model.keras").touch()
+    assert "holds a model already, but no record of its training: give another --out." in mistake(
+        out="foreign"
+    )
+    (tmp_path / "file").touch()
+    assert "The output folder" in mistake(out="file")
+
+
+def test_recipes(tmp_path):
+    Recipe(epochs=9, seed=4).save(tmp_path / "mine.json")
+    given = f"--data d --out o --recipe {tmp_path / 'mine.json'}"
+    assert recipe_of(parsed(given)) == Recipe(epochs=9, seed=4)
+    assert recipe_of(parsed(f"{given} --epochs 3")) == Recipe(epochs=3, seed=4)
+    assert recipe_of(parsed("--data d --out o --recipe paper")) == Recipe()
+
+
+def test_the_net_that_the_project_ships():
+    """Its card's command gives its numbers."""
+    arguments = parsed("--data d --out o --epochs 45 --width 0.5 --dense-units 512 --seed 0")
+    assert recipe_of(arguments) == Recipe.for_small_images(64)
+    expected = {"width": 0.5, "dense_units": 512, "strides": (1, 2), "normalization": "batch"}
+    assert net_options(arguments) == expected
+
+
+def test_runs_as_a_file(tmp_path):
+    command = [sys.executable, str(ROOT / "scripts" / "train_convnet.py")]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("The following arguments are required: --data, --out;")

@@ -1,0 +1,270 @@
+"""Holds the directions in which the rooms of kerasvis may import one another."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import kerasvis
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# room → the rooms it may import. A room stands below all that it imports, so there are no cycles.
+MAY_IMPORT = {
+    "layers": set(),
+    "graph": {"layers"},
+    "data": {"layers", "graph"},
+    "convnets": {"layers", "graph", "data"},
+    "deconvnet": {"layers", "graph", "data", "convnets"},
+    "activations": {"layers", "graph", "data", "convnets"},
+    "training": {"layers", "graph", "data", "convnets"},
+    "analyses": {"layers", "graph", "data", "convnets", "deconvnet", "activations", "training"},
+    "figures": set(),
+    "reports": {"graph", "data", "deconvnet", "activations", "analyses", "figures"},
+    "callbacks": {"graph", "data", "deconvnet", "activations", "analyses", "figures", "reports"},
+}
+
+# Where TensorFlow is the subject; everywhere else the code is written in Keras' terms.
+TENSORFLOW_ROOMS = {"data", "training", "reports"}
+TENSORFLOW_FILES = {
+    "kerasvis/layers/xla_compilation.py": "compiles a layer's computation",
+}
+DISTRIBUTION_FILE = "kerasvis/training/distribution.py"
+OUTSIDE_THE_PACKAGE = {"scripts", "tests", "benchmarks"}
+
+
+class Import(NamedTuple):
+    """One imported name: `module` is what runs for sure, `name` what is taken from it, if any."""
+
+    line: int
+    module: str
+    name: str | None
+    alias: str
+
+    @property
+    def path(self):
+        return f"{self.module}.{self.name}" if self.name else self.module
+
+
+def imports_of(path, tree):
+    """All imports in a file that happen at run time, those inside functions included."""
+    package = path.removesuffix(".py").split("/")[:-1]
+    found = []
+    for node in running_nodes(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                bound = alias.asname or alias.name.partition(".")[0]
+                found.append(Import(node.lineno, alias.name, None, bound))
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*above, *filter(None, [node.module])])
+            for alias in node.names:
+                bound = alias.asname or alias.name
+                found.append(Import(node.lineno, module, alias.name, bound))
+    return found
+
+
+def running_nodes(tree):
+    """Every node but those under `if TYPE_CHECKING:`, which only type checkers read."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            waiting.extend(node.orelse)
+        else:
+            waiting.extend(ast.iter_child_nodes(node))
+
+
+def violations(path, source):
+    """Sentences on what a file imports against the design.
+
+    Args:
+        path: Path of the file from the project's root, as "kerasvis/room/file.py".
+        source: The file's text.
+    """
+    tree = ast.parse(source)
+    imports = imports_of(path, tree)
+    room = path.split("/")[1] if path.count("/") > 1 else None
+    found = [*tensorflow_violations(path, room, imports), *distribution_violations(path, tree)]
+    if room is not None:
+        found += room_violations(path, room, imports)
+    return sorted(found)
+
+
+def room_violations(path, room, imports):
+    if room not in MAY_IMPORT:
+        return [f"{path}: room {room!r} has no place in MAY_IMPORT yet"]
+    found = []
+    for imported in imports:
+        top, *inner = imported.path.split(".")
+        where = f"{path}:{imported.line}"
+        if room == "figures" and top == "keras":
+            found.append(f"{where}: figures take arrays and do not import {imported.path}")
+        if top in OUTSIDE_THE_PACKAGE:
+            found.append(f"{where}: the package does not import {top}")
+        if top != "kerasvis" or inner[:1] == [room]:
+            continue
+        if not inner or inner[0] not in MAY_IMPORT:
+            found.append(f"{where}: {imported.path} is to be imported from its room")
+        elif inner[0] not in MAY_IMPORT[room]:
+            found.append(f"{where}: {room} does not import {inner[0]}")
+    return found
+
+
+def tensorflow_violations(path, room, imports):
+    name = path.rpartition("/")[2]
+    if room in TENSORFLOW_ROOMS or path in TENSORFLOW_FILES or "export" in name:
+        return []
+    if path.startswith("scripts/"):
+        return []
+    return [
+        f"{path}:{imported.line}: TensorFlow is imported only where it is the subject"
+        for imported in imports
+        if is_tensorflow(imported)
+    ]
+
+
+def is_tensorflow(imported):
+    return imported.module.partition(".")[0] in {"tensorflow", "tensorflow_datasets"}
+
+
+def distribution_violations(path, tree):
+    if path == DISTRIBUTION_FILE:
+        return []
+    tensorflow = [imported for imported in imports_of(path, tree) if is_tensorflow(imported)]
+    lines = [imported.line for imported in tensorflow if "distribute" in imported.path.split(".")]
+    aliases = {imported.alias for imported in tensorflow}
+    lines += [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and node.attr == "distribute"
+        and ast.unparse(node.value).partition(".")[0] in aliases
+    ]
+    return [f"{path}:{line}: only {DISTRIBUTION_FILE} uses tf.distribute" for line in set(lines)]
+
+
+def source_files():
+    files = [*(ROOT / "kerasvis").rglob("*.py"), *(ROOT / "scripts").rglob("*.py")]
+    return sorted(file.relative_to(ROOT).as_posix() for file in files)
+
+
+@pytest.mark.parametrize("path", source_files())
+def test_imports_run_one_way(path):
+    assert violations(path, (ROOT / path).read_text(encoding="utf-8")) == []
+
+
+def test_no_two_rooms_import_each_other():
+    above = set()
+    for room, below in MAY_IMPORT.items():
+        assert below <= above, f"{room} may import a room that stands after it"
+        above.add(room)
+
+
+@pytest.mark.parametrize("path", TENSORFLOW_FILES)
+def test_exceptions_are_still_needed(path):
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    assert any(is_tensorflow(imported) for imported in imports_of(path, tree))
+
+
+PLANTED = [
+    ("kerasvis/layers/a.py", "import kerasvis.graph.nodes", "layers does not import graph"),
+    ("kerasvis/layers/a.py", "from kerasvis import graph", "layers does not import graph"),
+    ("kerasvis/layers/a.py", "from .. import graph", "layers does not import graph"),
+    ("kerasvis/layers/__init__.py", "from ..graph import nodes", "layers does not import graph"),
+    (
+        "kerasvis/graph/a.py",
+        "from kerasvis.convnets import ZFNet",
+        "graph does not import convnets",
+    ),
+    ("kerasvis/deconvnet/a.py", "from kerasvis.analyses.b import c", "does not import analyses"),
+    ("kerasvis/deconvnet/a.py", "def f():\n    import kerasvis.activations", "not import activat"),
+    ("kerasvis/analyses/a.py", "import kerasvis.figures", "analyses does not import figures"),
+    ("kerasvis/figures/a.py", "import keras", "figures take arrays"),
+    ("kerasvis/figures/a.py", "from keras.src import ops", "figures take arrays"),
+    ("kerasvis/figures/a.py", "import tensorflow as tf", "only where it is the subject"),
+    ("kerasvis/figures/a.py", "from kerasvis.graph import Node", "figures does not import graph"),
+    ("kerasvis/deconvnet/a.py", "import kerasvis", "imported from its room"),
+    ("kerasvis/deconvnet/a.py", "from kerasvis import DeconvModel", "imported from its room"),
+    ("kerasvis/analyses/a.py", "from scripts import train", "does not import scripts"),
+    ("kerasvis/utils/a.py", "", "no place in MAY_IMPORT"),
+    ("kerasvis/graph/a.py", "import tensorflow", "only where it is the subject"),
+    ("kerasvis/graph/a.py", "def f():\n    from tensorflow import nn", "only where it is the subj"),
+    ("kerasvis/__init__.py", "import tensorflow", "only where it is the subject"),
+    ("kerasvis/data/a.py", "import tensorflow as tf\ntf.distribute.get_strategy()", "distribute"),
+    ("kerasvis/data/a.py", "from tensorflow import distribute", "uses tf.distribute"),
+    ("kerasvis/data/a.py", "import tensorflow.distribute as d", "uses tf.distribute"),
+    ("scripts/a.py", "import tensorflow as tf\ns = tf.distribute.Strategy", "uses tf.distribute"),
+]
+
+
+@pytest.mark.parametrize(("path", "source", "sentence"), PLANTED)
+def test_planted_violation_is_found(path, source, sentence):
+    found = violations(path, source)
+    assert len(found) == 1
+    assert sentence in found[0]
+
+
+ALLOWED = [
+    ("kerasvis/graph/a.py", "import keras\nfrom kerasvis.layers.b import c\nfrom . import nodes"),
+    ("kerasvis/analyses/a.py", "from kerasvis.deconvnet import DeconvModel"),
+    ("kerasvis/reports/a.py", "import tensorflow\nfrom kerasvis.figures import feature_grid"),
+    ("kerasvis/deconvnet/export.py", "import tensorflow as tf\ntf.saved_model.save"),
+    (
+        "kerasvis/figures/a.py",
+        "import numpy\nfrom matplotlib.figure import Figure\nfrom . import b",
+    ),
+    (
+        "kerasvis/figures/a.py",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from kerasvis.analyses import b",
+    ),
+    ("kerasvis/training/distribution.py", "import tensorflow as tf\ntf.distribute.get_strategy()"),
+    ("scripts/a.py", "import kerasvis as kv\nimport tensorflow as tf"),
+]
+
+
+@pytest.mark.parametrize(("path", "source"), ALLOWED)
+def test_what_the_design_allows_passes(path, source):
+    assert violations(path, source) == []
+
+
+def modules_after(statement):
+    """Names of the modules that a statement adds to those of a fresh Python."""
+    program = (
+        "import sys\n"
+        "before = set(sys.modules)\n"
+        f"{statement}\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return set(finished.stdout.split())
+
+
+def test_importing_kerasvis_starts_nothing():
+    imported = modules_after("import kerasvis; dir(kerasvis); kerasvis.__version__")
+    assert "kerasvis" in imported
+    assert not imported & {"keras", "matplotlib", "numpy", "tensorflow"}
+    assert len(imported) < 20
+
+
+def test_importing_figures_starts_neither_tensorflow_nor_keras():
+    imported = modules_after("from kerasvis import figures; dir(figures)")
+    assert "kerasvis.figures" in imported
+    assert not imported & {"keras", "tensorflow"}
+
+
+@pytest.mark.parametrize("name", kerasvis.__all__)
+def test_public_name_resolves(name):
+    assert getattr(kerasvis, name) is not None
+    assert name in dir(kerasvis)
+
+
+def test_unknown_public_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'kerasvis' has no attribute 'DeconvModle'"):
+        kerasvis.DeconvModle  # noqa: B018
