@@ -1,0 +1,67 @@
+"""The scan of all feature maps against bare `model.predict`: images per second.
+
+    python benchmarks/scan.py [--images 64] [--repetitions 5]
+
+VGG16 with random weights at 224×224, batch 16, all 13 convolution layers watched. The two take
+turns, in changing order, so that a busy machine slows both.
+"""
+
+import argparse
+import os
+import statistics
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+
+from kerasvis.activations import find_top_activations
+
+BATCH_SIZE = 16
+MIN_RATIO = 0.9
+
+
+def main():
+    arguments = parse_arguments()
+    model = keras.applications.VGG16(weights=None)
+    layers = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    shape = (arguments.images, 224, 224, 3)
+    images = np.random.default_rng(0).normal(0, 60, shape).astype("float32")
+    contenders = {
+        "predict": lambda: model.predict(images, batch_size=BATCH_SIZE, verbose=0),
+        "scan": lambda: find_top_activations(
+            model, images, layers, batch_size=BATCH_SIZE, verbose=0
+        ),
+    }
+    times = median_times(contenders, arguments.repetitions)
+    ratio = times["predict"] / times["scan"]
+    print(f"VGG16 at 224x224, batch {BATCH_SIZE}, {len(layers)} layers watched, images per second")
+    for name, seconds in times.items():
+        print(f"{name:8s} {arguments.images / seconds:8.2f}")
+    verdict = "met" if ratio >= MIN_RATIO else "MISSED"
+    print(f"{'ratio':8s} {ratio:8.3f}  (>= {MIN_RATIO}: {verdict})")
+
+
+def median_times(contenders, repetitions):
+    """Seconds per call of every contender, medians over `repetitions` turns."""
+    for call in contenders.values():
+        call()
+    times = {name: [] for name in contenders}
+    for turn in range(repetitions):
+        for name in [*contenders][:: 1 if turn % 2 else -1]:
+            start = time.perf_counter()
+            contenders[name]()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--images", type=int, default=64)
+    parser.add_argument("--repetitions", type=int, default=5)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
