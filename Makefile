@@ -2,6 +2,7 @@
 
 PYTHON ?= python3.11
 PYTEST_ARGUMENTS ?=
+PYTEST = .venv/bin/python -m pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGUMENTS)
 DEMO_ARGUMENTS ?= --model saved_models/zfnet-tiny-imagenet-30/model.keras --images demo \
 	--layers conv1 conv2 conv3 conv4 conv5 --out demo_output
 BENCH_ARGUMENTS ?=
@@ -15,10 +16,10 @@ demo: .venv/.installed
 	.venv/bin/python scripts/visualize_features.py $(DEMO_ARGUMENTS)
 
 test: lint
-	.venv/bin/python -m pytest -m "not slow" $(PYTEST_ARGUMENTS)
+	$(PYTEST) -m "not slow"
 
 test-all: lint
-	.venv/bin/python -m pytest $(PYTEST_ARGUMENTS)
+	$(PYTEST)
 
 bench: .venv-bench/.installed
 	.venv-bench/bin/python -m benchmarks $(BENCH_ARGUMENTS)

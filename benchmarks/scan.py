@@ -1,6 +1,6 @@
 """The scan of all feature maps against bare `model.predict`: images per second.
 
-    python benchmarks/scan.py [--images 64] [--repetitions 5]
+    python -m benchmarks.scan [--images 64] [--repetitions 5]
 
 VGG16 with random weights at 224×224, batch 16, all 13 convolution layers watched. The two take
 turns, in changing order, so that a busy machine slows both.
@@ -8,14 +8,13 @@ turns, in changing order, so that a busy machine slows both.
 
 import argparse
 import os
-import statistics
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
 
+from benchmarks.turns import median_times, verdict
 from kerasvis.activations import find_top_activations
 
 BATCH_SIZE = 16
@@ -39,21 +38,7 @@ def main():
     print(f"VGG16 at 224x224, batch {BATCH_SIZE}, {len(layers)} layers watched, images per second")
     for name, seconds in times.items():
         print(f"{name:8s} {arguments.images / seconds:8.2f}")
-    verdict = "met" if ratio >= MIN_RATIO else "MISSED"
-    print(f"{'ratio':8s} {ratio:8.3f}  (>= {MIN_RATIO}: {verdict})")
-
-
-def median_times(contenders, repetitions):
-    """Seconds per call of every contender, medians over `repetitions` turns."""
-    for call in contenders.values():
-        call()
-    times = {name: [] for name in contenders}
-    for turn in range(repetitions):
-        for name in [*contenders][:: 1 if turn % 2 else -1]:
-            start = time.perf_counter()
-            contenders[name]()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
+    print(f"{'ratio':8s} {ratio:8.3f}  (>= {MIN_RATIO}: {verdict(ratio >= MIN_RATIO)})")
 
 
 def parse_arguments():

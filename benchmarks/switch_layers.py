@@ -1,6 +1,6 @@
 """Speed and memory of the switch layers, side by side with what a user would otherwise pick.
 
-    python benchmarks/switch_layers.py [--repetitions 30] [--skip-models]
+    python -m benchmarks.switch_layers [--repetitions 30] [--skip-models]
 
 Prints ratios of median times. The contenders take turns, in changing order, so that a busy machine
 slows all of them.
@@ -8,8 +8,6 @@ slows all of them.
 
 import argparse
 import os
-import statistics
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -17,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.turns import median_times, verdict
 from kerasvis.convnets.zfnet import ZFNet
 from kerasvis.layers import MaxPooling2DWithSwitches, MaxUnpooling2D
 from kerasvis.layers.xla_compilation import plain_operations
@@ -73,20 +72,28 @@ def pooling_contenders(feature_maps, pool_size, strides, padding):
         return tf.nn.max_pool_with_argmax(inputs, pool_size, strides, padding.upper())
 
     return {
-        "argmax": lambda: argmax_pooling(feature_maps),
-        "switches": lambda: in_graph(feature_maps),
-        "eager": lambda: pooling(feature_maps),
-        "all XLA": lambda: compiled(feature_maps),
-        "no XLA": lambda: plain(feature_maps),
-        "max pool": lambda: max_pooling(feature_maps),
-        "unpool": lambda: unpooling_in_graph(pooled, switches, feature_maps),
+        name: ready(call)
+        for name, call in {
+            "argmax": lambda: argmax_pooling(feature_maps),
+            "switches": lambda: in_graph(feature_maps),
+            "eager": lambda: pooling(feature_maps),
+            "all XLA": lambda: compiled(feature_maps),
+            "no XLA": lambda: plain(feature_maps),
+            "max pool": lambda: max_pooling(feature_maps),
+            "unpool": lambda: unpooling_in_graph(pooled, switches, feature_maps),
+        }.items()
     }
+
+
+def ready(call):
+    """The call, waiting until its values are there."""
+    return lambda: tf.nest.map_structure(np.asarray, call())
 
 
 def memory_ratio(contenders):
     _, argmax = contenders["argmax"]()
     _, switches = contenders["switches"]()
-    return argmax.numpy().nbytes / switches.numpy().nbytes
+    return argmax.nbytes / switches.nbytes
 
 
 def compare_models(repetitions):
@@ -127,27 +134,8 @@ def with_switches(model):
     return keras.Model(copy.inputs, [*copy.outputs, *switches])
 
 
-def median_times(contenders, repetitions):
-    """Seconds per call of every contender, medians over `repetitions` turns."""
-    for call in contenders.values():
-        call()
-    times = {name: [] for name in contenders}
-    for turn in range(repetitions):
-        first = turn % len(contenders)  # whoever follows a contender finds its caches and memory
-        names = [*contenders][first:] + [*contenders][:first]
-        for name in names[:: 1 if turn % 2 else -1]:
-            start = time.perf_counter()
-            tf.nest.map_structure(np.asarray, contenders[name]())  # waits for the values
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
 def rectified_noise(shape):
     return tf.constant(np.random.default_rng(0).normal(size=shape).clip(0).astype("float32"))
-
-
-def verdict(is_met):
-    return "met" if is_met else "MISSED"
 
 
 def print_row(first, *others):

@@ -43,7 +43,9 @@ def load_convnet(name, weights=None, image_size=None):
 def load_file(path):
     import keras
 
-    import kerasvis.layers  # noqa: F401 - registers them, so that Keras can load them
+    # Registers them, so that Keras can load them.
+    import kerasvis.layers
+    import kerasvis.training.constraints  # noqa: F401
 
     check_file(path)
     try:

@@ -20,7 +20,8 @@ def export(model, filepath):
 
     Example:
         >>> export(model, "serving")
-        >>> tf.saved_model.load("serving").serve(pixels)  # uint8 (images, rows, columns, 3), RGB
+        >>> served = tf.saved_model.load("serving")
+        >>> served.serve(pixels)  # uint8 (images, rows, columns, 3), RGB
     """
     filepath = Path(filepath)
     beside = filepath.with_name("writing-" + filepath.name)

@@ -29,6 +29,8 @@ def fit(model, train, validation, recipe, *, callbacks=(), directory=None, verbo
     crops and the seeds of dropout are as if nothing had happened. The same numbers come out if
     the machine computes the same numbers twice, as CPUs do, and the model was built after
     `keras.utils.set_random_seed`. Callbacks with a state of their own have to keep it themselves.
+    On several devices, each of which has moving statistics of batch normalisation of its own, those
+    of the first are kept, so measures on the validation images can differ a little afterwards.
 
     Args:
         model: takes raw pixels `(images, rows, columns, 3)` of the recipe's crop size; a

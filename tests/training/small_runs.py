@@ -23,7 +23,7 @@ def small_recipe(**changes):
     return Recipe(**numbers | changes)
 
 
-def small_convnet(seed=0):
+def small_convnet(seed=0, has_norm=True):
     """Convolution, batch normalisation and dropout: all that has a state of its own."""
     keras.utils.set_random_seed(seed)
     layers = keras.layers
@@ -32,7 +32,7 @@ def small_convnet(seed=0):
             keras.Input((CROP_SIZE, CROP_SIZE, 3)),
             PixelMean(name="pixel_mean"),
             layers.Conv2D(4, 5, 2, activation="relu", name="conv1"),
-            layers.BatchNormalization(name="norm1"),
+            *([layers.BatchNormalization(name="norm1")] if has_norm else []),
             layers.Flatten(name="flatten"),
             layers.Dense(8, activation="relu", name="fc6"),
             layers.Dropout(0.3, name="dropout6"),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kerasvis.callbacks import FeatureEvolution
 from kerasvis.data.sub_crops import ten_crops
 from kerasvis.training import Checkpoint, Recipe, RMSLimit, filter_rms, fit
 from tests.training.small_runs import (
@@ -170,7 +171,7 @@ def test_damaged_state_is_refused(tmp_path):
 def test_two_devices_go_on_too(tmp_path):
     def model():
         with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
-            return small_convnet()
+            return small_convnet(has_norm=False)
 
     recipe = small_recipe(epochs=2)
     whole, history = train(recipe, model=model())
@@ -220,3 +221,27 @@ def test_drop_variables(tmp_path):
     assert checkpoint.history == history.history
     names = {path.name for path in (tmp_path / "checkpoint").iterdir()}
     assert names == {"run.json", "state.json"}
+
+
+@pytest.mark.parametrize("while_saving", [False, True])
+def test_the_evolution_of_features_has_no_gap(tmp_path, while_saving):
+    """Killed within an epoch, or between the epoch's snapshot and its state."""
+    recipe = small_recipe(epochs=3)
+
+    def evolution():
+        probe = TRAIN.pixels[:9, :CROP_SIZE, :CROP_SIZE].astype("float32")
+        return FeatureEvolution(
+            probe, ["conv1"], epochs=(1, 2, 3), directory=tmp_path / "evolution"
+        )
+
+    class Interrupted(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    interrupt = Interrupted() if while_saving else Interrupt(1, 1)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path, [evolution(), interrupt])
+    train(recipe, tmp_path, [evolution()])
+    names = sorted(path.name for path in (tmp_path / "evolution").iterdir())
+    assert names == ["epoch_0001.npz", "epoch_0002.npz", "epoch_0003.npz"]
