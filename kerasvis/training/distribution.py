@@ -40,6 +40,7 @@ import tensorflow as tf
 SECONDS_TO_START = 300  # for all workers to be there
 SECONDS_TO_ANSWER = 1800  # the chief may write and draw, while the others wait
 
+_BATCH_NORMALIZATION = keras.layers.BatchNormalization
 _STRATEGIES = ("none", "mirrored", "multiworker")
 _EXAMPLE = (
     '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, '
@@ -165,6 +166,7 @@ class ReplicatedModel(keras.Model):
             loss = self.optimizer.scale_loss(loss * tf.cast(share, loss.dtype))
         weights = self.trainable_weights
         self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        self._share_statistics(replica)
 
     def test_step(self, data):
         self._step(*data, training=False)
@@ -199,6 +201,21 @@ class ReplicatedModel(keras.Model):
         weights = None if weights is None else weights[:counted]
         self.compute_metrics(images, labels[:counted], predictions[:counted], weights)
         return loss
+
+    def _share_statistics(self, replica):
+        """Takes the mean of what batch normalisation remembers; Keras leaves each replica its own.
+
+        So all replicas evaluate the same model, and the one that is saved.
+        """
+        layers = [
+            layer for layer in self._flatten_layers() if isinstance(layer, _BATCH_NORMALIZATION)
+        ]
+        statistics = [weight for layer in layers for weight in layer.non_trainable_weights]
+        if statistics:
+            values = [tf.identity(weight.value) for weight in statistics]
+            means = replica.all_reduce(tf.distribute.ReduceOp.MEAN, values)
+            for weight, mean in zip(statistics, means, strict=True):
+                weight.assign(mean)
 
     def _on_all_replicas(self, step):
         @tf.function(reduce_retracing=True, autograph=False)

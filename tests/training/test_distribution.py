@@ -122,19 +122,19 @@ def test_both_copies_of_the_weights_agree(two):
         assert np.isfinite(first).all()
 
 
-@pytest.mark.parametrize("number", [1, 4, 9, 11])
-def test_evaluation_counts_every_image_once(one, two, number):
-    images, labels = photographs(number)
-    model = compiled(two, normalization="batch")
-    measured = model.evaluate(spread(batches_of(images, labels), two), verbose=0, return_dict=True)
-    alone = compiled(one, normalization="batch")
+def test_evaluation_counts_every_image_once(one, two):
+    model, alone = compiled(two, normalization="batch"), compiled(one, normalization="batch")
     alone.set_weights(model.get_weights())
-    probabilities = alone.predict_on_batch(images)
-    own = probabilities[np.arange(number), labels]
-    ranks = (probabilities > own[:, None]).sum(axis=1)
-    assert measured["loss"] == pytest.approx(-np.log(own).mean(), rel=1e-5)
-    assert measured["accuracy"] == pytest.approx((ranks < 1).mean())
-    assert measured["top_2"] == pytest.approx((ranks < 2).mean())
+    for number in (9, 1, 4, 11):
+        images, labels = photographs(number)
+        batches = spread(batches_of(images, labels), two)
+        measured = model.evaluate(batches, verbose=0, return_dict=True)
+        probabilities = alone.predict_on_batch(images)
+        own = probabilities[np.arange(number), labels]
+        ranks = (probabilities > own[:, None]).sum(axis=1)
+        assert measured["loss"] == pytest.approx(-np.log(own).mean(), rel=1e-5)
+        assert measured["accuracy"] == pytest.approx((ranks < 1).mean())
+        assert measured["top_2"] == pytest.approx((ranks < 2).mean())
 
 
 def test_weights_of_images_count(one, two):
@@ -148,10 +148,12 @@ def test_weights_of_images_count(one, two):
 
 @pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
 def test_nothing_is_learned_after_the_last_batch(one, two):
-    batches = batches_of(*photographs(5)).filter(lambda images, labels: True)
-    assert int(batches.cardinality()) < 0
-    model, losses, _ = train(one, batches, epochs=3)
-    same, same_losses, _ = train(two, batches, epochs=3)
+    """Keras begins a step where none is left, if it does not know the number of batches."""
+    batches = batches_of(*photographs(5))
+    model, losses, _ = train(one, batches, epochs=2)
+    unknown = batches.filter(lambda images, labels: True)
+    assert int(unknown.cardinality()) < 0
+    same, same_losses, _ = train(two, unknown, epochs=2)
     np.testing.assert_allclose(same_losses, losses, rtol=1e-4)
     assert_same_weights(same, model)
 
@@ -166,7 +168,7 @@ def test_model_of_the_user_is_what_is_trained(two):
     with two.scope():
         trained.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     before = model.get_weights()[0]
-    trained.fit(spread(batches_of(*photographs(3)), two), verbose=0)
+    trained.fit(spread(batches_of(*photographs(3)), two), shuffle=False, verbose=0)
     assert np.abs(model.get_weights()[0] - before).max() > 0
 
 
@@ -197,10 +199,7 @@ def test_parts_are_the_batches(number, num_workers, num_local):
         parts = [p for w in workers for p in w[step * num_local : (step + 1) * num_local]]
         counts = [int(count) for count, _ in parts]
         assert max(counts) - min(counts) <= 1
-        assert all(
-            len(part[0]) == max(1, count)
-            for count, (*part,) in zip(counts, [p[1] for p in parts], strict=True)
-        )
+        assert all(len(part[0]) for _, part in parts), "no part is empty"
         for place, expected in enumerate((images, labels)):
             joined = [p[place][:count] for count, (_, p) in zip(counts, parts, strict=True)]
             np.testing.assert_array_equal(np.concatenate(joined), expected)
