@@ -29,6 +29,14 @@ def _seed():
 
 
 @pytest.fixture(scope="session")
+def two_devices():
+    """A strategy over the two devices: one for all tests, since several in a process collide."""
+    from kerasvis.training.distribution import strategy_for
+
+    return strategy_for("mirrored", "CPU:0,CPU:1")
+
+
+@pytest.fixture(scope="session")
 def shared_data():
     """Folder of real weights and photographs, which are no part of the project."""
     beside = Path(__file__).resolve().parents[2] / "shared" / "data"

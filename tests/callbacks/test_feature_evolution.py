@@ -291,14 +291,13 @@ def test_snapshots_of_other_settings_are_refused(recorded, evolution, changed, w
 
 
 @pytest.mark.parametrize("fits_in_scope", [False, True])
-def test_under_a_mirrored_strategy(evolution, fits_in_scope):
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    with strategy.scope():
+def test_under_a_mirrored_strategy(evolution, fits_in_scope, two_devices):
+    with two_devices.scope():
         model = convnet()
     options = {"layers": ["conv2"], "feature_indices": {"conv2": [4, 1]}}
     weights, callback = Weights(), evolution(**options)
     if fits_in_scope:
-        with strategy.scope():
+        with two_devices.scope():
             fit(model, [callback, weights], batch_size=6)
     else:
         fit(model, [callback, weights], batch_size=6)

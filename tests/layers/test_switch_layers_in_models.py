@@ -126,18 +126,11 @@ def switch_model_like(model, size):
     return copy
 
 
-@pytest.fixture
-def mirrored_strategy():
-    devices = tf.config.list_logical_devices("CPU")
-    assert len(devices) == 2, "tests/conftest.py has to configure two logical CPU devices"
-    return tf.distribute.MirroredStrategy([device.name for device in devices])
-
-
 @pytest.mark.parametrize("size", [(9, 11), LARGE])
-def test_mirrored_strategy(mirrored_strategy, size):
+def test_mirrored_strategy(two_devices, size):
     pixels, targets = images(size, 8), np.ones((8, 40))
     alone = switch_model(size)
-    with mirrored_strategy.scope():
+    with two_devices.scope():
         mirrored = switch_model(size)
         mirrored.set_weights(alone.get_weights())
         trained = means_only(mirrored)

@@ -4,7 +4,6 @@ import hypothesis.strategies as st
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from kerasvis.training import RMSLimit, filter_rms, limit_filters
 
@@ -147,13 +146,12 @@ def limited_convnet_of(policy):
     return model
 
 
-def test_two_devices():
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    with strategy.scope():
+def test_two_devices(two_devices):
+    with two_devices.scope():
         model = limited_convnet()
         model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
     model.fit(*batch(), batch_size=4, epochs=2, verbose=0)
-    for kernel in strategy.experimental_local_results(model.get_layer("conv1").kernel.value):
+    for kernel in two_devices.experimental_local_results(model.get_layer("conv1").kernel.value):
         np.testing.assert_allclose(np.max(filter_rms(kernel)), 0.03, rtol=1e-5)
 
 

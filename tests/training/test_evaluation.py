@@ -1,7 +1,6 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from kerasvis.data import LabelledImages
 from kerasvis.data.sub_crops import ten_crops
@@ -77,9 +76,9 @@ def test_equally_probable_classes_come_in_order():
     assert accuracy.top_5 == np.mean(data.labels < 5)
 
 
-def test_two_devices_and_an_uneven_last_batch():
+def test_two_devices_and_an_uneven_last_batch(two_devices):
     data = images(7)
-    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    with two_devices.scope():
         model = convnet()
     accuracy = ten_crop_evaluate(model, data, batch_size=20)
     assert accuracy == (*shares_oracle(probabilities_oracle(model, data.pixels), data.labels), 7)

@@ -4,7 +4,6 @@ import shutil
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from kerasvis.callbacks import FeatureEvolution
 from kerasvis.data.sub_crops import ten_crops
@@ -168,9 +167,9 @@ def test_damaged_state_is_refused(tmp_path):
         train(small_recipe(epochs=1), copy)
 
 
-def test_two_devices_go_on_too(tmp_path):
+def test_two_devices_go_on_too(tmp_path, two_devices):
     def model():
-        with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        with two_devices.scope():
             return small_convnet(has_norm=False)
 
     recipe = small_recipe(epochs=2)
