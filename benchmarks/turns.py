@@ -1,5 +1,6 @@
 """Contenders that take turns, so that a busy machine slows all of them."""
 
+import random
 import statistics
 import time
 
@@ -16,10 +17,10 @@ def median_times(contenders, repetitions, warm_up=True):
         for call in contenders.values():
             call()
     times = {name: [] for name in contenders}
-    for turn in range(repetitions):
-        first = turn % len(contenders)  # whoever follows a contender finds its caches and memory
-        names = [*contenders][first:] + [*contenders][:first]
-        for name in names[:: 1 if turn % 2 else -1]:
+    order = random.Random(0)
+    for _ in range(repetitions):
+        # In a new order each time: whoever follows a contender finds its caches and memory.
+        for name in order.sample([*contenders], len(contenders)):
             start = time.perf_counter()
             contenders[name]()
             times[name].append(time.perf_counter() - start)
