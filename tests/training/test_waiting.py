@@ -19,10 +19,10 @@ def slow_batches(seconds):
         value = tf.ensure_shape(tf.numpy_function(wait, [number], tf.float32), ())
         return value * tf.ones((2, 3)), tf.zeros((2, 1))
 
-    return tf.data.Dataset.range(STEPS).map(batch).prefetch(2)
+    return tf.data.Dataset.range(STEPS).map(batch)
 
 
-def waiting_share(seconds_per_batch, seconds_per_step):
+def seconds_waited_and_computed(seconds_per_batch, seconds_per_step):
     class Slow(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             time.sleep(seconds_per_step)
@@ -32,13 +32,16 @@ def waiting_share(seconds_per_batch, seconds_per_step):
     waiting = WaitingForData()
     batches = waiting.watch(slow_batches(seconds_per_batch))
     history = model.fit(batches, epochs=2, callbacks=[waiting, Slow()], shuffle=False, verbose=0)
-    assert history.history["seconds"][1] >= STEPS * max(seconds_per_batch, seconds_per_step)
-    return history.history["waiting_for_data"][1]  # compiled in the first epoch
+    seconds, share = history.history["seconds"][1], history.history["waiting_for_data"][1]
+    return share * seconds, (1 - share) * seconds
 
 
 def test_slow_data_and_slow_steps_are_told_apart():
-    assert waiting_share(SLOW, 0) > 0.6
-    assert waiting_share(0, SLOW) < 0.2
+    # Bounds from below alone: they hold however busy the machine is.
+    waited, _ = seconds_waited_and_computed(SLOW, 0)
+    assert waited >= STEPS * SLOW
+    _, computed = seconds_waited_and_computed(0, SLOW)
+    assert computed >= STEPS * SLOW
 
 
 def test_the_batches_are_the_same():
