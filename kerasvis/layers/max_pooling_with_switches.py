@@ -142,7 +142,7 @@ def _compare_cells(windows, inputs, rows, columns):
             continue
         # Written with "not <=" so that a NaN wins; and once there is one, nothing else does.
         wins = ops.logical_not(ops.logical_or(cell <= pooled, ops.isnan(pooled)))
-        pooled = ops.where(wins, cell, pooled)
+        pooled = ops.maximum(pooled, cell)  # which keeps NaN, too
         switches = ops.where(wins, np.int32(windows.position(row, column)), switches)
     return pooled, ops.cast(switches, "uint8")  # int32 until here: CPUs select it faster
 
