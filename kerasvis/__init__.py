@@ -21,6 +21,7 @@ the way down from chosen activations to pixel space, using the record and the sa
 | Figure 3, the convnet        | `convnets/zfnet.py`; compared with `convnets/alexnet.py`         |
 | Figure 4, evolution          | `callbacks/`, `analyses/feature_evolution.py`                    |
 | Section 3, training          | `training/recipe.py`, `training/fit.py`                          |
+| Figure 6, occlusion          | `occlusion/`, `analyses/occlusion_sensitivity.py`                |
 
 Importing `kerasvis` starts neither Keras nor TensorFlow: every name below is imported when it is
 first asked for.
@@ -36,6 +37,7 @@ _PUBLIC = {
     "TopActivations": "kerasvis.activations:TopActivations",
     "feature_extractor": "kerasvis.graph:feature_extractor",
     "find_top_activations": "kerasvis.activations:find_top_activations",
+    "occlusion_sensitivity": "kerasvis.analyses.occlusion_sensitivity:occlusion_sensitivity",
     "receptive_field": "kerasvis.graph:receptive_field",
     "visualize_features": "kerasvis.analyses.feature_visualization:visualize_features",
     "activations": "kerasvis.activations",
@@ -47,6 +49,7 @@ _PUBLIC = {
     "figures": "kerasvis.figures",
     "graph": "kerasvis.graph",
     "layers": "kerasvis.layers",
+    "occlusion": "kerasvis.occlusion",
     "rules": "kerasvis.deconvnet.rules",
     "targets": "kerasvis.deconvnet.targets",
     "training": "kerasvis.training",

@@ -20,8 +20,12 @@ MAY_IMPORT = {
     "convnets": {"layers", "graph", "data"},
     "deconvnet": {"layers", "graph", "data", "convnets"},
     "activations": {"layers", "graph", "data", "convnets"},
+    "occlusion": {"layers", "graph", "data"},
     "training": {"layers", "graph", "data", "convnets"},
-    "analyses": {"layers", "graph", "data", "convnets", "deconvnet", "activations", "training"},
+    "analyses": {
+        *("layers", "graph", "data", "convnets", "deconvnet"),
+        *("activations", "occlusion", "training"),
+    },
     "figures": set(),
     "reports": {"graph", "data", "deconvnet", "activations", "analyses", "figures"},
     "callbacks": {"graph", "data", "deconvnet", "activations", "analyses", "figures", "reports"},

@@ -1,10 +1,10 @@
 """The strongest activation of every feature map of a batch, worked out where the maps are."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from kerasvis.graph import FeatureExtractor, read_graph
+from kerasvis.graph.replicas import num_replicas, predict_on_replicas
 from kerasvis.graph.shapes import infer_shapes
 
 
@@ -55,22 +55,12 @@ class MapMaxima(keras.Model):
         Returns:
             List of `(values, rows, columns)` as of a call, in NumPy.
         """
-        if self.num_replicas == 1:
-            return [self.predict_on_batch(batch) for batch in batches]
-        # Replicas for which no batch is left repeat the last one.
-        shares = [*batches, *batches[-1:] * (self.num_replicas - len(batches))]
-        shares = self.distribute_strategy.experimental_distribute_values_from_function(
-            lambda replica: ops.convert_to_tensor(shares[replica.replica_id_in_sync_group])
-        )
-        ends = np.cumsum([len(batch) for batch in batches])
-        parts = [np.split(array, ends)[: len(batches)] for array in self.predict_on_batch(shares)]
-        return list(zip(*parts, strict=True))
+        return predict_on_replicas(self, batches)
 
     @property
     def num_replicas(self):
         """Devices that compute at the same time: more than one within a strategy's scope."""
-        strategy = getattr(self, "distribute_strategy", None)
-        return 1 if strategy is None else strategy.num_replicas_in_sync
+        return num_replicas(self)
 
 
 def nodes_up_to(model, layers):

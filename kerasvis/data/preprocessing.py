@@ -112,6 +112,27 @@ class Preprocessing:
             pixels = (pixels * _TORCH_DEVIATION + _TORCH_MEAN) * np.float32(255)
         return np.rint(pixels).clip(0, 255).astype("uint8")
 
+    def check_range(self, images):
+        """Refuses images that cannot have been made of pixels by this preprocessing.
+
+        Args:
+            images: `(..., rows, columns, channels)`.
+
+        Raises:
+            ValueError: if values lie outside the range that it makes; or, for `"raw"`, all of them
+                in [0, 1], as of pixels that were scaled.
+        """
+        low, high = float(np.min(images)), float(np.max(images))
+        ends = [float(f(self.images(np.array([[0.0] * 3, [255.0] * 3])))) for f in (np.min, np.max)]
+        slack = 1e-3 * (ends[1] - ends[0])
+        is_scaled = self.mode == "raw" and 0 < high <= 1
+        if low < ends[0] - slack or high > ends[1] + slack or is_scaled:
+            raise ValueError(
+                f"The image's values lie from {low:.4g} to {high:.4g}, but those of pixels with "
+                f"preprocessing {self.mode!r} from {ends[0]:.4g} to {ends[1]:.4g}: give the "
+                "preprocessing by which it was made, or None and everything in units of the image."
+            )
+
     def rgb(self, projections):
         """Projections with their channels in RGB order, values as they are.
 

@@ -87,7 +87,7 @@ def crop_grid(image, nodes, shapes, target):
     image_size = shapes[image][1:3]
     means = [x.name for x in pixelwise_nodes(image, nodes) if isinstance(x.layer, PixelMean)]
     others = [node for node in nodes if node.name not in means]
-    if None in image_size or any(_depends_on_position(node) for node in others):
+    if None in image_size or any(depends_on_position(node) for node in others):
         return None
     spans = receptive_spans(image, nodes, shapes)
     if any(span.size is None for pair in spans.values() for span in pair):
@@ -139,7 +139,7 @@ def _margins(axis, length, spans, shapes):
     return before, after
 
 
-def _depends_on_position(node):
+def depends_on_position(node):
     """Whether the node treats equal pixels at two positions differently."""
     layer = node.layer
     if isinstance(layer, PixelMean):

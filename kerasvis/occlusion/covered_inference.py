@@ -1,0 +1,282 @@
+"""Runs the model for many positions of the occluder, by an `InferencePlan`.
+
+What an occluder has touched of a feature map is kept as one window for each position, beside the
+map of the uncovered image. A layer's rule fetches the cells it needs from both, in one gather.
+
+Reference:
+    Zeiler & Fergus 2013, Section 4.2.
+"""
+
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasvis.graph.nodes import call_layer, replay
+from kerasvis.occlusion.inference_plan import occluder_windows, same_windows
+
+
+class Covered(NamedTuple):
+    """One tensor of the model, for several positions of the occluder.
+
+    Attributes:
+        base: `(rows, columns, channels)`, of the uncovered image.
+        cells: `(positions, window rows, window columns, channels)`, what replaces it; or `(rows,
+            columns, channels)`, of an image that is covered as a whole.
+        rows: `Extent` along rows.
+        columns: the same along columns.
+    """
+
+    base: Any
+    cells: Any
+    rows: Any
+    columns: Any
+
+
+class Extent(NamedTuple):
+    """Where the cells that are replaced lie along one axis.
+
+    Attributes:
+        begins: int32 `(positions,)`: the first cell that is replaced.
+        ends: int32 `(positions,)`: the end of these.
+        origins: int32 `(positions,)`: the cell of the map where the stored cells begin.
+    """
+
+    begins: Any
+    ends: Any
+    origins: Any
+
+
+class CoveredInference(keras.Model):
+    """Maps occluder positions on one image to the model's scores and one map's summed activity.
+
+    Args:
+        plan: the `InferencePlan`, which watches the scores and the layer of the map.
+        occluders: the `Occluders`.
+        to_probabilities: function from scores to probabilities, both `(positions, classes)`.
+
+    Call inputs:
+        A dictionary of `"position"`, int32 `(positions, 2)`, in the grid of positions;
+        `"feature_index"`, int32 `(1,)`, and `"class_indices"`, int32 `(classes asked for,)`; and
+        the tensors of `prepare`.
+
+    Returns:
+        `(probabilities, label, activity)`: float32 `(positions, classes asked for)`, int32
+        `(positions,)`, the most probable class, -1 where any probability is not finite, and float32
+        `(positions,)`.
+    """
+
+    def __init__(self, plan, occluders, to_probabilities):
+        super().__init__(autocast=False)
+        self.plan = plan
+        self._to_probabilities = to_probabilities
+        self._intervals = (occluders.rows, occluders.columns)
+        self._source_windows = occluder_windows(occluders)
+        self.built = True
+
+    def prepare(self, image, fill):
+        """What all positions share: one upward pass of the image, and the fill's first nodes.
+
+        Args:
+            image: `(rows, columns, channels)`, as the model takes it.
+            fill: the same for the image covered as a whole.
+
+        Returns:
+            The `"base ..."` and `"fill ..."` inputs.
+        """
+        plan = self.plan
+        nodes = [*plan.pixelwise, *(step.node for step in plan.steps)]
+        tensors = _maps(nodes, {plan.image: image})
+        fills = _maps(plan.pixelwise, {plan.image: fill})
+        kept = {*plan.sources, *self._fetched()}
+        prepared = {f"base {n}": tensors[n][0] for n in sorted(kept)}
+        return prepared | {f"fill {n}": fills[n][0] for n in plan.sources}
+
+    def _fetched(self):
+        """Tensors above the sources of which cells outside the windows are needed."""
+        plan, windows = self.plan, self.plan.windows()
+        needed = set()
+        for step in plan.steps:
+            for number in step.node.inputs:
+                is_moved = number in windows and not same_windows(windows[number], step.windows)
+                if step.rule.reads is not None or is_moved:
+                    needed.add(number)
+        for node in plan.whole_nodes:
+            needed.update(node.inputs)
+        return needed.union(plan.watched).intersection(windows)
+
+    def call(self, inputs):
+        rows, columns = inputs["position"][:, 0], inputs["position"][:, 1]
+        covered = self._sources(inputs, rows, columns)
+        for step in self.plan.steps:
+            self._run(step, covered, inputs, rows, columns)
+        tensors = _replayed(self.plan.whole_nodes, _Whole(covered, self.plan.shapes))
+        scores, layer = self.plan.watched
+        probabilities = self._to_probabilities(tensors[scores])
+        label = ops.cast(ops.argmax(probabilities, axis=-1), "int32")
+        is_finite = ops.all(ops.isfinite(probabilities), axis=-1)
+        activity = self._activity(layer, tensors, covered, inputs["feature_index"])
+        return (
+            ops.take(probabilities, inputs["class_indices"], axis=-1),
+            ops.where(is_finite, label, -1),
+            activity,
+        )
+
+    def _activity(self, layer, tensors, covered, feature_index):
+        if layer in tensors:
+            feature_map = ops.take(tensors[layer], feature_index, axis=-1)
+        else:
+            base, cells = (ops.take(x, feature_index, axis=-1) for x in covered[layer][:2])
+            height, width = self.plan.shapes[layer][1:3]
+            feature_map = whole_maps(covered[layer]._replace(base=base, cells=cells), height, width)
+        return ops.sum(ops.cast(feature_map, "float32"), axis=(1, 2, 3))
+
+    def _sources(self, inputs, rows, columns):
+        extents = []
+        for intervals, indices in zip(self._intervals, (rows, columns), strict=True):
+            begins, ends = (ops.take(ops.convert_to_tensor(x), indices) for x in intervals.T)
+            extents.append(Extent(begins, ends, ops.zeros_like(begins)))
+        return {
+            n: Covered(inputs[f"base {n}"], inputs[f"fill {n}"], *extents)
+            for n in self.plan.sources
+        }
+
+    def _run(self, step, covered, inputs, rows, columns):
+        extents = [
+            _extent(window, indices)
+            for window, indices in zip(step.windows, (rows, columns), strict=True)
+        ]
+        if step.rule.reads is None:
+            outputs = self._run_on_each_cell(step, covered, extents)
+        else:
+            outputs = step.rule.run(*_read(step, covered[step.node.inputs[0]], extents))
+        for number, cells in zip(step.node.outputs, keras.tree.flatten(outputs), strict=True):
+            base = inputs.get(f"base {number}")
+            covered[number] = Covered(base, cells, *extents)
+
+    def _run_on_each_cell(self, step, covered, extents):
+        windows = self.plan.windows()
+        tensors = {}
+        for number in step.node.inputs:
+            own = windows.get(number)
+            if own is not None and same_windows(own, step.windows):
+                tensors[number] = covered[number].cells
+            else:
+                sizes = [window.size for window in step.windows]
+                places = [
+                    extent.begins[:, None] + np.arange(size, dtype="int32")
+                    for extent, size in zip(extents, sizes, strict=True)
+                ]
+                tensors[number] = fetch(covered[number], *places)[0]
+        above = replay([step.node], tensors)
+        return [above[number] for number in step.node.outputs]
+
+
+class _Whole(dict):
+    """Whole maps of covered tensors, each made when it is first asked for."""
+
+    def __init__(self, covered, shapes):
+        super().__init__()
+        self._covered, self._shapes = covered, shapes
+
+    def __missing__(self, number):
+        height, width = self._shapes[number][1:3]
+        self[number] = whole_maps(self._covered[number], height, width)
+        return self[number]
+
+
+def _maps(nodes, images):
+    """All tensors of nodes for one image, as a batch of one."""
+    images = {n: ops.convert_to_tensor(image)[None] for n, image in images.items()}
+    return replay(nodes, images)
+
+
+def _replayed(nodes, whole):
+    """The outputs of nodes on whole maps."""
+    needed = {n for node in nodes for n in node.inputs}
+    made = {n for node in nodes for n in node.outputs}
+    return replay(nodes, {n: whole[n] for n in sorted(needed - made)}, call_layer)
+
+
+def _extent(window, indices):
+    begins = ops.take(ops.convert_to_tensor(window.begins.astype("int32")), indices)
+    return Extent(begins, begins + window.size, begins)
+
+
+def _read(step, below, extents):
+    """The cells that a step reads, and which of them are no padding."""
+    places = []
+    for reads, window, extent in zip(step.rule.reads, step.windows, extents, strict=True):
+        first = extent.begins * reads.stride - reads.pad_before
+        offsets = np.arange(reads.num_cells(window.size), dtype="int32")
+        places.append(first[:, None] + offsets)
+    return fetch(below, *places, fill=step.rule.fill)
+
+
+def fetch(covered, rows, columns, fill=0.0):
+    """Cells of a covered tensor: those replaced, those of the base, and padding outside.
+
+    Args:
+        covered: a `Covered`.
+        rows: int32 `(positions, n)`: rows of the map, also outside of it.
+        columns: int32 `(positions, m)`.
+        fill: value of the cells outside.
+
+    Returns:
+        `(cells, is_inside)`: `(positions, n, m, channels)`, and `(positions, n, m, 1)` of the same
+        dtype, 1 inside the map and 0 outside.
+    """
+    height, width, num_channels = covered.base.shape
+    is_inside = _both(_within(rows, 0, height), _within(columns, 0, width))
+    is_replaced = _both(
+        _within(rows, covered.rows.begins[:, None], covered.rows.ends[:, None]),
+        _within(columns, covered.columns.begins[:, None], covered.columns.ends[:, None]),
+    )
+    stored_height, stored_width = covered.cells.shape[-3:-1]
+    stored_rows = rows - covered.rows.origins[:, None]
+    stored_columns = columns - covered.columns.origins[:, None]
+    if len(covered.cells.shape) == 4:
+        numbers = ops.arange(ops.shape(covered.cells)[0], dtype="int32")[:, None]
+        stored_rows = stored_rows + numbers * stored_height
+    # One table: a cell of padding, the base, what replaces it.
+    first_stored = 1 + height * width
+    table = ops.concatenate(
+        [
+            ops.full((1, num_channels), fill, dtype=covered.base.dtype),
+            ops.reshape(covered.base, (-1, num_channels)),
+            ops.reshape(covered.cells, (-1, num_channels)),
+        ]
+    )
+    place = ops.where(
+        is_replaced,
+        first_stored + _grid(stored_rows * stored_width, stored_columns),
+        1 + _grid(rows * width, columns),
+    )
+    place = ops.where(is_inside, place, 0)
+    return ops.take(table, place, axis=0), ops.cast(is_inside[..., None], covered.base.dtype)
+
+
+def whole_maps(covered, height, width):
+    """The whole covered maps, `(positions, height, width, channels)`."""
+    rows = ops.arange(height, dtype="int32")[None]
+    columns = ops.arange(width, dtype="int32")[None]
+    if len(covered.cells.shape) == 4:
+        return fetch(covered, rows, columns)[0]
+    is_replaced = _both(
+        _within(rows, covered.rows.begins[:, None], covered.rows.ends[:, None]),
+        _within(columns, covered.columns.begins[:, None], covered.columns.ends[:, None]),
+    )
+    return ops.where(is_replaced[..., None], covered.cells, covered.base)
+
+
+def _within(places, begins, ends):
+    return ops.logical_and(places >= begins, places < ends)
+
+
+def _both(of_rows, of_columns):
+    return ops.logical_and(of_rows[:, :, None], of_columns[:, None, :])
+
+
+def _grid(of_rows, of_columns):
+    return of_rows[:, :, None] + of_columns[:, None, :]

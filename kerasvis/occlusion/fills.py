@@ -1,0 +1,78 @@
+"""What the occluder shows: a part of an image that is covered as a whole.
+
+Reference:
+    Zeiler & Fergus 2013, Section 4.2: a grey square.
+"""
+
+import numpy as np
+import scipy.ndimage
+
+GREY = 127.5  # the middle of the range of pixels
+
+NAMES = ("grey", "mean", "blur", "noise")
+
+
+def filled(image, fill_value, preprocessing, *, mean=None, patch_size=(16, 16), seed=0):
+    """The image as it looks where it is covered.
+
+    Args:
+        image: float `(rows, columns, channels)`, as the model takes it.
+        fill_value: `"grey"`, the middle of the range of pixels; `"mean"`, the data set's mean;
+            `"blur"`, the image itself, blurred by a Gaussian half as wide as the occluder;
+            `"noise"`, every value of every pixel by chance from the range of pixels; a number; a
+            colour `(channels,)`; or an image of the shape of `image`. Numbers are in the units of
+            `image`.
+        preprocessing: the `kerasvis.data.Preprocessing` by which `image` was made of pixels; None
+            if it is not known.
+        mean: for `"mean"`, the mean in the units of `image`: a number, a colour or an image.
+        patch_size: `(height, width)` of the occluder in pixels, for `"blur"`.
+        seed: for `"noise"`.
+
+    Returns:
+        float32 array of the shape of `image`.
+
+    Raises:
+        ValueError: if `fill_value` is none of these, or what it takes is not known.
+    """
+    image = np.asarray(image, "float32")
+    if not isinstance(fill_value, str):
+        return _spread(fill_value, image.shape, "fill_value")
+    if fill_value in ("grey", "noise") and preprocessing is None:
+        raise ValueError(
+            f"fill_value is {fill_value!r}, but how the image was made of pixels is not known: give "
+            "preprocessing, or fill_value as a number or a colour in the units of the image."
+        )
+    if fill_value == "grey":
+        return preprocessing.images(np.full(image.shape, GREY, "float32"))
+    if fill_value == "blur":
+        return scipy.ndimage.gaussian_filter(
+            image, (*(size / 2 for size in patch_size), 0), mode="nearest"
+        )
+    if fill_value == "noise":
+        pixels = np.random.default_rng(seed).uniform(0, 255, image.shape).astype("float32")
+        return preprocessing.images(pixels)
+    if fill_value == "mean":
+        if mean is None:
+            raise ValueError(
+                "fill_value is 'mean', but neither the model nor its preprocessing holds the mean of "
+                "a data set: give the mean as a colour or an image."
+            )
+        return _spread(mean, image.shape, "mean")
+    raise ValueError(
+        f"fill_value is {fill_value!r}: give {', '.join(map(repr, NAMES))}, a number, a colour or "
+        "an image."
+    )
+
+
+def _spread(value, shape, name):
+    try:
+        value = np.asarray(value, "float32")
+        spread = np.broadcast_to(value, shape) if value.shape in ((), shape[-1:], shape) else None
+    except (TypeError, ValueError):
+        spread = None
+    if spread is None or not np.isfinite(value).all():
+        raise ValueError(
+            f"{name} is neither a finite number, nor a colour of {shape[-1]} channels, nor an "
+            f"image of {'×'.join(map(str, shape))} values: give one of these."
+        )
+    return np.array(spread)

@@ -1,0 +1,216 @@
+"""What is computed for a covered image: windows first, whole feature maps from some layer on.
+
+Planning is pure arithmetic on the graph: each node either works on the windows that the occluder
+can have touched, or on whole maps, as everything above it then does. The border between the two is
+put where the count of operations is lowest.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from kerasvis.graph import pixelwise_nodes
+from kerasvis.occlusion.touched_windows import AxisWindow, union
+from kerasvis.occlusion.window_rules import WindowRule, num_operations_per_cell, window_rule
+
+# Reading and writing a value takes a CPU as long as so many multiplications of a convolution.
+OPERATIONS_PER_VALUE = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowStep:
+    """One node that works on windows.
+
+    Attributes:
+        node: the node.
+        rule: its `WindowRule`.
+        windows: `(AxisWindow of rows, AxisWindow of columns)` of its outputs.
+    """
+
+    node: object
+    rule: WindowRule
+    windows: tuple[AxisWindow, AxisWindow]
+
+
+@dataclasses.dataclass(frozen=True)
+class InferencePlan:
+    """The steps from a covered image to what is watched.
+
+    Attributes:
+        image: number of the image tensor.
+        pixelwise: nodes that treat each pixel by itself; run once on the image and on the fill.
+        sources: numbers of the tensors that an occluder is pasted into.
+        steps: the nodes that work on windows, in order.
+        whole_nodes: the nodes that work on whole maps, in order.
+        watched: numbers of the tensors that are asked for.
+        shapes: `{tensor number: shape}`.
+        operations: count for one position, see `OPERATIONS_PER_VALUE`.
+        full_operations: the same where nothing works on windows.
+        reason: why whole maps are computed, and from which layer on.
+    """
+
+    image: int
+    pixelwise: tuple
+    sources: tuple[int, ...]
+    steps: tuple[WindowStep, ...]
+    whole_nodes: tuple
+    watched: tuple[int, ...]
+    shapes: dict
+    operations: int
+    full_operations: int
+    reason: str
+
+    @property
+    def method(self):
+        """`"incremental"`, or `"full"` where nothing works on windows."""
+        return "incremental" if self.steps else "full"
+
+    def windows(self):
+        """`{tensor number: (AxisWindow of rows, of columns)}` above the sources."""
+        return {n: step.windows for step in self.steps for n in step.node.outputs}
+
+    def __str__(self):
+        lines = [
+            f"{step.node.name:<28} windows of {rows.size}×{columns.size} in "
+            + "×".join(map(str, self.shapes[step.node.outputs[0]][1:3]))
+            for step in self.steps
+            for rows, columns in [step.windows]
+        ]
+        lines += [f"{node.name:<28} whole" for node in self.whole_nodes]
+        share = self.operations / self.full_operations
+        return "\n".join(
+            [*lines, f"{share:.1%} of the operations of the full method; {self.reason}"]
+        )
+
+
+def make_plan(image, nodes, watched, shapes, occluders, method="auto"):
+    """Plans the computation for all positions of an occluder.
+
+    Args:
+        image: number of the image tensor.
+        nodes: the nodes below the watched tensors, in order.
+        watched: numbers of the tensors asked for.
+        shapes: `{tensor number: shape}`, from `infer_shapes`.
+        occluders: the `Occluders`.
+        method: `"incremental"` or `"full"`; `"auto"` is the cheaper.
+
+    Returns:
+        An `InferencePlan`.
+    """
+    pixelwise = pixelwise_nodes(image, nodes)
+    rest = [node for node in nodes if node not in pixelwise]
+    inner = {n for node in pixelwise for n in node.outputs} | {image}
+    sources = tuple(sorted(inner.intersection([*watched, *(n for x in rest for n in x.inputs)])))
+    planner = _Planner(rest, sources, watched, shapes, occluders)
+    best = 0 if method == "full" else planner.best_cut()
+    steps, whole_nodes, operations = planner.cut(best)
+    return InferencePlan(
+        image=image,
+        pixelwise=pixelwise,
+        sources=sources,
+        steps=tuple(steps),
+        whole_nodes=tuple(whole_nodes),
+        watched=tuple(watched),
+        shapes=shapes,
+        operations=operations,
+        full_operations=planner.cut(0)[2],
+        reason="asked for" if method == "full" else planner.reason(best),
+    )
+
+
+class _Planner:
+    """Finds the windows of all nodes, and what each choice of windows or whole maps costs."""
+
+    def __init__(self, nodes, sources, watched, shapes, occluders):
+        self.nodes, self.sources, self.watched, self.shapes = nodes, sources, watched, shapes
+        windows = dict.fromkeys(sources, occluder_windows(occluders))
+        self.steps, self.refusals, self.step_costs = {}, {}, {}
+        self.whole_costs = {node.name: self._whole_cost(node) for node in nodes}
+        for node in nodes:
+            rule = window_rule(node, shapes)
+            if isinstance(rule, str):
+                self.refusals[node.name] = f"{node.type_name} has no rule for windows, as {rule}"
+            elif all(number in windows for number in node.inputs):
+                step = WindowStep(node, rule, self._windows_above(node, rule, windows))
+                self.steps[node.name] = step
+                self.step_costs[node.name] = self._step_cost(step, windows)
+                windows.update(dict.fromkeys(node.outputs, step.windows))
+
+    def _windows_above(self, node, rule, windows):
+        above = []
+        for axis in (0, 1):
+            below = [windows[n][axis] for n in node.inputs]
+            length = self.shapes[node.inputs[0]][1 + axis]
+            joined = below[0] if len(below) == 1 else union(below, length)
+            length_above = self.shapes[node.outputs[0]][1 + axis]
+            reads = rule.reads and rule.reads[axis]
+            above.append(joined.through(reads, length_above) if reads else joined)
+        return tuple(above)
+
+    def _step_cost(self, step, windows):
+        node, rule = step.node, step.rule
+        num_cells = step.windows[0].size * step.windows[1].size
+        num_fetched = 0
+        for number in node.inputs:
+            if rule.reads is not None:
+                sizes = [r.num_cells(w.size) for r, w in zip(rule.reads, step.windows, strict=True)]
+            elif number in self.sources or not same_windows(windows[number], step.windows):
+                sizes = [w.size for w in step.windows]
+            else:
+                continue
+            num_fetched += sizes[0] * sizes[1] * self.shapes[number][3]
+        return self._cost_of_cells(node, num_cells) + OPERATIONS_PER_VALUE * num_fetched
+
+    def _cost_of_cells(self, node, num_cells):
+        num_channels = self.shapes[node.outputs[0]][-1] or 1
+        per_cell = num_operations_per_cell(node, num_channels) + OPERATIONS_PER_VALUE * num_channels
+        return per_cell * num_cells
+
+    def _whole_cost(self, node):
+        num_cells = int(np.prod(self.shapes[node.outputs[0]][1:-1]))
+        return self._cost_of_cells(node, num_cells)
+
+    def best_cut(self):
+        """Number of nodes, from the image on, that may work on windows, with the lowest count."""
+        counts = [self.cut(number)[2] for number in range(len(self.nodes) + 1)]
+        return int(np.argmin(counts))
+
+    def cut(self, number):
+        """`(window steps, whole nodes, operations)` if the first `number` nodes may use windows."""
+        steps, whole_nodes, in_windows = [], [], set(self.sources)
+        operations, made_whole = 0, set()
+        for position, node in enumerate(self.nodes):
+            step = self.steps.get(node.name)
+            if position < number and step and in_windows.issuperset(node.inputs):
+                steps.append(step)
+                in_windows.update(node.outputs)
+                operations += self.step_costs[node.name]
+            else:
+                whole_nodes.append(node)
+                made_whole.update(in_windows.intersection(node.inputs))
+                operations += self.whole_costs[node.name]
+        for tensor in made_whole.union(in_windows.intersection(self.watched)):
+            operations += OPERATIONS_PER_VALUE * int(np.prod(self.shapes[tensor][1:]))
+        return steps, whole_nodes, operations
+
+    def reason(self, number):
+        """Why whole maps are computed from some node on."""
+        steps, whole_nodes, _ = self.cut(number)
+        if not whole_nodes:
+            return "all on windows"
+        first = whole_nodes[0]
+        why = self.refusals.get(first.name)
+        if why is None:
+            why = "windows would cost as much" if steps else "windows would save nothing"
+        return f"whole maps from {first.name!r} on: {why}"
+
+
+def same_windows(windows, others):
+    """Whether two pairs of windows, of rows and columns, are the same cells."""
+    return all(window.equals(other) for window, other in zip(windows, others, strict=True))
+
+
+def occluder_windows(occluders):
+    """The `AxisWindow`s that hold the occluder itself, in the image: of rows and of columns."""
+    axes = zip((occluders.rows, occluders.columns), occluders.image_size, strict=True)
+    return tuple(AxisWindow.around(*intervals.T, length) for intervals, length in axes)

@@ -1,0 +1,46 @@
+"""The units of what a model takes: how its images were made of pixels, and the data set's mean."""
+
+import keras
+import numpy as np
+
+from kerasvis.data import Preprocessing
+from kerasvis.graph import pixelwise_nodes, read_graph
+from kerasvis.layers import PixelMean
+
+
+def input_units(model, preprocessing="auto"):
+    """The `Preprocessing` by which images for the model are made of pixels.
+
+    Args:
+        model: a `keras.Model`.
+        preprocessing: a `Preprocessing`, the name of one, or None for one that is not known;
+            `"auto"` is that of the net of `keras.applications` whose name the model bears, and
+            `"raw"` for a model of any other name.
+    """
+    if preprocessing is None or isinstance(preprocessing, Preprocessing):
+        return preprocessing
+    if preprocessing != "auto":
+        return Preprocessing(preprocessing)
+    try:
+        return Preprocessing.of_application(model.name)
+    except ValueError:
+        return Preprocessing("raw")
+
+
+def mean_of_data_set(model, preprocessing):
+    """The mean of the data set that the model was trained on, in the units of its images.
+
+    It is that of the model's own `PixelMean` or `Normalization`, where one comes first, or else the
+    one that the preprocessing subtracts.
+
+    Returns:
+        Array `(rows, columns, channels)` or `(channels,)`, 0, or None if it is not known.
+    """
+    graph = read_graph(model)
+    for node in pixelwise_nodes(graph.inputs[0], graph.nodes):
+        if node.inputs == graph.inputs and isinstance(node.layer, PixelMean):
+            return keras.ops.convert_to_numpy(node.layer.mean)
+        if node.inputs == graph.inputs and isinstance(node.layer, keras.layers.Normalization):
+            return np.ravel(keras.ops.convert_to_numpy(node.layer.mean))
+    subtracts_mean = preprocessing is not None and preprocessing.mode in ("caffe", "torch")
+    return 0.0 if subtracts_mean else None

@@ -1,0 +1,139 @@
+"""Where the occluder goes: squares of one size on a grid, the last of them cut at the border."""
+
+import dataclasses
+import functools
+import operator
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Occluders:
+    """The positions of an occluder that slides over an image, or over a box in it.
+
+    It starts at the top left and moves by `strides`. The last position along an axis is the first
+    one that reaches the end, where the occluder is cut; so every pixel is covered as long as the
+    strides are not larger than the occluder.
+
+    Attributes:
+        image_size: `(height, width)` in pixels.
+        patch_size: `(height, width)` of the occluder in pixels.
+        strides: `(rows, columns)` between positions in pixels.
+        box: `(top, left, bottom, right)` of the part of the image to cover, half open; the whole
+            image by default.
+
+    Raises:
+        ValueError: if the occluder is larger than what it is to cover, a number is not positive,
+            or the box is no part of the image.
+
+    Reference:
+        Zeiler & Fergus 2013, Section 4.2.
+
+    Example:
+        >>> Occluders((10, 7), patch_size=4, strides=3).boxes[-1, -1].tolist()
+        [6, 3, 10, 7]
+    """
+
+    image_size: tuple[int, int]
+    patch_size: tuple[int, int] = (16, 16)
+    strides: tuple[int, int] = (8, 8)
+    box: tuple[int, int, int, int] | None = None
+
+    def __post_init__(self):
+        standard = {
+            "image_size": _pair(self.image_size, "image_size"),
+            "patch_size": _pair(self.patch_size, "patch_size"),
+            "strides": _pair(self.strides, "strides"),
+        }
+        standard["box"] = _box(self.box, standard["image_size"])
+        for name, value in standard.items():
+            object.__setattr__(self, name, value)
+        top, left, bottom, right = self.box
+        size = (bottom - top, right - left)
+        if any(patch > length for patch, length in zip(self.patch_size, size, strict=True)):
+            covered = "image" if size == self.image_size else "box"
+            raise ValueError(
+                f"The occluder of {_by(self.patch_size)} pixels is larger than the {covered} of "
+                f"{_by(size)}: give a smaller patch_size."
+            )
+
+    @functools.cached_property
+    def rows(self):
+        """int32 `(rows of positions, 2)`: first row of pixels that is covered, and the end."""
+        return self._intervals(0)
+
+    @functools.cached_property
+    def columns(self):
+        """int32 `(columns of positions, 2)`: first column that is covered, and the end."""
+        return self._intervals(1)
+
+    def _intervals(self, axis):
+        begin, end = self.box[axis], self.box[axis + 2]
+        num_steps = -(-(end - begin - self.patch_size[axis]) // self.strides[axis])
+        begins = begin + np.arange(num_steps + 1) * self.strides[axis]
+        return np.stack([begins, np.minimum(begins + self.patch_size[axis], end)], 1).astype(
+            "int32"
+        )
+
+    @property
+    def shape(self):
+        """`(rows, columns)`: the grid of positions."""
+        return len(self.rows), len(self.columns)
+
+    @property
+    def boxes(self):
+        """int32 `(rows, columns, 4)`: (top, left, bottom, right) of each, in pixels, half open."""
+        rows, columns = np.meshgrid(*map(np.arange, self.shape), indexing="ij")
+        parts = [self.rows[rows], self.columns[columns]]
+        return np.stack([parts[i][..., end] for end in (0, 1) for i in (0, 1)], axis=-1)
+
+    def heat_map(self, values):
+        """Values of positions as a map over pixels: the mean of the positions that cover a pixel.
+
+        Args:
+            values: `(rows, columns)`, one number for each position.
+
+        Returns:
+            float64 `image_size`; NaN at pixels that are never covered.
+        """
+        total, count = np.zeros(self.image_size), np.zeros(self.image_size)
+        for (top, left, bottom, right), value in zip(
+            self.boxes.reshape(-1, 4), np.ravel(values), strict=True
+        ):
+            total[top:bottom, left:right] += value
+            count[top:bottom, left:right] += 1
+        return np.divide(total, count, out=np.full(self.image_size, np.nan), where=count > 0)
+
+
+def _pair(value, name):
+    try:
+        height, width = (value, value) if np.ndim(value) == 0 else value
+        pair = operator.index(height), operator.index(width)
+    except (TypeError, ValueError):
+        pair = (0, 0)
+    if min(pair) < 1:
+        raise ValueError(
+            f"{name} is {value!r}: give a whole number of pixels, 1 or more, or a pair (rows, "
+            "columns) of them."
+        )
+    return pair
+
+
+def _box(box, image_size):
+    height, width = image_size
+    if box is None:
+        return (0, 0, height, width)
+    try:
+        top, left, bottom, right = (operator.index(edge) for edge in box)
+    except (TypeError, ValueError):
+        top = left = bottom = right = -1
+    if not (0 <= top < bottom <= height and 0 <= left < right <= width):
+        raise ValueError(
+            f"box is {box!r}: give (top, left, bottom, right) in pixels, inside the image of "
+            f"{_by(image_size)}."
+        )
+    return (top, left, bottom, right)
+
+
+def _by(size):
+    return "×".join(map(str, size))

@@ -1,0 +1,181 @@
+"""All positions of the occluder over one image: plan, batches, progress, replicas."""
+
+import numpy as np
+import tqdm
+from keras import ops
+
+from kerasvis.graph import read_graph, replay
+from kerasvis.graph.replicas import num_replicas, predict_on_replicas
+from kerasvis.graph.shapes import image_shape, infer_shapes
+from kerasvis.occlusion.covered_inference import CoveredInference
+from kerasvis.occlusion.inference_plan import make_plan
+from kerasvis.occlusion.scores import probability_function
+
+BYTES_IN_BATCH = 2**29  # of feature maps; about a third of what a batch needs at its peak
+MAX_BATCH_SIZE = 128
+
+
+class OcclusionSweep:
+    """Covers images of one size, position by position, and looks at what the model makes of it.
+
+    Args:
+        model: a functional or Sequential `keras.Model` that returns scores of classes.
+        occluders: the `Occluders`.
+        layer: name of the layer whose maps are watched.
+        activation: see `probability_function`.
+        method: `"incremental"`, `"full"` or `"auto"`.
+        batch_size: positions in a step; by default as many as `BYTES_IN_BATCH` hold.
+
+    Attributes:
+        plan: the `InferencePlan`.
+        batch_size: positions in a step.
+
+    Raises:
+        ValueError: if the layer is unknown or has no feature maps, or the model's output is no
+            vector of scores.
+    """
+
+    def __init__(
+        self, model, occluders, layer, *, activation="auto", method="auto", batch_size=None
+    ):
+        self.model, self.occluders, self.layer = model, occluders, layer
+        graph = read_graph(model)
+        image_shape(model)
+        watched = (_output_of(graph, model), graph.node(layer).outputs[0])
+        nodes = graph.ancestors(watched)
+        shapes = infer_shapes(graph, nodes, model, occluders.image_size)
+        _check_scores(model, shapes[watched[0]])
+        _check_maps(layer, shapes[watched[1]])
+        (image,) = graph.inputs
+        self.plan = make_plan(image, nodes, watched, shapes, occluders, method)
+        self._to_probabilities = probability_function(graph, watched[0], activation)
+        self._nodes = nodes
+        self._inference = CoveredInference(self.plan, occluders, self._to_probabilities)
+        self.batch_size = batch_size or default_batch_size(self.plan)
+
+    def base(self, image):
+        """What the model makes of the uncovered image.
+
+        Args:
+            image: `(rows, columns, channels)`.
+
+        Returns:
+            `(probabilities, activities)`: float32 `(classes,)`, and float32 `(feature maps,)`, the
+            summed activity of each map of the layer.
+        """
+        scores, layer = self.plan.watched
+        tensors = replay(self._nodes, {self.plan.image: self._as_input(image)})
+        probabilities = self._to_probabilities(tensors[scores])[0]
+        activities = ops.sum(ops.cast(tensors[layer], "float32"), axis=(0, 1, 2))
+        return ops.convert_to_numpy(probabilities), ops.convert_to_numpy(activities)
+
+    def run(self, image, fill, feature_index, class_indices, verbose="auto"):
+        """Covers the image at every position.
+
+        Args:
+            image: `(rows, columns, channels)`, as the model takes it.
+            fill: the same, covered as a whole.
+            feature_index: which map of the layer is watched.
+            class_indices: int `(classes,)`: whose probabilities are asked for.
+            verbose: 1 shows a progress bar, 0 none, `"auto"` does on a terminal.
+
+        Returns:
+            `(probabilities, label, activity)`: float32 `(rows, columns, classes)`, int64 `(rows,
+            columns)` and float32 `(rows, columns)`.
+
+        Raises:
+            ValueError: if the model gives NaN or infinity; it names the position.
+        """
+        image, fill = self._as_input(image)[0], self._as_input(fill)[0]
+        shared = self._inference.prepare(image, fill) | {
+            "feature_index": np.array([feature_index], "int32"),
+            "class_indices": np.asarray(class_indices, "int32"),
+        }
+        grid = self.occluders.shape
+        positions = np.stack(np.unravel_index(np.arange(grid[0] * grid[1]), grid), 1).astype(
+            "int32"
+        )
+        batch_size = min(self.batch_size, len(positions))
+        batches = _groups(positions, batch_size)
+        parts = []
+        bar = tqdm.tqdm(
+            desc="Occluder",
+            unit=" positions",
+            total=len(positions),
+            leave=False,
+            disable={"auto": None}.get(verbose, not verbose),
+        )
+        with bar:
+            for group in _groups(batches, num_replicas(self._inference)):
+                inputs = [{"position": _of_length(batch_size, x), **shared} for x in group]
+                outputs = predict_on_replicas(self._inference, inputs)
+                for batch, arrays in zip(group, outputs, strict=True):
+                    parts.append([array[: len(batch)] for array in arrays])
+                    bar.update(len(batch))
+        probabilities, label, activity = (np.concatenate(x) for x in zip(*parts, strict=True))
+        self._check_finite(label, activity)
+        return (
+            probabilities.reshape(*grid, -1),
+            label.reshape(grid).astype("int64"),
+            activity.reshape(grid),
+        )
+
+    def _as_input(self, image):
+        return ops.convert_to_tensor(image, self.model.inputs[0].dtype)[None]
+
+    def _check_finite(self, label, activity):
+        wrong = (label < 0) | ~np.isfinite(activity)
+        if wrong.any():
+            box = self.occluders.boxes.reshape(-1, 4)[np.argmax(wrong)].tolist()
+            raise ValueError(
+                f"With the occluder at (top, left, bottom, right) = {tuple(box)} the model gives "
+                "NaN or infinity: check the range of the image, the fill_value and the weights."
+            )
+
+
+def _groups(values, size):
+    """Consecutive groups of `size` values, the last one shorter."""
+    return [values[begin : begin + size] for begin in range(0, len(values), size)]
+
+
+def _of_length(length, positions):
+    """Positions with the last one repeated, so that one compiled program does for all batches."""
+    return np.pad(positions, ((0, length - len(positions)), (0, 0)), mode="edge")
+
+
+def default_batch_size(plan):
+    """Positions whose feature maps fit into `BYTES_IN_BATCH`, by the plan's largest step."""
+    sizes = [1]
+    for step in plan.steps:
+        rows, columns = step.windows
+        channels = sum(plan.shapes[n][-1] for n in (*step.node.inputs, *step.node.outputs))
+        sizes.append(2 * rows.size * columns.size * channels)
+    for node in plan.whole_nodes:
+        tensors = {*node.inputs, *node.outputs}
+        sizes.append(sum(int(np.prod(plan.shapes[n][1:])) for n in tensors))
+    return int(np.clip(BYTES_IN_BATCH // (4 * max(sizes)), 1, MAX_BATCH_SIZE))
+
+
+def _output_of(graph, model):
+    if len(graph.outputs) != 1:
+        raise ValueError(
+            f"The model {model.name!r} has {len(graph.outputs)} outputs, but one vector of scores "
+            "was expected: make a keras.Model of its inputs and that output."
+        )
+    return graph.outputs[0]
+
+
+def _check_scores(model, shape):
+    if len(shape) < 2 or shape[-1] is None or any(size != 1 for size in shape[1:-1]):
+        raise ValueError(
+            f"The model {model.name!r} returns {shape}, but scores (images, classes) were "
+            "expected: give the model with its classifier."
+        )
+
+
+def _check_maps(layer, shape):
+    if len(shape) != 4:
+        raise ValueError(
+            f"Layer {layer!r} returns {shape}, which has no rows and columns: give a layer of "
+            "feature maps, such as a convolution."
+        )

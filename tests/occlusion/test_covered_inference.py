@@ -1,0 +1,149 @@
+"""Incremental inference, held against covering the image and running the whole model."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from kerasvis.convnets import AlexNet, SqueezeNet, ZFNet
+from kerasvis.graph import feature_extractor
+from kerasvis.occlusion import Occluders, OcclusionSweep, inference_plan
+from tests.oracles.covered_images import covered_images, looked_at
+from tests.oracles.random_graphs import draw_graph, randomize_weights
+
+NUM_GRAPHS = 100
+TOLERANCE = 1e-5
+
+
+@pytest.fixture
+def windows_everywhere(monkeypatch):
+    """Windows wherever there is a rule, be they as large as the map."""
+    monkeypatch.setattr(inference_plan._Planner, "best_cut", lambda self: len(self.nodes))
+
+
+@pytest.fixture
+def eager_functions():
+    """Small models are traced for longer than they run."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def assert_like_covering(model, layer, image, patch_size, strides, seed=0, **options):
+    """Holds probabilities, labels and activity of `method="incremental"` against the definition."""
+    rng = np.random.default_rng(seed)
+    fill = rng.normal(size=image.shape).astype("float32") * image.std()
+    occluders = Occluders(image.shape[:2], patch_size, strides)
+    sweep = OcclusionSweep(
+        model, occluders, layer, activation="linear", method="incremental", **options
+    )
+    base, activities = sweep.base(image)
+    feature = int(rng.integers(len(activities)))
+    probabilities, label, activity = sweep.run(
+        image, fill, feature, np.arange(len(base)), verbose=0
+    )
+
+    images = covered_images(image, fill, occluders.patch_size, occluders.strides)
+    expected, sums = looked_at(model, layer, images)
+    assert probabilities.shape == expected.shape
+    scale = max(1.0, np.abs(expected).max())
+    assert np.abs(probabilities - expected).max() <= TOLERANCE * scale
+    tops = np.sort(expected, axis=-1)
+    is_clear = tops[..., -1] - tops[..., -2] > 2 * TOLERANCE * scale
+    np.testing.assert_array_equal(label[is_clear], expected.argmax(axis=-1)[is_clear])
+    assert np.abs(activity - sums[..., feature]).max() <= TOLERANCE * magnitude(model, layer, image)
+    return sweep.plan
+
+
+def magnitude(model, layer, image):
+    """What errors of a sum over a map are measured by: the sum of magnitudes, of any map."""
+    (maps,) = feature_extractor(model, [layer])(image[None])
+    return max(1.0, float(np.abs(maps).sum(axis=(1, 2)).max()))
+
+
+def with_scores(graph):
+    """The drawn model, with a classifier where it has none."""
+    model = graph.model
+    if len(model.output.shape) == 2:
+        return model
+    x = layers.GlobalAveragePooling2D(name="pooled")(model.output)
+    model = keras.Model(model.input, layers.Dense(3, name="scores")(x))
+    return model
+
+
+def layers_of_maps(model, names):
+    """Those of the layers that return feature maps."""
+    outputs = feature_extractor(model, names)(keras.Input(model.input.shape[1:]))
+    return [name for name, x in zip(names, outputs, strict=True) if len(x.shape) == 4]
+
+
+@pytest.mark.usefixtures("windows_everywhere", "eager_functions")
+@pytest.mark.parametrize("seed", range(NUM_GRAPHS))
+def test_random_graph(seed):
+    graph = draw_graph(seed, num_images=1)
+    rng = np.random.default_rng(seed)
+    model, image = with_scores(graph), graph.images[0]
+    patch_size = [int(rng.integers(1, n // 2)) for n in image.shape[:2]]
+    strides = [int(rng.integers(1, 6)) for _ in range(2)]
+    layer = rng.choice(layers_of_maps(model, graph.targets))
+    assert_like_covering(model, str(layer), image, patch_size, strides, seed)
+
+
+@pytest.mark.usefixtures("windows_everywhere")
+def test_random_graphs_hold_every_layer_with_a_rule():
+    seen = set()
+    for seed in range(NUM_GRAPHS):
+        graph = draw_graph(seed, num_images=1)
+        model = with_scores(graph)
+        layer = layers_of_maps(model, graph.targets)[0]
+        sweep = OcclusionSweep(model, Occluders(graph.images.shape[1:3], 3, 2), layer)
+        seen |= {step.node.type_name for step in sweep.plan.steps}
+    wanted = """Conv2D DepthwiseConv2D SeparableConv2D MaxPooling2D AveragePooling2D ZeroPadding2D
+        Cropping2D BatchNormalization ReLU Activation LocalResponseNormalization Add Subtract
+        Average Concatenate Rescaling Normalization Dropout""".split()
+    assert not set(wanted) - seen
+
+
+def build(name, size):
+    """A net with random weights that keep its activations alive, and its last maps."""
+    builders = {"ZFNet": ZFNet, "AlexNet": AlexNet, "SqueezeNet": SqueezeNet}
+    build = builders.get(name) or getattr(keras.applications, name)
+    # Scores, not their softmax, which random weights leave at 0 and 1.
+    model = build(input_shape=(*size, 3), weights=None, classes=10, classifier_activation=None)
+    randomize_weights(model, np.random.default_rng(0))
+    return model
+
+
+NETS = [
+    ("VGG16", (96, 64), "block5_conv3"),
+    ("ResNet50", (96, 80), "conv5_block3_out"),
+    ("MobileNet", (97, 64), "conv_pw_13_relu"),
+    ("SqueezeNet", (99, 83), "fire9"),
+    ("ZFNet", (99, 83), "conv5"),
+    ("AlexNet", (99, 83), "conv5"),
+]
+LARGE_NETS = [
+    ("InceptionV3", (107, 91), "mixed10"),
+    ("DenseNet121", (96, 75), "relu"),
+    ("Xception", (96, 80), "block14_sepconv2_act"),
+    ("MobileNetV2", (96, 80), "out_relu"),
+]
+
+
+def assert_net_is_exact(name, size, layer):
+    model = build(name, size)
+    image = np.random.default_rng(1).normal(size=(*size, 3)).astype("float32")
+    plan = assert_like_covering(model, layer, image, (17, 12), (29, 25))
+    assert plan.method == "incremental"
+
+
+@pytest.mark.parametrize(("name", "size", "layer"), NETS, ids=[net[0] for net in NETS])
+def test_net(name, size, layer):
+    assert_net_is_exact(name, size, layer)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "size", "layer"), LARGE_NETS, ids=[x[0] for x in LARGE_NETS])
+def test_large_net(name, size, layer):
+    assert_net_is_exact(name, size, layer)

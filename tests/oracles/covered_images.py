@@ -1,0 +1,47 @@
+"""Occlusion sensitivity as it is defined: cover, run the whole model, look."""
+
+import keras
+import numpy as np
+
+from kerasvis.graph import feature_extractor
+
+
+def intervals(length, patch, stride, begin=0):
+    """Covered intervals along an axis, by stepping until the end is reached."""
+    found = []
+    while True:
+        found.append((begin, min(begin + patch, length)))
+        if begin + patch >= length:
+            return found
+        begin += stride
+
+
+def covered_images(image, fill, patch_size, strides):
+    """`(rows, columns, *image.shape)`: the image, covered at every position."""
+    rows = intervals(image.shape[0], patch_size[0], strides[0])
+    columns = intervals(image.shape[1], patch_size[1], strides[1])
+    covered = np.empty((len(rows), len(columns), *image.shape), image.dtype)
+    for i, (top, bottom) in enumerate(rows):
+        for j, (left, right) in enumerate(columns):
+            covered[i, j] = image
+            covered[i, j, top:bottom, left:right] = fill[top:bottom, left:right]
+    return covered
+
+
+def looked_at(model, layer, images, batch_size=64):
+    """`(scores, activities)` of `(rows, columns, ...)` images: `(rows, columns, classes or maps)`.
+
+    Activities are the sums of the maps of `layer`.
+    """
+    grid = images.shape[:2]
+    images = images.reshape(-1, *images.shape[2:])
+    extractor = feature_extractor(model, [layer])
+    scores, activities = [], []
+    for begin in range(0, len(images), batch_size):
+        batch = images[begin : begin + batch_size]
+        scores.append(keras.ops.convert_to_numpy(model(batch, training=False)))
+        (maps,) = extractor(batch)
+        activities.append(keras.ops.convert_to_numpy(maps).sum(axis=(1, 2), dtype="float64"))
+    scores = np.concatenate(scores)
+    activities = np.concatenate(activities)
+    return scores.reshape(*grid, -1), activities.reshape(*grid, -1)
