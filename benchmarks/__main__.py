@@ -1,6 +1,6 @@
 """Runs the benchmarks named, or all of them.
 
-    python -m benchmarks [switch_layers] [scan] [projection] [training]
+    python -m benchmarks [NAME ...]
 
 Each can be run by itself with options of its own: `python -m benchmarks.scan --help`.
 """
@@ -9,7 +9,10 @@ import argparse
 import importlib
 import sys
 
-NAMES = ("switch_layers", "scan", "projection", "training")
+NAMES = (
+    *("switch_layers", "scan", "projection", "occlusion", "planted_occlusion"),
+    *("filter_diagnosis", "training"),
+)
 
 
 def main():

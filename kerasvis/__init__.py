@@ -21,7 +21,9 @@ the way down from chosen activations to pixel space, using the record and the sa
 | Figure 3, the convnet        | `convnets/zfnet.py`; compared with `convnets/alexnet.py`         |
 | Figure 4, evolution          | `callbacks/`, `analyses/feature_evolution.py`                    |
 | Section 3, training          | `training/recipe.py`, `training/fit.py`                          |
+| Figure 5, the choice of nets | `analyses/filter_diagnosis.py`, `analyses/filter_findings.py`    |
 | Figure 6, occlusion          | `occlusion/`, `analyses/occlusion_sensitivity.py`                |
+| Section 5, other data        | `analyses/feature_transfer.py`                                   |
 
 Importing `kerasvis` starts neither Keras nor TensorFlow: every name below is imported when it is
 first asked for.
@@ -35,10 +37,12 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "DeconvModel": "kerasvis.deconvnet:DeconvModel",
     "TopActivations": "kerasvis.activations:TopActivations",
+    "diagnose_filters": "kerasvis.analyses.filter_diagnosis:diagnose_filters",
     "feature_extractor": "kerasvis.graph:feature_extractor",
     "find_top_activations": "kerasvis.activations:find_top_activations",
     "occlusion_sensitivity": "kerasvis.analyses.occlusion_sensitivity:occlusion_sensitivity",
     "receptive_field": "kerasvis.graph:receptive_field",
+    "transfer_features": "kerasvis.analyses.feature_transfer:transfer_features",
     "visualize_features": "kerasvis.analyses.feature_visualization:visualize_features",
     "activations": "kerasvis.activations",
     "analyses": "kerasvis.analyses",

@@ -55,7 +55,7 @@ class MapMaxima(keras.Model):
         Returns:
             List of `(values, rows, columns)` as of a call, in NumPy.
         """
-        return predict_on_replicas(self, batches)
+        return predict_on_replicas(self, batches, [len(batch) for batch in batches])
 
     @property
     def num_replicas(self):

@@ -1,19 +1,57 @@
 """The analyses of the paper, one file each."""
 
+from kerasvis.analyses.ablation_variants import PAPER_ERRORS as PAPER_ERRORS
+from kerasvis.analyses.ablation_variants import paper_variants as paper_variants
 from kerasvis.analyses.feature_convergence import Convergence as Convergence
 from kerasvis.analyses.feature_convergence import convergence as convergence
 from kerasvis.analyses.feature_evolution import Evolution as Evolution
 from kerasvis.analyses.feature_evolution import evolution_of_models as evolution_of_models
 from kerasvis.analyses.feature_evolution import load_evolution as load_evolution
+from kerasvis.analyses.feature_transfer import FeatureTransfer as FeatureTransfer
+from kerasvis.analyses.feature_transfer import transfer_features as transfer_features
 from kerasvis.analyses.feature_visualization import FeatureVisualization as FeatureVisualization
 from kerasvis.analyses.feature_visualization import visualize_features as visualize_features
+from kerasvis.analyses.filter_diagnosis import FilterDiagnosis as FilterDiagnosis
+from kerasvis.analyses.filter_diagnosis import diagnose_filters as diagnose_filters
+from kerasvis.analyses.filter_findings import Finding as Finding
+from kerasvis.analyses.filter_findings import filter_findings as filter_findings
+from kerasvis.analyses.layer_ablation import LayerAblation as LayerAblation
+from kerasvis.analyses.layer_ablation import ablate as ablate
+from kerasvis.analyses.near_duplicates import NearDuplicates as NearDuplicates
+from kerasvis.analyses.near_duplicates import find_near_duplicates as find_near_duplicates
+from kerasvis.analyses.occlusion_agreement import OcclusionAgreement as OcclusionAgreement
+from kerasvis.analyses.occlusion_agreement import occlusion_agreement as occlusion_agreement
+from kerasvis.analyses.occlusion_of_images import (
+    stream_occlusion_sensitivity as stream_occlusion_sensitivity,
+)
+from kerasvis.analyses.occlusion_sensitivity import OcclusionAnalysis as OcclusionAnalysis
+from kerasvis.analyses.occlusion_sensitivity import OcclusionSensitivity as OcclusionSensitivity
+from kerasvis.analyses.occlusion_sensitivity import occlusion_sensitivity as occlusion_sensitivity
 
 __all__ = [
+    "PAPER_ERRORS",
     "Convergence",
     "Evolution",
+    "FeatureTransfer",
     "FeatureVisualization",
+    "FilterDiagnosis",
+    "Finding",
+    "LayerAblation",
+    "NearDuplicates",
+    "OcclusionAgreement",
+    "OcclusionAnalysis",
+    "OcclusionSensitivity",
+    "ablate",
     "convergence",
+    "diagnose_filters",
     "evolution_of_models",
+    "filter_findings",
+    "find_near_duplicates",
     "load_evolution",
+    "occlusion_agreement",
+    "occlusion_sensitivity",
+    "paper_variants",
+    "stream_occlusion_sensitivity",
+    "transfer_features",
     "visualize_features",
 ]

@@ -4,6 +4,7 @@ Where the probability of the correct class falls, the model looks. Where the act
 map falls at the same place, the map stands for what is there, as its projection shows.
 """
 
+import copy
 import dataclasses
 
 import keras
@@ -13,6 +14,7 @@ from kerasvis.data.npz_files import read_npz, write_npz
 from kerasvis.deconvnet import DeconvModel
 from kerasvis.deconvnet.targets import WholeMap
 from kerasvis.graph import image_shape, read_graph
+from kerasvis.graph.replicas import num_replicas
 from kerasvis.occlusion.fills import filled
 from kerasvis.occlusion.input_units import input_units, mean_of_data_set
 from kerasvis.occlusion.occluders import Occluders
@@ -173,7 +175,13 @@ def occlusion_sensitivity(model, image, class_index=None, **settings):
     images = np.asarray(image)[None] if is_one else image
     if len(images) == 0:
         raise ValueError("No image was given: give at least one.")
-    analysis = OcclusionAnalysis(model, np.shape(images[0])[:2], **settings)
+    shape = np.shape(images[0])
+    if len(shape) != 3:
+        raise ValueError(
+            f"Images of shape {shape} came, but (rows, columns, channels) was expected: give one "
+            "such image, or several."
+        )
+    analysis = OcclusionAnalysis(model, shape[:2], **settings)
     class_indices = _one_for_each(class_index, len(images))
     results = [analysis(images[i], class_indices[i]) for i in range(len(images))]
     return results[0] if is_one else results
@@ -199,7 +207,7 @@ class OcclusionAnalysis:
             be given in numbers, or as `"blur"`.
         seed: of the noise.
         layer: name of the layer to watch; by default the last convolution.
-        feature_index: its feature map; by default the one of the largest summed activity in the
+        feature_index: its feature map; by default the one with the strongest activation in the
             uncovered image.
         class_indices: classes whose probabilities are asked for besides that of the correct class;
             by default the five most probable ones of the uncovered image.
@@ -211,6 +219,11 @@ class OcclusionAnalysis:
         batch_size: positions in a step; chosen from the model's size by default.
         verbose: 1 shows a progress bar, 0 none, `"auto"` does on a terminal.
 
+    Attributes:
+        occluders: the `Occluders`.
+        layer: name of the layer that is watched.
+        nodes: the nodes of the model that run.
+
     Call arguments:
         image: `(rows, columns, channels)`, as the model takes it.
         class_index: the correct class; by default the most probable one.
@@ -220,7 +233,9 @@ class OcclusionAnalysis:
 
     Raises:
         ValueError: if an argument is none of these; the image is of another size, or of values that
-            the preprocessing does not make; a class does not exist; or the model gives NaN.
+            the preprocessing does not make; a class does not exist; or the model gives NaN. (A NaN
+            inside the model is not always seen: on a CPU, TensorFlow's convolution fused with ReLU
+            turns it into 0.)
     """
 
     def __init__(
@@ -256,15 +271,36 @@ class OcclusionAnalysis:
             method=method,
             batch_size=batch_size,
         )
-        self._model, self._fill_value, self._seed = model, fill_value, seed
+        self.nodes = self.sweep.nodes
+        self._model, self._activation, self._method = model, activation, method
         self._feature_index, self._class_indices = feature_index, class_indices
         self._verbose = verbose
-        self._fill(np.zeros(self.image_shape, "float32"))  # a wrong fill_value is to fail now
         self._deconv = _deconv_or_none(model, self.layer)
+        self._set_fill(fill_value, seed)
+
+    def with_fill(self, fill_value, seed=0):
+        """The same analysis with another fill; what was compiled is shared."""
+        other = copy.copy(self)
+        other._set_fill(fill_value, seed)
+        return other
+
+    def _set_fill(self, fill_value, seed):
+        self._fill_value, self._seed = fill_value, seed
+        self._fill(np.zeros(self.image_shape, "float32"))  # a wrong one is to fail now
+
+    @property
+    def settings(self):
+        """All that a result depends on besides the model, the image and its class."""
+        arrays = [self._fill_value, self._class_indices]
+        return (
+            *(x if x is None or isinstance(x, str) else np.asarray(x) for x in arrays),
+            *(self.occluders, self.preprocessing, self._seed, self.layer, self._feature_index),
+            *(self._activation, self._method),
+        )
 
     def __call__(self, image, class_index=None):
         image = self._checked_image(image)
-        base, activities = self.sweep.base(image)
+        base, activities, strongest_map = self.sweep.base(image)
         if not np.isfinite(base).all():
             raise ValueError(
                 "The model gives NaN or infinity for the uncovered image: check the range of the "
@@ -273,7 +309,7 @@ class OcclusionAnalysis:
         base_label = int(base.argmax())
         class_index = base_label if class_index is None else _checked_class(class_index, len(base))
         class_indices = self._asked_classes(base, class_index)
-        feature_index = self._watched_map(activities)
+        feature_index = self._watched_map(len(activities), strongest_map)
         probabilities, label, activity = self.sweep.run(
             image, self._fill(image), feature_index, class_indices, self._verbose
         )
@@ -326,20 +362,21 @@ class OcclusionAnalysis:
         asked = [_checked_class(index, len(base)) for index in np.ravel(asked).tolist()]
         return np.array(list(dict.fromkeys([class_index, *asked])), "int64")
 
-    def _watched_map(self, activities):
+    def _watched_map(self, num_maps, strongest_map):
         if self._feature_index is None:
-            return int(activities.argmax())
-        if not 0 <= self._feature_index < len(activities):
+            return strongest_map
+        if not 0 <= self._feature_index < num_maps:
             raise ValueError(
                 f"Layer {self.layer!r} has no feature map {self._feature_index}, but "
-                f"{len(activities)} of them: give 0 to {len(activities) - 1}."
+                f"{num_maps} of them: give 0 to {num_maps - 1}."
             )
         return int(self._feature_index)
 
     def _project(self, image, feature_index):
         if self._deconv is None:
             return None
-        projection = self._deconv.project(image[None], WholeMap(feature_index))[0]
+        copies = np.stack([image] * num_replicas(self._deconv))  # none of them goes without
+        projection = self._deconv.project(copies, WholeMap(feature_index), len(copies))[0]
         return projection if self.preprocessing is None else self.preprocessing.rgb(projection)
 
 

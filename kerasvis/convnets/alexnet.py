@@ -6,9 +6,11 @@ from keras import layers
 from kerasvis.convnets.stages import (
     PAPER_INITIALIZER,
     check_arguments,
+    check_layers,
     contrast_normalization,
     convolution,
     dense_top,
+    kept,
     load_weights,
     max_pooling,
     scaled,
@@ -25,6 +27,7 @@ def AlexNet(  # noqa: N802 - named as keras.applications names its builders
     filters=(96, 256, 384, 384, 256),
     width=1.0,
     dense_units=4096,
+    without=(),
     strides=(4, 1),
     normalization="local_response",
     kernel_initializer=PAPER_INITIALIZER,
@@ -49,6 +52,8 @@ def AlexNet(  # noqa: N802 - named as keras.applications names its builders
             `normalization=None` is the single-tower variant whose ImageNet weights are common.
         width: factor on `filters`.
         dense_units: units in fc6 and in fc7.
+        without: numbers of layers to leave out, among 3 to 7, as in the paper's Section 5.1. With
+            a convolution goes its batch normalisation, with a dense layer its dropout; pool5 stays.
         strides: strides of conv1 and of conv2.
         normalization: `"local_response"` after conv1 and conv2; `"batch"`, batch normalisation
             after every convolution; or None.
@@ -71,8 +76,7 @@ def AlexNet(  # noqa: N802 - named as keras.applications names its builders
         (None, 55, 55, 96)
     """
     check_arguments(input_shape, classes, normalization, width)
-    if len(filters) != 5:
-        raise ValueError(f"filters is {tuple(filters)}: give five numbers, for conv1 to conv5.")
+    check_layers(filters, without)
     filters = [scaled(n, width) for n in filters]
     options = {"kernel_initializer": kernel_initializer}
 
@@ -85,10 +89,10 @@ def AlexNet(  # noqa: N802 - named as keras.applications names its builders
     x = convolution(x, 2, filters[1], 5, strides[1], **options)
     x = contrast_normalization(x, 2, normalization)
     x = max_pooling(x, 2, "valid")
-    for number in (3, 4, 5):
+    for number in kept((3, 4, 5), without):
         x = convolution(x, number, filters[number - 1], 3, **options)
         x = contrast_normalization(x, number, normalization)
     x = max_pooling(x, 5, "valid")
     if include_top:
-        x = dense_top(x, dense_units, classes, classifier_activation, kernel_initializer)
+        x = dense_top(x, dense_units, without, classes, classifier_activation, kernel_initializer)
     return load_weights(keras.Model(inputs, x, name=name), weights)

@@ -8,6 +8,7 @@ from kerasvis.layers.local_response_normalization import LocalResponseNormalizat
 PAPER_INITIALIZER = {"class_name": "RandomNormal", "config": {"stddev": 1e-2}}  # Section 3
 DROPOUT = 0.5  # Section 3
 NORMALIZATIONS = ("local_response", "batch", None)
+MAY_BE_LEFT_OUT = (3, 4, 5, 6, 7)  # layers on which the sizes of others do not depend
 
 
 def check_arguments(input_shape, classes, normalization=None, width=1.0):
@@ -33,6 +34,17 @@ def check_arguments(input_shape, classes, normalization=None, width=1.0):
         raise ValueError(f"classes is {classes}: give the number of classes, 1 or more.")
 
 
+def check_layers(filters, without):
+    """Refuses numbers of filters, and layers to leave out, of which no net here can be made."""
+    if len(filters) != 5:
+        raise ValueError(f"filters is {tuple(filters)}: give five numbers, for conv1 to conv5.")
+    if any(number not in MAY_BE_LEFT_OUT for number in without):
+        raise ValueError(
+            f"without is {tuple(without)}: give numbers of layers to leave out, among 3, 4, 5, 6 "
+            "and 7."
+        )
+
+
 def check_fits(x, window, name):
     """Refuses feature maps that hold no window of so many cells on either side."""
     height, width = x.shape[1:3]
@@ -47,6 +59,11 @@ def check_fits(x, window, name):
 def scaled(filters, width):
     """The number of filters at `width` times the paper's, at least 1."""
     return max(1, round(filters * width))
+
+
+def kept(numbers, without):
+    """Numbers of the layers that are not left out."""
+    return [number for number in numbers if number not in without]
 
 
 def convolution(x, number, filters, kernel_size, strides=1, padding="same", **options):
@@ -76,10 +93,10 @@ def contrast_normalization(x, number, normalization):
     return x
 
 
-def dense_top(x, dense_units, classes, classifier_activation, kernel_initializer):
-    """fc6 and fc7 with dropout, and the softmax."""
+def dense_top(x, dense_units, without, classes, classifier_activation, kernel_initializer):
+    """fc6 and fc7 with dropout, as far as they are not left out, and the softmax."""
     x = layers.Flatten(name="flatten")(x)
-    for number in (6, 7):
+    for number in kept((6, 7), without):
         x = layers.Dense(
             dense_units,
             activation="relu",

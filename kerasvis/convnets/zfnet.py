@@ -6,9 +6,11 @@ from keras import layers
 from kerasvis.convnets.stages import (
     PAPER_INITIALIZER,
     check_arguments,
+    check_layers,
     contrast_normalization,
     convolution,
     dense_top,
+    kept,
     load_weights,
     max_pooling,
     scaled,
@@ -22,8 +24,10 @@ def ZFNet(  # noqa: N802 - named as keras.applications names its builders
     include_top=True,
     weights=None,
     *,
+    filters=(96, 256, 384, 384, 256),
     width=1.0,
     dense_units=4096,
+    without=(),
     strides=(2, 2),
     normalization="local_response",
     kernel_initializer=PAPER_INITIALIZER,
@@ -45,8 +49,11 @@ def ZFNet(  # noqa: N802 - named as keras.applications names its builders
         classes: number of classes.
         include_top: whether to append fc6, fc7 and the softmax; without them the output is pool5.
         weights: path of a `.weights.h5` file, or None for random weights.
-        width: factor on the paper's numbers of filters.
+        filters: numbers of filters of conv1 to conv5.
+        width: factor on `filters`.
         dense_units: units in fc6 and in fc7.
+        without: numbers of layers to leave out, among 3 to 7, as in the paper's Section 5.1. With
+            a convolution goes its batch normalisation, with a dense layer its dropout; pool5 stays.
         strides: strides of conv1 and of conv2.
         normalization: `"local_response"`, the paper's, after pool1 and pool2; `"batch"`, batch
             normalisation at these places and after conv3, conv4 and conv5, with which small nets
@@ -70,7 +77,8 @@ def ZFNet(  # noqa: N802 - named as keras.applications names its builders
         (None, 13, 13, 256)
     """
     check_arguments(input_shape, classes, normalization, width)
-    filters = [scaled(n, width) for n in (96, 256, 384, 384, 256)]
+    check_layers(filters, without)
+    filters = [scaled(n, width) for n in filters]
     options = {"kernel_initializer": kernel_initializer}
 
     inputs = keras.Input(input_shape, name="pixels")
@@ -82,10 +90,10 @@ def ZFNet(  # noqa: N802 - named as keras.applications names its builders
     x = convolution(x, 2, filters[1], 5, strides[1], "valid", **options)
     x = max_pooling(x, 2, "same")
     x = contrast_normalization(x, 2, normalization)
-    for number in (3, 4, 5):
+    for number in kept((3, 4, 5), without):
         x = convolution(x, number, filters[number - 1], 3, **options)
         x = contrast_normalization(x, number, normalization)
     x = max_pooling(x, 5, "valid")
     if include_top:
-        x = dense_top(x, dense_units, classes, classifier_activation, kernel_initializer)
+        x = dense_top(x, dense_units, without, classes, classifier_activation, kernel_initializer)
     return load_weights(keras.Model(inputs, x, name=name), weights)

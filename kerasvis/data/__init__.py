@@ -6,6 +6,7 @@ from kerasvis.data.image_folder import ImageFolder as ImageFolder
 from kerasvis.data.jpeg_archive import JpegArchive as JpegArchive
 from kerasvis.data.jpeg_archive import load_jpeg_archive as load_jpeg_archive
 from kerasvis.data.labelled_images import LabelledImages as LabelledImages
+from kerasvis.data.planted_objects import PlantedObjects as PlantedObjects
 from kerasvis.data.preprocessing import Preprocessing as Preprocessing
 
 # What needs TensorFlow is imported on demand.
@@ -21,6 +22,7 @@ __all__ = [
     "JpegArchive",
     "LabelledData",
     "LabelledImages",
+    "PlantedObjects",
     "Preprocessing",
     "load_jpeg_archive",
     "load_labelled",

@@ -4,14 +4,26 @@ from kerasvis.figures.contrast import signed_to_rgb as signed_to_rgb
 from kerasvis.figures.convergence import convergence_curves as convergence_curves
 from kerasvis.figures.feature_evolution import evolution_grid as evolution_grid
 from kerasvis.figures.feature_grid import feature_grid as feature_grid
+from kerasvis.figures.feature_transfer import transfer_curves as transfer_curves
+from kerasvis.figures.filter_diagnosis import filter_diagnosis_grid as filter_diagnosis_grid
 from kerasvis.figures.filters import filter_grid as filter_grid
+from kerasvis.figures.layer_ablation import ablation_chart as ablation_chart
 from kerasvis.figures.mosaic import mosaic as mosaic
+from kerasvis.figures.occlusion_overlay import occlusion_overlay as occlusion_overlay
+from kerasvis.figures.occlusion_panel import occlusion_panel as occlusion_panel
+from kerasvis.figures.occlusion_row import OcclusionRow as OcclusionRow
 
 __all__ = [
+    "OcclusionRow",
+    "ablation_chart",
     "convergence_curves",
     "evolution_grid",
     "feature_grid",
+    "filter_diagnosis_grid",
     "filter_grid",
     "mosaic",
+    "occlusion_overlay",
+    "occlusion_panel",
     "signed_to_rgb",
+    "transfer_curves",
 ]

@@ -11,7 +11,7 @@ def num_replicas(model):
     return 1 if strategy is None else strategy.num_replicas_in_sync
 
 
-def predict_on_replicas(model, batches):
+def predict_on_replicas(model, batches, lengths):
     """`predict_on_batch` of several batches, each of which goes to one replica as a whole.
 
     A batch is never divided: its values can depend, in the last bit, on how large it is.
@@ -19,6 +19,7 @@ def predict_on_replicas(model, batches):
     Args:
         model: a `keras.Model` whose outputs have the batch as their first axis.
         batches: list of inputs, at most one for each replica.
+        lengths: the length of the outputs of each.
 
     Returns:
         List of the outputs, tuples of NumPy arrays.
@@ -34,11 +35,6 @@ def predict_on_replicas(model, batches):
         ),
         *shares,
     )
-    ends = np.cumsum([_length(batch) for batch in batches])
+    ends = np.cumsum(lengths)
     parts = [np.split(array, ends)[: len(batches)] for array in model.predict_on_batch(shares)]
     return list(zip(*parts, strict=True))
-
-
-def _length(batch):
-    """The length of the first array of a batch."""
-    return len(keras.tree.flatten(batch)[0])

@@ -24,7 +24,8 @@ def filled(image, fill_value, preprocessing, *, mean=None, patch_size=(16, 16), 
             `image`.
         preprocessing: the `kerasvis.data.Preprocessing` by which `image` was made of pixels; None
             if it is not known.
-        mean: for `"mean"`, the mean in the units of `image`: a number, a colour or an image.
+        mean: for `"mean"`, the mean in the units of `image`: a number, a colour or an image; an
+            axis of 1 is spread.
         patch_size: `(height, width)` of the occluder in pixels, for `"blur"`.
         seed: for `"noise"`.
 
@@ -39,8 +40,8 @@ def filled(image, fill_value, preprocessing, *, mean=None, patch_size=(16, 16), 
         return _spread(fill_value, image.shape, "fill_value")
     if fill_value in ("grey", "noise") and preprocessing is None:
         raise ValueError(
-            f"fill_value is {fill_value!r}, but how the image was made of pixels is not known: give "
-            "preprocessing, or fill_value as a number or a colour in the units of the image."
+            f"fill_value is {fill_value!r}, but how the image was made of pixels is not known: "
+            "give preprocessing, or fill_value as a number or a colour in units of the image."
         )
     if fill_value == "grey":
         return preprocessing.images(np.full(image.shape, GREY, "float32"))
@@ -54,8 +55,8 @@ def filled(image, fill_value, preprocessing, *, mean=None, patch_size=(16, 16), 
     if fill_value == "mean":
         if mean is None:
             raise ValueError(
-                "fill_value is 'mean', but neither the model nor its preprocessing holds the mean of "
-                "a data set: give the mean as a colour or an image."
+                "fill_value is 'mean', but neither the model nor its preprocessing holds the mean "
+                "of a data set: give it as a colour or an image."
             )
         return _spread(mean, image.shape, "mean")
     raise ValueError(
@@ -67,7 +68,8 @@ def filled(image, fill_value, preprocessing, *, mean=None, patch_size=(16, 16), 
 def _spread(value, shape, name):
     try:
         value = np.asarray(value, "float32")
-        spread = np.broadcast_to(value, shape) if value.shape in ((), shape[-1:], shape) else None
+        is_known = value.ndim in (0, 3) or value.shape == shape[-1:]
+        spread = np.broadcast_to(value, shape) if is_known else None
     except (TypeError, ValueError):
         spread = None
     if spread is None or not np.isfinite(value).all():

@@ -34,13 +34,15 @@ def mean_of_data_set(model, preprocessing):
     one that the preprocessing subtracts.
 
     Returns:
-        Array `(rows, columns, channels)` or `(channels,)`, 0, or None if it is not known.
+        Array `(rows, columns, channels)`, an axis 1 where it is the same along it; or a number; or
+        None if it is not known.
     """
     graph = read_graph(model)
     for node in pixelwise_nodes(graph.inputs[0], graph.nodes):
         if node.inputs == graph.inputs and isinstance(node.layer, PixelMean):
             return keras.ops.convert_to_numpy(node.layer.mean)
         if node.inputs == graph.inputs and isinstance(node.layer, keras.layers.Normalization):
-            return np.ravel(keras.ops.convert_to_numpy(node.layer.mean))
+            mean = keras.ops.convert_to_numpy(node.layer.mean)
+            return np.reshape(mean, mean.shape[-3:])
     subtracts_mean = preprocessing is not None and preprocessing.mode in ("caffe", "torch")
     return 0.0 if subtracts_mean else None

@@ -13,7 +13,7 @@ class Occluders:
 
     It starts at the top left and moves by `strides`. The last position along an axis is the first
     one that reaches the end, where the occluder is cut; so every pixel is covered as long as the
-    strides are not larger than the occluder.
+    strides are not larger than the occluder. Where they are, it is the last one that covers any.
 
     Attributes:
         image_size: `(height, width)` in pixels.
@@ -70,6 +70,7 @@ class Occluders:
     def _intervals(self, axis):
         begin, end = self.box[axis], self.box[axis + 2]
         num_steps = -(-(end - begin - self.patch_size[axis]) // self.strides[axis])
+        num_steps = min(num_steps, (end - begin - 1) // self.strides[axis])
         begins = begin + np.arange(num_steps + 1) * self.strides[axis]
         return np.stack([begins, np.minimum(begins + self.patch_size[axis], end)], 1).astype(
             "int32"
@@ -95,7 +96,15 @@ class Occluders:
 
         Returns:
             float64 `image_size`; NaN at pixels that are never covered.
+
+        Raises:
+            ValueError: if there are more or fewer values.
         """
+        if np.shape(values) != self.shape:
+            raise ValueError(
+                f"Values of shape {np.shape(values)} came for {_by(self.shape)} positions: give "
+                "one for each."
+            )
         total, count = np.zeros(self.image_size), np.zeros(self.image_size)
         for (top, left, bottom, right), value in zip(
             self.boxes.reshape(-1, 4), np.ravel(values), strict=True

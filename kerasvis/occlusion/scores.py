@@ -14,7 +14,7 @@ def probability_function(graph, output, activation="auto"):
         output: number of the output tensor.
         activation: `"softmax"` or `"sigmoid"`, for a model that returns logits; `"linear"` for one
             that returns probabilities; `"auto"` takes the latter for a model that ends with a
-            softmax or sigmoid, and softmax for any other.
+            softmax or sigmoid; for any other softmax, and sigmoid if it returns a single score.
 
     Returns:
         A function from scores `(images, classes)` or `(images, 1, 1, classes)` to float32
@@ -27,12 +27,13 @@ def probability_function(graph, output, activation="auto"):
         known = ", ".join(map(repr, ACTIVATIONS))
         raise ValueError(f"activation is {activation!r}: give {known}.")
     if activation == "auto":
-        activation = "linear" if _are_probabilities(graph, output) else "softmax"
-    function = keras.activations.get(activation)
+        activation = "linear" if _are_probabilities(graph, output) else None
 
     def to_probabilities(scores):
-        scores = ops.cast(ops.reshape(scores, (-1, scores.shape[-1])), "float32")
-        return function(scores)
+        num_classes = scores.shape[-1]
+        chosen = activation or ("sigmoid" if num_classes == 1 else "softmax")
+        scores = ops.cast(ops.reshape(scores, (-1, num_classes)), "float32")
+        return keras.activations.get(chosen)(scores)
 
     return to_probabilities
 

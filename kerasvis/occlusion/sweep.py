@@ -1,5 +1,7 @@
 """All positions of the occluder over one image: plan, batches, progress, replicas."""
 
+from typing import NamedTuple
+
 import numpy as np
 import tqdm
 from keras import ops
@@ -15,6 +17,20 @@ BYTES_IN_BATCH = 2**29  # of feature maps; about a third of what a batch needs a
 MAX_BATCH_SIZE = 128
 
 
+class BaseAnswer(NamedTuple):
+    """What the model makes of the uncovered image.
+
+    Attributes:
+        probabilities: float32 `(classes,)`.
+        activities: float32 `(feature maps,)`: the sum of each map of the layer.
+        strongest_map: number of the map with the strongest activation.
+    """
+
+    probabilities: np.ndarray
+    activities: np.ndarray
+    strongest_map: int
+
+
 class OcclusionSweep:
     """Covers images of one size, position by position, and looks at what the model makes of it.
 
@@ -28,11 +44,12 @@ class OcclusionSweep:
 
     Attributes:
         plan: the `InferencePlan`.
+        nodes: all nodes that run, in order.
         batch_size: positions in a step.
 
     Raises:
-        ValueError: if the layer is unknown or has no feature maps, or the model's output is no
-            vector of scores.
+        ValueError: if the layer is unknown or has no feature maps, the model's output is no vector
+            of scores, or the batch size is not positive.
     """
 
     def __init__(
@@ -49,9 +66,11 @@ class OcclusionSweep:
         (image,) = graph.inputs
         self.plan = make_plan(image, nodes, watched, shapes, occluders, method)
         self._to_probabilities = probability_function(graph, watched[0], activation)
-        self._nodes = nodes
+        self.nodes = nodes
         self._inference = CoveredInference(self.plan, occluders, self._to_probabilities)
-        self.batch_size = batch_size or default_batch_size(self.plan)
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}: give 1 or more, or None.")
+        self.batch_size = default_batch_size(self.plan) if batch_size is None else batch_size
 
     def base(self, image):
         """What the model makes of the uncovered image.
@@ -60,14 +79,17 @@ class OcclusionSweep:
             image: `(rows, columns, channels)`.
 
         Returns:
-            `(probabilities, activities)`: float32 `(classes,)`, and float32 `(feature maps,)`, the
-            summed activity of each map of the layer.
+            A `BaseAnswer`.
         """
         scores, layer = self.plan.watched
-        tensors = replay(self._nodes, {self.plan.image: self._as_input(image)})
+        tensors = replay(self.nodes, {self.plan.image: self._as_input(image)})
         probabilities = self._to_probabilities(tensors[scores])[0]
-        activities = ops.sum(ops.cast(tensors[layer], "float32"), axis=(0, 1, 2))
-        return ops.convert_to_numpy(probabilities), ops.convert_to_numpy(activities)
+        maps = ops.cast(tensors[layer], "float32")
+        return BaseAnswer(
+            ops.convert_to_numpy(probabilities),
+            ops.convert_to_numpy(ops.sum(maps, axis=(0, 1, 2))),
+            int(ops.argmax(ops.max(maps, axis=(0, 1, 2)))),
+        )
 
     def run(self, image, fill, feature_index, class_indices, verbose="auto"):
         """Covers the image at every position.
@@ -108,7 +130,7 @@ class OcclusionSweep:
         with bar:
             for group in _groups(batches, num_replicas(self._inference)):
                 inputs = [{"position": _of_length(batch_size, x), **shared} for x in group]
-                outputs = predict_on_replicas(self._inference, inputs)
+                outputs = predict_on_replicas(self._inference, inputs, [batch_size] * len(group))
                 for batch, arrays in zip(group, outputs, strict=True):
                     parts.append([array[: len(batch)] for array in arrays])
                     bar.update(len(batch))

@@ -147,9 +147,22 @@ def test_widths(build):
     assert build(width=1e-6).get_layer("conv1").filters == 1
 
 
-def test_filters_of_alexnet():
-    model = small_alex(width=1.0, filters=(1, 2, 3, 4, 5))
+@pytest.mark.parametrize("build", [small_zf, small_alex])
+def test_filters(build):
+    model = build(width=1.0, filters=(1, 2, 3, 4, 5))
     assert [model.get_layer(f"conv{n}").filters for n in range(1, 6)] == [1, 2, 3, 4, 5]
+    model = build(width=2.0, filters=(1, 2, 3, 4, 5))
+    assert [model.get_layer(f"conv{n}").filters for n in range(1, 6)] == [2, 4, 6, 8, 10]
+
+
+@pytest.mark.parametrize("build", [small_zf, small_alex])
+@pytest.mark.parametrize("without", [(), (3, 4), (5,), (7,), [7, 6], (3, 4, 5, 6, 7)])
+def test_layers_left_out(build, without):
+    whole = [layer.name for layer in build(normalization="batch").layers]
+    model = build(normalization="batch", without=without)
+    gone = {f"{part}{n}" for n in without for part in ("conv", "norm", "fc", "dropout")}
+    assert [layer.name for layer in model.layers] == [name for name in whole if name not in gone]
+    assert model.output.shape == (None, 10)
 
 
 @pytest.mark.parametrize("build", [small_zf, small_alex])
@@ -264,10 +277,15 @@ def test_wrong_arguments(build):
     )
 
 
-def test_wrong_numbers_of_filters():
-    assert error_of(small_alex, filters=(1, 2)) == (
+@pytest.mark.parametrize("build", [small_zf, small_alex])
+def test_wrong_layers(build):
+    assert error_of(build, filters=(1, 2)) == (
         "filters is (1, 2): give five numbers, for conv1 to conv5."
     )
+    for without in ((2,), (3, "fc7")):
+        assert error_of(build, without=without) == (
+            f"without is {without}: give numbers of layers to leave out, among 3, 4, 5, 6 and 7."
+        )
 
 
 def test_squeezenet_takes_rgb_only():

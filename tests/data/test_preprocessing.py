@@ -104,3 +104,54 @@ def test_unknown_net(name, known):
         ValueError, match=rf"^The preprocessing of '{name}' is not known, that of .*{known}"
     ):
         Preprocessing.of_application(name)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_images_of_pixels_are_in_range(mode):
+    preprocessing = Preprocessing(mode)
+    for pixels in (all_pixels(), 0 * all_pixels(), 0 * all_pixels() + 255):
+        preprocessing.check_range(preprocessing.images(pixels))
+
+
+def test_images_of_one_channel_are_in_range():
+    Preprocessing().check_range(all_pixels()[..., :1])
+
+
+RANGES = {
+    "raw": "from 0 to 255",
+    "caffe": "from -123.7 to 151.1",
+    "tf": "from -1 to 1",
+    "torch": "from -2.118 to 2.64",
+}
+
+
+@pytest.mark.parametrize("end", [0, 255])
+@pytest.mark.parametrize("mode", MODES)
+def test_values_out_of_range(mode, end):
+    """By more than a thousandth of the range; less is rounding."""
+    preprocessing = Preprocessing(mode)
+    pixels = all_pixels().astype("float32")
+    sign = 1 if end else -1
+    images = preprocessing.images(pixels)
+    width = np.ptp(images)
+    extreme = images.max() if end else images.min()
+    images[0, 0, 0] = extreme + sign * 0.5e-3 * width
+    preprocessing.check_range(images)
+    images[0, 0, 0] = extreme + sign * 2e-3 * width
+    sentence = (
+        f"The image's values lie from {images.min():.4g} to {images.max():.4g}, but those of "
+        f"pixels with preprocessing {mode!r} {RANGES[mode]}: give the preprocessing by which it "
+        "was made, or None and everything in units of the image."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        preprocessing.check_range(images)
+
+
+def test_scaled_pixels_are_no_raw_ones():
+    with pytest.raises(ValueError, match=r"^The image's values lie from 0 to 1, but those of"):
+        Preprocessing("raw").check_range(all_pixels() / 255)
+    Preprocessing("tf").check_range(all_pixels() / 255)
+
+
+def test_black_image_is_in_range():
+    Preprocessing("raw").check_range(np.zeros((4, 3, 3)))

@@ -38,7 +38,7 @@ def assert_like_covering(model, layer, image, patch_size, strides, seed=0, **opt
     sweep = OcclusionSweep(
         model, occluders, layer, activation="linear", method="incremental", **options
     )
-    base, activities = sweep.base(image)
+    base, activities, _ = sweep.base(image)
     feature = int(rng.integers(len(activities)))
     probabilities, label, activity = sweep.run(
         image, fill, feature, np.arange(len(base)), verbose=0

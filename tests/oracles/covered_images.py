@@ -7,13 +7,14 @@ from kerasvis.graph import feature_extractor
 
 
 def intervals(length, patch, stride, begin=0):
-    """Covered intervals along an axis, by stepping until the end is reached."""
+    """Covered intervals along an axis, by stepping until the end is reached or jumped over."""
     found = []
-    while True:
+    while begin < length:
         found.append((begin, min(begin + patch, length)))
         if begin + patch >= length:
-            return found
+            break
         begin += stride
+    return found
 
 
 def covered_images(image, fill, patch_size, strides):

@@ -1,0 +1,60 @@
+"""The training and the validation images of labelled data, as one set that is drawn from anew."""
+
+import functools
+
+import numpy as np
+
+from kerasvis.data.labelled_images import LabelledImages
+
+BATCH_SIZE = 256  # images decoded at a time
+
+
+class AllImages:
+    """The images of `data.train`, then those of `data.validation`, in order.
+
+    Args:
+        data: a `kerasvis.data.LabelledData`.
+
+    Attributes:
+        labels: int64 `(images,)`.
+        is_train: bool `(images,)`, those of `data.train`.
+        class_names: tuple of names, in label order.
+        size: `(height, width)` in pixels.
+        fingerprint: hexadecimal digits that change with the images.
+    """
+
+    def __init__(self, data):
+        self._sets = (data.train, data.validation)
+        self.labels = np.concatenate([np.asarray(each.labels, "int64") for each in self._sets])
+        self.is_train = np.arange(len(self.labels)) < data.train.num_images
+        self.class_names, self.size = tuple(data.class_names), tuple(data.image_size)
+        self.fingerprint = data.fingerprint
+
+    def __len__(self):
+        return len(self.labels)
+
+    def batches(self, batch_size=BATCH_SIZE, begin=0):
+        """Yields uint8 `(batch, height, width, 3)`, from image `begin` on."""
+        return self._decoded(np.arange(begin, len(self)), batch_size)
+
+    def at(self, indices):
+        """The images at `indices`, ascending and each once, in memory: `LabelledImages`."""
+        indices = np.unique(indices)
+        pixels = np.empty((len(indices), *self.size, 3), "uint8")
+        filled = 0
+        for batch in self._decoded(indices, BATCH_SIZE):
+            pixels[filled : filled + len(batch)] = batch
+            filled += len(batch)
+        return LabelledImages(pixels, self.labels[indices])
+
+    def _decoded(self, indices, batch_size):
+        batches, begin = [], 0
+        for images in self._sets:
+            own = indices[(begin <= indices) & (indices < begin + images.num_images)] - begin
+            if len(own):
+                taken = images if len(own) == images.num_images else images.taken(own)
+                batches.append(taken.batches(batch_size))
+            begin += images.num_images
+        pixels = functools.reduce(lambda one, other: one.concatenate(other), batches)
+        for batch, _ in pixels.rebatch(batch_size).prefetch(1).as_numpy_iterator():
+            yield batch

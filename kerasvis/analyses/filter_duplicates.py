@@ -1,0 +1,36 @@
+"""Filters that say the same: how alike each filter is to those before it."""
+
+import numpy as np
+
+
+def earlier_twins(kernels, is_dead):
+    """For each filter the earlier one that is most like it.
+
+    Alike is the normalised correlation of weights: their inner product over the product of their
+    lengths, 1 for filters that differ by a positive factor alone. For images without correlation
+    between pixels it is the correlation of the two feature maps before their biases. Filters of
+    opposite sign are not alike: rectification keeps different halves of what they give.
+
+    Only earlier filters are compared with, so of k copies k - 1 have a twin.
+
+    Args:
+        kernels: array `(height, width, channels, filters)` of finite weights.
+        is_dead: bool `(filters,)`: filters that are left out.
+
+    Returns:
+        `(twins, correlations)`: int64 `(filters,)`, -1 where there is no earlier filter, and
+        float32 `(filters,)` in [-1, 1], -1 there.
+
+    Example:
+        >>> earlier_twins(np.array([[[[1.0, -1.0, 2.0]]]]), np.zeros(3, bool))
+        (array([-1,  0,  0]), array([-1., -1.,  1.], dtype=float32))
+    """
+    weights = np.asarray(kernels, "float64").reshape(-1, kernels.shape[-1])
+    is_dead = np.asarray(is_dead) | ~weights.any(axis=0)
+    lengths = np.where(is_dead, 1, np.linalg.norm(weights, axis=0))
+    directions = np.where(is_dead, 0, weights / lengths)
+    correlations = directions.T @ directions
+    is_pair = np.tri(len(is_dead), k=-1, dtype=bool) & ~is_dead & ~is_dead[:, None]
+    correlations = np.where(is_pair, correlations, -np.inf)
+    twins = np.where(is_pair.any(axis=1), correlations.argmax(axis=1), -1)
+    return twins, correlations.max(axis=1).clip(-1, 1).astype("float32")

@@ -1,0 +1,101 @@
+"""The outputs of layers as one vector for each image; large feature maps are averaged first."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasvis.graph import FeatureExtractor, read_graph
+from kerasvis.graph.shapes import infer_shapes
+
+LARGEST_MAP = (6, 6)  # that of the paper's pool5 (Figure 3)
+
+
+class FlatFeatures(keras.Model):
+    """From images to one vector of features for each layer.
+
+    Deviation: the paper takes feature maps as they are. Here a map of more cells than
+    `largest_map` is averaged down to that size, because the maps of lower layers are too many
+    numbers to train on: 1.2 million for layer 1 of the paper's net. Cell i of n then averages the
+    rows (and columns) from floor(i · length / n) to ceil((i + 1) · length / n), as adaptive average
+    pooling does.
+
+    Args:
+        model: a functional or Sequential `keras.Model`; left as it is.
+        layers: names of layers with outputs `(batch, rows, columns, feature maps)` or
+            `(batch, units)`.
+        image_size: `(height, width)` of the images in pixels.
+        largest_map: `(rows, columns)` that feature maps have at most; None leaves all as they are.
+
+    Call arguments:
+        images: `(images, height, width, channels)`, as the model takes them.
+
+    Returns:
+        A list of float32 `(images, features)`, one for each layer: rows, columns and feature maps
+        in row-major order.
+
+    Raises:
+        ValueError: if a layer is unknown, its output is none of these shapes, or `largest_map` is
+            no size.
+
+    Reference:
+        Zeiler & Fergus 2013, Section 5.
+    """
+
+    def __init__(self, model, layers, image_size, largest_map=LARGEST_MAP):
+        if largest_map is not None and (len(largest_map) != 2 or min(largest_map) < 1):
+            raise ValueError(f"largest_map is {largest_map!r}: give (rows, columns), or None.")
+        super().__init__(autocast=False)  # the layers cast as they do inside `model`
+        self.extractor = FeatureExtractor(model, layers)
+        shapes = _shapes(model, layers, image_size)
+        self._averaging = [_averaging(shape[1:-1], largest_map) for shape in shapes]
+        self.built = True
+
+    def call(self, images):
+        pairs = zip(self.extractor(images), self._averaging, strict=True)
+        return [_flat(_averaged(ops.cast(x, "float32"), matrices)) for x, matrices in pairs]
+
+
+def averaging_matrix(length, num_cells):
+    """What averages `length` rows down to `num_cells`: float32 `(num_cells, length)`."""
+    edges = np.arange(num_cells + 1) * length
+    begins, ends = edges[:-1] // num_cells, -(-edges[1:] // num_cells)
+    rows = np.arange(length)
+    is_inside = (begins[:, None] <= rows) & (rows < ends[:, None])
+    return (is_inside / is_inside.sum(axis=1, keepdims=True)).astype("float32")
+
+
+def _averaging(map_size, largest_map):
+    """The matrices for rows and columns; None where nothing is to be averaged."""
+    if not map_size or largest_map is None:
+        return (None, None)
+    return tuple(
+        averaging_matrix(length, at_most) if length > at_most else None
+        for length, at_most in zip(map_size, largest_map, strict=True)
+    )
+
+
+def _averaged(maps, matrices):
+    of_rows, of_columns = matrices
+    if of_rows is not None:
+        maps = ops.einsum("ir,brcf->bicf", of_rows, maps)
+    if of_columns is not None:
+        maps = ops.einsum("jc,brcf->brjf", of_columns, maps)
+    return maps
+
+
+def _flat(features):
+    return ops.reshape(features, (-1, int(np.prod(features.shape[1:]))))
+
+
+def _shapes(model, layers, image_size):
+    graph = read_graph(model)
+    outputs = [graph.node(name).outputs[0] for name in layers]
+    shapes = infer_shapes(graph, graph.ancestors(outputs), model, image_size)
+    shapes = [shapes[output] for output in outputs]
+    for name, shape in zip(layers, shapes, strict=True):
+        if len(shape) not in (2, 4) or None in shape[1:]:
+            raise ValueError(
+                f"The output of layer {name!r} has the shape {shape}, but (batch, rows, columns, "
+                "feature maps) or (batch, units) was expected: choose another layer."
+            )
+    return shapes

@@ -1,0 +1,56 @@
+"""The baseline of a transfer: the same net, trained on the new images alone."""
+
+import keras
+
+from kerasvis.activations.image_sources import digest
+from kerasvis.training import fit
+
+
+def fresh_convnet(model, layer, num_classes, seed=0):
+    """A net like `model` up to `layer`, with new weights, and a softmax on top.
+
+    Args:
+        model: a functional or Sequential `keras.Model`; left as it is.
+        layer: name of one of its layers, none inside a nested model.
+        num_classes: classes of the softmax.
+        seed: of the weights.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        ValueError: if there is no such layer.
+    """
+    if layer not in {each.name for each in model.layers}:
+        raise ValueError(
+            f"A net from scratch cannot end at {layer!r}, which is no layer of {model.name!r} "
+            "itself: name one that is last."
+        )
+    keras.utils.set_random_seed(seed)
+    trunk = keras.models.clone_model(keras.Model(model.inputs, model.get_layer(layer).output))
+    x = keras.layers.Flatten(name="flat_features")(trunk.output)
+    x = keras.layers.Dense(num_classes, activation="softmax", name="new_softmax")(x)
+    return keras.Model(trunk.inputs, x, name=f"{model.name}_from_scratch")
+
+
+def predict_from_scratch(model, layer, train, test, num_classes, recipe, directory, verbose=0):
+    """Trains such a net, and returns the labels that it gives to the test images.
+
+    Args:
+        model, layer, num_classes: as in `fresh_convnet`.
+        train: `LabelledImages`, of the recipe's image size and of what the model takes.
+        test: `LabelledImages`; they are measured after every epoch, and chosen by nothing.
+        recipe: a `kerasvis.training.Recipe`.
+        directory: folder in which the run keeps its state; one that was stopped goes on.
+        verbose: as in `keras.Model.fit`.
+
+    Returns:
+        int64 `(test images,)`.
+
+    Raises:
+        ValueError: if images and recipe do not fit together.
+    """
+    fresh = fresh_convnet(model, layer, num_classes, recipe.seed)
+    run = digest([layer, recipe, fresh.to_json(), train.digest, test.digest])
+    fit(fresh, train, test, recipe, directory=directory / f"from_scratch-{run}", verbose=verbose)
+    return fresh.predict(test.pixels, verbose=0).argmax(axis=1)

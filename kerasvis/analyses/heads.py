@@ -1,0 +1,63 @@
+"""Linear classifiers on the features of a net that stays as it is: a softmax, and a linear SVM.
+
+Every head is a function of the same arguments, `(features, labels, test_features, num_classes,
+seed)`: it trains on `features` `(images, features)` with `labels` `(images,)`, and returns the
+labels that it gives to `test_features`, int64 `(test images,)`.
+"""
+
+import keras
+import numpy as np
+
+SVM_PENALTY = 1.0  # C, the weight of the training errors
+SVM_TOLERANCE = 0.1  # liblinear's own default; scikit-learn's takes several times as long
+SOFTMAX_EPOCHS = 30
+SOFTMAX_LEARNING_RATE = 30.0  # large, since features of length 1 have small gradients
+SOFTMAX_BATCH_SIZE = 128
+
+
+def normalized(features):
+    """Features divided by their Euclidean length, float32; those that are all 0 stay so.
+
+    Deviation: the paper does not say how it scales features. At length 1 the same settings of a
+    head suit every layer, however strong its activations are.
+    """
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    return (features / np.where(lengths > 0, lengths, 1)).astype("float32", copy=False)
+
+
+def softmax_head(features, labels, test_features, num_classes, seed=0):
+    """A softmax on the features, trained in Keras.
+
+    SGD with a momentum of 0.9 on batches of `SOFTMAX_BATCH_SIZE`, the learning rate falling from
+    `SOFTMAX_LEARNING_RATE` along half a cosine in `SOFTMAX_EPOCHS` epochs; all weights begin at 0.
+
+    Reference:
+        Zeiler & Fergus 2013, Section 5.2: "train a new softmax classifier on top".
+    """
+    keras.utils.set_random_seed(seed)
+    head = keras.Sequential(
+        [
+            keras.Input(features.shape[1:]),
+            keras.layers.Dense(num_classes, activation="softmax", kernel_initializer="zeros"),
+        ]
+    )
+    num_steps = SOFTMAX_EPOCHS * -(-len(features) // SOFTMAX_BATCH_SIZE)
+    falling = keras.optimizers.schedules.CosineDecay(SOFTMAX_LEARNING_RATE, num_steps)
+    head.compile(keras.optimizers.SGD(falling, 0.9), "sparse_categorical_crossentropy")
+    head.fit(features, labels, SOFTMAX_BATCH_SIZE, SOFTMAX_EPOCHS, verbose=0)
+    return head.predict(test_features, verbose=0).argmax(axis=1)
+
+
+def svm_head(features, labels, test_features, num_classes, seed=0):
+    """A linear SVM on the features, one class against all others: scikit-learn's `LinearSVC`.
+
+    Reference:
+        Zeiler & Fergus 2013, Section 5.3 and Table 7.
+    """
+    from sklearn.svm import LinearSVC  # here, so that the softmax does without it
+
+    svm = LinearSVC(C=SVM_PENALTY, tol=SVM_TOLERANCE, dual=True, random_state=seed)
+    return svm.fit(features, labels).predict(test_features)
+
+
+HEADS = {"softmax": softmax_head, "svm": svm_head}

@@ -1,0 +1,207 @@
+"""How much each layer matters: the same net with layers left out or resized, trained alike."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tqdm
+
+from kerasvis.activations.image_sources import digest
+from kerasvis.data.npz_files import read_npz, write_npz
+from kerasvis.training import Checkpoint, describe_run, fit, prepare
+from kerasvis.training.batches import num_steps, validation_batches
+from kerasvis.training.whole_files import write_text
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerAblation:
+    """Errors of the variants of a net, all trained by one recipe with one seed.
+
+    Errors are shares in % of the images whose class is not the most probable one (top-1), or not
+    among the five most probable (top-5).
+
+    Attributes:
+        variants: tuple of their names.
+        train_errors: float64 `(variants, 2)`, top-1 and top-5, of the final weights on the
+            training images, without dropout or augmentation.
+        validation_errors: float64 `(variants, 2)`, the same on the validation images.
+        num_parameters: int64 `(variants,)`: weights that training changes.
+        seconds: float64 `(variants,)`, of the training steps.
+        num_images: int64 `(2,)`: training and validation images.
+        num_classes: of the data.
+        num_epochs: of the recipe.
+    """
+
+    variants: tuple[str, ...]
+    train_errors: np.ndarray
+    validation_errors: np.ndarray
+    num_parameters: np.ndarray
+    seconds: np.ndarray
+    num_images: np.ndarray
+    num_classes: int
+    num_epochs: int
+
+    def save(self, filepath):
+        """Writes an `.npz` archive, whole or not at all."""
+        write_npz(filepath, dataclasses.asdict(self) | {"variants": np.array(self.variants)})
+
+    @classmethod
+    def load(cls, filepath):
+        """Reads an archive written by `save`.
+
+        Raises:
+            ValueError: if the file is no such archive.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        arrays = read_npz(filepath, "a layer ablation", names)
+        numbers = {name: int(arrays[name]) for name in ("num_classes", "num_epochs")}
+        return cls(**arrays | numbers | {"variants": tuple(arrays["variants"].tolist())})
+
+
+class Result(NamedTuple):
+    """What is kept of one trained variant; the names are those of `LayerAblation`."""
+
+    train_errors: list
+    validation_errors: list
+    num_parameters: int
+    seconds: float
+
+
+def ablate(builder, variants, recipe, data, directory, *, verbose=2):
+    """Trains the variants of a net from scratch, one after the other, and measures their errors.
+
+    Each has a folder in `directory`, named after it: the record of its training and `result.json`.
+    A variant with a result is not trained again, and one that was stopped goes on after its last
+    whole epoch, so a run that was interrupted is started again with the same arguments.
+
+    Args:
+        builder: makes a new `keras.Model`, which ends in class probabilities, of the options of a
+            variant: `ZFNet` with its other arguments bound by `functools.partial`. The seed is
+            set before each call.
+        variants: `{name: options of builder}`, as of `paper_variants`.
+        recipe: the `kerasvis.training.Recipe` by which all are trained.
+        data: `kerasvis.data.LabelledData`, or what has its `train`, `validation` and
+            `class_names`, of the recipe's image size.
+        directory: folder of the runs; made where there is none.
+        verbose: 0, or as in `keras.Model.fit`, below a bar of the variants.
+
+    Returns:
+        A `LayerAblation`, variants in the order given.
+
+    Raises:
+        ValueError: if there is no variant, two names make the same folder, a net can't be built,
+            or the directory holds a variant that was trained otherwise.
+        OSError: if `directory` cannot be written to; what was saved before is whole.
+
+    Reference:
+        Zeiler & Fergus 2013, Section 5.1, Table 3. Deviation: errors are measured at the centre
+        crop, and not averaged over ten crops, so that the training images take seconds.
+
+    Example:
+        build = functools.partial(ZFNet, (64, 64, 3), 30, width=0.25, strides=(1, 2))
+        ablate(build, paper_variants(dense_units=256), recipe, data, "ablation")
+    """
+    folders = _folders(variants, directory)
+    before = {
+        name: _trained_before(_new_model(builder, options, recipe), folders[name], recipe, data)
+        for name, options in variants.items()  # all of them, so that mistakes come first
+    }
+    results = []
+    with tqdm.tqdm(variants.items(), "Variants", disable=not verbose) as bar:
+        for name, options in bar:
+            bar.set_postfix_str(name)
+            result = before[name]
+            if result is None:
+                model = _new_model(builder, options, recipe)
+                result = _train(model, folders[name], recipe, data, verbose)
+            results.append(result)
+    columns = {
+        name: np.array(column)
+        for name, column in zip(Result._fields, zip(*results, strict=True), strict=True)
+    }
+    return LayerAblation(
+        variants=tuple(variants),
+        **columns,
+        num_images=np.array([data.train.num_images, data.validation.num_images]),
+        num_classes=len(data.class_names),
+        num_epochs=recipe.epochs,
+    )
+
+
+def _folders(variants, directory):
+    """`{name: folder}`, in which letters and digits of the name are kept."""
+    if not variants:
+        raise ValueError("There is no variant to train: give at least one.")
+    folders = {name: Path(directory) / re.sub(r"\W+", "_", name) for name in variants}
+    names = {}
+    for name, folder in folders.items():
+        if folder in names:
+            raise ValueError(
+                f"The variants {names[folder]!r} and {name!r} would share the folder {folder}: "
+                "give names that differ in a letter or digit."
+            )
+        names[folder] = name
+    return folders
+
+
+def _new_model(builder, options, recipe):
+    keras.utils.set_random_seed(recipe.seed)
+    model = builder(**options)
+    prepare(model, recipe)
+    return model
+
+
+def _trained_before(model, folder, recipe, data):
+    """The `Result` in the folder, or None; refuses one of another training."""
+    run = describe_run(model, recipe, data.train, data.validation)
+    Checkpoint(folder).begin(run, writes=False)
+    filepath = folder / "result.json"
+    if not filepath.exists():
+        return None
+    try:
+        fields = json.loads(filepath.read_text(encoding="utf-8"))
+        fingerprint, result = fields.pop("fingerprint"), Result(**fields)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{filepath} is no result of an ablation ({error}): remove it.") from error
+    if fingerprint != _fingerprint(run):
+        raise ValueError(
+            f"{filepath} is of another recipe, net or data: give another folder, or remove it."
+        )
+    return result
+
+
+def _train(model, folder, recipe, data, verbose):
+    """Trains, or goes on; what stays is the record of the run and the result, not the weights."""
+    run = describe_run(model, recipe, data.train, data.validation)
+    history = fit(
+        model, data.train, data.validation, recipe, directory=folder, verbose=verbose
+    ).history
+    result = Result(
+        _errors(model, data.train, recipe),
+        _errors(model, data.validation, recipe),
+        sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
+        sum(history["seconds"]),
+    )
+    fields = {"fingerprint": _fingerprint(run)} | result._asdict()
+    write_text(folder / "result.json", json.dumps(fields, indent=1) + "\n")
+    Checkpoint(folder).drop_variables()
+    return result
+
+
+def _errors(model, images, recipe):
+    """Top-1 and top-5 error in %, at the centre crop."""
+    measures = model.evaluate(
+        validation_batches(images, recipe),
+        steps=num_steps(images, recipe),
+        return_dict=True,
+        verbose=0,
+    )
+    return [100 * (1 - measures[name]) for name in ("top_1", "top_5")]
+
+
+def _fingerprint(run):
+    return digest([json.dumps(run, sort_keys=True)])

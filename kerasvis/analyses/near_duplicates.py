@@ -1,0 +1,134 @@
+"""Images that two data sets have in common, found by normalised correlation.
+
+A net that was trained on an image knows it already. Before its features are measured on other
+data, such images are taken out of them.
+"""
+
+import os
+from typing import NamedTuple
+
+import numpy as np
+import tqdm
+
+from kerasvis.data.image_folder import ImageFolder
+from kerasvis.data.labelled_images import fit_pixels
+
+THUMBNAIL_SIZE = (32, 32)  # rows and columns, at which images are compared
+LEAST_CORRELATION = 0.95
+NUM_AT_ONCE = 256  # bounds the memory
+
+
+class NearDuplicates(NamedTuple):
+    """Images that are nearly the same as one of the references.
+
+    Attributes:
+        image_indices: int64 `(duplicates,)`, ascending.
+        reference_indices: int64 `(duplicates,)`: the reference that is most like each.
+        correlations: float32 `(duplicates,)`, in [-1, 1].
+    """
+
+    image_indices: np.ndarray
+    reference_indices: np.ndarray
+    correlations: np.ndarray
+
+    @classmethod
+    def none(cls):
+        """Those where nothing is compared."""
+        return cls(np.zeros(0, "int64"), np.zeros(0, "int64"), np.zeros(0, "float32"))
+
+
+def find_near_duplicates(pixels, references, least_correlation=LEAST_CORRELATION, verbose="auto"):
+    """Finds the images that are nearly the same as one of the references.
+
+    Both become thumbnails of `THUMBNAIL_SIZE`, resized to just cover it, with the centre cut out.
+    From each channel its mean is subtracted; the normalised correlation of two thumbnails is the
+    cosine of the angle between what is left. One of a single colour correlates with nothing.
+
+    Deviation: the paper states neither the size at which it compares nor the threshold, nor how it
+    treats colour. Thumbnails bear other sizes and compressions of the same photograph; without the
+    channels' means two blue seas are not alike for their blue. Another crop of a photograph is not
+    found.
+
+    Args:
+        pixels: uint8 `(images, rows, columns, 3)`, or an iterable of batches of these.
+        references: uint8 `(images, rows, columns, 3)`, or the path of a folder of photographs,
+            subfolders included; what cannot be decoded is left out.
+        least_correlation: from which on images count as the same, in (0, 1].
+        verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+
+    Returns:
+        A `NearDuplicates`.
+
+    Raises:
+        ValueError: if `references` is no such array or folder, or a number outside its range.
+
+    Reference:
+        Zeiler & Fergus 2013, Section 5.2.
+
+    Example:
+        >>> images = np.random.default_rng(0).integers(0, 256, (5, 40, 50, 3)).astype("uint8")
+        >>> find_near_duplicates(images, images[3:4]).image_indices
+        array([3])
+    """
+    if not 0 < least_correlation <= 1:
+        raise ValueError(
+            f"least_correlation is {least_correlation!r}: give a correlation in (0, 1]."
+        )
+    batches = _reference_batches(references)
+    directions = np.concatenate([_directions(batch) for batch in _batches_of(pixels)])
+    highest = np.full(len(directions), -1.0, "float32")
+    nearest = np.zeros(len(directions), "int64")
+    bar = tqdm.tqdm(
+        desc="Near-duplicates",
+        unit=" references",
+        disable={"auto": None}.get(verbose, not verbose),  # None: shown on a terminal only
+    )
+    with bar:
+        for indices, batch in batches:
+            correlations = directions @ _directions(batch).T
+            best, values = correlations.argmax(axis=1), correlations.max(axis=1)
+            is_higher = values > highest
+            highest[is_higher] = values[is_higher]
+            nearest[is_higher] = indices[best[is_higher]]
+            bar.update(len(indices))
+    found = np.flatnonzero(highest >= least_correlation - 1e-6)  # as exact as float32
+    return NearDuplicates(found, nearest[found], highest[found])
+
+
+def _directions(pixels):
+    """Thumbnails without their mean colour, as vectors of length 1 or 0: `(images, values)`."""
+    thumbnails = np.stack([fit_pixels(np.asarray(one), THUMBNAIL_SIZE) for one in pixels])
+    thumbnails = thumbnails.astype("float32")
+    thumbnails -= thumbnails.mean(axis=(1, 2), keepdims=True)
+    vectors = thumbnails.reshape(len(thumbnails), -1)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1)
+
+
+def _batches_of(pixels):
+    if not hasattr(pixels, "shape"):
+        return pixels
+    _check(pixels, "Images")
+    return (pixels[begin : begin + NUM_AT_ONCE] for begin in range(0, len(pixels), NUM_AT_ONCE))
+
+
+def _reference_batches(references):
+    """Yields `(image indices, pixels)`."""
+    if isinstance(references, str | os.PathLike):
+        return ImageFolder(references, THUMBNAIL_SIZE).batches(NUM_AT_ONCE)
+    _check(references, "References")
+    return (
+        (np.arange(begin, begin + len(batch)), batch)
+        for begin, batch in zip(
+            range(0, len(references), NUM_AT_ONCE), _batches_of(references), strict=True
+        )
+    )
+
+
+def _check(pixels, what):
+    shape, dtype = getattr(pixels, "shape", ()), getattr(pixels, "dtype", type(pixels).__name__)
+    if len(shape) != 4 or shape[-1] != 3 or dtype != np.uint8:
+        raise ValueError(
+            f"{what} were given as {dtype} {tuple(shape)}: give uint8 (images, rows, columns, 3), "
+            "or the folder of the photographs."
+        )

@@ -1,0 +1,126 @@
+"""Heat maps of the occlusion analysis laid over the photograph."""
+
+import numpy as np
+
+from kerasvis.figures.occlusion_row import (
+    OcclusionRow,
+    activity_scale,
+    check_row,
+    probability_scale,
+    shortened,
+)
+from kerasvis.figures.page import BESIDE_HEADING, CAPTION, MARGIN, TITLE, Page
+
+PHOTOGRAPH_SIZE, PANEL_GAP, CAPTION_GAP = (
+    2.3,
+    0.12,
+    0.04,
+)  # inches; three are as wide as the page of a journal
+MIN_COLUMN = 1.6  # room for the headings over a tall image
+LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue
+
+OVERLAY_CAPTION = (
+    "A pixel's colour is the mean over the occluder positions that cover it; the stroke on a scale "
+    "is the value without an occluder."
+)
+ACTIVITY_CAPTION = "Activity is summed over the feature map."
+UNCOVERED_CAPTION = "Without colour: pixels that no occluder covers."
+
+
+def occlusion_overlay(
+    result,
+    pixels,
+    *,
+    class_name=None,
+    opacity=0.55,
+    full_range=True,
+    photograph_size=PHOTOGRAPH_SIZE,
+    title=None,
+    caption=None,
+):
+    """The photograph, and on it the probability of the class and the activity, where recorded.
+
+    The heat maps lie on the photograph in grey, so that all colour is theirs.
+
+    Args:
+        result: an `OcclusionSensitivity`; see `OcclusionRow` for what is read.
+        pixels: uint8 `(height, width, 3)`, the image without an occluder, RGB.
+        class_name: of the correct class; by default its number.
+        opacity: share of the heat map in each pixel, in [0, 1].
+        full_range: whether the colours of probability go from 0 to 1; otherwise over its range.
+        photograph_size: longer side of the image in inches.
+        title: text above everything.
+        caption: text below everything; by default what is seen, "" for none.
+
+    Returns:
+        A `matplotlib.figure.Figure`; `savefig(filepath)` writes it at 300 dots per inch.
+
+    Raises:
+        ValueError: if shapes do not fit, a number is NaN or infinite, or an argument is out of
+            range.
+
+    Reference:
+        Zeiler & Fergus 2013, Figure 6 (b) and (d). Deviation: the paper shows the maps beside the
+        image.
+
+    Example:
+        occlusion_overlay(result, pixels, class_name="tabby").savefig("overlay.png")
+    """
+    check_row(OcclusionRow(result, pixels))
+    if not 0 <= opacity <= 1 or photograph_size <= 0:
+        raise ValueError(
+            f"occlusion_overlay got opacity={opacity}, photograph_size={photograph_size}, expected "
+            "0 <= opacity <= 1, photograph_size > 0."
+        )
+    height, width = np.multiply(
+        result.image_size, photograph_size / max(result.image_size)
+    ).tolist()
+    maps = _maps(result, class_name, full_range)
+    headings = ["image", *maps]
+    column = max(width, MIN_COLUMN)
+    pitch = column + PANEL_GAP
+    page = Page(len(headings) * pitch - PANEL_GAP + 2 * MARGIN)
+    if title:
+        page.write(title, TITLE)
+    lefts = [MARGIN + place * pitch for place in range(len(headings))]
+    for heading, left in zip(headings, lefts, strict=True):
+        page.put_text(shortened(heading, column, BESIDE_HEADING), BESIDE_HEADING, left=left)
+    page.move_down(BESIDE_HEADING.line_height)
+    begin = page.position
+    page.put_picture(np.asarray(pixels), "image", left=lefts[0], width=width, height=height)
+    for (scale, values, base), left in zip(maps.values(), lefts[1:], strict=True):
+        page.position = begin
+        laid = overlaid(pixels, scale, result.heat_map(values), opacity)
+        page.put_picture(laid, scale.unit, left=left, width=width, height=height)
+        page.move_down(height)
+        scale.put_bar(page, f"{scale.unit} bar", left=left, width=column, mark=base)
+    page.move_down(CAPTION_GAP)
+    page.write(_caption(result) if caption is None else caption, CAPTION)
+    return page.figure()
+
+
+def overlaid(pixels, scale, values, opacity):
+    """Colours of `values` `(height, width)` mixed with the image in grey, which shows where NaN."""
+    grey = (np.asarray(pixels) @ np.array(LUMINANCE))[..., None]
+    share = np.where(np.isnan(values), 0, opacity)[..., None]
+    return np.rint(share * scale.rgb(values) + (1 - share) * grey).astype("uint8")
+
+
+def _maps(result, class_name, full_range):
+    """`{heading: (scale, values, value without an occluder)}`."""
+    name = f"class {result.class_index}" if class_name is None else class_name
+    scale = probability_scale(result, full_range)
+    maps = {f"probability of {name}": (scale, result.probability, result.base_probability)}
+    if result.activity is not None:
+        heading = f"activity of {result.layer}, feature {result.feature_index}"
+        maps[heading] = (activity_scale(result), result.activity, result.base_activity)
+    return maps
+
+
+def _caption(result):
+    sentences = [OVERLAY_CAPTION]
+    if result.activity is not None:
+        sentences.append(ACTIVITY_CAPTION)
+    if np.isnan(result.heat_map(result.probability)).any():
+        sentences.append(UNCOVERED_CAPTION)
+    return " ".join(sentences)

@@ -1,0 +1,160 @@
+"""Tells what is wrong with the first layers of convnets (Figure 5 of the paper).
+
+    python scripts/diagnose_filters.py --model alexnet.keras zfnet.keras --images photographs
+
+Prints for every net what was looked for, whether it is found, the numbers, and the paper's remedy.
+Writes filter_diagnosis.png, all nets side by side; and for each net <name>.npz, the arrays of a
+`FilterDiagnosis`; <name>.json, its findings and numbers; <name>.csv, a line for each filter of the
+first layer. Without --images only weights are looked at. A run that was stopped goes on when it is
+started again.
+"""
+
+import csv
+import io
+import json
+import os
+from pathlib import Path
+
+from command import Parser, as_user_errors, new_folder, run, save_figure
+from trained_convnets import load_convnet
+from visualize_features import (
+    file_name,
+    image_size_of,
+    open_images,
+    positive_integer,
+    report_skipped,
+)
+
+
+def main(arguments):
+    import kerasvis as kv
+
+    convnets = [
+        load_convnet(name, arguments.weights, arguments.image_size) for name in arguments.model
+    ]
+    with as_user_errors(ValueError):
+        images = [open_for(convnet, arguments) for convnet in convnets]
+    names = different_names([file_name(convnet.model.name) for convnet in convnets])
+    folder = new_folder(arguments.out)
+    diagnoses = []
+    with as_user_errors(ValueError, OSError):
+        for name, convnet, photographs in zip(names, convnets, images, strict=True):
+            diagnosis = kv.analyses.diagnose_filters(
+                convnet.model,
+                photographs,
+                first_layer=arguments.first_layer,
+                second_layer=arguments.second_layer,
+                preprocessing=arguments.preprocessing or convnet.preprocessing,
+                batch_size=arguments.batch_size,
+                filepath=folder / f"{name}_top_activations.npz",
+            )
+            report_skipped(photographs)
+            write(diagnosis, folder, name)
+            diagnoses.append(diagnosis)
+        save_figure(kv.figures.filter_diagnosis_grid(diagnoses), folder / "filter_diagnosis.png")
+    print(f"\nFigure: {folder / 'filter_diagnosis.png'}")
+
+
+def open_for(convnet, arguments):
+    """The images for a net, or None if none were given."""
+    if arguments.images is None:
+        return None
+    size = image_size_of(convnet.model, arguments.image_size)
+    preprocessing = arguments.preprocessing or convnet.preprocessing
+    return open_images(arguments.images, size, preprocessing, strict=False)
+
+
+def different_names(names):
+    """The names; those that came before get a number."""
+    seen = [names[:place].count(name) for place, name in enumerate(names)]
+    return [f"{name}_{n + 1}" if n else name for name, n in zip(names, seen, strict=True)]
+
+
+def write(diagnosis, folder, name):
+    """Prints the findings of one net, and writes its arrays and numbers."""
+    import kerasvis as kv
+
+    findings = kv.analyses.filter_findings(diagnosis)
+    print(f"\n{diagnosis.model}", *map(str, findings), sep="\n", flush=True)
+    diagnosis.save(folder / f"{name}.npz")
+    numbers = json.dumps(numbers_of(diagnosis, findings), indent=2, ensure_ascii=False)
+    write_text(folder / f"{name}.json", f"{numbers}\n")
+    write_text(folder / f"{name}.csv", table_of(diagnosis))
+
+
+def numbers_of(diagnosis, findings):
+    """What the JSON file holds; null where there is nothing to measure."""
+    return {
+        "model": diagnosis.model,
+        "first_layer": diagnosis.first_layer,
+        "second_layer": diagnosis.second_layer or None,
+        "num_images": diagnosis.num_images,
+        "strides": diagnosis.strides.tolist(),
+        "dominance": number_or_none(diagnosis.dominance),
+        "median_aliasing": number_or_none(diagnosis.median_aliasing),
+        "dead": {layer.layer: layer.is_dead.nonzero()[0].tolist() for layer in diagnosis.layers},
+        "findings": [finding._asdict() for finding in findings],
+    }
+
+
+def number_or_none(number):
+    """JSON knows no NaN."""
+    return None if number != number else float(number)
+
+
+def table_of(diagnosis):
+    """The first layer as CSV, a line for each filter."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow("filter rms low middle high is_dead earlier_twin correlation".split())
+    rows = zip(
+        diagnosis.rms,
+        *diagnosis.band_shares.T,
+        diagnosis.first.is_dead,
+        diagnosis.twins,
+        diagnosis.correlations,
+        strict=True,
+    )
+    writer.writerows([number, *row] for number, row in enumerate(rows))
+    return text.getvalue()
+
+
+def write_text(filepath, text):
+    """Writes a file, whole or not at all."""
+    beside = filepath.with_name(filepath.name + ".writing")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, filepath)
+
+
+def make_parser():
+    parser = Parser(description=__doc__.split("\n\n")[0])
+    add = parser.add_argument
+    add(
+        "--model",
+        required=True,
+        nargs="+",
+        help=".keras files, or nets of keras.applications, as VGG16",
+    )
+    add("--images", help="folder of photographs, or demo for some that come along; 50 or more")
+    add("--first-layer", metavar="LAYER", help="that looks at the image; the first convolution")
+    add("--second-layer", metavar="LAYER", help="whose features are projected; the next one")
+    add("--out", type=Path, default=Path("filter_diagnosis"), help="folder to write into")
+    add("--weights", help="of keras.applications: imagenet (default), random, or a weights file")
+    add(
+        "--image-size",
+        nargs=2,
+        type=positive_integer,
+        metavar=("HEIGHT", "WIDTH"),
+        help="in pixels, for models that take any size",
+    )
+    add(
+        "--preprocessing",
+        choices=["raw", "caffe", "tf", "torch"],
+        help="what the model takes: raw pixels by default, its own for keras.applications",
+    )
+    add("--batch-size", type=positive_integer, default=16, help="images in a step of the scan")
+    return parser
+
+
+if __name__ == "__main__":
+    run(main, make_parser())

@@ -1,0 +1,175 @@
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from command import run
+from occlusion_sensitivity import main, make_parser
+from PIL import Image
+
+import kerasvis as kv
+from kerasvis.analyses import OcclusionAnalysis, OcclusionSensitivity
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZE = (20, 24)
+CLASS_NAMES = ["tench, Tinca tinca", "great_white_shark", "<script>", "hen"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model, its class names, photographs."""
+    folder = tmp_path_factory.mktemp("occlusion")
+    keras.utils.set_random_seed(2)
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((*SIZE, 3)),
+            layers.Rescaling(1 / 127.5, -1),
+            layers.Conv2D(5, 3, activation="relu", name="conv1"),
+            layers.MaxPooling2D(2),
+            layers.Conv2D(6, 3, activation="relu", name="conv2"),
+            layers.GlobalMaxPooling2D(),
+            layers.Dense(4, activation="softmax"),
+        ]
+    )
+    model.save(folder / "model.keras")
+    (folder / "classes.json").write_text(json.dumps(CLASS_NAMES))
+    rng = np.random.default_rng(0)
+    for name, mode in (("a.png", "RGB"), ("b.png", "L"), ("c.png", "RGBA")):
+        shape = (30, 40) if mode == "L" else (30, 40, len(mode))
+        pixels = rng.integers(0, 256, shape).astype("uint8")
+        Image.fromarray(pixels).save(folder / name)
+    (folder / "corrupt.jpg").write_bytes(b"\xff\xd8\xff\xe0 no photograph")
+    (folder / "none").mkdir()
+    (folder / "bad.json").write_text("{not json")
+    return folder
+
+
+@pytest.fixture
+def cover(folder, tmp_path):
+    """Runs the command; returns the output folder."""
+
+    def cover(*arguments, images=("a.png",), out=tmp_path / "out"):
+        given = ["--model", folder / "model.keras", "--images", *(folder / x for x in images)]
+        given += ["--patch-size", "6", "--strides", "4", "--out", out, *arguments]
+        run(main, make_parser(), [str(argument) for argument in given])
+        return out
+
+    return cover
+
+
+def test_writes_figures_arrays_and_table(cover, folder, capsys):
+    out = cover("--class", "hen", images=("a.png", "b.png", "c.png"))
+    names = {path.name for path in out.iterdir()}
+    assert names == {"occlusion.png", "occlusion.csv"} | {
+        f"{stem}.{ending}" for stem in "abc" for ending in ("png", "npz")
+    }
+    with Image.open(out / "occlusion.png") as figure:
+        assert min(figure.size) > 300
+    model = keras.models.load_model(folder / "model.keras")
+    pixels = kv.data.photographs.read_photograph(folder / "b.png", SIZE)
+    expected = kv.occlusion_sensitivity(model, pixels, 3, patch_size=6, strides=4, verbose=0)
+    result = OcclusionSensitivity.load(out / "b.npz")
+    np.testing.assert_allclose(result.probability, expected.probability, rtol=1e-5)
+    assert result.layer == "conv2"
+
+    with open(out / "occlusion.csv", encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["image"] for line in lines] == ["a.png", "b.png", "c.png"]
+    assert lines[1]["class"] == "hen"
+    assert float(lines[1]["lowest"]) == pytest.approx(expected.probability.min(), abs=1e-4)
+    assert "3 photographs, 5×6 positions" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("asked", ["1", "great_white_shark", "Great White Shark"])
+def test_class_by_number_or_name(cover, asked):
+    assert OcclusionSensitivity.load(cover("--class", asked) / "a.npz").class_index == 1
+
+
+def test_first_word_of_a_name_is_enough(cover):
+    assert OcclusionSensitivity.load(cover("--class", "tench") / "a.npz").class_index == 0
+
+
+def test_options_reach_the_analysis(cover, folder):
+    out = cover(
+        *("--layer", "conv1", "--feature", "4", "--fill", "1", "2", "3", "--box", "2", "3", "17"),
+        *("22", "--method", "full", "--patch-size", "5", "4", "--strides", "3", "2"),
+    )
+    result = OcclusionSensitivity.load(out / "a.npz")
+    assert (result.layer, result.feature_index, result.method) == ("conv1", 4, "full")
+    assert (result.patch_size, result.strides) == ((5, 4), (3, 2))
+    assert result.occluders.box == (2, 3, 17, 22)
+    model = keras.models.load_model(folder / "model.keras")
+    pixels = kv.data.photographs.read_photograph(folder / "a.png", SIZE)
+    settings = {"patch_size": (5, 4), "strides": (3, 2), "box": (2, 3, 17, 22), "verbose": 0}
+    expected = kv.occlusion_sensitivity(model, pixels, fill_value=[1, 2, 3], **settings)
+    np.testing.assert_allclose(result.probability, expected.probability, rtol=1e-5)
+
+
+def test_projections_from_other_images(cover, folder, tmp_path):
+    photographs = kv.data.ImageFolder(folder, SIZE, "raw")
+    model = keras.models.load_model(folder / "model.keras")
+    scan = tmp_path / "top.npz"
+    kv.find_top_activations(model, photographs, ["conv2"], k=2, verbose=0).save(scan)
+    out = cover("--scan", scan, "--scan-images", folder)
+    assert (out / "occlusion.png").exists()
+
+
+def test_a_second_run_analyzes_nothing_again(cover, monkeypatch):
+    out = cover()
+    first = (out / "a.npz").read_bytes()
+
+    def fail(*arguments):
+        raise AssertionError("analyzed again")
+
+    monkeypatch.setattr(OcclusionAnalysis, "__call__", fail)
+    assert (cover() / "a.npz").read_bytes() == first
+
+
+MISTAKES = {
+    "no photograph": (["--images", "nowhere.png"], "There is no photograph nowhere.png: give"),
+    "corrupt": (["--images", "{folder}/corrupt.jpg"], "corrupt.jpg cannot be read: "),
+    "no photographs": (["--images", "{folder}/none"], "none"),
+    "class": (["--class", "hem"], "There is no class 'hem': did you mean hen?"),
+    "class number": (["--class", "4"], "There is no class 4: the model knows 4, give 0 to 3."),
+    "layer": (["--layer", "conv3"], "no layer 'conv3': did you mean conv2 or conv1?"),
+    "feature": (["--feature", "6"], "no feature map 6, but 6 of them: give 0 to 5"),
+    "dense layer": (["--layer", "dense"], "has no rows and columns: give a layer of feature maps"),
+    "large": (["--patch-size", "21"], "The occluder of 21×21 pixels is larger than the image of"),
+    "stride": (["--strides", "0"], "strides is 0: give a whole number of pixels, 1 or more"),
+    "fill": (["--fill", "green"], "fill_value is 'green': give 'grey', 'mean', 'blur', 'noise'"),
+    "mean": (["--fill", "mean"], "neither the model nor its preprocessing holds the mean"),
+    "scan alone": (["--scan", "top.npz"], "--scan names images by number: give --scan-images"),
+    "names": (["--class-names", "{folder}/bad.json"], "bad.json holds no class names: give"),
+    "devices": (["--devices", "GPU:7"], "GPU:7"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_are_one_sentence(cover, folder, capsys, mistake):
+    arguments, sentence = MISTAKES[mistake]
+    with pytest.raises(SystemExit) as stopped:
+        cover(*(argument.format(folder=folder) for argument in arguments))
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert stopped.value.code == 2
+    assert sentence in errors[-1]
+    assert not re.search("Traceback|Error:", "\n".join(errors))
+
+
+@pytest.mark.slow
+def test_command_line_with_two_devices(folder, tmp_path):
+    outputs = []
+    for devices in ([], ["--devices", "CPU:0,CPU:1"]):
+        out = tmp_path / f"out{len(devices)}"
+        command = [sys.executable, ROOT / "scripts/occlusion_sensitivity.py", "--out", out]
+        command += ["--model", folder / "model.keras", "--images", folder / "a.png"]
+        command += ["--patch-size", "6", "--strides", "4", "--batch-size", "7", *devices]
+        subprocess.run(command, check=True, capture_output=True)
+        outputs.append(OcclusionSensitivity.load(out / "a.npz"))
+    np.testing.assert_array_equal(outputs[0].probabilities, outputs[1].probabilities)
+    np.testing.assert_array_equal(outputs[0].activity, outputs[1].activity)
