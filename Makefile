@@ -5,6 +5,8 @@ PYTEST_ARGUMENTS ?=
 PYTEST = .venv/bin/python -m pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGUMENTS)
 DEMO_ARGUMENTS ?= --model saved_models/zfnet-tiny-imagenet-30/model.keras --images demo \
 	--layers conv1 conv2 conv3 conv4 conv5 --out demo_output
+DEMO_OCCLUSION_ARGUMENTS ?= --model saved_models/zfnet-tiny-imagenet-30/model.keras \
+	--images demo:coffee --class espresso --patch-size 24 --strides 2 --out demo_output/occlusion
 BENCH_ARGUMENTS ?=
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
@@ -14,6 +16,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 demo: .venv/.installed
 	.venv/bin/python scripts/visualize_features.py $(DEMO_ARGUMENTS)
+	.venv/bin/python scripts/occlusion_sensitivity.py $(DEMO_OCCLUSION_ARGUMENTS)
 
 test: lint
 	$(PYTEST) -m "not slow"
@@ -32,13 +35,13 @@ lint: .venv/.installed
 # an environment that is already there is kept and brought up to date.
 .venv/.installed: pyproject.toml constraints.txt
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,tests]'
+	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[tests]'
 	touch $@
 
 # The libraries compared with bring PyTorch along, so they have an environment of their own.
 .venv-bench/.installed: pyproject.toml constraints.txt
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --constraint constraints.txt \
-		--editable '.[demo,benchmarks]'
+		--editable '.[benchmarks]'
 	.venv-bench/bin/python -m pip install --quiet --no-deps xplique==2.0.2
 	touch $@

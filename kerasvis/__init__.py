@@ -23,6 +23,9 @@ the way down from chosen activations to pixel space, using the record and the sa
 | Section 3, training          | `training/recipe.py`, `training/fit.py`                          |
 | Figure 5, the choice of nets | `analyses/filter_diagnosis.py`, `analyses/filter_findings.py`    |
 | Figure 6, occlusion          | `occlusion/`, `analyses/occlusion_sensitivity.py`                |
+| arXiv Figure 5, invariance   | `analyses/feature_invariance.py`                                 |
+| Section 4.3, correspondence  | `analyses/correspondence.py`                                     |
+| Section 5, ablation          | `analyses/layer_ablation.py`                                     |
 | Section 5, other data        | `analyses/feature_transfer.py`                                   |
 
 Importing `kerasvis` starts neither Keras nor TensorFlow: every name below is imported when it is

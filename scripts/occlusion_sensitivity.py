@@ -100,28 +100,44 @@ def strategy_scope(devices):
 
 
 def read_photographs(paths, size):
-    """`{path: pixels}` of the files named, and of all in the folders named.
+    """`{path: pixels}` of the files named, of all in the folders, and of `demo:<name>`.
 
     Raises:
         UserError: if there is none, or one cannot be read.
     """
     from kerasvis.data.photographs import read_photograph
 
-    files = []
+    photographs, files = {}, []
     for path in map(Path, paths):
-        if path.is_dir():
+        if path.name.startswith("demo:"):
+            name = path.name.removeprefix("demo:")
+            photographs[Path(name)] = demo_photograph(name, size)
+        elif path.is_dir():
             files += open_images(path, size, "raw", False).filepaths
         elif path.is_file():
             files.append(path)
         else:
             raise UserError(f"There is no photograph {path}: give files or folders.")
-    photographs = {}
     for file in map(Path, files):
         try:
             photographs[file] = read_photograph(file, size)
         except ValueError as error:
             raise UserError(f"{file} cannot be read: {error}; leave it out.") from error
     return photographs
+
+
+def demo_photograph(name, size):
+    """Pixels of the middle of a photograph of the demo's."""
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    from kerasvis.data.demo_photographs import load_photographs
+
+    photographs = load_photographs()
+    if name not in photographs:
+        raise UserError(f"There is no demo photograph {name!r}: give {', '.join(photographs)}.")
+    fitted = ImageOps.fit(photographs[name], size[::-1], Image.Resampling.BICUBIC)
+    return np.asarray(fitted)
 
 
 def unique_stems(paths):
@@ -211,7 +227,11 @@ def make_parser():
     add = parser.add_argument
     add("--model", required=True, help="a .keras file, or a net of keras.applications, as VGG16")
     add(
-        "--images", required=True, nargs="+", metavar="FILE", help="photographs, or folders of them"
+        "--images",
+        required=True,
+        nargs="+",
+        metavar="FILE",
+        help="files, folders, demo:coffee",
     )
     add(
         "--class",

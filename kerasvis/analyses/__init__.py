@@ -2,11 +2,15 @@
 
 from kerasvis.analyses.ablation_variants import PAPER_ERRORS as PAPER_ERRORS
 from kerasvis.analyses.ablation_variants import paper_variants as paper_variants
+from kerasvis.analyses.correspondence import Correspondence as Correspondence
+from kerasvis.analyses.correspondence import correspondence as correspondence
 from kerasvis.analyses.feature_convergence import Convergence as Convergence
 from kerasvis.analyses.feature_convergence import convergence as convergence
 from kerasvis.analyses.feature_evolution import Evolution as Evolution
 from kerasvis.analyses.feature_evolution import evolution_of_models as evolution_of_models
 from kerasvis.analyses.feature_evolution import load_evolution as load_evolution
+from kerasvis.analyses.feature_invariance import FeatureInvariance as FeatureInvariance
+from kerasvis.analyses.feature_invariance import feature_invariance as feature_invariance
 from kerasvis.analyses.feature_transfer import FeatureTransfer as FeatureTransfer
 from kerasvis.analyses.feature_transfer import transfer_features as transfer_features
 from kerasvis.analyses.feature_visualization import FeatureVisualization as FeatureVisualization
@@ -31,7 +35,9 @@ from kerasvis.analyses.occlusion_sensitivity import occlusion_sensitivity as occ
 __all__ = [
     "PAPER_ERRORS",
     "Convergence",
+    "Correspondence",
     "Evolution",
+    "FeatureInvariance",
     "FeatureTransfer",
     "FeatureVisualization",
     "FilterDiagnosis",
@@ -43,8 +49,10 @@ __all__ = [
     "OcclusionSensitivity",
     "ablate",
     "convergence",
+    "correspondence",
     "diagnose_filters",
     "evolution_of_models",
+    "feature_invariance",
     "filter_findings",
     "find_near_duplicates",
     "load_evolution",

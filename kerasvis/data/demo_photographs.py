@@ -47,9 +47,6 @@ class DemoPhotographs:
     Attributes:
         crops: tuple of `Crop`s, one per image.
         shape: `(images, height, width, 3)`.
-
-    Raises:
-        ValueError: if scikit-image or scikit-learn is not installed.
     """
 
     def __init__(self, size, preprocessing="raw"):
@@ -82,14 +79,9 @@ class DemoPhotographs:
 
 def load_photographs():
     """`{name: RGB Image}`, in a fixed order."""
-    try:
-        import skimage.data
-        from sklearn.datasets import load_sample_image
-    except ImportError as error:
-        raise ValueError(
-            f"The demo's photographs come with {error.name}, which is not installed: install "
-            "kerasvis with [demo], or give a folder of photographs."
-        ) from error
+    import skimage.data
+    from sklearn.datasets import load_sample_image
+
     pixels = {name: getattr(skimage.data, name)() for name in FROM_SKIMAGE}
     pixels |= {name: load_sample_image(f"{name}.jpg") for name in ("china", "flower")}
     return {name: Image.fromarray(array).convert("RGB") for name, array in pixels.items()}

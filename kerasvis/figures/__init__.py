@@ -2,8 +2,10 @@
 
 from kerasvis.figures.contrast import signed_to_rgb as signed_to_rgb
 from kerasvis.figures.convergence import convergence_curves as convergence_curves
+from kerasvis.figures.correspondence import correspondence_bars as correspondence_bars
 from kerasvis.figures.feature_evolution import evolution_grid as evolution_grid
 from kerasvis.figures.feature_grid import feature_grid as feature_grid
+from kerasvis.figures.feature_invariance import invariance_curves as invariance_curves
 from kerasvis.figures.feature_transfer import transfer_curves as transfer_curves
 from kerasvis.figures.filter_diagnosis import filter_diagnosis_grid as filter_diagnosis_grid
 from kerasvis.figures.filters import filter_grid as filter_grid
@@ -17,10 +19,12 @@ __all__ = [
     "OcclusionRow",
     "ablation_chart",
     "convergence_curves",
+    "correspondence_bars",
     "evolution_grid",
     "feature_grid",
     "filter_diagnosis_grid",
     "filter_grid",
+    "invariance_curves",
     "mosaic",
     "occlusion_overlay",
     "occlusion_panel",

@@ -1,5 +1,3 @@
-import builtins
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -71,16 +69,3 @@ def test_preprocessing(demo):
     scaled = DemoPhotographs((24, 40), "torch")
     expected = Preprocessing("torch").images(demo[:3].astype("uint8"))
     np.testing.assert_array_equal(scaled[:3], expected)
-
-
-def test_without_the_packages(monkeypatch):
-    real = builtins.__import__
-
-    def without(name, *args, **kwargs):
-        if name == "skimage.data":
-            raise ModuleNotFoundError("No module named 'skimage'", name="skimage")
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ValueError, match=r"come with skimage, which is not installed: install"):
-        DemoPhotographs((24, 40))

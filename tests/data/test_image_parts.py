@@ -43,7 +43,9 @@ def test_what_holds_no_parts(tmp_path, name, text):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(ValueError, match="cannot be read .No such file or directory.: give a JSON"):
+    with pytest.raises(
+        ValueError, match=r"cannot be read .No such file or directory.: give a JSON"
+    ):
         read_parts(tmp_path / "parts.json")
 
 
@@ -109,5 +111,7 @@ def test_parts_that_are_missing_or_cut_off(tmp_path):
     seen = {"nose": (0, 40, 4, 50)}
     with pytest.raises(ValueError, match=r"b\.png has no 'nose', but others have: note its box\."):
         boxes_in_images([seen, {}], paths, (20, 20))
-    with pytest.raises(ValueError, match="'nose' in b.png lies outside .* the centre of the 40×10"):
+    with pytest.raises(
+        ValueError, match=r"'nose' in b.png lies outside .* the centre of the 40×10"
+    ):
         boxes_in_images([seen, {"nose": (0, 0, 4, 30)}], paths, (20, 20))

@@ -135,6 +135,7 @@ MISTAKES = {
     "no photograph": (["--images", "nowhere.png"], "There is no photograph nowhere.png: give"),
     "corrupt": (["--images", "{folder}/corrupt.jpg"], "corrupt.jpg cannot be read: "),
     "no photographs": (["--images", "{folder}/none"], "none"),
+    "demo": (["--images", "demo:cofee"], "There is no demo photograph 'cofee': give astronaut"),
     "class": (["--class", "hem"], "There is no class 'hem': did you mean hen?"),
     "class number": (["--class", "4"], "There is no class 4: the model knows 4, give 0 to 3."),
     "layer": (["--layer", "conv3"], "no layer 'conv3': did you mean conv2 or conv1?"),

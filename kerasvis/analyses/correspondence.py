@@ -1,0 +1,359 @@
+"""Section 4.3: whether a convnet relates the same parts of different objects.
+
+The same part is occluded in several images of one class. If that changes the features of all of
+them in the same way, the net treats the parts alike, though nobody told it that they are.
+"""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import tqdm
+
+from kerasvis.data.npz_files import read_npz, write_npz
+from kerasvis.graph import feature_extractor
+from kerasvis.occlusion.fills import filled
+from kerasvis.occlusion.input_units import input_units, mean_of_data_set
+
+ROUNDING = 1e-6  # share of the largest feature: some units in the last place of float32
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Correspondence:
+    """How differently features change when the same part is occluded in several images.
+
+    Attributes:
+        layers: tuple of names.
+        parts: tuple of names.
+        boxes: int64 `(parts, images, 4)`: (top, left, bottom, right) in pixels, half open.
+        random_boxes: int64 `(parts, draws, images, 4)`: boxes of the same sizes anywhere.
+        distances: float64 `(layers, parts, pairs)`: of every two images the share of units in
+            [0, 1] whose changes differ in sign, pairs (0, 1), (0, 2), ..., (1, 2), ...
+        random_distances: float64 `(layers, parts, draws, pairs)`, the same for random boxes.
+        oppositions: float64 `(layers, parts, pairs)`: of the units that change in both images, the
+            share in [0, 1] that changes in opposite directions; NaN where none changes in both.
+        random_oppositions: float64 `(layers, parts, draws, pairs)`, the same for random boxes.
+        num_units: int64 `(layers,)`.
+    """
+
+    layers: tuple[str, ...]
+    parts: tuple[str, ...]
+    boxes: np.ndarray
+    random_boxes: np.ndarray
+    distances: np.ndarray
+    random_distances: np.ndarray
+    oppositions: np.ndarray
+    random_oppositions: np.ndarray
+    num_units: np.ndarray
+
+    @property
+    def delta(self):
+        """float64 `(layers, parts)`: the paper's Δ, as a mean over pairs, in [0, 1]."""
+        return self.distances.mean(axis=-1)
+
+    @property
+    def random_delta(self):
+        """float64 `(layers, parts, draws)`: Δ of each draw of random boxes."""
+        return self.random_distances.mean(axis=-1)
+
+    @property
+    def opposition(self):
+        """float64 `(layers, parts)`: mean of `oppositions` over the pairs that have one."""
+        return _mean_of_defined(self.oppositions)
+
+    @property
+    def random_opposition(self):
+        """float64 `(layers, parts, draws)`: the same for each draw of random boxes."""
+        return _mean_of_defined(self.random_oppositions)
+
+    def save(self, filepath):
+        """Writes an `.npz` archive, whole or not at all."""
+        write_npz(filepath, {k: np.array(v) for k, v in dataclasses.asdict(self).items()})
+
+    @classmethod
+    def load(cls, filepath):
+        """Reads an archive written by `save`.
+
+        Raises:
+            ValueError: if the file is no such archive.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        arrays = read_npz(filepath, "correspondence", names)
+        arrays |= {name: tuple(map(str, arrays[name])) for name in ("layers", "parts")}
+        return cls(**{name: arrays[name] for name in names})
+
+
+def correspondence(
+    model,
+    images,
+    parts,
+    layers,
+    *,
+    fill_value="grey",
+    preprocessing="auto",
+    num_draws=10,
+    rounding=ROUNDING,
+    batch_size=16,
+    seed=0,
+    verbose="auto",
+):
+    """Occludes the same parts in several images, and compares how features change.
+
+    Of image i, ε_i = features(image) − features(occluded image), and for every two images the
+    signs of ε_i and ε_j are compared unit by unit. Δ, the sum over pairs of the number of units
+    whose signs differ, is divided by the number of pairs and of units, so it is a share in [0, 1].
+    The smaller, the more alike the change. It is to be compared with that of random boxes.
+
+    Two things move Δ besides. Units are compared place by place, so parts that lie at the same
+    place in all images change the same units of a feature map, which makes Δ small, and parts at
+    unequal places make it large: faces are to be cut out alike. And Δ grows with the number of
+    units that change at all, which on a plain background are few. So the share of opposite changes
+    among the units that change in both images is measured too: 1/2 where signs fall by chance.
+
+    Deviation: the paper leaves open what Δ is divided by, and what the sign of 0 is. Here the sign
+    is −1, 0 or 1, and three unequal values differ alike: a unit that changes in neither of two
+    images agrees, one that changes in one of them only differs. Changes that rounding can cause
+    count as 0.
+
+    Args:
+        model: a functional or Sequential `keras.Model`; it is left as it is.
+        images: `(images, rows, columns, channels)`, as the model takes them: two or more.
+        parts: `{part: boxes}`, int `(images, 4)`: (top, left, bottom, right) of the part in each
+            image, in pixels, half open.
+        layers: names of layers, or one name.
+        fill_value: what occludes: `"grey"`, `"mean"`, `"blur"`, `"noise"`, a number, a colour or an
+            image; see `kerasvis.occlusion.filled`.
+        preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how the images were made
+            from pixels. By default that of the net of `keras.applications` whose name the model
+            bears, and `"raw"` for others.
+        num_draws: how often boxes of the same sizes are put anywhere instead of the parts.
+        rounding: changes of at most this share of the image's largest feature, in absolute value,
+            count as 0.
+        batch_size: images in a step.
+        seed: of the random boxes, and of noise.
+        verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+
+    Returns:
+        A `Correspondence`.
+
+    Raises:
+        ValueError: if an argument is wrong, a box is no part of its image, or the model gives NaN
+            or infinity.
+
+    Reference:
+        Zeiler & Fergus 2013, Section 4.3 and Table 1.
+
+    Example:
+        >>> import kerasvis as kv
+        >>> model = kv.convnets.ZFNet((64, 64, 3), classes=10, width=0.1, dense_units=32)
+        >>> images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3))
+        >>> noses = [[20, 30, 30, 40], [22, 28, 32, 38], [25, 33, 35, 43]]
+        >>> found = correspondence(model, images, {"nose": noses}, ["conv5", "fc7"])
+        >>> found.delta.shape, found.random_delta.shape
+        ((2, 1), (2, 1, 10))
+    """
+    images = np.asarray(images, "float32")
+    layers = (layers,) if isinstance(layers, str) else tuple(layers)
+    _check(images, parts, layers, num_draws, rounding, batch_size, verbose)
+    boxes = np.stack([_checked_boxes(name, boxes, images.shape) for name, boxes in parts.items()])
+    random_boxes = draw_boxes(boxes, images.shape[1:3], num_draws, seed)
+    cover = Cover(model, images, fill_value, input_units(model, preprocessing), seed)
+    features = Features(feature_extractor(model, layers), batch_size)
+
+    base = features(images)
+    smallest = [rounding * np.abs(x).max(axis=1, keepdims=True) for x in base]
+    all_boxes = np.concatenate([boxes[:, None], random_boxes], axis=1)
+    shape = (len(layers), *all_boxes.shape[:2], len(_pairs(len(images))))
+    distances, oppositions = np.zeros(shape), np.zeros(shape)
+    disable = {"auto": None}.get(verbose, not verbose)  # None: shown on a terminal only
+    places = list(np.ndindex(all_boxes.shape[:2]))
+    for place in tqdm.tqdm(places, "Occlusions", disable=disable):
+        occluded = features(cover(all_boxes[place]))
+        for number, (of_image, of_occluded) in enumerate(zip(base, occluded, strict=True)):
+            signs = signs_of_change(of_image - of_occluded, smallest[number])
+            distances[(number, *place)] = hamming_distances(signs)
+            oppositions[(number, *place)] = opposite_shares(signs)
+    return Correspondence(
+        layers=layers,
+        parts=tuple(parts),
+        boxes=boxes,
+        random_boxes=random_boxes,
+        distances=distances[:, :, 0],
+        random_distances=distances[:, :, 1:],
+        oppositions=oppositions[:, :, 0],
+        random_oppositions=oppositions[:, :, 1:],
+        num_units=np.array([x.shape[1] for x in base], "int64"),
+    )
+
+
+def signs_of_change(changes, smallest=0.0):
+    """int8 −1, 0 or 1 for each change; 0 for those of at most `smallest` in absolute value."""
+    return np.where(np.abs(changes) > smallest, np.sign(changes), 0).astype("int8")
+
+
+def hamming_distances(signs):
+    """The share of units whose signs differ, for every two images.
+
+    Args:
+        signs: int8 `(images, units)`, −1, 0 or 1.
+
+    Returns:
+        float64 `(pairs,)`, in [0, 1]; pairs (0, 1), (0, 2), ..., (1, 2), ...
+    """
+    return np.array([np.mean(signs[i] != signs[j]) for i, j in _pairs(len(signs))])
+
+
+def opposite_shares(signs):
+    """Of the units that change in both images, the share with opposite signs.
+
+    Args:
+        signs: int8 `(images, units)`, −1, 0 or 1.
+
+    Returns:
+        float64 `(pairs,)`, in [0, 1], pairs as for `hamming_distances`; NaN where there are none.
+    """
+    products = [signs[i] * signs[j] for i, j in _pairs(len(signs))]
+    return np.array([_share(np.sum(p < 0), np.sum(p != 0)) for p in products])
+
+
+def draw_boxes(boxes, image_size, num_draws, seed):
+    """Boxes of the same sizes anywhere in the images, every place with the same probability.
+
+    Args:
+        boxes: int64 `(parts, images, 4)`.
+        image_size: `(height, width)` in pixels.
+        num_draws: boxes drawn for each.
+        seed: of the drawing.
+
+    Returns:
+        int64 `(parts, draws, images, 4)`.
+    """
+    sizes = (boxes[..., 2:] - boxes[..., :2])[:, None]
+    shape = (len(boxes), num_draws, *boxes.shape[1:2], 2)
+    ends = np.broadcast_to(np.array(image_size) - sizes + 1, shape)
+    corners = np.random.default_rng(seed).integers(0, ends)
+    return np.concatenate([corners, corners + sizes], axis=-1)
+
+
+class Cover:
+    """Occludes one box in each image.
+
+    Args:
+        model: the `keras.Model`, which may hold the mean of its data set.
+        images: float32 `(images, rows, columns, channels)`.
+        fill_value: see `kerasvis.occlusion.filled`.
+        preprocessing: a `kerasvis.data.Preprocessing` or None.
+        seed: of noise.
+
+    Call arguments:
+        boxes: int `(images, 4)`.
+
+    Returns:
+        float32 array of the shape of the images.
+    """
+
+    def __init__(self, model, images, fill_value, preprocessing, seed):
+        self._images, self._fill_value, self._preprocessing = images, fill_value, preprocessing
+        self._mean, self._seed = mean_of_data_set(model, preprocessing), seed
+        self._fill(images[0], (1, 1))  # a wrong one is to fail now
+
+    def __call__(self, boxes):
+        covered = self._images.copy()
+        for image, (top, left, bottom, right) in zip(covered, boxes, strict=True):
+            fill = self._fill(image, (bottom - top, right - left))
+            image[top:bottom, left:right] = fill[top:bottom, left:right]
+        return covered
+
+    def _fill(self, image, patch_size):
+        return filled(
+            image,
+            self._fill_value,
+            self._preprocessing,
+            mean=self._mean,
+            patch_size=patch_size,
+            seed=self._seed,
+        )
+
+
+class Features:
+    """The features of images, as float32 `(images, units)` for each layer.
+
+    Args:
+        extractor: a `kerasvis.graph.FeatureExtractor`.
+        batch_size: images in a step.
+    """
+
+    def __init__(self, extractor, batch_size):
+        self._extractor, self._batch_size = extractor, batch_size
+
+    def __call__(self, images):
+        batches = [
+            self._extractor.predict_on_batch(images[begin : begin + self._batch_size])
+            for begin in range(0, len(images), self._batch_size)
+        ]
+        features = [
+            np.concatenate(parts).reshape(len(images), -1).astype("float32")
+            for parts in zip(*batches, strict=True)
+        ]
+        for name, values in zip(self._extractor.layer_names, features, strict=True):
+            if not np.isfinite(values).all():
+                raise ValueError(
+                    f"Layer {name!r} gives NaN or infinity: check the range of the images, the "
+                    "fill_value and the model's weights."
+                )
+        return features
+
+
+def _share(number, of_all):
+    return number / of_all if of_all else np.nan
+
+
+def _mean_of_defined(values):
+    """Mean over the last axis without NaN; NaN where nothing else is there."""
+    is_defined = ~np.isnan(values)
+    total, count = np.where(is_defined, values, 0).sum(axis=-1), is_defined.sum(axis=-1)
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+
+def _pairs(num_images):
+    return list(itertools.combinations(range(num_images), 2))
+
+
+def _checked_boxes(name, boxes, shape):
+    num_images, height, width, _ = shape
+    boxes = np.asarray(boxes)
+    if boxes.shape != (num_images, 4) or boxes.dtype.kind not in "iu":
+        raise ValueError(
+            f"The boxes of {name!r} have shape {boxes.shape} and type {boxes.dtype}, but whole "
+            f"numbers of shape ({num_images}, 4) were expected: (top, left, bottom, right) for "
+            "each image."
+        )
+    top, left, bottom, right = boxes.T
+    is_inside = (top >= 0) & (top < bottom) & (bottom <= height)
+    is_inside &= (left >= 0) & (left < right) & (right <= width)
+    if not is_inside.all():
+        image = int(np.argmin(is_inside))
+        raise ValueError(
+            f"The box of {name!r} in image {image} is {boxes[image].tolist()}: give (top, left, "
+            f"bottom, right) in pixels, inside the image of {height}×{width}."
+        )
+    return boxes.astype("int64")
+
+
+def _check(images, parts, layers, num_draws, rounding, batch_size, verbose):
+    if images.ndim != 4 or len(images) < 2:
+        raise ValueError(
+            f"Images of shape {images.shape} came, but two or more, (images, rows, columns, "
+            "channels), were expected."
+        )
+    if not parts:
+        raise ValueError("No part was given: give the boxes of at least one.")
+    if not layers:
+        raise ValueError("No layer was given: give the name of at least one.")
+    for name, number in {"num_draws": num_draws, "batch_size": batch_size}.items():
+        if number < 1:
+            raise ValueError(f"{name} is {number}: give 1 or more.")
+    if not 0 <= rounding < 1:
+        raise ValueError(f"rounding is {rounding}: give a share from 0 to below 1.")
+    if verbose not in ("auto", 0, 1):
+        raise ValueError(f"verbose is {verbose!r}: give 'auto', 0 or 1.")

@@ -1,0 +1,123 @@
+"""Parts of photographs, as boxes that a person has noted in a JSON or CSV file."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+EDGES = ("top", "left", "bottom", "right")
+
+
+def read_parts(filepath):
+    """Reads where the parts of photographs are.
+
+    The file is JSON, `{"dog.jpg": {"nose": [top, left, bottom, right]}}`, or CSV with the columns
+    `image, part, top, left, bottom, right`. Edges are pixels of the photograph, the right way up,
+    half open.
+
+    Args:
+        filepath: path of the file, `.json` or `.csv`.
+
+    Returns:
+        `{image: {part: (top, left, bottom, right)}}`, as numbers, in the order of the file.
+
+    Raises:
+        ValueError: if the file cannot be read as one of these, or a box is empty.
+    """
+    filepath = Path(filepath)
+    try:
+        text = filepath.read_text(encoding="utf-8")
+        parts = _from_csv(text) if filepath.suffix.lower() == ".csv" else _from_json(text)
+    except OSError as error:
+        raise ValueError(
+            f"The parts {filepath} cannot be read ({error.strerror}): give a JSON or CSV file."
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{filepath} holds no parts of images: give JSON, "
+            '{"image": {"part": [top, left, bottom, right]}}, or CSV with the columns image, part, '
+            "top, left, bottom, right."
+        ) from error
+    for image, boxes in parts.items():
+        for part, (top, left, bottom, right) in boxes.items():
+            if not (top < bottom and left < right):
+                raise ValueError(
+                    f"The box of {part!r} in {image} is {[top, left, bottom, right]}: give top, "
+                    "left, bottom, right with top < bottom and left < right."
+                )
+    return parts
+
+
+def _from_json(text):
+    return {
+        image: {part: _box(edges) for part, edges in boxes.items()}
+        for image, boxes in json.loads(text).items()
+    }
+
+
+def _from_csv(text):
+    parts = {}
+    for row in csv.DictReader(text.splitlines()):
+        parts.setdefault(row["image"], {})[row["part"]] = _box([row[edge] for edge in EDGES])
+    return parts
+
+
+def _box(edges):
+    top, left, bottom, right = (float(edge) for edge in edges)
+    return top, left, bottom, right
+
+
+def boxes_in_images(parts, filepaths, image_size):
+    """The boxes of parts in images as `read_photograph` makes them.
+
+    Args:
+        parts: `{part: (top, left, bottom, right)}` in pixels of the photograph, for each file.
+        filepaths: paths of the photographs, in the same order.
+        image_size: `(height, width)` of the images in pixels.
+
+    Returns:
+        `{part: int64 (images, 4)}`: (top, left, bottom, right) in pixels of the image, half open,
+        rounded, and cut at the image's border.
+
+    Raises:
+        ValueError: if an image lacks a part that another one has, or a part lies outside of what
+            is seen of the photograph.
+    """
+    names = list(dict.fromkeys(part for boxes in parts for part in boxes))
+    found = {name: [] for name in names}
+    for path, boxes in zip(map(Path, filepaths), parts, strict=True):
+        with Image.open(path) as photograph:
+            width, height = ImageOps.exif_transpose(photograph).size
+        for name in names:
+            if name not in boxes:
+                raise ValueError(f"{path.name} has no {name!r}, but others have: note its box.")
+            box = box_in_image(boxes[name], (height, width), image_size)
+            if box[0] >= box[2] or box[1] >= box[3]:
+                raise ValueError(
+                    f"The box of {name!r} in {path.name} lies outside of what the model sees, the "
+                    f"centre of the {height}×{width} pixels: take the photograph out."
+                )
+            found[name].append(box)
+    return {name: np.array(boxes, "int64") for name, boxes in found.items()}
+
+
+def box_in_image(box, photograph_size, image_size):
+    """A box of a photograph, in the image that its centre is cut and resized to.
+
+    Args:
+        box: `(top, left, bottom, right)` in pixels of the photograph.
+        photograph_size: `(height, width)` in pixels.
+        image_size: `(height, width)` in pixels.
+
+    Returns:
+        `[top, left, bottom, right]`, rounded to whole pixels of the image and cut at its border;
+        of height or width 0 where nothing of the box is inside.
+    """
+    scale = max(seen / own for seen, own in zip(image_size, photograph_size, strict=True))
+    edges = []
+    for place, edge in enumerate(box):
+        own, seen = photograph_size[place % 2], image_size[place % 2]
+        edges.append(min(max(round((edge - own / 2) * scale + seen / 2), 0), seen))
+    return edges

@@ -1,0 +1,189 @@
+"""Shows how features change when photographs are moved, scaled and turned (arXiv Figure 5).
+
+    python scripts/feature_invariance.py --model VGG16 --images dog.jpg cat.jpg --out invariance
+
+Writes invariance.png, a row for each transformation as in the paper; invariance.npz, the arrays of
+a `FeatureInvariance`; and invariance.csv, a line for each image, transformation and value.
+"""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+from class_names import class_index_of, load_class_names
+from command import Parser, UserError, as_user_errors, new_folder, run, save_figure
+from occlusion_sensitivity import read_photographs
+from trained_convnets import load_convnet
+from visualize_features import image_size_of, positive_integer
+
+MAX_IMAGES = 20  # more curves than that are not told apart
+
+
+def main(arguments):
+    from kerasvis.analyses.feature_invariance import feature_invariance, paper_transformations
+    from kerasvis.figures.feature_invariance import invariance_curves
+
+    convnet = load_convnet(arguments.model, arguments.weights, arguments.image_size)
+    model = convnet.model
+    class_names = load_class_names(arguments.model, arguments.class_names)
+    with as_user_errors(ValueError):
+        size = image_size_of(model, arguments.image_size)
+        photographs = read_photographs(arguments.images, photograph_size(arguments, size))
+        check_number(photographs)
+        classes = classes_of(arguments.class_name, len(photographs), class_names, model)
+        transformations = paper_transformations(size[0])
+        transformations |= {
+            name: range_of(name, given)
+            for name in transformations
+            if (given := getattr(arguments, name)) is not None
+        }
+    folder = new_folder(arguments.out)
+    num_values = sum(map(len, transformations.values()))
+    print(f"{len(photographs)} photographs, {num_values} transformations of each", flush=True)
+    with as_user_errors(ValueError, OSError):
+        invariance = feature_invariance(
+            model,
+            photographs.values(),
+            classes,
+            arguments.layers,
+            transformations=transformations,
+            image_size=size,
+            preprocessing=arguments.preprocessing or convnet.preprocessing,
+            activation=arguments.activation,
+            batch_size=arguments.batch_size,
+        )
+        invariance.save(folder / "invariance.npz")
+        write_csv(invariance, photographs, class_names, folder / "invariance.csv")
+        names = [
+            f"{path.stem} ({class_names.get(index, index)})"
+            for path, index in zip(photographs, invariance.class_indices.tolist(), strict=True)
+        ]
+        save_figure(invariance_curves(invariance, names), folder / "invariance.png")
+    print(summary(invariance))
+    print(f"Curves: {folder / 'invariance.png'}")
+
+
+def photograph_size(arguments, image_size):
+    """Size to which photographs are cut: that of the image, and a margin on every side."""
+    if arguments.margin < 0:
+        raise UserError(f"--margin is {arguments.margin}: give 0 or more pixels.")
+    return tuple(length + 2 * arguments.margin for length in image_size)
+
+
+def check_number(photographs):
+    if len(photographs) > MAX_IMAGES:
+        raise UserError(
+            f"There are {len(photographs)} photographs, but the figure tells {MAX_IMAGES} at most "
+            "apart: give fewer."
+        )
+
+
+def classes_of(asked, num_images, names, model):
+    """The true class of each image, or None."""
+    if asked is None:
+        return None
+    if len(asked) not in (1, num_images):
+        raise UserError(
+            f"{len(asked)} classes came for {num_images} photographs: give one, or one for each."
+        )
+    indices = [class_index_of(name, names, model.output_shape[-1]) for name in asked]
+    return indices * num_images if len(indices) == 1 else indices
+
+
+def range_of(name, given):
+    """The values of a transformation, from the first, the last and their number."""
+    first, last, number = given
+    if not (number.is_integer() and number >= 1):
+        raise UserError(
+            f"--{name} has {number:g} values: give the first, the last and their number, 1 or more."
+        )
+    return np.linspace(first, last, int(number))
+
+
+def write_csv(invariance, photographs, class_names, filepath):
+    from kerasvis.training.whole_files import write_text
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    distances = [f"distance at {layer}" for layer in invariance.layers]
+    writer.writerow(["image", "class", "transformation", "value", *distances, "probability"])
+    for curves in invariance.curves:
+        for image, path in enumerate(photographs):
+            index = int(invariance.class_indices[image])
+            for place, value in enumerate(curves.values):
+                numbers = [*curves.distances[:, image, place], curves.probabilities[image, place]]
+                key = [path.name, class_names.get(index, index), curves.transformation]
+                writer.writerow([*key, f"{value:g}", *(f"{number:.6g}" for number in numbers)])
+    write_text(filepath, text.getvalue())
+
+
+def summary(invariance):
+    """What each transformation does at its extremes, on average over the images."""
+    lines = []
+    for curves in invariance.curves:
+        distances = zip(invariance.layers, curves.distances.mean(axis=1).max(axis=1), strict=True)
+        numbers = [f"{distance:.4g} at {layer}" for layer, distance in distances]
+        lines.append(
+            f"{curves.transformation} {curves.values[0]:g} to {curves.values[-1]:g}: mean distance "
+            f"up to {', '.join(numbers)}; mean probability "
+            f"{curves.probabilities.mean(axis=0).min():.3f} to "
+            f"{curves.probabilities.mean(axis=0).max():.3f}"
+        )
+    return "\n".join(lines)
+
+
+def make_parser():
+    parser = Parser(description=__doc__.split("\n\n")[0])
+    add = parser.add_argument
+    add("--model", required=True, help="a .keras file, or a net of keras.applications, as VGG16")
+    add(
+        "--images", required=True, nargs="+", metavar="FILE", help="photographs, or folders of them"
+    )
+    add(
+        "--class",
+        dest="class_name",
+        nargs="+",
+        metavar="NAME|INDEX",
+        help="the true class of all or of each; by default what the model says",
+    )
+    add("--class-names", type=Path, help="JSON; by default classes.json beside the model")
+    add(
+        "--layers",
+        nargs="+",
+        metavar="LAYER",
+        help="by default the first convolution and the last layer before the scores",
+    )
+    values = {"nargs": 3, "type": float, "metavar": ("FIRST", "LAST", "NUMBER")}
+    add("--translation", **values, help="pixels down; by default -60 to 60 in a height of 224")
+    add("--scale", **values, help="factors; by default 1 to 1.8")
+    add("--rotation", **values, help="degrees counter-clockwise; by default 0 to 350")
+    add(
+        "--margin",
+        type=int,
+        default=0,
+        metavar="PIXELS",
+        help="of the photograph around what the model sees, to move in from the sides; beyond it "
+        "the nearest pixel is repeated",
+    )
+    add("--activation", choices=["auto", "softmax", "sigmoid", "linear"], default="auto")
+    add("--batch-size", type=positive_integer, default=16, help="images in a step")
+    add("--weights", help="of keras.applications: imagenet (default), random, or a weights file")
+    add(
+        "--image-size",
+        nargs=2,
+        type=positive_integer,
+        metavar=("HEIGHT", "WIDTH"),
+        help="in pixels, for models that take any size",
+    )
+    add(
+        "--preprocessing",
+        choices=["raw", "caffe", "tf", "torch"],
+        help="what the model takes: raw pixels by default, its own for keras.applications",
+    )
+    add("--out", type=Path, default=Path("invariance"), help="folder to write into")
+    return parser
+
+
+if __name__ == "__main__":
+    run(main, make_parser())

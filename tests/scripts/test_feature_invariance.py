@@ -1,0 +1,141 @@
+import csv
+import json
+import re
+
+import keras
+import numpy as np
+import pytest
+from command import run
+from feature_invariance import main, make_parser
+from PIL import Image
+
+from kerasvis.analyses.feature_invariance import FeatureInvariance
+
+SIZE = (16, 20)
+VALUES = ["--translation", -3, 3, 3, "--scale", 1, 1.5, 2, "--rotation", 0, 90, 4]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    keras.utils.set_random_seed(0)
+    conv = {"filters": 4, "kernel_size": 3, "activation": "relu"}
+    net = [
+        keras.Input((*SIZE, 3)),
+        keras.layers.Rescaling(1 / 255),
+        *(keras.layers.Conv2D(name=f"conv{number}", **conv) for number in (1, 2)),
+        keras.layers.GlobalAveragePooling2D(name="pooled"),
+        keras.layers.Dense(3, "softmax", name="scores"),
+    ]
+    keras.Sequential(net).save(folder / "good.keras")
+    keras.Sequential(net[:-2]).save(folder / "maps.keras")
+    (folder / "classes.json").write_text(json.dumps(["ant", "bass", "crab"]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photographs")
+    rng = np.random.default_rng(0)
+    for name in ("a.png", "b.png"):
+        Image.fromarray(rng.integers(0, 256, (30, 40, 3)).astype("uint8")).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def show(models, photographs, tmp_path):
+    """Runs the command; returns the output folder."""
+
+    def show(*arguments, model="good.keras", images=(photographs,), out=tmp_path / "out"):
+        given = ["--model", models / model, "--images", *images, "--out", out, *arguments]
+        run(main, make_parser(), [str(argument) for argument in given])
+        return out
+
+    return show
+
+
+@pytest.fixture
+def mistake(show, capsys):
+    """Runs the command; returns the one sentence with which it fails."""
+
+    def mistake(*arguments, **options):
+        with pytest.raises(SystemExit) as ended:
+            show(*arguments, **options)
+        assert ended.value.code == 2
+        sentence = capsys.readouterr().err
+        assert sentence.count("\n") == 1
+        assert re.search(r"[.?]\n$", sentence)
+        return sentence.strip()
+
+    return mistake
+
+
+def test_writes_everything(show, capsys):
+    out = show(*VALUES, "--class", "bass")
+    names = ["invariance.csv", "invariance.npz", "invariance.png"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    found = FeatureInvariance.load(out / "invariance.npz")
+    assert found.layers == ("conv1", "pooled")
+    assert found.class_indices.tolist() == [1, 1]
+    values = [curves.values.tolist() for curves in found.curves]
+    assert values == [[-3, 0, 3], [1, 1.5], [0, 30, 60, 90]]
+    assert found.curves[0].examples.shape[2:4] == SIZE
+
+    with open(out / "invariance.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * (3 + 2 + 4)
+    row = next(r for r in rows if (r["image"], r["value"]) == ("b.png", "60"))
+    assert (row["class"], row["transformation"]) == ("bass", "rotation")
+    rotation = found.curves[2]
+    for layer, name in enumerate(found.layers):
+        distance = float(row[f"distance at {name}"])
+        np.testing.assert_allclose(distance, rotation.distances[layer, 1, 2], rtol=1e-5)
+    np.testing.assert_allclose(float(row["probability"]), rotation.probabilities[1, 2], rtol=1e-5)
+    with Image.open(out / "invariance.png") as figure:
+        assert figure.width > 1000
+    printed = capsys.readouterr().out
+    assert "2 photographs, 9 transformations of each" in printed
+    highest = rotation.distances.mean(axis=1).max(axis=1)
+    assert (
+        f"rotation 0 to 90: mean distance up to {highest[0]:.4g} at conv1, {highest[1]:.4g} at "
+        f"pooled; mean probability {rotation.probabilities.mean(axis=0).min():.3f} to "
+    ) in printed
+
+
+def test_a_margin_moves_in_from_the_sides(show, tmp_path):
+    without = FeatureInvariance.load(show(*VALUES) / "invariance.npz")
+    out = show(*VALUES, "--margin", 4, out=tmp_path / "margin")
+    image = FeatureInvariance.load(out / "invariance.npz").curves[0].examples[0, 0]
+    assert (image[-1] != image[-2]).any()
+    repeated = without.curves[0].examples[0, 0]
+    np.testing.assert_array_equal(repeated[-3:], np.stack([repeated[-4]] * 3))
+
+
+def test_a_class_for_each_and_other_layers(show, photographs):
+    files = [photographs / "b.png", photographs / "a.png"]
+    out = show("--scale", 1, 1, 1, "--class", "crab", "0", "--layers", "conv2", images=files)
+    found = FeatureInvariance.load(out / "invariance.npz")
+    assert found.class_indices.tolist() == [2, 0]
+    assert found.layers == ("conv2",)
+    # What is not given is as in the paper.
+    assert [len(curves.values) for curves in found.curves] == [9, 1, 36]
+
+
+def test_mistakes(mistake, tmp_path):
+    assert mistake("--layers", "conv3").startswith("The model has no layer 'conv3': did you mean")
+    assert mistake("--scale", 0, 1, 2) == "A scale is 0: give factors above 0."
+    assert mistake("--rotation", 0, 1, 2.5) == (
+        "--rotation has 2.5 values: give the first, the last and their number, 1 or more."
+    )
+    assert mistake("--class", "ant", "bass", "crab") == (
+        "3 classes came for 2 photographs: give one, or one for each."
+    )
+    assert mistake("--class", "cod").startswith("There is no class 'cod':")
+    assert mistake("--margin", -1) == "--margin is -1: give 0 or more pixels."
+    assert "scores (images, classes) were expected" in mistake(model="maps.keras")
+    assert mistake(images=[tmp_path / "no.png"]).startswith("There is no photograph")
+    for number in range(21):
+        Image.new("RGB", (20, 20)).save(tmp_path / f"{number}.png")
+    assert mistake(images=[tmp_path]) == (
+        "There are 21 photographs, but the figure tells 20 at most apart: give fewer."
+    )
