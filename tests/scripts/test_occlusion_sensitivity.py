@@ -3,6 +3,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
@@ -174,3 +175,25 @@ def test_command_line_with_two_devices(folder, tmp_path):
         outputs.append(OcclusionSensitivity.load(out / "a.npz"))
     np.testing.assert_array_equal(outputs[0].probabilities, outputs[1].probabilities)
     np.testing.assert_array_equal(outputs[0].activity, outputs[1].activity)
+
+
+@pytest.mark.slow
+def test_killed_and_started_again(folder, tmp_path):
+    command = [sys.executable, ROOT / "scripts/occlusion_sensitivity.py"]
+    command += ["--model", folder / "model.keras", "--patch-size", "6", "--strides", "1"]
+    command += ["--images", *(folder / name for name in ("a.png", "b.png", "c.png"))]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run([*command, "--out", whole], check=True, capture_output=True)
+
+    running = subprocess.Popen([*command, "--out", killed], stdout=subprocess.DEVNULL)
+    while not (killed / "a.npz").exists():
+        assert running.poll() is None
+        time.sleep(0.01)
+    running.kill()
+    running.wait()
+    finished = (killed / "a.npz").stat().st_mtime_ns
+    assert not (killed / "occlusion.png").exists()
+    subprocess.run([*command, "--out", killed], check=True, capture_output=True)
+    assert (killed / "a.npz").stat().st_mtime_ns == finished
+    for name in ("a.npz", "b.npz", "c.npz", "occlusion.csv"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes()
