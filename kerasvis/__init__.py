@@ -25,6 +25,7 @@ the way down from chosen activations to pixel space, using the record and the sa
 | Figure 6, occlusion          | `occlusion/`, `analyses/occlusion_sensitivity.py`                |
 | arXiv Figure 5, invariance   | `analyses/feature_invariance.py`                                 |
 | Section 4.3, correspondence  | `analyses/correspondence.py`                                     |
+| Section 1.1, other methods   | `attributions/`                                                  |
 | Section 5, ablation          | `analyses/layer_ablation.py`                                     |
 | Section 5, other data        | `analyses/feature_transfer.py`                                   |
 
@@ -40,15 +41,19 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "DeconvModel": "kerasvis.deconvnet:DeconvModel",
     "TopActivations": "kerasvis.activations:TopActivations",
+    "attribute": "kerasvis.attributions:attribute",
+    "compare_methods": "kerasvis.attributions:compare_methods",
     "diagnose_filters": "kerasvis.analyses.filter_diagnosis:diagnose_filters",
     "feature_extractor": "kerasvis.graph:feature_extractor",
     "find_top_activations": "kerasvis.activations:find_top_activations",
+    "maximize_activation": "kerasvis.attributions:maximize_activation",
     "occlusion_sensitivity": "kerasvis.analyses.occlusion_sensitivity:occlusion_sensitivity",
     "receptive_field": "kerasvis.graph:receptive_field",
     "transfer_features": "kerasvis.analyses.feature_transfer:transfer_features",
     "visualize_features": "kerasvis.analyses.feature_visualization:visualize_features",
     "activations": "kerasvis.activations",
     "analyses": "kerasvis.analyses",
+    "attributions": "kerasvis.attributions",
     "callbacks": "kerasvis.callbacks",
     "convnets": "kerasvis.convnets",
     "data": "kerasvis.data",

@@ -7,13 +7,16 @@ from kerasvis.figures.feature_evolution import evolution_grid as evolution_grid
 from kerasvis.figures.feature_grid import feature_grid as feature_grid
 from kerasvis.figures.feature_invariance import invariance_curves as invariance_curves
 from kerasvis.figures.feature_transfer import transfer_curves as transfer_curves
+from kerasvis.figures.fidelity import fidelity_panels as fidelity_panels
 from kerasvis.figures.filter_diagnosis import filter_diagnosis_grid as filter_diagnosis_grid
 from kerasvis.figures.filters import filter_grid as filter_grid
 from kerasvis.figures.layer_ablation import ablation_chart as ablation_chart
+from kerasvis.figures.method_comparison import method_comparison as method_comparison
 from kerasvis.figures.mosaic import mosaic as mosaic
 from kerasvis.figures.occlusion_overlay import occlusion_overlay as occlusion_overlay
 from kerasvis.figures.occlusion_panel import occlusion_panel as occlusion_panel
 from kerasvis.figures.occlusion_row import OcclusionRow as OcclusionRow
+from kerasvis.figures.unit_invariance import unit_invariance_grid as unit_invariance_grid
 
 __all__ = [
     "OcclusionRow",
@@ -22,12 +25,15 @@ __all__ = [
     "correspondence_bars",
     "evolution_grid",
     "feature_grid",
+    "fidelity_panels",
     "filter_diagnosis_grid",
     "filter_grid",
     "invariance_curves",
+    "method_comparison",
     "mosaic",
     "occlusion_overlay",
     "occlusion_panel",
     "signed_to_rgb",
     "transfer_curves",
+    "unit_invariance_grid",
 ]

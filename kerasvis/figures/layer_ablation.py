@@ -24,8 +24,12 @@ BELOW_PANELS, LEGEND_HEIGHT = 0.36, 0.2
 
 TOP_1_COLOUR, TOP_5_COLOUR = "tab:blue", "tab:orange"
 MARKS = {
-    "training images, top-1": {"color": TOP_1_COLOUR, "markerfacecolor": "white"},
-    "validation images, top-1": {"color": TOP_1_COLOUR},
+    "training images, top-1": {  # a ring, seen around the dot of the next where both are equal
+        "color": TOP_1_COLOUR,
+        "markerfacecolor": "none",
+        "markersize": 5,
+    },
+    "validation images, top-1": {"color": TOP_1_COLOUR, "markersize": 2.6},
     "validation images, top-5": {"color": TOP_5_COLOUR, "marker": "s", "markersize": 2.6},
 }
 

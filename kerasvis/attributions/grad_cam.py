@@ -1,0 +1,111 @@
+"""Grad-CAM: feature maps, weighted by what the activation gains from each."""
+
+import numpy as np
+from keras import layers, ops
+
+from kerasvis.attributions.activation_gradient import ActivationGradient
+from kerasvis.deconvnet import DeconvModel
+from kerasvis.deconvnet.plan import tensors_that_depend_on
+from kerasvis.graph import read_graph
+from kerasvis.graph.shapes import infer_shapes
+
+_CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
+
+
+def grad_cam(
+    model, layer, images, target, *, rules=(), batch_size=None, verbose=0, maps_layer=None
+):
+    """Heat maps of where the feature maps that the activation depends on are active.
+
+    Args:
+        model, layer, images, target, rules, batch_size, verbose: see `attribute`.
+        maps_layer: name of the layer whose feature maps are weighted; by default that of
+            `last_feature_maps`.
+
+    Returns:
+        float32 `(images, rows, columns)`, of the size of the images, at least 0: the maps of
+        `coarse_grad_cam`, resized bilinearly.
+
+    Raises:
+        ValueError: if the target does not depend on `maps_layer`, or it has no feature maps.
+
+    Reference:
+        Selvaraju et al. 2017, "Grad-CAM", Section 3.
+    """
+    coarse = coarse_grad_cam(
+        model,
+        layer,
+        images,
+        target,
+        rules=rules,
+        batch_size=batch_size,
+        verbose=verbose,
+        maps_layer=maps_layer,
+    )
+    size = np.shape(images)[1:3]
+    maps = ops.image.resize(
+        coarse[..., None], size, interpolation="bilinear", data_format="channels_last"
+    )
+    return ops.convert_to_numpy(maps)[..., 0]
+
+
+def coarse_grad_cam(
+    model, layer, images, target, *, rules=(), batch_size=None, verbose=0, maps_layer=None
+):
+    """Grad-CAM at the size of the feature maps: see `grad_cam`.
+
+    The weight of a map is the mean over its positions of the activation's derivative. The weighted
+    sum of the maps in the units of the activation is then cut off at 0.
+
+    Returns:
+        float32 `(images, rows, columns)`.
+    """
+    if maps_layer is None:
+        maps_layer = last_feature_maps(model, layer, rules, np.shape(images)[1:3])
+    derivatives = ActivationGradient(model, layer, "gradient", rules, maps_layer)
+    found = derivatives.derive(images, target, batch_size, verbose)
+    if found["maps"].ndim != 4:
+        raise ValueError(
+            f"Layer {maps_layer!r} returns arrays of shape {found['maps'].shape}, which are no "
+            "feature maps: give a convolution layer as maps_layer."
+        )
+    weights = found["gradient"].mean(axis=(1, 2))
+    return np.maximum(np.einsum("nhwc,nc->nhw", found["maps"], weights), 0)
+
+
+def last_feature_maps(model, layer, rules=(), image_size=None):
+    """Name of the layer with the last feature maps below a target layer.
+
+    It is the last call that returns maps of the size of the last convolution's: after the
+    normalisation and rectification of that convolution and a shortcut that is added to it, before
+    pooling. Convolutions of maps of one position, as in squeeze and excitation, do not count.
+
+    Args:
+        model: the `keras.Model`.
+        layer: name of the target layer.
+        rules: as of the method.
+        image_size: `(height, width)` in pixels, for a model that takes any size.
+
+    Raises:
+        ValueError: if no convolution lies below the target.
+    """
+    plan = DeconvModel(model, layer, rules=rules).plan
+    shapes = infer_shapes(read_graph(model), plan.nodes, model, image_size)
+    carrying = tensors_that_depend_on(plan.image, plan.nodes) - {plan.image, plan.target}
+    nodes = [
+        node
+        for node in plan.nodes
+        if node.outputs[0] in carrying
+        and len(shapes[node.outputs[0]]) == 4
+        and shapes[node.outputs[0]][1:3] != (1, 1)
+    ]
+    convolutions = [node for node in nodes if isinstance(node.layer, _CONVOLUTIONS)]
+    if not convolutions:
+        raise ValueError(
+            f"No convolution lies below the target in layer {layer!r} of {model.name!r}: give a "
+            "layer further up, or maps_layer."
+        )
+    last = convolutions[-1]
+    size = shapes[last.outputs[0]][1:3]
+    following = nodes[nodes.index(last) :]
+    return [node.name for node in following if shapes[node.outputs[0]][1:3] == size][-1]

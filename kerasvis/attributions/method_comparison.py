@@ -1,0 +1,123 @@
+"""Several methods on the same activations of the same images."""
+
+import dataclasses
+
+import numpy as np
+
+from kerasvis.attributions.activation_gradient import ActivationGradient
+from kerasvis.attributions.methods import METHODS, attribute, check_method
+from kerasvis.data.npz_files import read_npz, write_npz
+from kerasvis.data.preprocessing import Preprocessing
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MethodComparison:
+    """What methods say about one activation of each image.
+
+    Attributes:
+        layer: name of the layer.
+        feature_indices: int64 `(images,)`.
+        positions: int64 `(images, 2)`, the unit's (row, column); (0, 0) in a dense layer, and
+            (-2, -2) for a whole map.
+        activations: float32 `(images,)`; of a whole map the sum.
+        pixels: uint8 `(images, rows, columns, channels)`, RGB.
+        maps: `{method: array}`: float32 `(images, rows, columns, channels)`, signed, RGB; or heat
+            maps, float32 `(images, rows, columns)`, at least 0.
+    """
+
+    layer: str
+    feature_indices: np.ndarray
+    positions: np.ndarray
+    activations: np.ndarray
+    pixels: np.ndarray
+    maps: dict
+
+    def save(self, filepath):
+        """Writes an `.npz` archive, whole or not at all."""
+        arrays = {name: np.array(getattr(self, name)) for name in _ARRAYS}
+        arrays["methods"] = np.array(list(self.maps))
+        write_npz(filepath, arrays | {f"map {name}": array for name, array in self.maps.items()})
+
+    @classmethod
+    def load(cls, filepath):
+        """Reads an archive written by `save`.
+
+        Raises:
+            ValueError: if the file is no such archive.
+        """
+        what, names = "a comparison of methods", [*_ARRAYS, "methods"]
+        methods = read_npz(filepath, what, names)["methods"].tolist()
+        arrays = read_npz(filepath, what, [*names, *(f"map {method}" for method in methods)])
+        fields = {name: arrays[name] for name in _ARRAYS} | {"layer": str(arrays["layer"])}
+        return cls(**fields, maps={method: arrays[f"map {method}"] for method in methods})
+
+
+_ARRAYS = [field.name for field in dataclasses.fields(MethodComparison)][:-1]
+
+
+def compare_methods(
+    model,
+    layer,
+    images,
+    target,
+    methods=tuple(METHODS),
+    *,
+    options=None,
+    preprocessing="raw",
+    rules=(),
+    batch_size=None,
+    verbose=0,
+):
+    """Traces the same activations back to the images by several methods.
+
+    Args:
+        model, layer, images, target, rules, batch_size, verbose: as of `attribute`. Of a target
+            `Strongest`, all methods take the same unit.
+        methods: names of methods, keys of `METHODS`.
+        options: `{method: {option: value}}`, for some of the methods.
+        preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how `images` were made
+            from RGB pixels.
+
+    Returns:
+        A `MethodComparison`.
+
+    Raises:
+        ValueError: as `attribute`, or if there are no methods, or options of one that is not there.
+
+    Example:
+        compare_methods(model, "predictions", images, Unit(285), ["deconvnet", "grad_cam"])
+    """
+    _check(methods, options or {})
+    if isinstance(preprocessing, str):
+        preprocessing = Preprocessing(preprocessing)
+    derivatives = ActivationGradient(model, layer, rules=rules)
+    images = derivatives.deconv.check_images(images)
+    unit = derivatives.fixed(images, target, batch_size)
+    chosen = derivatives.inputs_for(images, unit)
+    activations = derivatives.derive(images, unit, batch_size)["activation"]
+    shared = {"rules": rules, "batch_size": batch_size, "verbose": verbose}
+    maps = {}
+    for method in methods:
+        own = (options or {}).get(method, {})
+        found = attribute(method, model, layer, images, unit, **shared, **own)
+        maps[method] = preprocessing.rgb(found) if found.ndim == 4 else found
+    return MethodComparison(
+        layer=layer,
+        feature_indices=chosen["feature"].astype("int64"),
+        positions=chosen["position"].astype("int64"),
+        activations=activations,
+        pixels=preprocessing.pixels(images),
+        maps=maps,
+    )
+
+
+def _check(methods, options):
+    if isinstance(methods, str) or not len(methods):
+        raise ValueError(f"methods is {methods!r}: give a list of at least one method.")
+    for method in methods:
+        check_method(method)
+    for method in options:
+        if method not in methods:
+            raise ValueError(
+                f"There are options of {method!r}, which is not among the methods: give it, too."
+            )

@@ -1,0 +1,93 @@
+"""All methods behind one call.
+
+| method                 | starts at      | returns                                           |
+|------------------------|----------------|---------------------------------------------------|
+| `deconvnet`            | the activation | projection (Zeiler & Fergus 2013)                 |
+| `guided`               | 1              | guided backpropagation (Springenberg et al. 2014) |
+| `gradient`             | 1              | derivative (Simonyan et al. 2013)                 |
+| `gradient_times_input` | 1              | derivative × image (Shrikumar et al. 2016)        |
+| `smoothgrad`           | 1              | mean derivative under noise (Smilkov et al. 2017) |
+| `grad_cam`             | 1              | heat map (Selvaraju et al. 2017)                  |
+
+What starts at 1 is in units of the activation per unit of the image; times the image, or summed
+over feature maps (`grad_cam`), it is in units of the activation, as is a projection.
+"""
+
+import difflib
+
+from kerasvis.attributions.grad_cam import grad_cam
+from kerasvis.attributions.gradient_times_input import gradient_times_input
+from kerasvis.attributions.projections import deconvnet, gradient, guided
+from kerasvis.attributions.smoothgrad import smoothgrad
+
+METHODS = {
+    "deconvnet": deconvnet,
+    "guided": guided,
+    "gradient": gradient,
+    "gradient_times_input": gradient_times_input,
+    "smoothgrad": smoothgrad,
+    "grad_cam": grad_cam,
+}
+
+
+def attribute(
+    method, model, layer, images, target, *, rules=(), batch_size=None, verbose=0, **options
+):
+    """Traces activations back to the image by one of several methods.
+
+    Args:
+        method: name of a method, a key of `METHODS`.
+        model: a functional or Sequential `keras.Model` with one input of images, channels last; it
+            is left as it is.
+        layer: name of the layer of the activation. A softmax or sigmoid there is left out: the
+            score before it is meant.
+        images: array `(images, rows, columns, channels)`, as the model takes them.
+        target: `kerasvis.targets.Unit`, `Strongest` or `WholeMap`; of a class score
+            `Unit(class_index)`. A whole map counts as the sum of its units.
+        rules: pairs in front of the built-in rules; see `kerasvis.rules`. For the methods that
+            start at 1 but guided backpropagation, a rule has to pass down the true gradient; those
+            of smooth activations are `kerasvis.attributions.SMOOTH_RULES`.
+        batch_size: images in a step; chosen from their size by default.
+        verbose: whether a progress bar is shown.
+        **options: of the method: `num_samples`, `noise_level` and `seed` of `smoothgrad`,
+            `maps_layer` of `grad_cam`.
+
+    Returns:
+        float32 array of the shape of `images`, signed; of `grad_cam` `(images, rows, columns)`, at
+        least 0.
+
+    Raises:
+        ValueError: if the method is unknown, the layer is unknown or one below it has no rule, or
+            images or target do not fit the model.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from kerasvis.deconvnet.targets import Unit
+        >>> model = keras.applications.VGG16(weights=None)
+        >>> images = np.random.default_rng(0).normal(size=(2, 224, 224, 3)).astype("float32")
+        >>> attribute("gradient", model, "predictions", images, Unit(285)).shape
+        (2, 224, 224, 3)
+        >>> attribute("grad_cam", model, "predictions", images, Unit(285)).shape
+        (2, 224, 224)
+    """
+    check_method(method)
+    return METHODS[method](
+        model,
+        layer,
+        images,
+        target,
+        rules=rules,
+        batch_size=batch_size,
+        verbose=verbose,
+        **options,
+    )
+
+
+def check_method(method):
+    """Refuses a name that is no key of `METHODS`."""
+    if method not in METHODS:
+        near = difflib.get_close_matches(str(method), METHODS, n=2)
+        hint = (
+            f"did you mean {' or '.join(near)}?" if near else f"give one of {', '.join(METHODS)}."
+        )
+        raise ValueError(f"There is no method {method!r}: {hint}")

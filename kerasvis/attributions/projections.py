@@ -1,0 +1,42 @@
+"""The three rules for rectification as methods: deconvnet, gradient saliency, guided backprop."""
+
+from kerasvis.attributions.activation_gradient import ActivationGradient
+from kerasvis.deconvnet import DeconvModel
+
+
+def deconvnet(model, layer, images, target, *, rules=(), batch_size=None, verbose=0):
+    """The deconvnet's projections, in units of the activation, at which the signal starts.
+
+    See `attribute` for the arguments. The same as `DeconvModel.project`.
+
+    Reference:
+        Zeiler & Fergus 2013, Section 2.1.
+    """
+    deconv = DeconvModel(model, layer, rules=rules)
+    return deconv.project(images, target, batch_size, verbose)
+
+
+def gradient(model, layer, images, target, *, rules=(), batch_size=None, verbose=0):
+    """Gradient saliency: the derivative of the activation, signed, channel by channel.
+
+    See `attribute` for the arguments.
+
+    Reference:
+        Simonyan, Vedaldi & Zisserman 2013, "Deep Inside Convolutional Networks", Section 3.
+        Deviation: they show the largest absolute value over the channels.
+    """
+    model = ActivationGradient(model, layer, "gradient", rules)
+    return model.derive(images, target, batch_size, verbose)["gradient"]
+
+
+def guided(model, layer, images, target, *, rules=(), batch_size=None, verbose=0):
+    """Guided backpropagation: the gradient, of which only positive parts pass each ReLU.
+
+    See `attribute` for the arguments. The signal starts at 1; `DeconvModel` with rectification
+    `"guided"` starts at the activation, and where that is positive returns as many times the same.
+
+    Reference:
+        Springenberg et al. 2014, "Striving for Simplicity", Section 3.4.
+    """
+    model = ActivationGradient(model, layer, "guided", rules)
+    return model.derive(images, target, batch_size, verbose)["gradient"]

@@ -1,0 +1,60 @@
+"""SmoothGrad: the gradient, averaged over noisy copies of the image."""
+
+import numpy as np
+import tqdm
+
+from kerasvis.attributions.activation_gradient import ActivationGradient
+
+
+def smoothgrad(
+    model,
+    layer,
+    images,
+    target,
+    *,
+    rules=(),
+    batch_size=None,
+    verbose=0,
+    num_samples=50,
+    noise_level=0.15,
+    seed=0,
+):
+    """The mean derivative of the activation over copies of the image with Gaussian noise.
+
+    Every image gets the same noise but for its scale, so that its map does not depend on the other
+    images. `Strongest` stands for the unit that is strongest without noise.
+
+    Args:
+        model, layer, images, target, rules, batch_size: see `attribute`.
+        verbose: whether a progress bar is shown.
+        num_samples: noisy copies of each image.
+        noise_level: standard deviation of the noise, as a share of the image's largest value minus
+            its smallest.
+        seed: of the noise.
+
+    Returns:
+        float32 array of the shape of `images`.
+
+    Raises:
+        ValueError: if there are no samples, or the noise level is negative.
+
+    Reference:
+        Smilkov et al. 2017, "SmoothGrad: removing noise by adding noise", Section 3: 10% to 20%
+        noise, 50 samples.
+    """
+    if num_samples < 1 or not noise_level >= 0:
+        raise ValueError(
+            f"num_samples is {num_samples} and noise_level {noise_level}: give 1 or more, and 0 or "
+            "more."
+        )
+    model = ActivationGradient(model, layer, "gradient", rules)
+    images = model.deconv.check_images(images).astype("float32")
+    target = model.fixed(images, target, batch_size)
+    deviations = noise_level * np.ptp(images, axis=(1, 2, 3), keepdims=True)
+    rng = np.random.default_rng(seed)
+    total = np.zeros(images.shape)
+    for _ in tqdm.trange(num_samples, desc="SmoothGrad", disable=not verbose):
+        noise = rng.standard_normal(images.shape[1:], "float32")
+        noisy = images + deviations * noise
+        total += model.derive(noisy, target, batch_size)["gradient"]
+    return (total / num_samples).astype("float32")

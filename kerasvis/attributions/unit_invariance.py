@@ -1,0 +1,299 @@
+"""What a unit is invariant to: how its activation curves around an image that excites it.
+
+Around the image, other images of the same strength lie on a sphere. Where the activation falls off
+fast, the unit is selective; where it hardly falls, it is invariant. The directions of strongest and
+weakest curvature are the first and last eigenvectors of its Hessian on that sphere.
+
+A net of ReLUs and max pooling is linear but for kinks: its Hessian is 0 wherever it exists, and the
+sphere alone curves the activation, alike in all directions. What is computed for such a net is how
+the gradient changes over a finite step, across the kinks that happen to lie within it. It depends
+on the step: the smaller, the larger are the curvatures, and the less they say of images further
+off. The activations along each direction are computed without any such approximation, and say how
+far the directions can be trusted.
+
+Reference:
+    Zeiler & Fergus 2013, Section 1.1, on Le et al. 2010, "Tiled Convolutional Neural Networks", and
+    Berkes & Wiskott 2006, "On the Analysis and Interpretation of Inhomogeneous Quadratic Forms as
+    Receptive Fields".
+"""
+
+import dataclasses
+
+import numpy as np
+import tqdm
+from scipy.sparse.linalg import LinearOperator, eigsh
+
+from kerasvis.attributions.activation_gradient import ActivationGradient
+from kerasvis.data.npz_files import read_npz, write_npz
+from kerasvis.deconvnet.targets import Unit
+
+DEFAULT_ANGLES = (-60, -40, -20, 0, 20, 40, 60)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class UnitInvariance:
+    """Directions on the sphere around an image, from the most selective to the most invariant.
+
+    Attributes:
+        layer: name of the layer.
+        feature_index: number of the feature map or dense unit.
+        position: int64 `(2,)`, (row, column) of the unit; (0, 0) in a dense layer.
+        box: int64 `(4,)`: (top, left, bottom, right) of the pixels that the unit sees.
+        activation: of the unit at the image.
+        radius: of the sphere, in units of the model's images.
+        step: to either side, over which curvatures were measured, as a share of the radius.
+        curvatures: float64 `(directions,)`, ascending: the second derivative of the activation by
+            the angle in radians.
+        directions: float32 `(directions, height, width, channels)`, of length 1, in the box.
+        angles: float64 `(angles,)` in degrees, the image at 0.
+        images: float32 `(directions, angles, height, width, channels)`: the sphere along each
+            direction, in the box, in units of the model's images.
+        activations: float32 `(directions, angles)`.
+    """
+
+    layer: str
+    feature_index: int
+    position: np.ndarray
+    box: np.ndarray
+    activation: float
+    radius: float
+    step: float
+    curvatures: np.ndarray
+    directions: np.ndarray
+    angles: np.ndarray
+    images: np.ndarray
+    activations: np.ndarray
+
+    def save(self, filepath):
+        """Writes an `.npz` archive, whole or not at all."""
+        fields = dataclasses.fields(self)
+        write_npz(filepath, {field.name: np.array(getattr(self, field.name)) for field in fields})
+
+    @classmethod
+    def load(cls, filepath):
+        """Reads an archive written by `save`.
+
+        Raises:
+            ValueError: if the file is no such archive.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        arrays = read_npz(filepath, "a unit's invariance", names)
+        plain = {"layer": str, "feature_index": int, "activation": float}
+        plain |= {"radius": float, "step": float}
+        return cls(**arrays | {name: type_(arrays[name]) for name, type_ in plain.items()})
+
+
+def unit_invariance(
+    model,
+    layer,
+    image,
+    target,
+    *,
+    centre=0.0,
+    num_directions=3,
+    angles=DEFAULT_ANGLES,
+    step=0.01,
+    tolerance=1e-3,
+    seed=0,
+    rules=(),
+    verbose=0,
+):
+    """Finds the directions in which an activation curves most and least.
+
+    Only the pixels that the unit sees are changed. The Hessian is never made: the product with a
+    direction is the central difference of the gradient along it, and Lanczos' method needs no more.
+
+    Args:
+        model: a functional or Sequential `keras.Model`; it is left as it is.
+        layer: name of the layer; a softmax or sigmoid there is left out.
+        image: array `(rows, columns, channels)`, as the model takes it: one that excites the unit,
+            best of all its optimal one.
+        target: `kerasvis.targets.Unit`, or `Strongest`, which stands for the unit that is strongest
+            at the image.
+        centre: of the sphere, a number or an array that fits the image, in its units: grey.
+        num_directions: how many of either kind.
+        angles: in degrees, to move along each direction.
+        step: of the central difference, as a share of the radius. For a net of ReLUs take a larger
+            one, as 0.3, that meets many kinks.
+        tolerance: relative, of the curvatures.
+        seed: of the first direction tried.
+        rules: pairs in front of the built-in rules, such as `SMOOTH_RULES`.
+        verbose: whether the products are counted on a progress bar.
+
+    Returns:
+        A `UnitInvariance` with `2 * num_directions` directions.
+
+    Raises:
+        ValueError: if an argument is wrong, the layer is unknown or one below it has no rule, the
+            image is the centre, or too few pixels are seen for so many directions.
+    """
+    _check(step, tolerance, num_directions, angles)
+    derivatives = ActivationGradient(model, layer, rules=rules)
+    image = np.asarray(image)
+    images = derivatives.deconv.check_images(image[None])
+    unit = _one_unit(derivatives, images, target)
+    box = _box_of(derivatives.deconv, image.shape[:2], unit)
+    patch = Patch(derivatives, unit, image, box, centre)
+    sphere = Sphere(patch.values - patch.centre)
+    if sphere.dimension <= 2 * num_directions:
+        raise ValueError(
+            f"The unit sees {sphere.dimension + 1} values, too few for 2 × {num_directions} "
+            "directions: give a smaller num_directions."
+        )
+    with tqdm.tqdm(desc="Hessian products", disable=not verbose) as progress:
+
+        def product(tangent):
+            progress.update()
+            return hessian_product(patch, sphere, step, tangent)
+
+        curvatures, tangents = extreme_eigenvectors(
+            product, sphere.dimension, num_directions, tolerance, seed
+        )
+    directions = np.stack([sphere.embedded(tangent) for tangent in tangents.T])
+    angles = np.asarray(angles, "float64")
+    along = np.stack([sphere.moved(directions, angle) for angle in np.deg2rad(angles)], axis=1)
+    activations = [patch.derive(patch.centre + images)[0] for images in along]
+    shape = patch.shape
+    return UnitInvariance(
+        layer=layer,
+        feature_index=unit.feature,
+        position=np.array([unit.row, unit.column], "int64"),
+        box=np.array(box, "int64"),
+        activation=float(patch.derive(patch.values[None])[0][0]),
+        radius=sphere.radius,
+        step=float(step),
+        curvatures=curvatures,
+        directions=directions.reshape(-1, *shape).astype("float32"),
+        angles=angles,
+        images=(patch.centre + along).reshape(*along.shape[:2], *shape).astype("float32"),
+        activations=np.array(activations, "float32"),
+    )
+
+
+class Patch:
+    """The pixels that a unit sees, as a vector, and its activation as their function.
+
+    Attributes:
+        values: float64 `(values,)` of the image.
+        centre: float64 `(values,)`.
+        shape: `(height, width, channels)`.
+    """
+
+    def __init__(self, derivatives, unit, image, box, centre):
+        top, left, bottom, right = box
+        self._derivatives, self._unit, self._image = derivatives, unit, image.astype("float32")
+        self._inside = (slice(None), slice(top, bottom), slice(left, right))
+        centre = np.broadcast_to(np.asarray(centre, "float64"), image.shape)
+        self.shape = image[top:bottom, left:right].shape
+        self.values = image[top:bottom, left:right].astype("float64").ravel()
+        self.centre = centre[top:bottom, left:right].ravel()
+
+    def derive(self, values):
+        """`(activations, gradients)` at `values` `(points, values)`, two points at a time."""
+        activations, gradients = [], []
+        for begin in range(0, len(values), 2):
+            few = values[begin : begin + 2]
+            images = np.repeat(self._image[None], len(few), axis=0)
+            images[self._inside] = few.reshape(-1, *self.shape)
+            found = self._derivatives.derive(images, self._unit)
+            activations.append(found["activation"])
+            gradients.append(found["gradient"][self._inside].reshape(len(few), -1))
+        return np.concatenate(activations), np.concatenate(gradients).astype("float64")
+
+
+class Sphere:
+    """The sphere through a point around the origin, and coordinates of its tangents there.
+
+    A reflection takes the first axis to the point; the other axes, reflected, span the tangents.
+
+    Args:
+        point: float64 `(values,)`.
+
+    Attributes:
+        point: as given.
+        radius: its length.
+        dimension: of the tangent space, one less than the values.
+    """
+
+    def __init__(self, point):
+        self.point = point
+        self.radius = float(np.linalg.norm(point))
+        self.dimension = len(point) - 1
+        if self.radius == 0:
+            raise ValueError(
+                "The image is the centre of the sphere where the unit sees it, so it has no "
+                "directions: give another image or centre."
+            )
+        mirror = point / self.radius
+        mirror[0] += 1 if mirror[0] >= 0 else -1  # the far one of two reflections: no cancellation
+        self._mirror = mirror / np.linalg.norm(mirror)
+
+    def embedded(self, tangent):
+        """The tangent `(dimension,)` as a vector `(values,)`."""
+        vector = np.concatenate([[0.0], tangent])
+        return vector - 2 * self._mirror * (self._mirror @ vector)
+
+    def tangential(self, vector):
+        """The coordinates of a vector's tangential part: the transpose of `embedded`."""
+        return (vector - 2 * self._mirror * (self._mirror @ vector))[1:]
+
+    def moved(self, directions, angle):
+        """The point, moved along great circles by `angle` in radians."""
+        return np.cos(angle) * self.point + np.sin(angle) * self.radius * directions
+
+
+def hessian_product(patch, sphere, step, tangent):
+    """The Hessian of the activation on the sphere, by angles, times a tangent.
+
+    The second derivative along a great circle is that along its tangent, times the radius squared,
+    minus the slope towards the point: the circle bends inwards.
+    """
+    length = np.linalg.norm(tangent)
+    shift = step * sphere.radius * sphere.embedded(tangent / length)
+    ends = np.stack([patch.values + shift, patch.values - shift])
+    ahead, behind = patch.derive(ends)[1]
+    # The gradient at the point is the mean of the two, but for terms of the step squared.
+    bent = (ahead + behind) @ sphere.point / 2
+    curved = sphere.tangential(ahead - behind) * sphere.radius / (2 * step)
+    return curved * length - bent * tangent
+
+
+def extreme_eigenvectors(product, dimension, num_each, tolerance, seed):
+    """The `num_each` lowest and highest eigenvalues, ascending, and their eigenvectors.
+
+    Returns:
+        `(values, vectors)`: `(2 * num_each,)` and `(dimension, 2 * num_each)`.
+    """
+    operator = LinearOperator((dimension, dimension), matvec=product, dtype="float64")
+    start = np.random.default_rng(seed).standard_normal(dimension)
+    values, vectors = eigsh(operator, 2 * num_each, which="BE", v0=start, tol=tolerance)
+    order = np.argsort(values)
+    return values[order], vectors[:, order]
+
+
+def _one_unit(derivatives, images, target):
+    """The target as a `Unit` of numbers."""
+    unit = derivatives.fixed(images, target)
+    if not isinstance(unit, Unit):
+        raise ValueError(
+            f"The target is {target!r}, but the invariance is that of one unit: give "
+            "kerasvis.targets.Unit(feature, row, column), or Strongest(feature)."
+        )
+    chosen = derivatives.inputs_for(images, unit)
+    return Unit(int(chosen["feature"][0]), *chosen["position"][0].tolist())
+
+
+def _box_of(deconv, image_size, unit):
+    """`(top, left, bottom, right)` of the pixels that the unit sees, cut at the image border."""
+    box = np.reshape(deconv.receptive_field(image_size).box(unit.row, unit.column), (2, 2))
+    return np.clip(box, 0, image_size).ravel().tolist()
+
+
+def _check(step, tolerance, num_directions, angles):
+    if not (step > 0 and tolerance > 0) or num_directions < 1:
+        raise ValueError(
+            f"step is {step}, tolerance {tolerance} and num_directions {num_directions}: give two "
+            "numbers above 0, and 1 or more."
+        )
+    if np.ndim(angles) != 1 or not np.size(angles) or not np.isfinite(angles).all():
+        raise ValueError(f"angles is {angles!r}: give a list of degrees.")
