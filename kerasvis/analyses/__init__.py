@@ -15,6 +15,9 @@ from kerasvis.analyses.feature_transfer import FeatureTransfer as FeatureTransfe
 from kerasvis.analyses.feature_transfer import transfer_features as transfer_features
 from kerasvis.analyses.feature_visualization import FeatureVisualization as FeatureVisualization
 from kerasvis.analyses.feature_visualization import visualize_features as visualize_features
+from kerasvis.analyses.fidelity import FidelityReport as FidelityReport
+from kerasvis.analyses.fidelity import fidelity_report as fidelity_report
+from kerasvis.analyses.fidelity import fidelity_rows as fidelity_rows
 from kerasvis.analyses.filter_diagnosis import FilterDiagnosis as FilterDiagnosis
 from kerasvis.analyses.filter_diagnosis import diagnose_filters as diagnose_filters
 from kerasvis.analyses.filter_findings import Finding as Finding
@@ -40,6 +43,7 @@ __all__ = [
     "FeatureInvariance",
     "FeatureTransfer",
     "FeatureVisualization",
+    "FidelityReport",
     "FilterDiagnosis",
     "Finding",
     "LayerAblation",
@@ -53,6 +57,8 @@ __all__ = [
     "diagnose_filters",
     "evolution_of_models",
     "feature_invariance",
+    "fidelity_report",
+    "fidelity_rows",
     "filter_findings",
     "find_near_duplicates",
     "load_evolution",

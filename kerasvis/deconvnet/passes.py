@@ -92,6 +92,24 @@ def go_down(plan, signal, tensors, switches):
     Returns:
         The projection: a tensor of the shape of the images; zero where no signal arrives.
     """
+    for _, arrived in signals_down(plan, signal, tensors, switches):
+        projection = arrived  # the last one is that of the image
+    return projection
+
+
+def signals_down(plan, signal, tensors, switches):
+    """The signal at every tensor that it passes, from the target down to the image.
+
+    Args:
+        plan: the `Plan`.
+        signal: tensor of the shape of the target.
+        tensors: from `go_up`.
+        switches: from `go_up`.
+
+    Yields:
+        `(number, signal)`: the tensor's number, and the signal of its shape, in which all branches
+        from above have been added up. The image comes last.
+    """
     signals = {plan.target: signal}
     for step in plan.steps:
         if step.node.outputs[0] not in signals:  # a rule of the user's let nothing through
@@ -102,6 +120,7 @@ def go_down(plan, signal, tensors, switches):
             (switches[step.node.name],) if step.node.name in switches else (),
         )
         below = [signals.pop(step.node.outputs[0])]
+        yield step.node.outputs[0], below[0]
         for mirror in step.mirrors:
             below = mirror(below[0], record)
         receivers = step.receivers(plan.shapes)
@@ -109,8 +128,8 @@ def go_down(plan, signal, tensors, switches):
             if number is not None and part is not None:
                 signals[number] = signals[number] + part if number in signals else part
     if plan.image not in signals:
-        return ops.zeros_like(tensors[plan.image], dtype=signal.dtype)
-    return signals[plan.image]
+        signals[plan.image] = ops.zeros_like(tensors[plan.image], dtype=signal.dtype)
+    yield plan.image, signals[plan.image]
 
 
 def with_positions(tensor):

@@ -1,0 +1,173 @@
+"""The units that are asked about, one in every image: where they are, and how active."""
+
+import dataclasses
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasvis.deconvnet import passes
+from kerasvis.deconvnet.deconv_model import fitting_batch_size
+from kerasvis.deconvnet.plan import make_plan
+from kerasvis.deconvnet.targets import Strongest, Unit, as_arrays
+from kerasvis.graph import read_graph, receptive_field
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ChosenUnits:
+    """One unit of a layer in every image.
+
+    Attributes:
+        layer: name of the layer.
+        features: int32 `(images,)`, numbers of feature maps, or of units of a dense layer.
+        positions: int32 `(images, 2)`, (row, column) in the feature map; 0 for a dense layer.
+        activations: float32 `(images,)`; of a softmax or sigmoid, the score before it.
+        boxes: int64 `(images, 4)`: what each unit sees of its image, as (top, left, bottom, right)
+            in pixels, half open.
+        is_dense: whether units have no position.
+    """
+
+    layer: str
+    features: np.ndarray
+    positions: np.ndarray
+    activations: np.ndarray
+    boxes: np.ndarray
+    is_dense: bool
+
+    def target(self, images=slice(None), features=None):
+        """The `Unit` of some of the images.
+
+        Args:
+            images: numbers of images, one of them may come several times.
+            features: others at the same positions; by default those chosen.
+        """
+        features = self.features[images] if features is None else features
+        return Unit(features, *([] if self.is_dense else self.positions[images].T))
+
+
+def choose_units(model, layer, images, feature_index=None, rules=()):
+    """Chooses the strongest unit in every image.
+
+    Args:
+        model: a functional or Sequential `keras.Model`.
+        layer: name of the layer.
+        images: float32 `(images, rows, columns, channels)`.
+        feature_index: number of a feature map, or a list of one per image; by default the feature
+            map in which the strongest unit of the layer is.
+        rules: the user's rules for layers that the deconvnet does not know.
+
+    Returns:
+        `(units, activations)`: the `ChosenUnits`, and all activations of the layer, float32
+        `(images, rows, columns, features)`, one row and column for a dense layer.
+
+    Raises:
+        ValueError: if the layer or a feature is unknown, or a chosen unit is not active.
+    """
+    plan = plan_of(model, layer, rules=rules)
+    activations = in_batches(LayerActivations(plan), {"images": images})
+    features = activations.max(axis=(1, 2)).argmax(axis=1).astype("int32")
+    if feature_index is not None:
+        target = Strongest(feature_index)
+        features = as_arrays(target, len(images), activations.shape[1:])[0]
+    positions = strongest_positions(activations, features)
+    units = ChosenUnits(
+        layer=layer,
+        features=features,
+        positions=positions,
+        activations=activations[np.arange(len(images)), *positions.T, features],
+        boxes=boxes_seen(model, layer, images.shape[1:3], positions),
+        is_dense=len(plan.shapes[plan.target]) == 2,
+    )
+    _check_active(units)
+    return units, activations
+
+
+def strongest_positions(activations, features):
+    """Where the strongest unit of a feature map is: int32 `(images, 2)`; the first of equals."""
+    maps = activations[np.arange(len(activations)), :, :, features]
+    places = maps.reshape(len(maps), -1).argmax(axis=1)
+    return np.stack(np.unravel_index(places, maps.shape[1:]), axis=1).astype("int32")
+
+
+def boxes_seen(model, layer, image_size, positions):
+    """What units see of their images: int64 `(units, 4)`, cut at the image border."""
+    field = receptive_field(model, layer, image_size)
+    if field.is_whole_image:
+        return np.tile(np.array([0, 0, *image_size], "int64"), (len(positions), 1))
+    boxes = np.array([field.box(*map(int, position)) for position in positions], "int64")
+    return np.clip(boxes, 0, np.tile(image_size, 2))
+
+
+class LayerActivations(keras.Model):
+    """Maps images to the activations of the plan's target, as feature maps."""
+
+    def __init__(self, plan):
+        super().__init__(autocast=False)
+        self._plan = plan
+        self.built = True
+
+    def call(self, inputs):
+        tensors, _ = passes.go_up(self._plan, inputs["images"])
+        return passes.with_positions(ops.cast(tensors[self._plan.target], "float32"))
+
+
+class UnitActivations(keras.Model):
+    """Maps images, features and positions to the activations of these units."""
+
+    def __init__(self, plan):
+        super().__init__(autocast=False)
+        self._activations = LayerActivations(plan)
+        self.built = True
+
+    def call(self, inputs):
+        chosen = (inputs["feature"], inputs["position"])
+        return passes.choose(self._activations.call(inputs), *chosen)[1]
+
+    def of(self, images, units, number):
+        """The activation of one chosen unit in other images.
+
+        Args:
+            images: float32 `(images, rows, columns, channels)`.
+            units: the `ChosenUnits`.
+            number: of the image in which it was chosen.
+
+        Returns:
+            float32 `(images,)`.
+        """
+        inputs = {
+            "images": images,
+            "feature": np.repeat(units.features[[number]], len(images)),
+            "position": np.repeat(units.positions[[number]], len(images), axis=0),
+        }
+        return in_batches(self, inputs)
+
+
+def in_batches(model, inputs):
+    """What a model returns for a dict of arrays, one of which is `"images"`, batch by batch.
+
+    `predict` sets up a data pipeline each time, which takes longer than a few images do.
+    """
+    images = inputs["images"]
+    size = fitting_batch_size(images.shape)
+    parts = [slice(begin, begin + size) for begin in range(0, len(images), size)]
+    batches = [model.predict_on_batch({k: v[part] for k, v in inputs.items()}) for part in parts]
+    return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *batches)
+
+
+def plan_of(model, layer, rectification="deconvnet", rules=()):
+    """The `Plan` of the way down from a layer."""
+    return make_plan(model, read_graph(model), layer, rectification, rules)
+
+
+def _check_active(units):
+    for number, activation in enumerate(units.activations):
+        if not np.isfinite(activation):
+            raise ValueError(
+                f"Layer {units.layer!r} gives {activation} in image {number}: check the range of "
+                "the images and the model's weights."
+            )
+        if activation <= 0:
+            raise ValueError(
+                f"Feature {units.features[number]} of layer {units.layer!r} is not active in "
+                f"image {number}: give another feature_index, or other images."
+            )

@@ -1,0 +1,203 @@
+"""The report as a whole; what each check measures is tested with the check."""
+
+import dataclasses
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from kerasvis.analyses.chosen_units import choose_units
+from kerasvis.analyses.fidelity import CHECKS, FidelityReport, fidelity_report, fidelity_rows
+from kerasvis.analyses.patch_sufficiency import measure_patch_sufficiency
+from kerasvis.analyses.unit_maps import as_methods
+from kerasvis.data import Preprocessing
+from kerasvis.occlusion import filled
+
+SIZE = (21, 17)
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(0)
+    stack = [
+        keras.Input((*SIZE, 3)),
+        layers.Rescaling(1 / 127.5, -1, name="scale"),
+        layers.Conv2D(6, 3, activation="relu", name="conv1"),
+        layers.MaxPooling2D(2, name="pool1"),
+        layers.Conv2D(8, 3, activation="relu", name="conv2"),
+    ]
+    return keras.Sequential(stack)
+
+
+@pytest.fixture(scope="module")
+def images():
+    pixels = np.random.default_rng(0).integers(0, 256, (3, *SIZE, 3))
+    return pixels.astype("float32")
+
+
+@pytest.fixture(scope="module")
+def report(model, images):
+    methods = {"zf": "deconvnet", "gradient": "gradient", "pixels": lambda m, y, x, t: x}
+    return fidelity_report(model, images, "conv2", methods, num_draws=2, num_steps=3, verbose=0)
+
+
+def equal(first, second):
+    """Whether two reports hold the same, field by field."""
+    if dataclasses.is_dataclass(first):
+        return type(first) is type(second) and all(
+            equal(value, getattr(second, name)) for name, value in vars(first).items()
+        )
+    if isinstance(first, np.ndarray):
+        return np.array_equal(first, second, equal_nan=first.dtype.kind == "f")
+    return first == second
+
+
+def test_all_checks_on_the_same_units(model, images, report):
+    units, _ = choose_units(model, "conv2", images)
+    assert report.layer == "conv2"
+    assert report.methods == ("zf", "gradient", "pixels")
+    for name in ("features", "positions", "activations", "boxes"):
+        np.testing.assert_array_equal(getattr(report, name), getattr(units, name))
+    for name, kind in CHECKS.items():
+        assert type(getattr(report, name)) is kind
+    assert report.weight_randomization.layers == ("conv2", "conv1")
+    assert report.weight_randomization.is_unaffected.tolist() == [False, False, True]
+    assert report.cosine_convergence.methods == ("zf", "gradient")
+    assert report.insertion_deletion.methods == ("zf", "gradient", "pixels", "random")
+    assert report.patch_sufficiency.patch_size.tolist() == [2, 2]  # a unit sees 8×8 pixels
+
+
+def test_saved_and_loaded(report, tmp_path):
+    report.save(tmp_path / "fidelity.npz")
+    assert equal(FidelityReport.load(tmp_path / "fidelity.npz"), report)
+    np.savez(tmp_path / "other.npz", layers=1)
+    with pytest.raises(ValueError, match=r"no \.npz file of a fidelity report: it has no 'layer'"):
+        FidelityReport.load(tmp_path / "other.npz")
+
+
+def test_a_check_by_itself_is_the_same(model, images, report, tmp_path):
+    methods = {"zf": "deconvnet", "gradient": "gradient", "pixels": lambda m, y, x, t: x}
+    alone = fidelity_report(model, images, "conv2", methods, checks="selectivity", verbose=0)
+    assert equal(alone.selectivity, report.selectivity)
+    assert [name for name in CHECKS if getattr(alone, name) is not None] == ["selectivity"]
+    alone.save(tmp_path / "fidelity.npz")
+    assert equal(FidelityReport.load(tmp_path / "fidelity.npz"), alone)
+    assert {row.check for row in fidelity_rows(alone)} == {"selectivity"}
+
+
+def test_covered_with_what_was_asked_for(model, images):
+    options = {"checks": "patch_sufficiency", "verbose": 0, "seed": 3, "patch_size": (3, 2)}
+    preprocessing = Preprocessing("raw")
+    for fill_value in ("grey", "noise", 40.0):
+        found = fidelity_report(
+            model, images, "conv2", "deconvnet", fill_value=fill_value, **options
+        )
+        fills = np.stack([filled(x, fill_value, preprocessing, seed=3) for x in images])
+        units, _ = choose_units(model, "conv2", images)
+        methods = as_methods("deconvnet")
+        expected = measure_patch_sufficiency(
+            model, "conv2", images, units, methods, fills, patch_size=(3, 2), seed=3
+        )
+        assert equal(found.patch_sufficiency, expected)
+
+
+def test_rows_are_means_over_images(report):
+    rows = {(row.check, row.measure): row for row in fidelity_rows(report)}
+    weights = report.weight_randomization
+    row = rows["weights", "random at conv2: rank, signed"]
+    for number, method in enumerate(report.methods):
+        assert row.values[method] == pytest.approx(weights.cascading[number, 0, :, 1].mean())
+    row = rows["weights", "random down to conv1: SSIM"]
+    assert row.values["zf"] == pytest.approx(weights.cascading[0, 1, :, 2].mean())
+    assert row.reference is None
+    row = rows["selectivity", "between images: HOG"]
+    values = report.selectivity.between_images[1, :, 3]
+    assert row.values["gradient"] == pytest.approx(np.nanmean(values))
+    row = rows["cosine", "of random signals, at the image"]
+    assert list(row.values) == ["zf", "gradient"]
+    cosines = report.cosine_convergence.cosines[1, -1]
+    assert row.values["gradient"] == pytest.approx(cosines.mean())
+    row = rows["patch", "activation, 2×2 covered"]
+    assert row.values["pixels"] == pytest.approx(report.patch_sufficiency.covered[2].mean())
+    random = report.patch_sufficiency.random_covered
+    assert row.reference == ("random", pytest.approx(np.nanmean(random)))
+    row = rows["patch", "images where it keeps 50% alone"]
+    shown = report.patch_sufficiency.shown[0]
+    assert row.values["zf"] == pytest.approx(np.mean([x >= 0.5 for x in shown]))
+    row = rows["pixels", "insertion, area"]
+    areas = report.insertion_deletion.insertion_area.mean(axis=1)
+    assert list(row.values.values()) == pytest.approx(areas[:3])
+    assert row.reference == ("random", pytest.approx(areas[3]))
+    assert len(rows) == 8 + 8 + 1 + 4 + 2
+
+
+def test_only_methods_of_the_user(model, images):
+    report = fidelity_report(
+        model,
+        images,
+        "conv2",
+        {"pixels": lambda m, y, x, t: x},
+        checks=("cosine_convergence", "selectivity"),
+        verbose=0,
+    )
+    assert report.cosine_convergence.methods == ()
+    assert {row.check for row in fidelity_rows(report)} == {"selectivity"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"images": np.zeros((*SIZE, 3))}, r"Images of shape \(21, 17, 3\) came, but \(images"),
+        ({"layer": "conv3"}, "no layer 'conv3': did you mean"),
+        ({"layer": "scale"}, "layer 'scale' sees 1×1 pixels, too few for a map"),
+        ({"methods": ("saliency",)}, "There is no method 'saliency'"),
+        ({"checks": ("selektivity",)}, "There is no check 'selektivity': give some of weight_ran"),
+        ({"checks": ()}, "No check was given"),
+        ({"stages": ["pool1"]}, "Stage 'pool1' is no layer with weights"),
+        ({"patch_size": 9}, "patch_size is 9×9 pixels, but a unit sees 8×8"),
+        ({"fill_value": "gray"}, "fill_value is 'gray'"),
+        ({"feature_index": 8}, "feature is 8, but the layer has 8 features"),
+        ({"num_draws": 0}, "num_draws is 0: give 1 or more"),
+        ({"num_pairs": 0}, "num_pairs is 0: give 1 or more"),
+        ({"num_units": 1}, "num_units is 1: give 2 or more"),
+        ({"num_steps": 1}, "num_steps is 1: give 2 or more"),
+        ({"verbose": 2}, "verbose is 2: give 'auto', 0 or 1"),
+    ],
+)
+def test_errors(model, images, changes, sentence):
+    arguments = {"images": images, "layer": "conv2", **changes}
+    with pytest.raises(ValueError, match=sentence):
+        fidelity_report(model, **arguments)
+
+
+@pytest.mark.slow
+def test_trained_weights_reproduce_what_was_published():
+    """Guided backpropagation and deconvnet hardly change with the top layer, the gradient does."""
+    import kerasvis.layers
+    import kerasvis.training.constraints  # noqa: F401
+    from kerasvis.data.demo_photographs import DemoPhotographs
+
+    root = Path(__file__).resolve().parents[2]
+    path = root / "saved_models/zfnet-tiny-imagenet-30/model.keras"
+    model = keras.saving.load_model(path, compile=False)
+    photographs = DemoPhotographs((64, 64))
+    images = photographs[[0, len(photographs) // 3, 2 * len(photographs) // 3]]
+    report = fidelity_report(
+        model,
+        images,
+        "conv5",
+        checks=("weight_randomization", "cosine_convergence"),
+        stages=("conv5",),
+        num_pairs=2,
+        verbose=0,
+    )
+    at_top = report.weight_randomization.cascading[:, 0, :, 1].mean(axis=1)
+    assert at_top[0] > 0.8
+    assert at_top[1] > 0.8
+    assert at_top[2] < 0.3
+    cosines = report.cosine_convergence.cosines[:, -1].mean(axis=(1, 2))
+    assert cosines[0] > 0.9
+    assert cosines[1] > 0.9
+    assert cosines[2] < 0.5
