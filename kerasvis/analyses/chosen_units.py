@@ -34,15 +34,10 @@ class ChosenUnits:
     boxes: np.ndarray
     is_dense: bool
 
-    def target(self, images=slice(None), features=None):
-        """The `Unit` of some of the images.
-
-        Args:
-            images: numbers of images, one of them may come several times.
-            features: others at the same positions; by default those chosen.
-        """
-        features = self.features[images] if features is None else features
-        return Unit(features, *([] if self.is_dense else self.positions[images].T))
+    @property
+    def target(self):
+        """The `Unit` with one entry per image."""
+        return Unit(self.features, *([] if self.is_dense else self.positions.T))
 
 
 def choose_units(model, layer, images, feature_index=None, rules=()):

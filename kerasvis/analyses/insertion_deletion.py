@@ -82,7 +82,7 @@ def measure_insertion_deletion(
     for row, name in enumerate(names):
         maps = np.zeros_like(images)
         if name in methods:
-            maps = maps_of(name, methods[name], model, layer, images, units.target())
+            maps = maps_of(name, methods[name], model, layer, images, units.target)
         for number, (image, fill) in enumerate(zip(images, fills, strict=True)):
             order = order_of_pixels(maps[number], units.boxes[number], [seed, number])
             deleted = [exchanged(image, fill, order, share) for share in shares]

@@ -94,7 +94,7 @@ def measure_patch_sufficiency(
     """
     patch_size = as_patch_size(patch_size, units)
     activations = UnitActivations(plan_of(model, layer, rules=rules))
-    target, shape = units.target(), (len(methods), len(images))
+    target, shape = units.target, (len(methods), len(images))
     boxes, random_boxes = np.zeros((*shape, 4), int), np.zeros((*shape, num_draws, 4), int)
     covered, random_covered = np.zeros(shape), np.full((*shape, num_draws), np.nan)
     shown, random_shown = covered.copy(), random_covered.copy()

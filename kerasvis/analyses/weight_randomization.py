@@ -89,7 +89,7 @@ def measure_weight_randomization(
     names = weighted_layers(model, layer)
     stages = check_stages(names, stages)
     copy = RandomizedCopy(model, seed)
-    target = units.target()
+    target = units.target
 
     def all_maps(of_model):
         return [maps_of(*method, of_model, layer, images, target) for method in methods.items()]

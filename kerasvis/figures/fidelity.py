@@ -164,9 +164,14 @@ def map_strip_height(check):
 def map_size(check):
     """`(width, height)` of a map in inches."""
     num_maps, rows, columns = np.shape(check.examples)[1:]
-    names_width = max(text_width(name, LABEL) for name in check.methods) + 3 * MARGIN
-    width = min((WIDTH - names_width - MARGIN) / num_maps - MAP_GAP, MAX_MAP)
+    width = (WIDTH - method_names_width(check) - MARGIN) / num_maps - MAP_GAP
+    width = min(width, MAX_MAP)
     return width, min(width * rows / columns, 1.5 * MAX_MAP)
+
+
+def method_names_width(check):
+    """Room in inches left of the maps."""
+    return max(text_width(name, LABEL) for name in check.methods) + 3 * MARGIN
 
 
 def _draw_maps(figure, report, top):
@@ -176,8 +181,7 @@ def _draw_maps(figure, report, top):
         return
     height = figure.get_figheight()
     map_width, map_height = map_size(check)
-    names_width = WIDTH - np.shape(check.examples)[1] * (map_width + MAP_GAP) - MARGIN
-    names_width = min(names_width, max(text_width(m, LABEL) for m in check.methods) + 3 * MARGIN)
+    names_width = method_names_width(check)
     headings = [("trained", ""), *(("random down to", name) for name in check.example_layers)]
     for column, heading in enumerate(headings):
         left = names_width + column * (map_width + MAP_GAP)

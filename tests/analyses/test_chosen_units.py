@@ -41,9 +41,9 @@ def test_the_strongest_unit_of_the_layer(model, images):
         assert units.features[number] == feature
         assert tuple(units.positions[number]) == (row, column)
         assert units.activations[number] == pytest.approx(of_image.max(), rel=1e-5)
-    target = units.target([2, 2], features=[0, 3])
-    assert target.feature == [0, 3]
-    np.testing.assert_array_equal(target.row, units.positions[[2, 2], 0])
+    np.testing.assert_array_equal(units.target.feature, units.features)
+    np.testing.assert_array_equal(units.target.row, units.positions[:, 0])
+    np.testing.assert_array_equal(units.target.column, units.positions[:, 1])
 
 
 def test_a_feature_that_was_asked_for(model, images):
@@ -60,8 +60,8 @@ def test_dense_units_have_no_position(model, images):
     expected = outputs_of(model, "scores", images)
     np.testing.assert_array_equal(units.features, expected.argmax(axis=1))
     assert activations.shape == (7, 1, 1, 6)
-    assert isinstance(units.target(), Unit)
-    assert units.target().row is None
+    assert isinstance(units.target, Unit)
+    assert units.target.row is None
     np.testing.assert_array_equal(units.boxes, [[0, 0, 13, 9]] * 7)
 
 

@@ -38,8 +38,8 @@ def images():
 @pytest.mark.parametrize("rectification", RECTIFICATIONS)
 def test_maps_are_projections_over_activations(model, images, rectification):
     units, _ = choose_units(model, "conv2", images)
-    maps = as_methods(rectification)[rectification](model, "conv2", images, units.target())
-    projections = DeconvModel(model, "conv2", rectification).project(images, units.target())
+    maps = as_methods(rectification)[rectification](model, "conv2", images, units.target)
+    projections = DeconvModel(model, "conv2", rectification).project(images, units.target)
     expected = projections / units.activations[:, None, None, None]
     np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-6)
 
