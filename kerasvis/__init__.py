@@ -18,6 +18,7 @@ the way down from chosen activations to pixel space, using the record and the sa
 | Figure 1, the deconvnet      | `deconvnet/plan.py`, `deconvnet/deconv_model.py`                 |
 | Figure 2, the nine strongest | `activations/`                                                   |
 | Figure 2, projections        | `analyses/feature_visualization.py`, `figures/`                  |
+| Figure 2, every feature map  | `reports/`                                                       |
 | Figure 3, the convnet        | `convnets/zfnet.py`; compared with `convnets/alexnet.py`         |
 | Figure 4, evolution          | `callbacks/`, `analyses/feature_evolution.py`                    |
 | Section 3, training          | `training/recipe.py`, `training/fit.py`                          |
@@ -51,6 +52,7 @@ _PUBLIC = {
     "receptive_field": "kerasvis.graph:receptive_field",
     "transfer_features": "kerasvis.analyses.feature_transfer:transfer_features",
     "visualize_features": "kerasvis.analyses.feature_visualization:visualize_features",
+    "write_gallery": "kerasvis.reports:write_gallery",
     "activations": "kerasvis.activations",
     "analyses": "kerasvis.analyses",
     "attributions": "kerasvis.attributions",
@@ -62,6 +64,7 @@ _PUBLIC = {
     "graph": "kerasvis.graph",
     "layers": "kerasvis.layers",
     "occlusion": "kerasvis.occlusion",
+    "reports": "kerasvis.reports",
     "rules": "kerasvis.deconvnet.rules",
     "targets": "kerasvis.deconvnet.targets",
     "training": "kerasvis.training",

@@ -1,0 +1,61 @@
+"""Where things lie in a gallery: addresses that any name of a layer can be given.
+
+Names come from models, so they are not trusted: an address holds lower-case letters, digits,
+dashes and underscores alone, and cannot lead out of the folder.
+"""
+
+import hashlib
+import re
+
+LONGEST = 48  # characters of a name that are kept
+# What looks like a name with its digest, and what Windows keeps for its devices.
+NOT_AS_IT_IS = re.compile(r"(.*-)?[0-9a-f]{16}|con|prn|aux|nul|(com|lpt)\d")
+
+
+def slug(name):
+    """The folder's name for a layer, always the same and never that of another layer.
+
+    A name that cannot be kept as it is, in capitals too, which some file systems do not tell
+    apart, gets a digest.
+
+    Example:
+        >>> slug("fire2_expand3x3")
+        'fire2_expand3x3'
+        >>> slug("Inner/conv")
+        'inner-conv-14ea1bfa'
+    """
+    kept = re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")[:LONGEST]
+    if name and kept == name and not NOT_AS_IT_IS.fullmatch(name):
+        return kept
+    digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return f"{kept}-{digest}" if kept else digest
+
+
+def layer_folder(layer):
+    """Folder of a layer's pages, from the gallery's own."""
+    return f"layers/{slug(layer)}"
+
+
+def layer_page(layer):
+    return f"{layer_folder(layer)}/index.html"
+
+
+def map_page(layer, feature):
+    return f"{layer_folder(layer)}/{int(feature)}.html"
+
+
+def sprite(layer, feature):
+    """The picture of a map's projections and patches."""
+    return f"{layer_folder(layer)}/{int(feature)}.webp"
+
+
+def filter_picture(layer, feature):
+    return f"{layer_folder(layer)}/filter-{int(feature)}.webp"
+
+
+def occlusion_page(number):
+    return f"occlusion/{int(number)}.html"
+
+
+def occlusion_picture(number):
+    return f"occlusion/{int(number)}.webp"

@@ -1,0 +1,157 @@
+"""The long work behind a gallery: scan, project, diagnose. What is done is kept in files."""
+
+import dataclasses
+from pathlib import Path
+
+from kerasvis.activations.image_sources import image_source
+from kerasvis.activations.partial_scan import model_fingerprint
+from kerasvis.analyses import FilterDiagnosis, diagnose_filters, filter_findings
+from kerasvis.analyses.convolution_nodes import convolution_nodes
+from kerasvis.analyses.dead_filters import NUM_IMAGES_NEEDED
+from kerasvis.data.image_folder import ImageFolder
+from kerasvis.data.preprocessing import Preprocessing
+from kerasvis.deconvnet.deconv_model import DeconvModel
+from kerasvis.graph import image_shape, read_graph
+from kerasvis.reports.built_from import check_built_from, note_built_from
+from kerasvis.reports.layer_pictures import (
+    image_filters,
+    image_size,
+    write_filters,
+    write_sprites,
+)
+from kerasvis.reports.layer_report import LayerReport
+from kerasvis.reports.layer_scan import is_scanned, load_layer, save_layers, scan_layers
+from kerasvis.reports.sprites import SpriteLayout
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Build:
+    """A gallery in the making; the attributes are the arguments of `write_gallery`."""
+
+    model: object
+    images: object
+    directory: Path
+    k: int
+    preprocessing: Preprocessing
+    rectification: str
+    rules: tuple
+    batch_size: int
+    verbose: object
+
+    @property
+    def arrays(self):
+        """Folder of what was scanned."""
+        return self.directory / "arrays"
+
+    @property
+    def image_size(self):
+        """`(height, width)` of the images in pixels."""
+        return image_size(self.images)
+
+    def check_images(self, labels):
+        """Refuses images that a gallery cannot show, and labels that do not fit them."""
+        channels = image_shape(self.model)[2]
+        if channels not in (1, 3):
+            raise ValueError(
+                f"The model {self.model.name!r} takes images of {channels} channels, which are no "
+                "pictures: a gallery shows images of 1 channel or 3."
+            )
+        if not isinstance(self.images, ImageFolder) and not hasattr(self.images, "shape"):
+            raise ValueError(
+                f"Images were given as {type(self.images).__name__}, but those with the strongest "
+                "activations are fetched again: give an array or an ImageFolder."
+            )
+        if labels is not None and len(labels) != len(self.images):
+            raise ValueError(
+                f"{len(labels)} labels were given for {len(self.images)} images: give one for "
+                "each, None for an image without."
+            )
+
+    def layers(self, asked):
+        """Names of the layers to show: those asked for and those of an earlier build, in order."""
+        graph = read_graph(self.model)
+        if asked is None:
+            asked = [node.name for node in convolution_nodes(graph)]
+        asked = [asked] if isinstance(asked, str) else asked
+        names = {graph.node(layer).name for layer in asked}
+        if not names:
+            raise ValueError(
+                f"The model {self.model.name!r} has no convolution layers, and no others were "
+                "given: name at least one."
+            )
+        all_names = [node.name for node in graph.nodes]
+        return [name for name in all_names if name in names or is_scanned(self.arrays, name)]
+
+    def deconv(self, layer):
+        """The `DeconvModel` of a layer."""
+        # Its own name would hold the model's, with some of which TensorFlow runs nothing.
+        return DeconvModel(self.model, layer, self.rectification, self.rules, name="deconvnet")
+
+    def scan(self, layers):
+        """Scans the layers that were not scanned yet.
+
+        Raises:
+            ValueError: if the gallery was begun with another model, other images or settings.
+        """
+        note = self.arrays / "built_from.json"
+        built_from = {
+            "model": model_fingerprint(read_graph(self.model).nodes),
+            "images": image_source(self.images, self.batch_size).fingerprint(),
+            "k": self.k,
+            "preprocessing": self.preprocessing.mode,
+            "rectification": self.rectification,
+        }
+        check_built_from(note, built_from)
+        missing = [layer for layer in layers if not is_scanned(self.arrays, layer)]
+        if missing:
+            scanned = scan_layers(
+                self.model,
+                self.images,
+                missing,
+                self.k,
+                self.arrays,
+                built_from,
+                batch_size=self.batch_size,
+                verbose=self.verbose,
+            )
+            note_built_from(note, built_from)
+            save_layers(self.arrays, scanned)
+
+    def report(self, layer, labels):
+        """Makes the pictures of a layer that are not there yet; returns its `LayerReport`."""
+        deconv = self.deconv(layer)
+        top, statistics = load_layer(self.arrays, layer)
+        write_sprites(deconv, self.images, top, self.directory, self.preprocessing, self.verbose)
+        filters = image_filters(self.model, layer, self.preprocessing)
+        if filters is not None:
+            write_filters(layer, filters, self.directory)
+        field = deconv.receptive_field(self.image_size)
+        return LayerReport(
+            layer=layer,
+            top=top,
+            statistics=statistics,
+            layout=SpriteLayout.of(self.k, field.window_size),
+            receptive_field=field,
+            is_dense=len(deconv.target_shape) == 1,
+            has_filters=filters is not None,
+            class_means=None if labels is None else statistics.class_means(labels),
+        )
+
+    def findings(self):
+        """`(findings, reason)`: the `Finding`s on the model's filters, or why there are none."""
+        file, scan = self.arrays / "filter_diagnosis.npz", self.arrays / "filter_diagnosis_scan.npz"
+        if not file.is_file():
+            try:
+                diagnosis = diagnose_filters(
+                    self.model,
+                    self.images if len(self.images) >= NUM_IMAGES_NEEDED else None,
+                    preprocessing=self.preprocessing,
+                    batch_size=self.batch_size,
+                    filepath=scan,
+                    verbose=self.verbose,
+                )
+            except ValueError as error:  # there is nothing to diagnose in a model of dense layers
+                return (), str(error)
+            diagnosis.save(file)
+            scan.unlink(missing_ok=True)
+        return filter_findings(FilterDiagnosis.load(file)), ""

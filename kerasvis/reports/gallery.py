@@ -1,0 +1,140 @@
+"""The gallery: a page for the model, one for each layer, and one for each feature map.
+
+```
+ images ──► scan ──► project ──► pages
+              │         │          │
+           arrays/   layers/<layer>/<map>.webp, .html
+```
+
+Each arrow leaves files behind, and what is there is not done again: a build that was stopped goes
+on where it was, and one with more layers adds these.
+"""
+
+import importlib.resources
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from kerasvis.data.preprocessing import Preprocessing
+from kerasvis.figures.occlusion_panel import occlusion_panel
+from kerasvis.reports import addresses, pages
+from kerasvis.reports.build import Build
+from kerasvis.reports.image_labels import image_names
+from kerasvis.reports.model_table import model_table
+from kerasvis.reports.sprites import webp
+from kerasvis.reports.whole_files import write_whole
+
+FIGURE_DPI = 200
+
+
+def write_gallery(
+    model,
+    images,
+    directory,
+    layers=None,
+    *,
+    labels=None,
+    occlusions=(),
+    k=9,
+    preprocessing="raw",
+    rectification="deconvnet",
+    rules=(),
+    batch_size=16,
+    verbose="auto",
+):
+    """Writes pages on every feature map of some layers, to be opened in a browser.
+
+    The first page, `index.html`, shows the model's graph, what is found on its filters, and the
+    layers; a layer's page all of its feature maps; a map's page its strongest activations as
+    projections and image patches, its activations over all images, the classes it prefers, the
+    maps most like it, and its filter where that looks at the image. The pages are plain files that
+    need neither a server nor a network.
+
+    A build that was stopped goes on with the same call. One with other layers adds these; those of
+    an earlier build stay.
+
+    Args:
+        model: a functional or Sequential `keras.Model`; it is left as it is.
+        images: an array `(images, rows, columns, channels)`, as the model takes them, of 1 channel
+            or 3; or an `ImageFolder`.
+        directory: folder to write into.
+        layers: names of layers, by default of all convolutions.
+        labels: the name of each image's class, in the images' order, None for an image without;
+            see `class_labels`.
+        occlusions: `kerasvis.figures.OcclusionRow`s, a page for each.
+        k: number of strongest activations of each feature map.
+        preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how `images` were made
+            from RGB pixels.
+        rectification: of the deconvnet, see `DeconvModel`.
+        rules: of the deconvnet, see `kerasvis.rules`; give the same when a build goes on.
+        batch_size: images in a step of the scan.
+        verbose: 1 or 0, with or without progress bars; `"auto"`: with them on a terminal.
+
+    Returns:
+        Path of the first page.
+
+    Raises:
+        ValueError: if the folder holds a gallery of another model or of other images, a layer is
+            unknown or cannot be projected, the labels do not fit the images, or the model or the
+            images are wrong, see `find_top_activations`.
+
+    Reference:
+        Zeiler & Fergus 2013, Figure 2, for all feature maps.
+
+    Example:
+        images = kerasvis.data.ImageFolder("photographs", size=(224, 224))
+        write_gallery(model, images, "gallery", ["conv1", "conv5"])
+    """
+    directory = Path(directory)
+    if isinstance(preprocessing, str):
+        preprocessing = Preprocessing(preprocessing)
+    settings = (k, preprocessing, rectification, rules, batch_size, verbose)
+    build = Build(model, images, directory, *settings)
+    build.check_images(labels)
+    layers = build.layers(layers)
+    for layer in layers:
+        build.deconv(layer)  # refuses one that cannot be projected before the long work
+    build.scan(layers)
+    reports = tuple(build.report(layer, labels) for layer in layers)
+    findings, no_findings = build.findings()
+    overview = pages.Overview(
+        model_name=model.name,
+        num_parameters=model.count_params(),
+        image_size=build.image_size,
+        num_images=reports[0].num_images,
+        table=model_table(model, build.image_size),
+        findings=findings,
+        no_findings=no_findings,
+        layers=reports,
+        occlusions=tuple(occlusions),
+    )
+    return _write_site(overview, image_names(images), labels, directory)
+
+
+def _write_site(overview, names, labels, directory):
+    """Writes all pages; returns the path of the first."""
+    for report in overview.layers:
+        for feature in range(report.num_maps):
+            page = pages.map_page(overview, report, feature, names, labels)
+            write_whole(directory / addresses.map_page(report.layer, feature), page)
+        page = pages.layer_page(overview, report)
+        write_whole(directory / addresses.layer_page(report.layer), page)
+    for number, row in enumerate(overview.occlusions):
+        write_whole(directory / addresses.occlusion_picture(number), _figure(row))
+        page = pages.occlusion_page(overview, number)
+        write_whole(directory / addresses.occlusion_page(number), page)
+    for file in importlib.resources.files("kerasvis.reports").joinpath("static").iterdir():
+        write_whole(directory / file.name, file.read_bytes())
+    write_whole(directory / "search.js", pages.search_index(overview))
+    first_page = directory / "index.html"
+    write_whole(first_page, pages.overview_page(overview))  # last: all it leads to is there
+    return first_page
+
+
+def _figure(row):
+    """The panels of an occlusion analysis as the bytes of a WebP file."""
+    png = io.BytesIO()
+    occlusion_panel(row).savefig(png, format="png", dpi=FIGURE_DPI)
+    return webp(np.asarray(Image.open(png).convert("RGB")), lossless=True)

@@ -1,0 +1,87 @@
+"""What the images of a data set are called, and which class each belongs to, as far as known."""
+
+import collections
+import re
+
+from kerasvis.data.class_folder import VALIDATION_FOLDERS
+from kerasvis.data.image_folder import ImageFolder
+
+SETS = ("train", *VALIDATION_FOLDERS)
+WNID = re.compile(r"(n\d{8})(?:_(.*))?")  # of ImageNet's classes, as n01440764_tench
+
+
+def image_names(images):
+    """A name for each image: its path in the folder, or its place in the photograph or array.
+
+    Args:
+        images: an `ImageFolder`, `DemoPhotographs`, or an array.
+    """
+    if isinstance(images, ImageFolder):
+        return tuple(p.relative_to(images.directory).as_posix() for p in images.filepaths)
+    if hasattr(images, "crops"):
+        return tuple(map(str, images.crops))
+    return tuple(f"image {index}" for index in range(len(images)))
+
+
+def class_labels(images, names=None):
+    """The name of each image's class, from where its file lies or what it is called.
+
+    The class is the folder, where all photographs lie in one: `<class>/…`, or `<set>/<class>/…`
+    with `train`, `validation`, `val` or `test` for the set. Otherwise it is what follows ImageNet's
+    number of a class, where all files have one: `n01440764_tench.jpg`.
+
+    Args:
+        images: an `ImageFolder`; others have no classes.
+        names: `{class as found, or its ImageNet number: name to show}`.
+
+    Returns:
+        Tuple of names, or None where the classes are not known.
+
+    Example:
+        class_labels(ImageFolder("train", size=(64, 64)))[0]
+    """
+    if not isinstance(images, ImageFolder):
+        return None
+    paths = [path.relative_to(images.directory) for path in images.filepaths]
+    found = [_folder(path) for path in paths]
+    if not all(found):
+        found = [_class_in_name(path.stem) for path in paths]
+    if not all(found):
+        return None
+    shown = {name: _shown(name, names or {}) for name in found}
+    times = collections.Counter(shown.values())
+    # Two classes of ImageNet are called crane, the bird and the machine.
+    return tuple(
+        shown[name] if times[shown[name]] == 1 else f"{shown[name]} ({_key(name)})"
+        for name in found
+    )
+
+
+def _folder(path):
+    folders = path.parts[:-1]
+    if folders and folders[0] in SETS and len(folders) > 1:
+        folders = folders[1:]
+    return folders[0] if folders else None
+
+
+def _class_in_name(stem):
+    match = WNID.match(stem)
+    if match is None:
+        return None
+    wnid, rest = match.groups()
+    return stem if rest and not rest.isdecimal() else wnid
+
+
+def _key(name):
+    match = WNID.fullmatch(name)
+    return match[1] if match else name
+
+
+def _shown(name, names):
+    match = WNID.fullmatch(name)
+    if name in names:
+        return names[name]
+    if match is None:
+        return name
+    wnid, rest = match.groups()
+    return names.get(wnid) or (rest or wnid).replace("_", " ")

@@ -1,0 +1,104 @@
+"""The pictures of a layer: a sprite for each feature map, and its filters where these are pictures.
+
+Every picture is a file, and one that is there is not made again.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import tqdm
+
+from kerasvis.activations import TopActivations
+from kerasvis.analyses import visualize_features
+from kerasvis.analyses.convolution_nodes import convolution_nodes
+from kerasvis.analyses.dead_filters import filters_of
+from kerasvis.data.image_folder import ImageFolder
+from kerasvis.graph import image_shape, read_graph
+from kerasvis.reports import addresses
+from kerasvis.reports.sprites import SpriteLayout, feature_sprite, filter_pixels, webp
+from kerasvis.reports.whole_files import write_whole
+
+NUM_BYTES_AT_ONCE = 2**27  # of projections that are not yet in a sprite
+NUM_CHANNELS = 3  # at most
+
+
+def write_sprites(deconv, images, top, directory, preprocessing, verbose="auto"):
+    """Projects the strongest activations of every feature map that has no sprite yet.
+
+    Args:
+        deconv: the `DeconvModel` of the layer.
+        images: that were scanned.
+        top: the layer's `LayerActivations`.
+        directory: of the gallery.
+        preprocessing: a `Preprocessing`.
+        verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+    """
+    directory = Path(directory)
+    files = [directory / addresses.sprite(deconv.layer, f) for f in range(len(top.values))]
+    missing = [feature for feature, file in enumerate(files) if not file.is_file()]
+    bar = tqdm.tqdm(
+        desc=deconv.layer,
+        unit=" maps",
+        total=len(files),
+        initial=len(files) - len(missing),
+        disable={"auto": None}.get(verbose, not verbose),
+    )
+    num_at_once = max(NUM_BYTES_AT_ONCE // _num_bytes(deconv, images, top), 1)
+    with bar:
+        for begin in range(0, len(missing), num_at_once):
+            some = missing[begin : begin + num_at_once]
+            scanned = TopActivations({deconv.layer: top})
+            features = visualize_features(
+                deconv, images, scanned, some, preprocessing=preprocessing
+            )
+            for number, feature in enumerate(some):
+                write_whole(files[feature], sprite_file(features, number))
+                bar.update()
+
+
+def _num_bytes(deconv, images, top):
+    """Memory for the projections of one map."""
+    height, width = deconv.receptive_field(image_size(images)).window_size
+    return 4 * top.values.shape[1] * height * width * NUM_CHANNELS
+
+
+def image_size(images):
+    """`(height, width)` in pixels of what is an `ImageFolder` or an array."""
+    return images.size if isinstance(images, ImageFolder) else tuple(images.shape[1:3])
+
+
+def sprite_file(features, number):
+    """The sprite of one of the features as the bytes of a WebP file."""
+    k, *window_size = features.projections.shape[1:4]
+    is_pixelated = SpriteLayout.of(k, window_size).is_pixelated
+    return webp(feature_sprite(features, number), lossless=is_pixelated)
+
+
+def write_filters(layer, filters, directory):
+    """Writes a picture of each filter of a layer that looks at the image.
+
+    Args:
+        layer: its name.
+        filters: `(height, width, channels, filters)`, 1 channel or 3 in RGB order.
+        directory: of the gallery.
+    """
+    for feature, pixels in enumerate(filter_pixels(filters)):
+        content = webp(pixels, lossless=True)
+        write_whole(Path(directory) / addresses.filter_picture(layer, feature), content)
+
+
+def image_filters(model, layer, preprocessing):
+    """The filters of a layer, if it is a convolution that looks at the image; None otherwise.
+
+    Returns:
+        float32 `(height, width, channels, filters)`, channels in RGB order where there are three.
+    """
+    graph, num_channels = read_graph(model), image_shape(model)[2]
+    node = graph.node(layer)
+    below = graph.ancestors(node.outputs)
+    if [other for other in convolution_nodes(graph) if other in below] != [node]:
+        return None
+    filters = filters_of(node.layer)
+    if filters.shape[2] != num_channels:
+        return None
+    return np.moveaxis(preprocessing.rgb(np.moveaxis(filters, 2, -1)), -1, 2)

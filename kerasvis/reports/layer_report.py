@@ -1,0 +1,140 @@
+"""Everything that the pages of one layer tell, gathered from its arrays."""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from kerasvis.activations import LayerActivations
+from kerasvis.graph import ReceptiveField
+from kerasvis.reports.sprites import SpriteLayout
+from kerasvis.reports.statistics import ClassMeans, MapStatistics
+
+NUM_CLASSES = 5
+
+
+class MapSummary(NamedTuple):
+    """One feature map in a line.
+
+    Attributes:
+        feature: its number.
+        strongest: its strongest activation.
+        firing_rate: share of the images in which it fires, in [0, 1].
+        sparseness: see `MapStatistics`.
+        classes: names of the classes it prefers, as many as are shown.
+    """
+
+    feature: int
+    strongest: float
+    firing_rate: float
+    sparseness: float
+    classes: tuple[str, ...]
+
+
+class PreferredClass(NamedTuple):
+    """A class that drives a map strongly.
+
+    Attributes:
+        name: of the class.
+        mean: of the map's maxima over the images of the class.
+        num_images: how many there are.
+    """
+
+    name: str
+    mean: float
+    num_images: int
+
+
+class ShownUnit(NamedTuple):
+    """One of a map's strongest activations.
+
+    Attributes:
+        place: among them, from 0; also among the tiles of the sprite.
+        activation: its value.
+        image_index: of the image it was found in.
+        position: `(row, column)` in the feature map.
+    """
+
+    place: int
+    activation: float
+    image_index: int
+    position: tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LayerReport:
+    """What the pages of one layer are made of.
+
+    Attributes:
+        layer: name of the layer.
+        top: its strongest activations.
+        statistics: its maxima over all images.
+        layout: of its maps' sprites.
+        receptive_field: of its units.
+        is_dense: whether its maps are units without a place.
+        has_filters: whether its filters look at the image, and so are pictures.
+        class_means: None where the images' classes are not known.
+    """
+
+    layer: str
+    top: LayerActivations
+    statistics: MapStatistics
+    layout: SpriteLayout
+    receptive_field: ReceptiveField
+    is_dense: bool = False
+    has_filters: bool = False
+    class_means: ClassMeans | None = None
+
+    @property
+    def num_maps(self):
+        return len(self.top.values)
+
+    @property
+    def num_images(self):
+        return len(self.statistics.image_indices)
+
+    @property
+    def num_silent(self):
+        """How many maps fire in none of the images."""
+        return int((self.statistics.num_firing == 0).sum())
+
+    def summaries(self):
+        """A `MapSummary` of every map, in order."""
+        return [
+            MapSummary(
+                feature,
+                float(self.top.values[feature, 0]),
+                float(self.statistics.num_firing[feature] / self.num_images),
+                float(self.statistics.sparseness[feature]),
+                tuple(found.name for found in self.preferred_classes(feature)),
+            )
+            for feature in range(self.num_maps)
+        ]
+
+    @property
+    def strongest_map(self):
+        """The number of the map with the strongest activation."""
+        return int(np.argmax(self.top.values[:, 0]))
+
+    def units(self, feature):
+        """The `ShownUnit`s of a map, the strongest first."""
+        values, image_indices, positions = (array[feature].tolist() for array in self.top)
+        return [
+            ShownUnit(place, value, index, tuple(position))
+            for place, (value, index, position) in enumerate(
+                zip(values, image_indices, positions, strict=True)
+            )
+            if index >= 0
+        ]
+
+    def preferred_classes(self, feature):
+        """The `PreferredClass`es of a map, by their means, as far as these are above 0."""
+        if self.class_means is None:
+            return []
+        names, num_images, means = self.class_means
+        order = np.argsort(-means[:, feature], kind="stable")[:NUM_CLASSES].tolist()
+        return [
+            PreferredClass(names[c], float(means[c, feature]), int(num_images[c]))
+            for c in order
+            if means[c, feature] > 0
+        ]

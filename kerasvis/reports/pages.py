@@ -1,0 +1,220 @@
+"""The gallery's pages as text: what the reports say, put into templates.
+
+Every text that comes from outside, names of models, layers, files and classes, passes the
+templates' escaping.
+"""
+
+import functools
+import json
+import math
+from typing import NamedTuple
+
+import jinja2
+
+from kerasvis.reports import addresses
+from kerasvis.reports.model_table import edges
+
+NUM_ALIKE = 6
+ROW_HEIGHT, LANE_WIDTH = 36, 14  # CSS pixels of the drawing; the style sheet has the same height
+HISTOGRAM_HEIGHT, HISTOGRAM_WIDTH = 60, 240  # units of the drawing
+
+
+class Overview(NamedTuple):
+    """What the first page tells.
+
+    Attributes:
+        model_name: of the model.
+        num_parameters: of the model.
+        image_size: `(height, width)` in pixels.
+        num_images: how many were scanned.
+        table: the `ModelRow`s.
+        findings: the `Finding`s on its filters.
+        no_findings: why there are none, a sentence; "" if there are.
+        layers: a `LayerReport` for each layer in the gallery.
+        occlusions: the `OcclusionRow`s.
+    """
+
+    model_name: str
+    num_parameters: int
+    image_size: tuple[int, int]
+    num_images: int
+    table: tuple
+    findings: tuple
+    no_findings: str
+    layers: tuple
+    occlusions: tuple
+
+
+def overview_page(overview):
+    """The page of the whole model."""
+    return _render(
+        "overview.html",
+        root="",
+        overview=overview,
+        pages={report.layer: addresses.layer_page(report.layer) for report in overview.layers},
+        drawing=_drawing(overview.table),
+    )
+
+
+def layer_page(overview, report):
+    """The page of a layer: all its maps."""
+    layers = [other.layer for other in overview.layers]
+    place = layers.index(report.layer)
+    return _render(
+        "layer.html",
+        root="../../",
+        overview=overview,
+        report=report,
+        previous=layers[place - 1] if place else None,
+        next=layers[place + 1] if place + 1 < len(layers) else None,
+        summaries=report.summaries(),
+    )
+
+
+def map_page(overview, report, feature, names, labels):
+    """The page of a feature map.
+
+    Args:
+        overview: the `Overview`.
+        report: the layer's `LayerReport`.
+        feature: number of the map.
+        names: of the images.
+        labels: of the images, or None.
+    """
+    watching = [
+        number
+        for number, row in enumerate(overview.occlusions)
+        if (row.result.layer, row.result.feature_index) == (report.layer, feature)
+    ]
+    return _render(
+        "map.html",
+        root="../../",
+        overview=overview,
+        report=report,
+        feature=feature,
+        statistics=report.statistics,
+        units=report.units(feature),
+        names=names,
+        labels=labels,
+        histogram=_bars(report.statistics.histogram(feature)),
+        classes=report.preferred_classes(feature),
+        alike=report.statistics.most_alike(feature, NUM_ALIKE),
+        occlusions=[(number, overview.occlusions[number].title) for number in watching],
+    )
+
+
+def occlusion_page(overview, number):
+    """The page of one occlusion analysis."""
+    row = overview.occlusions[number]
+    lowest = row.result.probability.argmin()
+    return _render(
+        "occlusion.html",
+        root="../",
+        overview=overview,
+        number=number,
+        row=row,
+        result=row.result,
+        lowest_box=row.result.boxes.reshape(-1, 4)[lowest].tolist(),
+        has_map=row.result.layer in [report.layer for report in overview.layers],
+    )
+
+
+def search_index(overview):
+    """What the first page's search reads: a script, since a page on disk can read nothing else."""
+    layers = [
+        [
+            report.layer,
+            addresses.layer_folder(report.layer),
+            [
+                [_rounded(s.strongest), _rounded(s.firing_rate), list(s.classes)]
+                for s in report.summaries()
+            ],
+        ]
+        for report in overview.layers
+    ]
+    return f"window.galleryIndex = {json.dumps(layers, separators=(',', ':'))};\n"
+
+
+def _rounded(number):
+    return float(f"{number:.4g}")
+
+
+def _drawing(table):
+    """The graph as paths and dots, beside the table."""
+
+    def x(row):
+        return LANE_WIDTH * (table[row].lane + 0.75)
+
+    def y(row):
+        return ROW_HEIGHT * (row + 0.5)
+
+    paths = []
+    for source, row in edges(table):
+        begin, middle = y(row) - ROW_HEIGHT, y(row) - ROW_HEIGHT / 2
+        turn = f"C {x(source)} {middle} {x(row)} {middle} {x(row)} {y(row)}"
+        paths.append(f"M {x(source)} {y(source)} V {begin} {turn}")
+    return {
+        "width": LANE_WIDTH * (max(row.lane for row in table) + 1.5),
+        "height": ROW_HEIGHT * len(table),
+        "paths": paths,
+        "dots": [(x(row), y(row)) for row in range(len(table))],
+    }
+
+
+def _bars(histogram):
+    """The bars of a histogram in its drawing, and its ends."""
+    counts, edges_of = histogram.counts.tolist(), histogram.edges.tolist()
+    width = HISTOGRAM_WIDTH / len(counts)
+    heights = [HISTOGRAM_HEIGHT * count / max(*counts, 1) for count in counts]
+    bars = [
+        {
+            "x": round(place * width, 2),
+            "y": round(HISTOGRAM_HEIGHT - height, 2),
+            "width": round(width - 1, 2),
+            "height": round(height, 2),
+            "count": count,
+            "low": edges_of[place],
+            "high": edges_of[place + 1],
+        }
+        for place, (count, height) in enumerate(zip(counts, heights, strict=True))
+    ]
+    ends = {"low": edges_of[0], "high": edges_of[-1], "most": max(counts)}
+    return {"bars": bars, "width": HISTOGRAM_WIDTH, "height": HISTOGRAM_HEIGHT, **ends}
+
+
+def three_digits(number):
+    """A number with three digits that count: 4910, 0.0032, 12.5; a dash for what is none."""
+    if math.isnan(number):
+        return "–"
+    rounded = float(f"{number:.3g}")
+    return f"{rounded:,.0f}" if 1000 <= abs(rounded) < 1e7 else f"{rounded:g}"
+
+
+def by(size):
+    """A size or shape as text: 13 × 13 × 256."""
+    return " × ".join("any" if length is None else f"{length:g}" for length in size)
+
+
+def field_size(field):
+    """What a unit sees, as text."""
+    if field is None:
+        return ""
+    return "whole image" if field.is_whole_image else by(field.window_size)
+
+
+@functools.cache
+def _environment():
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("kerasvis.reports", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(three_digits=three_digits, by=by, field_size=field_size)
+    environment.globals["addresses"] = addresses
+    return environment
+
+
+def _render(template, **values):
+    return _environment().get_template(template).render(values)

@@ -1,0 +1,107 @@
+"""All pictures of one feature map in one small file: a sprite.
+
+Left the projections, right the image patches, both row by row with the strongest activation first
+and without gaps; the page cuts out what it shows. What lies outside the image is transparent.
+"""
+
+import io
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from kerasvis.figures.contrast import signed_to_rgb
+from kerasvis.figures.mosaic import mosaic, near_square
+from kerasvis.figures.scaling import shrink
+
+TILE_SIZE = 112  # pixels of the longer side; smaller windows keep their own
+LOSSLESS_BELOW = 40  # pixels; compression would blur pixels that are seen one by one
+QUALITY = 80
+
+
+class SpriteLayout(NamedTuple):
+    """Where the tiles of a sprite are.
+
+    Attributes:
+        rows: of tiles.
+        columns: of tiles, of the projections or of the patches; there are twice as many.
+        tile_size: `(height, width)` in pixels.
+    """
+
+    rows: int
+    columns: int
+    tile_size: tuple[int, int]
+
+    @classmethod
+    def of(cls, k, window_size):
+        """The layout for k windows of `(height, width)` pixels."""
+        ratio = min(TILE_SIZE / max(window_size), 1)
+        height, width = (max(round(length * ratio), 1) for length in window_size)
+        return cls(*near_square(k), (height, width))
+
+    @property
+    def size(self):
+        """`(height, width)` of the sprite in pixels."""
+        return self.rows * self.tile_size[0], 2 * self.columns * self.tile_size[1]
+
+    @property
+    def is_pixelated(self):
+        """Whether the pixels of the image are to be seen one by one."""
+        return max(self.tile_size) < LOSSLESS_BELOW
+
+
+def feature_sprite(features, number):
+    """The sprite of one feature map.
+
+    Args:
+        features: a `FeatureVisualization`, of 1 or 3 channels.
+        number: which of its feature maps.
+
+    Returns:
+        uint8 `(height, width, 4)`, RGB and opacity, laid out as by `SpriteLayout`.
+    """
+    k, *window_size = features.projections.shape[1:4]
+    columns = SpriteLayout.of(k, window_size).columns
+    inside = _inside(features, number)
+    cover = shrink(inside.astype("float32"), TILE_SIZE)
+    projections = shrink(np.where(inside, features.projections[number], 0), TILE_SIZE)
+    patches = shrink(np.where(inside, features.patches[number], 0), TILE_SIZE)
+    patches = np.rint(patches / np.maximum(cover, 1e-6)).clip(0, 255) + np.zeros(3)
+    opacity = np.rint(255 * cover)
+    halves = []
+    for rgb in (signed_to_rgb(projections), patches):
+        tiles = np.concatenate([rgb, opacity], axis=-1).astype("uint8")
+        halves.append(mosaic(tiles, columns=columns, gap=0, background=0))
+    return np.concatenate(halves, axis=1)
+
+
+def _inside(features, number):
+    """Which pixels of the windows lie inside an image: bool `(k, height, width, 1)`."""
+    inside = np.zeros((*features.projections.shape[1:4], 1), bool)
+    present = features.image_indices[number] >= 0
+    for window, (top, left, bottom, right) in zip(inside, features.boxes[number], strict=True):
+        window[top:bottom, left:right] = True
+    return inside & present[:, None, None, None]
+
+
+def filter_pixels(filters):
+    """Filters that look at an image, as pictures.
+
+    Args:
+        filters: `(height, width, channels, filters)`, 1 channel or 3 in RGB order.
+
+    Returns:
+        uint8 `(filters, height, width, 3)`: grey is zero, full contrast the largest weight of the
+        filter.
+    """
+    return signed_to_rgb(np.moveaxis(np.asarray(filters), -1, 0), percentile=100)
+
+
+def webp(pixels, lossless=False):
+    """Pixels as the bytes of a WebP file, without the opacity where all is opaque."""
+    if pixels.shape[-1] == 4 and (pixels[..., 3] == 255).all():
+        pixels = pixels[..., :3]
+    file = io.BytesIO()
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image.save(file, "WEBP", lossless=lossless, quality=QUALITY, method=4)
+    return file.getvalue()

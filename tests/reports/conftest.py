@@ -1,0 +1,74 @@
+"""One gallery for all tests that only read it, and what writes others."""
+
+import pytest
+
+import kerasvis as kv
+from kerasvis.figures import OcclusionRow
+from kerasvis.reports import layer_pictures, layer_scan, write_gallery
+from tests.reports.small_galleries import EVIL, LABELS, SECOND, random_images, small_convnet
+
+
+@pytest.fixture(scope="session")
+def model():
+    return small_convnet()
+
+
+@pytest.fixture(scope="session")
+def images():
+    return random_images()
+
+
+@pytest.fixture(scope="session")
+def occlusions(images):
+    options = {"patch_size": 6, "strides": 4, "layer": SECOND, "feature_index": 2, "verbose": 0}
+    heat = kv.occlusion_sensitivity(small_convnet("small"), images[0], class_index=1, **options)
+    pixels = images[0].astype("uint8")
+    return [OcclusionRow(heat, pixels, {1: EVIL}, title=f"{EVIL}.png"), OcclusionRow(heat, pixels)]
+
+
+@pytest.fixture(scope="session")
+def gallery(model, images, occlusions, tmp_path_factory):
+    """The folder; nothing lies beside it."""
+    directory = tmp_path_factory.mktemp("beside") / "gallery"
+    options = {"labels": LABELS, "occlusions": occlusions, "batch_size": 5, "verbose": 0}
+    write_gallery(model, images, directory, **options)
+    return directory
+
+
+@pytest.fixture
+def write(model, images, tmp_path):
+    """Writes a gallery of its own; returns its folder."""
+
+    def write(layers=None, model=model, images=images, **options):
+        write_gallery(model, images, tmp_path / "gallery", layers, verbose=0, **options)
+        return tmp_path / "gallery"
+
+    return write
+
+
+@pytest.fixture
+def projected(monkeypatch):
+    """`(layer, features)` of every projection made from now on."""
+    calls = []
+    original = layer_pictures.visualize_features
+
+    def recorded(deconv, images, top, features, **options):
+        calls.append((deconv.layer, list(features)))
+        return original(deconv, images, top, features, **options)
+
+    monkeypatch.setattr(layer_pictures, "visualize_features", recorded)
+    return calls
+
+
+@pytest.fixture
+def scanned(monkeypatch):
+    """The layers of every scan made from now on."""
+    calls = []
+    original = layer_scan.find_top_activations
+
+    def recorded(model, images, layers, k, **options):
+        calls.append(list(layers))
+        return original(model, images, layers, k, **options)
+
+    monkeypatch.setattr(layer_scan, "find_top_activations", recorded)
+    return calls

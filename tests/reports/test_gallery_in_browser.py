@@ -1,0 +1,262 @@
+"""The gallery in a browser, opened from disk. Skipped where there is no Chromium."""
+
+import itertools
+import re
+import shutil
+
+import pytest
+
+from kerasvis.reports import addresses
+from tests.reports.small_galleries import EVIL, FIRST, SECOND, pages_of
+
+sync_api = pytest.importorskip(
+    "playwright.sync_api", reason="Playwright is not installed: pip install playwright."
+)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+PHONE = {"width": 360, "height": 740}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip(f"None of {', '.join(BROWSERS)} was found: install Chromium.")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser, gallery):
+    """Opens a page of the gallery; fails at the end for anything the browser complained about."""
+    complaints, contexts = [], []
+
+    def open_page(address, **options):
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append("a dialog"))
+        page.goto((gallery / address).as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def shown(page):
+    """The numbers of the tiles that are shown, in their order."""
+    tiles = page.locator("#tiles > li:not([hidden])")
+    return [int(n) for n in tiles.evaluate_all("tiles => tiles.map(t => t.dataset.number)")]
+
+
+def data_of(page, name):
+    tiles = page.locator("#tiles > li:not([hidden])")
+    return tiles.evaluate_all(f"tiles => tiles.map(t => t.dataset.{name})")
+
+
+def focused(page):
+    return page.evaluate("document.activeElement.getAttribute('href')")
+
+
+def test_search_finds_a_map_and_leads_to_it(open_page):
+    page = open_page("index.html")
+    page.fill("#query", "SQUEEZE 2")
+    found = page.locator("#found a")
+    assert found.count() == 1
+    assert found.first.inner_text() == f"{SECOND} 2"
+    assert page.inner_text("#num-found") == "1 of 13 maps"
+    found.first.click()
+    assert page.inner_text("h1") == f"{SECOND}, feature map 2"
+
+
+def test_search_by_class_and_for_nothing(open_page):
+    page = open_page("index.html")
+    page.fill("#query", "alert(1) conv.1")
+    assert 0 < page.locator("#found a").count() <= 5
+    assert EVIL in page.locator("#found li").first.inner_text()
+    page.fill("#query", "no such class")
+    assert page.inner_text("#num-found") == "0 of 13 maps"
+    page.fill("#query", "")
+    assert page.locator("#found a").count() == 0
+
+
+def test_slash_leads_to_the_search(open_page):
+    for address, field in (("index.html", "query"), (addresses.layer_page(FIRST), "filter")):
+        page = open_page(address)
+        page.keyboard.press("/")
+        assert page.evaluate("document.activeElement.id") == field
+        page.keyboard.press("/")
+        assert page.input_value(f"#{field}") == "/"
+
+
+def test_a_layer_is_filtered(open_page):
+    page = open_page(addresses.layer_page(FIRST))
+    assert shown(page) == [0, 1, 2, 3, 4]
+    page.fill("#filter", "3")
+    assert shown(page) == [3]
+    assert page.inner_text("#num-shown") == "1 of 5"
+    page.fill("#filter", "zebra")
+    assert all("zebra" in classes for classes in data_of(page, "classes"))
+
+
+@pytest.mark.parametrize(
+    ("order", "name", "falls"),
+    [("strongest", "strongest", True), ("rate", "rate", False), ("sparseness", "sparseness", True)],
+)
+def test_a_layer_is_sorted_by_numbers(open_page, order, name, falls):
+    page = open_page(addresses.layer_page(FIRST))
+    page.select_option("#order", order)
+    values = [float(value) for value in data_of(page, name)]
+    known = [value for value in values if value == value]
+    assert known == sorted(known, reverse=falls)
+    assert values[: len(known)] == known  # what is not known comes last
+    page.select_option("#order", "number")
+    assert shown(page) == [0, 1, 2, 3, 4]
+
+
+def test_a_layer_is_sorted_by_class(open_page):
+    page = open_page(addresses.layer_page(FIRST))
+    page.select_option("#order", "class")
+    classes = data_of(page, "class")
+    assert classes[-1] == ""  # the map that never fires
+    assert len(set(classes)) == 1 + sum(a != b for a, b in itertools.pairwise(classes))
+
+
+def test_views_show_one_half_or_both(open_page):
+    page = open_page(addresses.layer_page(SECOND))
+    ratios = {}
+    for view in ("projections", "patches", "both"):
+        page.check(f"[name=view][value={view}]")
+        mosaic, picture = (
+            page.locator(f"#tiles {part}").first.bounding_box() for part in (".mosaic", "img")
+        )
+        ratios[view] = mosaic["width"] / mosaic["height"]
+        left = {"projections": 0, "patches": -mosaic["width"], "both": 0}[view]
+        assert picture["x"] - mosaic["x"] == pytest.approx(left, abs=1)
+        times = 1 if view == "both" else 2
+        assert picture["width"] == pytest.approx(times * mosaic["width"], abs=1)
+    assert ratios["both"] == pytest.approx(2 * ratios["projections"], rel=0.05)
+
+
+def test_the_view_is_remembered(open_page):
+    page = open_page(addresses.layer_page(SECOND))
+    page.check("[name=view][value=patches]")
+    page.reload()
+    assert page.is_checked("[name=view][value=patches]")
+    assert "view-patches" in page.get_attribute("#tiles", "class")
+
+
+def test_arrow_keys_move_among_tiles(open_page):
+    page = open_page(addresses.layer_page(FIRST), viewport={"width": 700, "height": 800})
+    for key, expected in [
+        ("ArrowRight", "0.html"),
+        ("ArrowRight", "1.html"),
+        ("ArrowDown", "3.html"),  # two in a row
+        ("ArrowLeft", "2.html"),
+        ("ArrowUp", "0.html"),
+        ("ArrowUp", "0.html"),
+    ]:
+        page.keyboard.press(key)
+        assert focused(page) == expected
+    page.keyboard.press("Enter")
+    assert page.inner_text("h1") == f"{FIRST}, feature map 0"
+
+
+def test_arrow_keys_lead_to_neighbours(open_page):
+    page = open_page(addresses.map_page(FIRST, 0))
+    page.keyboard.press("ArrowLeft")  # there is none
+    for number in (1, 2, 3):
+        page.keyboard.press("ArrowRight")
+        page.wait_for_url(re.compile(f"/{number}\\.html$"))
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url(re.compile(r"/2\.html$"))
+    page.keyboard.press("u")
+    page.wait_for_url(re.compile(r"/index\.html$"))
+    assert page.inner_text("h1") == FIRST
+
+
+def test_keys_in_a_field_are_letters(open_page):
+    page = open_page(addresses.layer_page(FIRST))
+    page.fill("#filter", "zebra")
+    page.focus("#filter")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("u")
+    assert page.input_value("#filter") == "zebrau"
+
+
+def test_light_and_dark(open_page):
+    def ground(page):
+        return page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+    light = open_page("index.html", color_scheme="light")
+    dark = open_page("index.html", color_scheme="dark")
+    assert ground(light) != ground(dark)
+    light.click("#theme")
+    assert ground(light) == ground(dark)
+    light.goto(light.url.replace("index.html", addresses.map_page(SECOND, 0)))
+    assert ground(light) == ground(dark)  # it was remembered
+
+
+def test_every_page_shows_its_pictures_without_complaint(open_page, gallery):
+    page = open_page("index.html")
+    for path in pages_of(gallery):
+        page.goto(path.as_uri())
+        page.evaluate("[...document.images].forEach(i => i.loading = 'eager')")
+        page.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth)")
+
+
+def test_a_unit_shows_its_own_tile(open_page):
+    page = open_page(addresses.map_page(SECOND, 1))
+    cells = page.locator(".cell")
+    assert cells.count() == 2 * 9
+    for place in (0, 4, 8):
+        for half in (0, 1):
+            cell = cells.nth(2 * place + half)
+            box, picture = cell.bounding_box(), cell.locator("img").bounding_box()
+            row, column = divmod(place, 3)
+            assert (box["x"] - picture["x"]) / box["width"] == pytest.approx(
+                column + 3 * half, abs=0.05
+            )
+            assert (box["y"] - picture["y"]) / box["height"] == pytest.approx(row, abs=0.05)
+
+
+ADDRESSES = (
+    "index.html",
+    addresses.layer_page(FIRST),
+    addresses.map_page(FIRST, 1),
+    addresses.map_page(SECOND, 2),
+    "occlusion/0.html",
+)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_pages_fit_on_a_phone(open_page, address):
+    page = open_page(address, viewport=PHONE)
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= PHONE["width"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_pages_are_accessible(open_page, address, scheme):
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright",
+        reason="axe-core is not installed: pip install axe-playwright-python.",
+    )
+    page = open_page(address, color_scheme=scheme)
+    options = {
+        "preload": False
+    }  # axe would read the style sheet again, which a page on disk cannot
+    violations = axe.Axe().run(page, options=options).response["violations"]
+    told = [f"{v['impact']}: {v['help']}: {v['nodes'][0]['html']}" for v in violations]
+    assert [sentence for sentence in told if not sentence.startswith("minor")] == []
+
+
+def test_pages_can_be_read_without_scripts(open_page):
+    page = open_page(addresses.layer_page(FIRST), java_script_enabled=False)
+    assert page.locator("#tiles > li").count() == 5
+    assert not page.is_visible(".controls")
