@@ -46,6 +46,7 @@ _PUBLIC = {
     "compare_methods": "kerasvis.attributions:compare_methods",
     "diagnose_filters": "kerasvis.analyses.filter_diagnosis:diagnose_filters",
     "feature_extractor": "kerasvis.graph:feature_extractor",
+    "fidelity_report": "kerasvis.analyses.fidelity:fidelity_report",
     "find_top_activations": "kerasvis.activations:find_top_activations",
     "maximize_activation": "kerasvis.attributions:maximize_activation",
     "occlusion_sensitivity": "kerasvis.analyses.occlusion_sensitivity:occlusion_sensitivity",
