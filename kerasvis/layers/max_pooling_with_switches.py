@@ -142,7 +142,8 @@ def _compare_cells(windows, inputs, rows, columns):
             continue
         # Written with "not <=" so that a NaN wins; and once there is one, nothing else does.
         wins = ops.logical_not(ops.logical_or(cell <= pooled, ops.isnan(pooled)))
-        pooled = ops.maximum(pooled, cell)  # which keeps NaN, too
+        # Not `maximum`: compiled by XLA for a CPU it loses NaN, and without it denormal numbers.
+        pooled = ops.where(wins, cell, pooled)
         switches = ops.where(wins, np.int32(windows.position(row, column)), switches)
     return pooled, ops.cast(switches, "uint8")  # int32 until here: CPUs select it faster
 

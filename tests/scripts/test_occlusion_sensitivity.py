@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
             layers.MaxPooling2D(2),
             layers.Conv2D(6, 3, activation="relu", name="conv2"),
             layers.GlobalMaxPooling2D(),
-            layers.Dense(4, activation="softmax"),
+            layers.Dense(4, activation="softmax", name="scores"),
         ]
     )
     model.save(folder / "model.keras")
@@ -141,7 +141,7 @@ MISTAKES = {
     "class number": (["--class", "4"], "There is no class 4: the model knows 4, give 0 to 3."),
     "layer": (["--layer", "conv3"], "no layer 'conv3': did you mean conv2 or conv1?"),
     "feature": (["--feature", "6"], "no feature map 6, but 6 of them: give 0 to 5"),
-    "dense layer": (["--layer", "dense"], "has no rows and columns: give a layer of feature maps"),
+    "dense layer": (["--layer", "scores"], "has no rows and columns: give a layer of feature maps"),
     "large": (["--patch-size", "21"], "The occluder of 21×21 pixels is larger than the image of"),
     "stride": (["--strides", "0"], "strides is 0: give a whole number of pixels, 1 or more"),
     "fill": (["--fill", "green"], "fill_value is 'green': give 'grey', 'mean', 'blur', 'noise'"),
