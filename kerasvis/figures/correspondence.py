@@ -25,7 +25,8 @@ CORRESPONDENCE_CAPTION = (
     "them. Δ: the share of a layer's units whose change differs in sign (−, 0, +) between two "
     "images. Opposite changes: of the units that change in both images, the share that goes up in "
     "one and down in the other; broken line: chance. Blue: the part. Grey: boxes of the same sizes "
-    "anywhere in the images, {draws}. Blue shorter than grey: the net treats the parts alike."
+    "anywhere in the images, {draws}. Blue shorter than grey: the net treats the parts alike; Δ "
+    "shows it only if they lie at about the same place in all images."
 )
 
 
