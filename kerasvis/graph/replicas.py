@@ -11,6 +11,29 @@ def num_replicas(model):
     return 1 if strategy is None else strategy.num_replicas_in_sync
 
 
+def predict_any_number(model, inputs, batch_size, verbose=0):
+    """`predict` of any number of examples: Keras fails where a replica is left without one.
+
+    Args:
+        model: a `keras.Model`.
+        inputs: dictionary of arrays `(examples, ...)`.
+        batch_size: examples in a step.
+        verbose: whether Keras shows its progress bar.
+
+    Returns:
+        What `predict` returns.
+    """
+    replicas = num_replicas(model)
+    if replicas == 1:
+        return model.predict(inputs, batch_size, verbose)
+    number = len(next(iter(inputs.values())))
+    # The last example is repeated until every batch can be shared out.
+    rows = np.minimum(np.arange(-(-number // replicas) * replicas), number - 1)
+    inputs = {name: np.asarray(array)[rows] for name, array in inputs.items()}
+    outputs = model.predict(inputs, -(-batch_size // replicas) * replicas, verbose)
+    return keras.tree.map_structure(lambda array: array[:number], outputs)
+
+
 def predict_on_replicas(model, batches, lengths):
     """`predict_on_batch` of several batches, each of which goes to one replica as a whole.
 

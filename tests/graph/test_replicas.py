@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerasvis.graph.replicas import num_replicas, predict_on_replicas
+from kerasvis.graph.replicas import num_replicas, predict_any_number, predict_on_replicas
 
 
 class Sums(keras.Model):
@@ -56,3 +56,23 @@ def test_two_are_one_bit_for_bit(alone, on_two):
         (expected,) = predict_on_replicas(alone, [given], [6])
         for array, other in zip(outputs, expected, strict=True):
             np.testing.assert_array_equal(array, other)
+
+
+class RowSums(keras.Model):
+    """Of each row by itself."""
+
+    def call(self, inputs):
+        return {"sums": keras.ops.sum(inputs["values"], axis=1)}
+
+
+@pytest.fixture(scope="module")
+def rows_on_two(two_devices):
+    with two_devices.scope():
+        return RowSums()
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 5])
+def test_no_replica_is_left_without_a_row(rows_on_two, number):
+    values = batch(number, 0)["values"]
+    found = predict_any_number(rows_on_two, {"values": values}, batch_size=3)["sums"]
+    np.testing.assert_allclose(found, values.sum(axis=1), rtol=1e-5, atol=1e-6)
