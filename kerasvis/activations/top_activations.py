@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kerasvis.data.html_table import html_table
 from kerasvis.data.npz_files import read_npz, write_npz
 
 
@@ -62,6 +63,14 @@ class TopActivations:
             for name, layer in self.activations.items()
         )
         return f"{type(self).__name__}({', '.join(shapes)})"
+
+    def _repr_html_(self):
+        header = ["layer", "feature maps", "activations of each", "strongest"]
+        rows = [
+            [name, *found.values.shape, f"{found.values.max(initial=-np.inf):.4g}"]
+            for name, found in self.activations.items()
+        ]
+        return html_table("Top activations", header, rows)
 
     def save(self, filepath):
         """Writes an `.npz` file with `layers` and, for each layer, `<layer>/values` and so on."""

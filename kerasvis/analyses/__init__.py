@@ -15,9 +15,9 @@ from kerasvis.analyses.feature_transfer import FeatureTransfer as FeatureTransfe
 from kerasvis.analyses.feature_transfer import transfer_features as transfer_features
 from kerasvis.analyses.feature_visualization import FeatureVisualization as FeatureVisualization
 from kerasvis.analyses.feature_visualization import visualize_features as visualize_features
-from kerasvis.analyses.fidelity import FidelityReport as FidelityReport
 from kerasvis.analyses.fidelity import fidelity_report as fidelity_report
-from kerasvis.analyses.fidelity import fidelity_rows as fidelity_rows
+from kerasvis.analyses.fidelity_result import FidelityReport as FidelityReport
+from kerasvis.analyses.fidelity_table import fidelity_rows as fidelity_rows
 from kerasvis.analyses.filter_diagnosis import FilterDiagnosis as FilterDiagnosis
 from kerasvis.analyses.filter_diagnosis import diagnose_filters as diagnose_filters
 from kerasvis.analyses.filter_findings import Finding as Finding
@@ -31,8 +31,8 @@ from kerasvis.analyses.occlusion_agreement import occlusion_agreement as occlusi
 from kerasvis.analyses.occlusion_of_images import (
     stream_occlusion_sensitivity as stream_occlusion_sensitivity,
 )
+from kerasvis.analyses.occlusion_result import OcclusionSensitivity as OcclusionSensitivity
 from kerasvis.analyses.occlusion_sensitivity import OcclusionAnalysis as OcclusionAnalysis
-from kerasvis.analyses.occlusion_sensitivity import OcclusionSensitivity as OcclusionSensitivity
 from kerasvis.analyses.occlusion_sensitivity import occlusion_sensitivity as occlusion_sensitivity
 
 __all__ = [

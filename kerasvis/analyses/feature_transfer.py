@@ -22,6 +22,7 @@ from kerasvis.analyses.from_scratch import fresh_convnet, predict_from_scratch
 from kerasvis.analyses.heads import HEADS, normalized
 from kerasvis.analyses.near_duplicates import NearDuplicates, find_near_duplicates
 from kerasvis.analyses.per_class_accuracy import mean_per_class_accuracy
+from kerasvis.data.html_table import html_table
 from kerasvis.data.npz_files import read_npz, write_npz
 from kerasvis.data.preprocessing import Preprocessing
 
@@ -57,6 +58,17 @@ class FeatureTransfer:
     class_names: tuple[str, ...]
     num_images: int
     duplicate_indices: np.ndarray
+
+    def _repr_html_(self):
+        num_folds = self.accuracies.shape[-1]
+        sizes = self.per_class.tolist()
+        header = ["layer", "features", *(f"{h}, {n} a class" for h in self.heads for n in sizes)]
+        means = self.accuracies.mean(axis=-1).reshape(len(self.layers), -1)
+        rows = [
+            [name, number, *(f"{mean:.1%}" for mean in of_layer)]
+            for name, number, of_layer in zip(self.layers, self.num_features, means, strict=True)
+        ]
+        return html_table(f"Accuracy, mean over classes and {num_folds} folds", header, rows)
 
     def save(self, filepath):
         """Writes an `.npz` archive, whole or not at all."""

@@ -1,98 +1,32 @@
 """How far maps of single units can be trusted: what experts hold against such pictures, measured.
 
-Each check is a file of its own; this one runs them on the same images and units, and sets their
-numbers side by side.
+Each check is a file of its own; this one runs them on the same images and units, method by method.
 """
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import tqdm
 
 from kerasvis.analyses.chosen_units import choose_units
-from kerasvis.analyses.cosine_convergence import CosineConvergence, measure_cosine_convergence
-from kerasvis.analyses.insertion_deletion import InsertionDeletion, measure_insertion_deletion
-from kerasvis.analyses.map_similarity import SMALLEST_SIDE, mean_of_defined
-from kerasvis.analyses.patch_sufficiency import (
-    ENOUGH,
-    PatchSufficiency,
-    as_patch_size,
-    measure_patch_sufficiency,
-)
-from kerasvis.analyses.selectivity import Selectivity, measure_selectivity
+from kerasvis.analyses.cosine_convergence import measure_cosine_convergence
+from kerasvis.analyses.fidelity_parts import FidelityParts
+from kerasvis.analyses.fidelity_result import CHECKS, FidelityReport, joined
+from kerasvis.analyses.insertion_deletion import RANDOM, by_chance, measure_insertion_deletion
+from kerasvis.analyses.map_similarity import SMALLEST_SIDE
+from kerasvis.analyses.patch_sufficiency import as_patch_size, measure_patch_sufficiency
+from kerasvis.analyses.selectivity import measure_selectivity
 from kerasvis.analyses.unit_maps import RectifiedProjection, as_methods
 from kerasvis.analyses.weight_randomization import (
-    WeightRandomization,
     check_stages,
     measure_weight_randomization,
     weighted_layers,
 )
-from kerasvis.data.npz_files import read_npz, write_npz
 from kerasvis.occlusion.fills import filled
 from kerasvis.occlusion.input_units import input_units, mean_of_data_set
-
-CHECKS = {
-    "weight_randomization": WeightRandomization,
-    "selectivity": Selectivity,
-    "cosine_convergence": CosineConvergence,
-    "patch_sufficiency": PatchSufficiency,
-    "insertion_deletion": InsertionDeletion,
-}
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FidelityReport:
-    """The checks of some methods on the same units.
-
-    Attributes:
-        layer: name of the layer.
-        methods: tuple of names.
-        features: int32 `(images,)`: the feature map, or the dense unit, chosen in each image.
-        positions: int32 `(images, 2)`: (row, column) in it.
-        activations: float32 `(images,)`.
-        boxes: int64 `(images, 4)`: what each unit sees, (top, left, bottom, right) in pixels.
-        weight_randomization: a `WeightRandomization`; like the following ones None if left out.
-        selectivity: a `Selectivity`.
-        cosine_convergence: a `CosineConvergence`.
-        patch_sufficiency: a `PatchSufficiency`.
-        insertion_deletion: an `InsertionDeletion`.
-    """
-
-    layer: str
-    methods: tuple[str, ...]
-    features: np.ndarray
-    positions: np.ndarray
-    activations: np.ndarray
-    boxes: np.ndarray
-    weight_randomization: WeightRandomization | None = None
-    selectivity: Selectivity | None = None
-    cosine_convergence: CosineConvergence | None = None
-    patch_sufficiency: PatchSufficiency | None = None
-    insertion_deletion: InsertionDeletion | None = None
-
-    def save(self, filepath):
-        """Writes an `.npz` archive, whole or not at all."""
-        arrays = {}
-        for name, value in vars(self).items():
-            parts = {name: value}
-            if name in CHECKS:
-                parts = {f"{name}.{k}": v for k, v in vars(value).items()} if value else {}
-            arrays |= {k: np.array(v) for k, v in parts.items()}
-        write_npz(filepath, arrays)
-
-    @classmethod
-    def load(cls, filepath):
-        """Reads an archive written by `save`.
-
-        Raises:
-            ValueError: if the file is no such archive.
-        """
-        own = [field.name for field in dataclasses.fields(cls) if field.name not in CHECKS]
-        arrays = read_npz(filepath, "a fidelity report", own)
-        checks = {name: _restored(arrays, name, kind) for name, kind in CHECKS.items()}
-        values = {name: _as_names(arrays[name]) for name in own}
-        return cls(**values | {"layer": str(arrays["layer"])} | checks)
 
 
 def fidelity_report(
@@ -113,6 +47,7 @@ def fidelity_report(
     num_steps=11,
     rules=(),
     seed=0,
+    directory=None,
     verbose="auto",
 ):
     """Checks how far the maps of single units tell what the units respond to.
@@ -148,6 +83,8 @@ def fidelity_report(
         num_steps: points of the curves of insertion and deletion.
         rules: pairs for layers that the deconvnet does not know, as for `DeconvModel`.
         seed: of random weights, signals, boxes and orders.
+        directory: folder in which what was found is kept, check by check and method by method, so
+            that a run that was stopped goes on; see `kerasvis.analyses.fidelity_parts`.
         verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
 
     Returns:
@@ -155,6 +92,7 @@ def fidelity_report(
 
     Raises:
         ValueError: if an argument is wrong, or a chosen unit is not active.
+        OSError: if `directory` cannot be written to; what was found before is whole.
 
     Reference:
         Adebayo et al. 2018; Mahendran & Vedaldi 2016; Sixt et al. 2020; Petsiuk et al. 2018; each
@@ -173,6 +111,7 @@ def fidelity_report(
     counts = {"num_pairs": num_pairs, "num_draws": num_draws}
     _check_counts(counts, num_units, num_steps, verbose)
     methods, checks = as_methods(methods, rules), _as_checks(checks)
+    _check_names(methods)
     units, activations = choose_units(model, layer, images, feature_index, rules)
     _check_sight(units)
     stages = check_stages(weighted_layers(model, layer), stages)
@@ -181,49 +120,43 @@ def fidelity_report(
     mean = mean_of_data_set(model, preprocessing)
     fill = {"mean": mean, "patch_size": patch_size, "seed": seed}
     fills = np.stack([filled(image, fill_value, preprocessing, **fill) for image in images])
-    rectifications = {
-        name: method.rectification
-        for name, method in methods.items()
-        if isinstance(method, RectifiedProjection)
+    covered = {"fills": fills, "seed": seed}
+    parts = FidelityParts(directory, model, images, units, rules)
+
+    plans = {
+        "weight_randomization": Check(
+            measure=measure_weight_randomization,
+            methods=methods,
+            settings={"stages": stages, "seed": seed},
+            num_advances=2 * len(stages),
+        ),
+        "selectivity": Check(
+            measure=functools.partial(measure_selectivity, activations=activations),
+            methods=methods,
+            settings={"num_units": num_units},
+            num_advances=len(images),
+        ),
+        "cosine_convergence": Check(
+            measure=functools.partial(_measure_cosines, activations=activations, rules=rules),
+            methods={k: v for k, v in methods.items() if isinstance(v, RectifiedProjection)},
+            settings={"num_pairs": num_pairs, "seed": seed},
+            num_advances=num_pairs,
+        ),
+        "patch_sufficiency": Check(
+            measure=functools.partial(measure_patch_sufficiency, rules=rules),
+            methods=methods,
+            settings={"patch_size": patch_size, "num_draws": num_draws, **covered},
+            num_advances=len(images),
+        ),
+        "insertion_deletion": Check(
+            measure=functools.partial(measure_insertion_deletion, rules=rules),
+            methods={**methods, RANDOM: by_chance},
+            settings={"num_steps": num_steps, **covered},
+            num_advances=len(images),
+        ),
     }
     asked = (model, layer, images, units)
-
-    num_maps = len(methods) * len(images)
-    num_advances = {
-        "weight_randomization": 2 * len(stages),
-        "selectivity": num_maps,
-        "cosine_convergence": len(rectifications) * num_pairs,
-        "patch_sufficiency": num_maps,
-        "insertion_deletion": num_maps + len(images),
-    }
-    disable = {"auto": None}.get(verbose, not verbose)  # None: shown on a terminal only
-    total = sum(num_advances[name] for name in checks)
-    with tqdm.tqdm(total=total, desc="Fidelity", disable=disable) as bar:
-        common = {"advance": bar.update}
-        sampled = {**common, "seed": seed, "rules": rules}
-        run = {
-            "weight_randomization": lambda: measure_weight_randomization(
-                *asked, methods, stages=stages, seed=seed, **common
-            ),
-            "selectivity": lambda: measure_selectivity(
-                *asked, activations, methods, num_units=num_units, **common
-            ),
-            "cosine_convergence": lambda: dataclasses.replace(
-                measure_cosine_convergence(
-                    *(model, layer, images, activations, tuple(rectifications.values())),
-                    num_pairs=num_pairs,
-                    **sampled,
-                ),
-                methods=tuple(rectifications),
-            ),
-            "patch_sufficiency": lambda: measure_patch_sufficiency(
-                *asked, methods, fills, patch_size=patch_size, num_draws=num_draws, **sampled
-            ),
-            "insertion_deletion": lambda: measure_insertion_deletion(
-                *asked, methods, fills, num_steps=num_steps, **sampled
-            ),
-        }
-        found = {name: run[name]() for name in checks}
+    found = _measure_all({name: plans[name] for name in checks}, asked, parts, verbose)
     return FidelityReport(
         layer,
         tuple(methods),
@@ -235,118 +168,54 @@ def fidelity_report(
     )
 
 
-class Row(NamedTuple):
-    """One number of each method.
+class Check(NamedTuple):
+    """How a check is measured, one method at a time.
 
     Attributes:
-        check: name of the check.
-        measure: what the number is.
-        values: `{method: number}`; a method for which there is none is left out.
-        reference: `(name, number)` of what to compare with, or None.
+        measure: function `(model, layer, images, units, methods=, advance=, **settings)`.
+        methods: `{name: method}`, of which it is measured.
+        settings: `{argument: value}` of all that the result depends on besides model, layer,
+            images, units and method.
+        num_advances: how often `advance` is called for each method.
     """
 
-    check: str
-    measure: str
-    values: dict
-    reference: tuple | None = None
+    measure: Callable
+    methods: dict
+    settings: dict
+    num_advances: int
+
+    def of(self, asked, methods, advance):
+        """The result for some of the methods."""
+        return self.measure(*asked, methods=methods, advance=advance, **self.settings)
 
 
-def fidelity_rows(report):
-    """The report as rows of a table, means over images.
-
-    Args:
-        report: a `FidelityReport`.
-
-    Returns:
-        List of `Row`s, check by check; of checks that were left out there are none.
-    """
-    of_check = {
-        "weight_randomization": _randomization_rows,
-        "selectivity": _selectivity_rows,
-        "cosine_convergence": _cosine_rows,
-        "patch_sufficiency": _patch_rows,
-        "insertion_deletion": _curve_rows,
-    }
-    rows = []
-    for name, make_rows in of_check.items():
-        if (check := getattr(report, name)) is not None:
-            rows += make_rows(check)
-    return rows
+def _measure_all(plans, asked, parts, verbose):
+    """`{name: result}` of the checks; what is among the parts is not measured again."""
+    disable = {"auto": None}.get(verbose, not verbose)  # None: shown on a terminal only
+    total = sum(len(check.methods) * check.num_advances for check in plans.values())
+    found, num_done = {}, 0
+    with tqdm.tqdm(total=total, desc="Fidelity", disable=disable) as bar:
+        for name, check in plans.items():
+            results = []
+            for method_name, method in check.methods.items():
+                bar.set_postfix_str(f"{name}, {method_name}")
+                measure = functools.partial(
+                    check.of, asked, {method_name: method}, advance=bar.update
+                )
+                results.append(parts.once(name, method_name, method, check.settings, measure))
+                num_done += check.num_advances
+                bar.update(num_done - bar.n)  # of a part that was there
+            found[name] = joined(results or [check.of(asked, {}, bar.update)])
+    return found
 
 
-def _randomization_rows(check):
-    rows = []
-    top, all_layers = f"random at {check.layers[0]}", f"random down to {check.layers[-1]}"
-    for number, measure in enumerate(check.measures):
-        for stage, name in {0: top, len(check.layers) - 1: all_layers}.items():
-            means = mean_of_defined(check.cascading[:, stage, :, number])
-            rows.append(Row("weights", f"{name}: {measure}", _by_method(check, means)))
-    return rows
-
-
-def _selectivity_rows(check):
-    rows = []
-    for number, measure in enumerate(check.measures):
-        for name in ("between_units", "between_images"):
-            means = mean_of_defined(getattr(check, name)[..., number])
-            label = f"{name.replace('_', ' ')}: {measure}"
-            rows.append(Row("selectivity", label, _by_method(check, means)))
-    return rows
-
-
-def _cosine_rows(check):
-    if not check.methods:
-        return []
-    arrived = check.cosines[:, -1].reshape(len(check.methods), -1)
-    means = mean_of_defined(arrived)
-    return [Row("cosine", "of random signals, at the image", _by_method(check, means))]
-
-
-def _patch_rows(check):
-    size = "×".join(map(str, check.patch_size))
-    rows = [
-        Row(
-            "patch",
-            f"activation, {size} {what}",
-            _by_method(check, getattr(check, name).mean(axis=1)),
-            ("random", float(mean_of_defined(getattr(check, f"random_{name}").ravel()))),
-        )
-        for name, what in (("covered", "covered"), ("shown", "alone"))
-    ]
-    often = check.how_often_enough()
-    random = check.random_shown[~np.isnan(check.random_shown)]
-    reference = ("random", float((random >= ENOUGH).mean()) if random.size else np.nan)
-    label = f"images where it keeps {ENOUGH:.0%} alone"
-    nothing = Row(
-        "patch", "activation, nothing shown", _by_method(check, [check.blank.mean()] * len(often))
+def _measure_cosines(model, layer, images, units, methods, **options):
+    """Cosine convergence by the rectification of methods, under their names."""
+    rectifications = tuple(method.rectification for method in methods.values())
+    found = measure_cosine_convergence(
+        model, layer, images, rectifications=rectifications, **options
     )
-    return [*rows, Row("patch", label, _by_method(check, often), reference), nothing]
-
-
-def _curve_rows(check):
-    rows = []
-    for name in ("deletion", "insertion"):
-        *means, random = getattr(check, f"{name}_area").mean(axis=1)
-        values = {m: float(x) for m, x in zip(check.methods, means, strict=False)}
-        rows.append(Row("pixels", f"{name}, area", values, ("random", float(random))))
-    return rows
-
-
-def _by_method(check, numbers):
-    return {m: float(x) for m, x in zip(check.methods, numbers, strict=True)}
-
-
-def _restored(arrays, name, kind):
-    """The result of one check, or None if it was left out."""
-    parts = {field.name: arrays.get(f"{name}.{field.name}") for field in dataclasses.fields(kind)}
-    if any(part is None for part in parts.values()):
-        return None
-    return kind(**{k: _as_names(v) for k, v in parts.items()})
-
-
-def _as_names(array):
-    """A tuple of names, where the array holds text; else the array."""
-    return tuple(map(str, array.ravel())) if array.dtype.kind == "U" else array
+    return dataclasses.replace(found, methods=tuple(methods))
 
 
 def _as_checks(checks):
@@ -364,6 +233,11 @@ def _check_images(images):
             f"Images of shape {images.shape} came, but (images, rows, columns, channels) were "
             "expected, one or more."
         )
+
+
+def _check_names(methods):
+    if RANDOM in methods:
+        raise ValueError(f"A method is called {RANDOM!r}, as the control is: give it another name.")
 
 
 def _check_sight(units):

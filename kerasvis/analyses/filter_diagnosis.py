@@ -25,7 +25,9 @@ from kerasvis.analyses.dead_filters import (
 )
 from kerasvis.analyses.feature_visualization import visualize_features
 from kerasvis.analyses.filter_duplicates import earlier_twins
+from kerasvis.analyses.filter_findings import filter_findings
 from kerasvis.analyses.filter_spectra import filter_spectra
+from kerasvis.data.html_table import html_table
 from kerasvis.data.npz_files import read_npz, write_npz
 from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.deconvnet.deconv_model import DeconvModel
@@ -100,6 +102,16 @@ class FilterDiagnosis:
         """Median of `aliasing` over the features where it can be measured; NaN if there is none."""
         measured = self.aliasing[~np.isnan(self.aliasing)]
         return float(np.median(measured)) if len(measured) else np.nan
+
+    def _repr_html_(self):
+        """The findings."""
+        caption = f"{self.model}, {self.num_images} images"
+        is_found = {True: "yes", False: "no", None: "not looked at"}
+        rows = [
+            [finding.name, is_found[finding.is_found], finding.evidence, finding.remedy]
+            for finding in filter_findings(self)
+        ]
+        return html_table(caption, ["fault", "found", "evidence", "remedy"], rows)
 
     def save(self, filepath):
         """Writes an `.npz` archive, whole or not at all."""

@@ -22,7 +22,7 @@ class InsertionDeletion:
     """Activations while pixels are deleted or inserted, over that in the whole image.
 
     Attributes:
-        methods: tuple of names; the last one, `"random"`, takes pixels in random order.
+        methods: tuple of names.
         shares: float64 `(steps,)`: of the pixels that the unit sees, from 0 to 1.
         deletion: float64 `(methods, images, steps)`, strongest pixels of the map deleted first.
         insertion: float64 `(methods, images, steps)`, strongest pixels inserted first.
@@ -57,7 +57,9 @@ def measure_insertion_deletion(
     seed=0,
     advance=lambda: None,
 ):
-    """Deletes and inserts pixels in the order of maps, and in random order.
+    """Deletes and inserts pixels in the order of maps.
+
+    The control for this is the method `by_chance`.
 
     Args:
         model: a functional or Sequential `keras.Model`.
@@ -69,20 +71,17 @@ def measure_insertion_deletion(
         num_steps: points of a curve, both ends included.
         rules: the user's rules for layers that the deconvnet does not know.
         seed: of the random order, also that of pixels of equal strength.
-        advance: called after every image of every method and of the random order.
+        advance: called after every image of every method.
 
     Returns:
         An `InsertionDeletion`.
     """
     activations = UnitActivations(plan_of(model, layer, rules=rules))
     shares = np.linspace(0, 1, num_steps)
-    names = (*methods, RANDOM)
-    deletion = np.zeros((len(names), len(images), num_steps))
+    deletion = np.zeros((len(methods), len(images), num_steps))
     insertion = np.zeros_like(deletion)
-    for row, name in enumerate(names):
-        maps = np.zeros_like(images)
-        if name in methods:
-            maps = maps_of(name, methods[name], model, layer, images, units.target)
+    for row, (name, method) in enumerate(methods.items()):
+        maps = maps_of(name, method, model, layer, images, units.target)
         for number, (image, fill) in enumerate(zip(images, fills, strict=True)):
             order = order_of_pixels(maps[number], units.boxes[number], [seed, number])
             deleted = [exchanged(image, fill, order, share) for share in shares]
@@ -91,7 +90,12 @@ def measure_insertion_deletion(
             remains = remains / units.activations[number]
             deletion[row, number], insertion[row, number] = np.split(remains, 2)
             advance()
-    return InsertionDeletion(names, shares, deletion, insertion)
+    return InsertionDeletion(tuple(methods), shares, deletion, insertion)
+
+
+def by_chance(model, layer, images, target):
+    """Maps that are the same everywhere, as a control: their pixels come in random order."""
+    return np.zeros_like(images)
 
 
 def order_of_pixels(values, seen, seed):

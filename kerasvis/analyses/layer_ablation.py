@@ -11,6 +11,7 @@ import numpy as np
 import tqdm
 
 from kerasvis.activations.image_sources import digest
+from kerasvis.data.html_table import html_table
 from kerasvis.data.npz_files import read_npz, write_npz
 from kerasvis.training import Checkpoint, describe_run, fit, prepare
 from kerasvis.training.batches import num_steps, validation_batches
@@ -44,6 +45,18 @@ class LayerAblation:
     num_images: np.ndarray
     num_classes: int
     num_epochs: int
+
+    def _repr_html_(self):
+        caption = f"Errors in % after {self.num_epochs} epochs, {self.num_classes} classes"
+        header = ["variant", "parameters", "train top-1", "validation top-1", "validation top-5"]
+        errors = np.column_stack([self.train_errors[:, 0], self.validation_errors])
+        rows = [
+            [name, f"{number:,}", *(f"{error:.1f}" for error in of_variant)]
+            for name, number, of_variant in zip(
+                self.variants, self.num_parameters, errors, strict=True
+            )
+        ]
+        return html_table(caption, header, rows)
 
     def save(self, filepath):
         """Writes an `.npz` archive, whole or not at all."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from kerasvis.activations.image_sources import digest
 from kerasvis.activations.partial_scan import model_fingerprint
-from kerasvis.analyses.occlusion_sensitivity import OcclusionSensitivity
+from kerasvis.analyses.occlusion_result import OcclusionSensitivity
 from kerasvis.data.npz_files import read_npz, write_npz
 
 

@@ -83,7 +83,7 @@ def measure_patch_sufficiency(
             see along each side.
         num_draws: random boxes for each image.
         rules: the user's rules for layers that the deconvnet does not know.
-        seed: of the random boxes.
+        seed: of the random boxes, which do not depend on what other methods there are.
         advance: called after every image of every method.
 
     Returns:
@@ -104,7 +104,7 @@ def measure_patch_sufficiency(
         for number, image in enumerate(images):
             fill = fills[number]
             box = strongest_box(maps[number], units.boxes[number], patch_size)
-            draws = draw_beside(box, units.boxes[number], num_draws, [seed, row, number])
+            draws = draw_beside(box, units.boxes[number], num_draws, [seed, number])
             all_boxes = [box, *draws]
             variants = [
                 *(pasted(image, fill, box) for box in all_boxes),

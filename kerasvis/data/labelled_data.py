@@ -104,6 +104,11 @@ def load_labelled(data, image_size=None, *, validation_share=0.1, seed=0, strict
             f"{path} is a file, but no .npz archive: give a folder with a folder of photographs "
             "for each class, an archive, or the name of a data set."
         )
+    if path.is_absolute() or os.fspath(data).startswith((".", "~")):
+        raise ValueError(
+            f"There is no folder or archive {path}: give one, or the name of a data set of "
+            "TensorFlow Datasets."
+        )
     return _from_tfds(os.fspath(data), size, validation_share, seed)
 
 

@@ -1,9 +1,9 @@
 """Occluded parts against random boxes, as a table of bars: Table 1 of the paper."""
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from kerasvis.figures.figure import Figure
 from kerasvis.figures.page import CAPTION, DPI, LABEL, MARGIN, TITLE, text_width, wrap
 
 # In inches; with two layers as wide as the column of a journal and a half.

@@ -2,8 +2,8 @@
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.figure import Figure
 
+from kerasvis.figures.figure import Figure
 from kerasvis.figures.page import CAPTION, DPI, LABEL, MARGIN, TITLE, text_width, wrap
 
 # In inches; with two layers as wide as the page of a journal, 7.2.

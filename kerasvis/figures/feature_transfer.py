@@ -2,9 +2,9 @@
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
+from kerasvis.figures.figure import Figure
 from kerasvis.figures.page import CAPTION, DPI, LABEL, TITLE, text_width, wrap
 
 # In inches; as wide as the page of a journal.

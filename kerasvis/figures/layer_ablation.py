@@ -1,8 +1,8 @@
 """Section 5.1 of the paper: what a convnet loses without some of its layers, as dots in a table."""
 
 import numpy as np
-from matplotlib.figure import Figure
 
+from kerasvis.figures.figure import Figure
 from kerasvis.figures.page import (
     CAPTION,
     DPI,

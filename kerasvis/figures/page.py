@@ -8,9 +8,10 @@ pages with much and with little on them.
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
+
+from kerasvis.figures.figure import Figure
 
 MARGIN = 0.04  # inches
 DPI = 300  # at which the figure is saved unless told otherwise

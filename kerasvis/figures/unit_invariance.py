@@ -10,12 +10,13 @@ COLUMN_GAP, ROW_GAP = 0.04, 0.05
 MIN_COLUMN = 0.55  # room for the numbers under a narrow image
 
 GRID_CAPTION = (
-    "Each row: images of one strength, turned from the image in the middle along one direction; "
-    "the number below is the unit's activation, as a share of that of the middle. The rows ascend "
-    "from the direction in which the activation falls off fastest, to which the unit is selective, "
-    "to that in which it falls least or rises, to which it is invariant. Curvature: second "
-    "derivative of the activation by the angle in radians, as a share of the activation, from "
-    "gradients {} radians to either side."
+    "Each row: images of one strength, turned from the image in the middle along one direction, "
+    "values beyond the range of pixels cut; the number below is the unit's activation, as a share "
+    "of that of the middle. First the directions in which the activation falls off fastest, to "
+    "which the unit is selective; last those in which it falls off least, to which it is "
+    "invariant. Where it rises, the image in the middle is not the one that the unit prefers. "
+    "Curvature: second derivative of the activation by the angle in radians, as a share of the "
+    "activation, from gradients {} radians to either side."
 )
 
 
@@ -55,12 +56,13 @@ def unit_invariance_grid(invariance, pixels, *, image_size=IMAGE_SIZE, title=Non
     if title:
         page.write(title, TITLE)
     for angle, left in zip(invariance.angles, lefts, strict=True):
-        page.put_text(f"{angle:+.0f}°" if angle else "image", BESIDE_HEADING, left=left)
+        label = _with_minus(f"{angle:+g}°") if angle else "image"
+        page.put_text(label, BESIDE_HEADING, left=left)
     page.move_down(BESIDE_HEADING.line_height)
     shares = invariance.activations / invariance.activation
     for number, row in enumerate(pixels):
         curvature = invariance.curvatures[number] / invariance.activation
-        page.put_text(f"direction {number + 1}, curvature {curvature:.3g}", LABEL)
+        page.put_text(_with_minus(f"direction {number + 1}, curvature {curvature:.3g}"), LABEL)
         page.move_down(LABEL.line_height)
         for place, (tile, left) in enumerate(zip(row, lefts, strict=True)):
             tile = enlarge(np.broadcast_to(tile, (*tile.shape[:2], 3)), image_size * DPI)
@@ -68,10 +70,14 @@ def unit_invariance_grid(invariance, pixels, *, image_size=IMAGE_SIZE, title=Non
             page.put_picture(tile, label, left=left, width=width, height=height)
         page.move_down(height)
         for share, left in zip(shares[number], lefts, strict=True):
-            page.put_text(f"{share:.2f}", LABEL, left=left)
+            page.put_text(_with_minus(f"{share:.2f}"), LABEL, left=left)
         page.move_down(LABEL.line_height + ROW_GAP)
     page.write(GRID_CAPTION.format(invariance.step) if caption is None else caption, CAPTION)
     return page.figure()
+
+
+def _with_minus(text):
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _check(invariance, pixels, image_size):

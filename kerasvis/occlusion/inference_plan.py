@@ -9,6 +9,7 @@ import dataclasses
 
 import numpy as np
 
+from kerasvis.data.html_table import html_text
 from kerasvis.graph import pixelwise_nodes
 from kerasvis.occlusion.touched_windows import AxisWindow, union
 from kerasvis.occlusion.window_rules import WindowRule, num_operations_per_cell, window_rule
@@ -81,6 +82,9 @@ class InferencePlan:
         return "\n".join(
             [*lines, f"{share:.1%} of the operations of the full method; {self.reason}"]
         )
+
+    def _repr_html_(self):
+        return html_text(self)
 
 
 def make_plan(image, nodes, watched, shapes, occluders, method="auto"):

@@ -1,57 +1,43 @@
 """The report as a whole; what each check measures is tested with the check."""
 
-import dataclasses
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from keras import layers
 
 from kerasvis.analyses.chosen_units import choose_units
-from kerasvis.analyses.fidelity import CHECKS, FidelityReport, fidelity_report, fidelity_rows
+from kerasvis.analyses.fidelity import fidelity_report
+from kerasvis.analyses.fidelity_result import CHECKS, OF_ALL_METHODS
+from kerasvis.analyses.fidelity_table import fidelity_rows
 from kerasvis.analyses.patch_sufficiency import measure_patch_sufficiency
 from kerasvis.analyses.unit_maps import as_methods
 from kerasvis.data import Preprocessing
 from kerasvis.occlusion import filled
-
-SIZE = (21, 17)
+from tests.analyses.fidelity_reports import (
+    METHODS,
+    SIZE,
+    equal,
+    own_pixels,
+    small_convnet,
+    small_images,
+    small_report,
+)
 
 
 @pytest.fixture(scope="module")
 def model():
-    keras.utils.set_random_seed(0)
-    stack = [
-        keras.Input((*SIZE, 3)),
-        layers.Rescaling(1 / 127.5, -1, name="scale"),
-        layers.Conv2D(6, 3, activation="relu", name="conv1"),
-        layers.MaxPooling2D(2, name="pool1"),
-        layers.Conv2D(8, 3, activation="relu", name="conv2"),
-    ]
-    return keras.Sequential(stack)
+    return small_convnet()
 
 
 @pytest.fixture(scope="module")
 def images():
-    pixels = np.random.default_rng(0).integers(0, 256, (3, *SIZE, 3))
-    return pixels.astype("float32")
+    return small_images()
 
 
 @pytest.fixture(scope="module")
 def report(model, images):
-    methods = {"zf": "deconvnet", "gradient": "gradient", "pixels": lambda m, y, x, t: x}
-    return fidelity_report(model, images, "conv2", methods, num_draws=2, num_steps=3, verbose=0)
-
-
-def equal(first, second):
-    """Whether two reports hold the same, field by field."""
-    if dataclasses.is_dataclass(first):
-        return type(first) is type(second) and all(
-            equal(value, getattr(second, name)) for name, value in vars(first).items()
-        )
-    if isinstance(first, np.ndarray):
-        return np.array_equal(first, second, equal_nan=first.dtype.kind == "f")
-    return first == second
+    return small_report(model, images)
 
 
 def test_all_checks_on_the_same_units(model, images, report):
@@ -69,22 +55,24 @@ def test_all_checks_on_the_same_units(model, images, report):
     assert report.patch_sufficiency.patch_size.tolist() == [2, 2]  # a unit sees 8×8 pixels
 
 
-def test_saved_and_loaded(report, tmp_path):
-    report.save(tmp_path / "fidelity.npz")
-    assert equal(FidelityReport.load(tmp_path / "fidelity.npz"), report)
-    np.savez(tmp_path / "other.npz", layers=1)
-    with pytest.raises(ValueError, match=r"no \.npz file of a fidelity report: it has no 'layer'"):
-        FidelityReport.load(tmp_path / "other.npz")
-
-
-def test_a_check_by_itself_is_the_same(model, images, report, tmp_path):
-    methods = {"zf": "deconvnet", "gradient": "gradient", "pixels": lambda m, y, x, t: x}
-    alone = fidelity_report(model, images, "conv2", methods, checks="selectivity", verbose=0)
+def test_a_check_by_itself_is_the_same(model, images, report):
+    alone = fidelity_report(model, images, "conv2", METHODS, checks="selectivity", verbose=0)
     assert equal(alone.selectivity, report.selectivity)
     assert [name for name in CHECKS if getattr(alone, name) is not None] == ["selectivity"]
-    alone.save(tmp_path / "fidelity.npz")
-    assert equal(FidelityReport.load(tmp_path / "fidelity.npz"), alone)
     assert {row.check for row in fidelity_rows(alone)} == {"selectivity"}
+
+
+def test_a_method_by_itself_is_the_same(model, images, report):
+    alone = small_report(model, images, {"gradient": "gradient"})
+    number = report.methods.index("gradient")
+    for name, check in vars(alone).items():
+        if name not in CHECKS:
+            continue
+        of_all = getattr(report, name)
+        for field, value in vars(check).items():
+            if field not in OF_ALL_METHODS:
+                row = np.array(getattr(of_all, field))[number]
+                np.testing.assert_array_equal(np.array(value)[0], row, err_msg=f"{name}.{field}")
 
 
 def test_covered_with_what_was_asked_for(model, images):
@@ -103,42 +91,12 @@ def test_covered_with_what_was_asked_for(model, images):
         assert equal(found.patch_sufficiency, expected)
 
 
-def test_rows_are_means_over_images(report):
-    rows = {(row.check, row.measure): row for row in fidelity_rows(report)}
-    weights = report.weight_randomization
-    row = rows["weights", "random at conv2: rank, signed"]
-    for number, method in enumerate(report.methods):
-        assert row.values[method] == pytest.approx(weights.cascading[number, 0, :, 1].mean())
-    row = rows["weights", "random down to conv1: SSIM"]
-    assert row.values["zf"] == pytest.approx(weights.cascading[0, 1, :, 2].mean())
-    assert row.reference is None
-    row = rows["selectivity", "between images: HOG"]
-    values = report.selectivity.between_images[1, :, 3]
-    assert row.values["gradient"] == pytest.approx(np.nanmean(values))
-    row = rows["cosine", "of random signals, at the image"]
-    assert list(row.values) == ["zf", "gradient"]
-    cosines = report.cosine_convergence.cosines[1, -1]
-    assert row.values["gradient"] == pytest.approx(cosines.mean())
-    row = rows["patch", "activation, 2×2 covered"]
-    assert row.values["pixels"] == pytest.approx(report.patch_sufficiency.covered[2].mean())
-    random = report.patch_sufficiency.random_covered
-    assert row.reference == ("random", pytest.approx(np.nanmean(random)))
-    row = rows["patch", "images where it keeps 50% alone"]
-    shown = report.patch_sufficiency.shown[0]
-    assert row.values["zf"] == pytest.approx(np.mean([x >= 0.5 for x in shown]))
-    row = rows["pixels", "insertion, area"]
-    areas = report.insertion_deletion.insertion_area.mean(axis=1)
-    assert list(row.values.values()) == pytest.approx(areas[:3])
-    assert row.reference == ("random", pytest.approx(areas[3]))
-    assert len(rows) == 8 + 8 + 1 + 4 + 2
-
-
 def test_only_methods_of_the_user(model, images):
     report = fidelity_report(
         model,
         images,
         "conv2",
-        {"pixels": lambda m, y, x, t: x},
+        {"pixels": own_pixels},
         checks=("cosine_convergence", "selectivity"),
         verbose=0,
     )
@@ -153,6 +111,7 @@ def test_only_methods_of_the_user(model, images):
         ({"layer": "conv3"}, "no layer 'conv3': did you mean"),
         ({"layer": "scale"}, "layer 'scale' sees 1×1 pixels, too few for a map"),
         ({"methods": ("saliency",)}, "There is no method 'saliency'"),
+        ({"methods": {"random": "guided"}}, "A method is called .random., as the control is: gi"),
         ({"checks": ("selektivity",)}, "There is no check 'selektivity': give some of weight_ran"),
         ({"checks": ()}, "No check was given"),
         ({"stages": ["pool1"]}, "Stage 'pool1' is no layer with weights"),

@@ -5,12 +5,14 @@ from keras import layers
 
 from kerasvis.analyses.chosen_units import choose_units
 from kerasvis.analyses.insertion_deletion import (
+    RANDOM,
     InsertionDeletion,
+    by_chance,
     exchanged,
     measure_insertion_deletion,
     order_of_pixels,
 )
-from kerasvis.analyses.unit_maps import as_methods
+from kerasvis.analyses.unit_maps import as_methods, edges
 
 SIZE = (5, 4)
 
@@ -30,7 +32,7 @@ def test_curves_of_a_linear_unit_by_hand():
         "unit",
         images,
         units,
-        as_methods(["gradient"]),
+        {**as_methods(["gradient"]), RANDOM: by_chance},
         np.zeros_like(images),
         num_steps=5,
         advance=lambda: num_advances.append(1),
@@ -56,7 +58,13 @@ def test_only_pixels_that_the_unit_sees_are_exchanged():
     units, _ = choose_units(model, "unit", images)
     options = {"num_steps": 10, "seed": 4}
     found = measure_insertion_deletion(
-        model, "unit", images, units, as_methods(["edges"]), np.zeros_like(images), **options
+        model,
+        "unit",
+        images,
+        units,
+        {"edges": edges, RANDOM: by_chance},
+        np.zeros_like(images),
+        **options,
     )
     # Nine pixels, one a step: all of them count.
     assert (np.diff(found.insertion, axis=-1) > 0).all()

@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
+from kerasvis.analyses import OcclusionAnalysis, OcclusionSensitivity
 from kerasvis.analyses.occlusion_of_images import stream_occlusion_sensitivity
-from kerasvis.analyses.occlusion_sensitivity import OcclusionAnalysis, OcclusionSensitivity
 
 
 def convnet():

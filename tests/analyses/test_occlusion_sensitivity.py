@@ -568,6 +568,10 @@ ERRORS = {
         {"feature_index": 6},
         "Layer 'conv2' has no feature map 6, but 6 of them: give 0 to 5.",
     ),
+    "feature of no number": (
+        {"feature_index": 1.5},
+        "Layer 'conv2' has no feature map 1.5, but 6 of them: give 0 to 5.",
+    ),
     "size": (
         {"image": ramp(0, 255, (26, 33, 3))},
         "An image of 26×33 pixels came, but the model 'net' takes 33×26: resize it.",

@@ -361,6 +361,14 @@ def test_a_file_that_is_no_archive(tmp_path):
         load_labelled(path)
 
 
+@pytest.mark.parametrize("path", ["/no/such/folder", "./photographs", "../photographs", "~/some"])
+def test_a_path_where_nothing_is(path):
+    with pytest.raises(
+        ValueError, match=r"There is no folder or archive .*: give one, or the name"
+    ):
+        load_labelled(path, 8)
+
+
 def test_fingerprint_follows_the_data(tmp_path, regime):
     class_folders(tmp_path / "train", a=2, b=2)
     class_folders(tmp_path / "val", a=1, b=1)

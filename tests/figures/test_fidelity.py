@@ -3,7 +3,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from kerasvis.figures.fidelity import as_ink, fidelity_panels, mean_and_error
+from kerasvis.figures.fidelity import fidelity_panels
+from kerasvis.figures.fidelity_maps import as_ink
+from kerasvis.figures.fidelity_numbers import mean_and_error
 
 METHODS = ("deconvnet", "my_$method")
 MEASURES = ("rank, absolute", "rank, signed", "SSIM", "HOG")

@@ -40,11 +40,11 @@ def test_rows_are_directions_and_columns_angles(channels):
 def test_texts():
     figure = unit_invariance_grid(INVARIANCE, pixels(), title="unit 7")
     texts = [text.get_text() for text in figure.axes[0].texts]
-    assert texts[:5] == ["unit 7", "-30°", "image", "+45°", "direction 1, curvature -5"]
+    assert texts[:5] == ["unit 7", "−30°", "image", "+45°", "direction 1, curvature −5"]
     assert texts[5:8] == ["0.25", "1.00", "0.12"]
-    assert "direction 2, curvature -0.25" in texts
+    assert "direction 2, curvature −0.25" in texts
     caption = " ".join(texts)
-    assert "to which it is invariant" in caption
+    assert "falls off least, to which it is invariant" in caption
     assert "from gradients 0.25 radians to either side" in caption
 
 
