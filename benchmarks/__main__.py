@@ -11,7 +11,7 @@ import sys
 
 NAMES = (
     *("switch_layers", "scan", "projection", "occlusion", "planted_occlusion"),
-    *("attribution_equality", "filter_diagnosis", "training"),
+    *("attribution_equality", "filter_diagnosis", "training", "feature_evolution", "serving"),
 )
 
 

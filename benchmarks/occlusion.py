@@ -109,7 +109,7 @@ def peers(model, image):
         "sliding_window_shapes": (3, PATCH_SIZE, PATCH_SIZE),
         "strides": (3, STRIDES, STRIDES),
         "target": 0,
-        "perturbations_per_eval": 32,
+        "perturbations_per_eval": 64,  # as in its documentation
     }
 
     def run_captum():

@@ -12,6 +12,7 @@ from kerasvis.deconvnet.plan import make_plan
 from kerasvis.deconvnet.targets import Strongest, Unit, as_arrays
 from kerasvis.graph.nodes import read_graph
 from kerasvis.graph.receptive_fields import as_receptive_field, receptive_spans
+from kerasvis.graph.replicas import predict_any_number
 from kerasvis.graph.shapes import image_shape, infer_shapes
 
 
@@ -163,7 +164,7 @@ class DeconvModel(keras.Model):
     def _project_whole(self, images, features, positions, batch_size, verbose):
         inputs = {"images": images, "feature": features, "position": positions}
         batch_size = batch_size or fitting_batch_size(images.shape)
-        return self.predict(inputs, batch_size, verbose)["projection"]
+        return predict_any_number(self, inputs, batch_size, verbose)["projection"]
 
     def locate(self, images, feature, batch_size=None, verbose=0):
         """Finds the strongest unit of a feature map in every image.
@@ -181,7 +182,7 @@ class DeconvModel(keras.Model):
         features, _ = as_arrays(Strongest(feature), len(images), self.target_shape)
         inputs = {"images": images, "feature": features}
         batch_size = batch_size or fitting_batch_size(images.shape)
-        return self._locator.predict(inputs, batch_size, verbose)
+        return predict_any_number(self._locator, inputs, batch_size, verbose)
 
     def receptive_field(self, image_size=None):
         """The `ReceptiveField` of the units in images of `image_size`, a (height, width)."""
@@ -228,15 +229,30 @@ class DeconvModel(keras.Model):
     def export(self, filepath, **kwargs):
         """Writes a SavedModel that projects where neither Keras nor kerasvis is installed.
 
-        Its endpoints take images and the number of a feature map, and return a dict of
-        `projection`, `activation` and `position`:
+        A row of the inputs is a pair of an image and a feature map, each its own, so that one call
+        serves n pairs. The endpoints take `images` float32 `(n, rows, columns, channels)` as the
+        model takes them, `feature` int32 `(n,)` and `position` int32 `(n, 2)`, and return a dict as
+        the model does:
 
-        - `serve(images, feature)` projects the strongest unit of the feature map;
-        - `serve_unit(images, feature, position)` projects the unit at a (row, column).
+        - `serve(images, feature)` projects the strongest unit of each feature map;
+        - `serve_unit(images, feature, position)` projects the unit at a (row, column), the
+          strongest for (-1, -1), or the whole map for (-2, -2).
+
+        Only the weights up to the layer are written. A call for units that the layer does not have
+        is refused, `tf.errors.InvalidArgumentError`.
 
         Args:
-            filepath: folder to write.
+            filepath: folder to write, whole or not at all; a SavedModel that is there is replaced.
             **kwargs: `verbose`, as in `keras.Model.export`.
+
+        Raises:
+            ValueError: if the folder holds anything else.
+            OSError: if it cannot be written.
+
+        Example:
+            deconv.export("serving")
+            served = tf.saved_model.load("serving")  # to be kept, as it holds the weights
+            projections = served.serve(images, feature)["projection"]
         """
         from kerasvis.deconvnet.export import export
 

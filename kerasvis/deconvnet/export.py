@@ -1,10 +1,16 @@
 """The deconvnet as a SavedModel, which plain TensorFlow serves."""
 
+import os
+import shutil
+from pathlib import Path
+
 import keras
 import tensorflow as tf
 
-from kerasvis.deconvnet.targets import STRONGEST
+from kerasvis.deconvnet.targets import STRONGEST, WHOLE
 from kerasvis.layers.xla_compilation import plain_operations
+
+ENTRIES = {"assets", "fingerprint.pb", "saved_model.pb", "variables"}  # of a SavedModel's folder
 
 
 def export(deconv, filepath, verbose=False):
@@ -12,23 +18,76 @@ def export(deconv, filepath, verbose=False):
 
     Args:
         deconv: a `DeconvModel`.
-        filepath: folder to write.
+        filepath: folder to write, whole or not at all; a SavedModel that is there is replaced.
         verbose: whether Keras lists the endpoints.
+
+    Raises:
+        ValueError: if the folder holds anything else.
+        OSError: if it cannot be written.
     """
+    filepath = Path(filepath).absolute()
+    check_replaceable(filepath)
+    beside = filepath.with_name(filepath.name + ".writing")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        with plain_operations():
+            archive_of(deconv).write_out(str(beside), verbose=verbose)
+        shutil.rmtree(filepath, ignore_errors=True)
+        os.replace(beside, filepath)
+    except (OSError, tf.errors.OpError) as error:
+        raise OSError(f"{filepath} cannot be written ({error}): give another folder.") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def check_replaceable(filepath):
+    """Refuses what is neither new, nor empty, nor an earlier SavedModel."""
+    if not filepath.exists():
+        return
+    if not filepath.is_dir() or set(os.listdir(filepath)) - ENTRIES:
+        raise ValueError(
+            f"{filepath} is, or holds, something else than a SavedModel: give a new or an empty "
+            "folder."
+        )
+
+
+def archive_of(deconv):
+    """The endpoints, to be written."""
     images = tf.TensorSpec((None, *deconv.convnet.inputs[0].shape[1:]), tf.float32, "images")
     feature = tf.TensorSpec((None,), tf.int32, "feature")
     position = tf.TensorSpec((None, 2), tf.int32, "position")
 
     def serve(images, feature):
-        strongest = tf.fill([tf.shape(feature)[0], 2], STRONGEST)
-        return deconv({"images": images, "feature": feature, "position": strongest})
+        return serve_unit(images, feature, tf.fill([tf.shape(feature)[0], 2], STRONGEST))
 
     def serve_unit(images, feature, position):
+        assert_in_layer(deconv, images, feature, position)
         return deconv({"images": images, "feature": feature, "position": position})
 
+    # The model is not tracked: only the variables that the endpoints use are written, and none of
+    # the layers above the target.
     archive = keras.export.ExportArchive()
-    archive.track(deconv)
-    with plain_operations():
-        archive.add_endpoint("serve", serve, input_signature=[images, feature])
-        archive.add_endpoint("serve_unit", serve_unit, input_signature=[images, feature, position])
-        archive.write_out(str(filepath), verbose=verbose)
+    archive.add_endpoint("serve", serve, input_signature=[images, feature])
+    archive.add_endpoint("serve_unit", serve_unit, input_signature=[images, feature, position])
+    return archive
+
+
+def assert_in_layer(deconv, images, feature, position):
+    """Lets the graph refuse rows that name no unit; otherwise some would be taken for another."""
+    *size, num_features = deconv.target_shape
+    ends = [length or tf.int32.max for length in size or (1, 1)]  # None: maps of any size
+    is_map = tf.logical_and(feature >= 0, feature < num_features)
+    is_unit = tf.reduce_all(tf.logical_and(position >= 0, position < ends), axis=1)
+    for name in (STRONGEST, WHOLE):
+        is_unit = tf.logical_or(is_unit, tf.reduce_all(position == name, axis=1))
+    maps = "×".join("any" if length is None else str(length) for length in (*size, num_features))
+    tf.debugging.Assert(
+        tf.reduce_all(tf.logical_and(is_map, is_unit)),
+        [
+            f"Layer {deconv.layer} has units {maps}, but others were asked for: give features "
+            f"from 0 to {num_features - 1}, and positions inside, (-1, -1) or (-2, -2)."
+        ],
+    )
+    tf.debugging.assert_equal(
+        tf.shape(images)[0], tf.shape(feature)[0], "Give as many features as images."
+    )

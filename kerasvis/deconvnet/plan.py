@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
+from kerasvis.data.html_table import html_text
 from kerasvis.deconvnet.mirror import Call, Mirror
 from kerasvis.deconvnet.rules import activation_of, is_activation_layer, mirrors_of, rule_table
 from kerasvis.graph.nodes import Node, Tensor
@@ -82,6 +83,9 @@ class Plan:
             below = ", ".join(self._shape(number) for number in receivers)
             lines.append(f"  {step.node.name} ({step.node.type_name}): {verbs} → {below}")
         return "\n".join(lines)
+
+    def _repr_html_(self):
+        return html_text(self)
 
     def _shape(self, number):
         return "×".join("?" if n is None else str(n) for n in self.shapes[number][1:])

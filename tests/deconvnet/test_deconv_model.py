@@ -1,7 +1,4 @@
-"""The deconvnet as a Keras model: crops, batches, dtypes, saving, export, and what it refuses."""
-
-import subprocess
-import sys
+"""The deconvnet as a Keras model: crops, batches, dtypes, saving, and what it refuses."""
 
 import keras
 import numpy as np
@@ -233,38 +230,6 @@ def test_rules_are_saved(tmp_path):
     np.testing.assert_array_equal(loaded.project(images(2, (9, 9)), Strongest(1)), expected)
 
 
-SERVE_WITHOUT_KERASVIS = """
-import sys
-sys.modules["keras"] = sys.modules["kerasvis"] = None  # importing them fails
-import numpy as np, tensorflow as tf
-exported = tf.saved_model.load(sys.argv[1])
-given = dict(np.load(sys.argv[2]))
-strongest = exported.serve(given["images"], given["feature"])
-unit = exported.serve_unit(given["images"], given["feature"], given["position"])
-np.savez(sys.argv[3], unit=unit["projection"], **strongest)
-"""
-
-
-def test_exported_and_served_where_kerasvis_is_missing(tmp_path):
-    deconv = kv.DeconvModel(convnet(), "conv2")
-    deconv.export(tmp_path / "exported", verbose=False)
-    given = {
-        "images": images(4),
-        "feature": np.array([0, 1, 2, 1], "int32"),
-        "position": np.array([[3, 4], [0, 0], [22, 18], [9, 9]], "int32"),
-    }
-    np.savez(tmp_path / "given.npz", **given)
-    paths = [str(tmp_path / name) for name in ("exported", "given.npz", "outputs.npz")]
-    subprocess.run([sys.executable, "-c", SERVE_WITHOUT_KERASVIS, *paths], check=True)
-    served = dict(np.load(paths[2]))
-    expected = whole(deconv, given["images"], given["feature"], (-1, -1))
-    np.testing.assert_array_equal(served["position"], expected["position"])
-    np.testing.assert_allclose(served["activation"], expected["activation"], rtol=1e-5)
-    np.testing.assert_allclose(served["projection"], expected["projection"], rtol=1e-4, atol=1e-6)
-    expected = deconv.project(images(4), Unit(given["feature"], *given["position"].T))
-    np.testing.assert_allclose(served["unit"], expected, rtol=1e-4, atol=1e-6)
-
-
 def test_switch_layers_in_the_model_itself():
     """A net that was trained with switch layers is mirrored as one with plain pooling."""
 
@@ -318,3 +283,15 @@ def test_two_inputs():
     model = keras.Model(inputs, layers.Add(name="sum")(inputs))
     with pytest.raises(ValueError, match="has 2 inputs, but one input of images was expected"):
         kv.DeconvModel(model, "sum")
+
+
+@pytest.mark.parametrize("number", [1, 3])
+@pytest.mark.parametrize("target", [Strongest(2), WholeMap(1), Unit(0, 4, 5)])
+def test_two_devices(two_devices, number, target):
+    """Also with fewer images than devices."""
+    with two_devices.scope():
+        deconv = kv.DeconvModel(convnet(), "conv2")
+    alone = kv.DeconvModel(convnet(), "conv2")
+    alone.convnet.set_weights(deconv.convnet.get_weights())
+    found = deconv.project(images(number), target)
+    np.testing.assert_allclose(found, alone.project(images(number), target), rtol=1e-5, atol=1e-7)
