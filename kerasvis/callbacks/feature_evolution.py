@@ -48,8 +48,8 @@ class FeatureEvolution(keras.callbacks.Callback):
         preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how `images` were made
             from RGB pixels; by default that of the `ImageFolder`, or `"raw"`.
         batch_size: images per step; chosen from their size by default.
-        tensorboard: folder for event files, which show the projections of each snapshot in
-            TensorBoard; none by default.
+        tensorboard: folder for event files, which show the figure of every layer, projections and
+            patches, of each snapshot in TensorBoard; none by default.
 
     Raises:
         ValueError: when made, if epochs or images are wrong; when training begins, if layers,

@@ -49,6 +49,11 @@ def sprite(layer, feature):
     return f"{layer_folder(layer)}/{int(feature)}.webp"
 
 
+def evolution_sprite(layer, feature):
+    """The picture of a map's projections and patches over epochs."""
+    return f"{layer_folder(layer)}/evolution-{int(feature)}.webp"
+
+
 def filter_picture(layer, feature):
     return f"{layer_folder(layer)}/filter-{int(feature)}.webp"
 

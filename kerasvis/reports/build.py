@@ -16,11 +16,13 @@ from kerasvis.reports.built_from import check_built_from, note_built_from
 from kerasvis.reports.layer_pictures import (
     image_filters,
     image_size,
+    write_evolution,
     write_filters,
     write_sprites,
 )
 from kerasvis.reports.layer_report import LayerReport
 from kerasvis.reports.layer_scan import is_scanned, load_layer, save_layers, scan_layers
+from kerasvis.reports.recorded_evolution import recorded_evolutions
 from kerasvis.reports.sprites import SpriteLayout
 
 
@@ -117,14 +119,26 @@ class Build:
             note_built_from(note, built_from)
             save_layers(self.arrays, scanned)
 
-    def report(self, layer, labels):
-        """Makes the pictures of a layer that are not there yet; returns its `LayerReport`."""
+    def evolutions(self, evolution):
+        """`{layer: RecordedEvolution}` of an `Evolution`; a ValueError if another model's."""
+        return recorded_evolutions(evolution, self.model, self.deconv, self.image_size)
+
+    def report(self, layer, labels, evolution=None):
+        """Makes the pictures of a layer that are not there yet; returns its `LayerReport`.
+
+        Args:
+            layer: its name.
+            labels: of the images, or None.
+            evolution: the layer's `RecordedEvolution`, or None.
+        """
         deconv = self.deconv(layer)
         top, statistics = load_layer(self.arrays, layer)
         write_sprites(deconv, self.images, top, self.directory, self.preprocessing, self.verbose)
         filters = image_filters(self.model, layer, self.preprocessing)
         if filters is not None:
             write_filters(layer, filters, self.directory)
+        if evolution is not None:
+            write_evolution(evolution.maps, self.directory)
         field = deconv.receptive_field(self.image_size)
         return LayerReport(
             layer=layer,
@@ -135,6 +149,7 @@ class Build:
             is_dense=len(deconv.target_shape) == 1,
             has_filters=filters is not None,
             class_means=None if labels is None else statistics.class_means(labels),
+            evolution=evolution,
         )
 
     def findings(self):

@@ -37,6 +37,7 @@ def write_gallery(
     *,
     labels=None,
     occlusions=(),
+    evolution=None,
     k=9,
     preprocessing="raw",
     rectification="deconvnet",
@@ -49,8 +50,8 @@ def write_gallery(
     The first page, `index.html`, shows the model's graph, what is found on its filters, and the
     layers; a layer's page all of its feature maps; a map's page its strongest activations as
     projections and image patches, its activations over all images, the classes it prefers, the
-    maps most like it, and its filter where that looks at the image. The pages are plain files that
-    need neither a server nor a network.
+    maps most like it, its filter where that looks at the image, and its evolution where that was
+    recorded. The pages are plain files that need neither a server nor a network.
 
     A build that was stopped goes on with the same call. One with other layers adds these; those of
     an earlier build stay.
@@ -64,6 +65,9 @@ def write_gallery(
         labels: the name of each image's class, in the images' order, None for an image without;
             see `class_labels`.
         occlusions: `kerasvis.figures.OcclusionRow`s, a page for each.
+        evolution: an `Evolution` of this model, as `kerasvis.analyses.load_evolution` returns it;
+            the pages of its feature maps show what these responded to over epochs. Like labels and
+            occlusions, give it again when a build goes on.
         k: number of strongest activations of each feature map.
         preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how `images` were made
             from RGB pixels.
@@ -77,11 +81,11 @@ def write_gallery(
 
     Raises:
         ValueError: if the folder holds a gallery of another model or of other images, a layer is
-            unknown or cannot be projected, the labels do not fit the images, or the model or the
-            images are wrong, see `find_top_activations`.
+            unknown or cannot be projected, the labels do not fit the images, the evolution is
+            that of another model, or the model or the images are wrong, see `find_top_activations`.
 
     Reference:
-        Zeiler & Fergus 2013, Figure 2, for all feature maps.
+        Zeiler & Fergus 2013, Figure 2, for all feature maps, and Figure 4.
 
     Example:
         images = kerasvis.data.ImageFolder("photographs", size=(224, 224))
@@ -94,10 +98,11 @@ def write_gallery(
     build = Build(model, images, directory, *settings)
     build.check_images(labels)
     layers = build.layers(layers)
+    evolutions = build.evolutions(evolution) if evolution is not None else {}
     for layer in layers:
         build.deconv(layer)  # refuses one that cannot be projected before the long work
     build.scan(layers)
-    reports = tuple(build.report(layer, labels) for layer in layers)
+    reports = tuple(build.report(layer, labels, evolutions.get(layer)) for layer in layers)
     findings, no_findings = build.findings()
     overview = pages.Overview(
         model_name=model.name,

@@ -26,7 +26,7 @@ def image_names(images):
 def class_labels(images, names=None):
     """The name of each image's class, from where its file lies or what it is called.
 
-    The class is the folder, where all photographs lie in one: `<class>/…`, or `<set>/<class>/…`
+    The class is the folder, where all photographs lie in several: `<class>/…`, or `<set>/<class>/…`
     with `train`, `validation`, `val` or `test` for the set. Otherwise it is what follows ImageNet's
     number of a class, where all files have one: `n01440764_tench.jpg`.
 
@@ -44,7 +44,7 @@ def class_labels(images, names=None):
         return None
     paths = [path.relative_to(images.directory) for path in images.filepaths]
     found = [_folder(path) for path in paths]
-    if not all(found):
+    if not all(found) or len(set(found)) == 1:  # one folder tells no class from another
         found = [_class_in_name(path.stem) for path in paths]
     if not all(found):
         return None

@@ -74,6 +74,18 @@ def sprite_file(features, number):
     return webp(feature_sprite(features, number), lossless=is_pixelated)
 
 
+def write_evolution(evolution, directory):
+    """Writes a sprite of every feature map of an evolution, one epoch after the other.
+
+    Args:
+        evolution: the `LayerEvolution`.
+        directory: of the gallery.
+    """
+    for number, feature in enumerate(evolution.feature_indices.tolist()):
+        file = Path(directory) / addresses.evolution_sprite(evolution.layer, feature)
+        write_whole(file, sprite_file(evolution, number))
+
+
 def write_filters(layer, filters, directory):
     """Writes a picture of each filter of a layer that looks at the image.
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from kerasvis.activations import LayerActivations
 from kerasvis.graph import ReceptiveField
+from kerasvis.reports.recorded_evolution import RecordedEvolution
 from kerasvis.reports.sprites import SpriteLayout
 from kerasvis.reports.statistics import ClassMeans, MapStatistics
 
@@ -74,6 +75,7 @@ class LayerReport:
         is_dense: whether its maps are units without a place.
         has_filters: whether its filters look at the image, and so are pictures.
         class_means: None where the images' classes are not known.
+        evolution: None where none was given.
     """
 
     layer: str
@@ -84,6 +86,7 @@ class LayerReport:
     is_dense: bool = False
     has_filters: bool = False
     class_means: ClassMeans | None = None
+    evolution: RecordedEvolution | None = None
 
     @property
     def num_maps(self):
@@ -126,6 +129,10 @@ class LayerReport:
             )
             if index >= 0
         ]
+
+    def evolution_steps(self, feature):
+        """The `EvolutionStep`s of a map, if its evolution was recorded."""
+        return self.evolution.steps(feature) if self.evolution else []
 
     def preferred_classes(self, feature):
         """The `PreferredClass`es of a map, by their means, as far as these are above 0."""

@@ -94,6 +94,7 @@ def map_page(overview, report, feature, names, labels):
         feature=feature,
         statistics=report.statistics,
         units=report.units(feature),
+        steps=report.evolution_steps(feature),
         names=names,
         labels=labels,
         histogram=_bars(report.statistics.histogram(feature)),

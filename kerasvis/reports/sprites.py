@@ -54,7 +54,8 @@ def feature_sprite(features, number):
     """The sprite of one feature map.
 
     Args:
-        features: a `FeatureVisualization`, of 1 or 3 channels.
+        features: a `FeatureVisualization`, of 1 or 3 channels; or a `LayerEvolution`, whose epochs
+            stand in the place of the strongest activations.
         number: which of its feature maps.
 
     Returns:

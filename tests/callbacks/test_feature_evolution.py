@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 import kerasvis as kv
@@ -15,6 +16,7 @@ from kerasvis.analyses.snapshot_files import SnapshotFiles
 from kerasvis.callbacks import FeatureEvolution
 from kerasvis.callbacks.tensorboard_export import export_snapshot
 from kerasvis.deconvnet import passes
+from kerasvis.figures import feature_grid
 
 SIZE = (13, 10)
 NUM_IMAGES = 21
@@ -345,7 +347,7 @@ def test_a_run_that_diverges_is_not_stopped(evolution):
     assert callback.files.epochs() == []
 
 
-def test_tensorboard_shows_every_layer(recorded, tmp_path):
+def test_tensorboard_gets_the_figure_of_every_layer(recorded, tmp_path):
     snapshot = SnapshotFiles(tmp_path / "evolution").load(2)
     export_snapshot(snapshot, tmp_path / "events")
     (path,) = (tmp_path / "events").iterdir()
@@ -353,12 +355,16 @@ def test_tensorboard_shows_every_layer(recorded, tmp_path):
         tf.compat.v1.Event.FromString(record.numpy()) for record in tf.data.TFRecordDataset([path])
     ]
     shown = {value.tag: (event.step, value) for event in events for value in event.summary.value}
-    assert set(shown) == {"projections/conv1", "projections/conv2"}
-    step, value = shown["projections/conv2"]
+    assert set(shown) == {"features/conv1", "features/conv2"}
+    step, value = shown["features/conv2"]
     assert step == 2
     assert value.metadata.plugin_data.plugin_name == "images"
     width, height, png = tf.make_ndarray(value.tensor)
-    assert tf.io.decode_png(png).shape == (int(height), int(width), 3)
+    pixels = tf.io.decode_png(png).numpy()
+    assert pixels.shape == (int(height), int(width), 4)
+    canvas = FigureCanvasAgg(feature_grid(snapshot.features["conv2"]))
+    canvas.draw()
+    np.testing.assert_array_equal(pixels, canvas.buffer_rgba())
 
 
 @pytest.mark.parametrize("epochs", [(), (0, 1), 5, (1.5,)])

@@ -5,7 +5,16 @@ import pytest
 import kerasvis as kv
 from kerasvis.figures import OcclusionRow
 from kerasvis.reports import layer_pictures, layer_scan, write_gallery
-from tests.reports.small_galleries import EVIL, LABELS, SECOND, random_images, small_convnet
+from tests.reports.small_galleries import (
+    EVIL,
+    FIRST,
+    LABELS,
+    NESTED,
+    SECOND,
+    random_images,
+    small_convnet,
+    small_evolution,
+)
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +41,19 @@ def gallery(model, images, occlusions, tmp_path_factory):
     directory = tmp_path_factory.mktemp("beside") / "gallery"
     options = {"labels": LABELS, "occlusions": occlusions, "batch_size": 5, "verbose": 0}
     write_gallery(model, images, directory, **options)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def evolution():
+    return small_evolution()
+
+
+@pytest.fixture(scope="session")
+def evolving(model, images, evolution, tmp_path_factory):
+    """The folder of a gallery of two layers, of some of whose maps the evolution is known."""
+    directory = tmp_path_factory.mktemp("beside") / "evolving"
+    write_gallery(model, images, directory, [FIRST, NESTED], evolution=evolution, verbose=0)
     return directory
 
 

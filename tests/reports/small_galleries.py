@@ -8,6 +8,8 @@ from urllib.parse import unquote
 import keras
 import numpy as np
 
+from kerasvis.analyses.feature_evolution import evolution_of_models
+
 SIZE = (14, 18)
 NUM_IMAGES = 13
 EVIL = "<script>alert(1)</script>"
@@ -32,6 +34,30 @@ def small_convnet(name="<img src=x onerror=alert()>"):
     x = layers.GlobalAveragePooling2D(name="means")(layers.Add(name="sum")(both))
     outputs = layers.Dense(3, activation="softmax", name="dense")(x)
     return keras.Model(inputs, outputs, name=name)
+
+
+# Between the first two, all activations are multiplied alike, so that no image is overtaken.
+EPOCHS = (1, 4, 20)
+WATCHED = {FIRST: [3, 0], NESTED: [1]}
+
+
+def convnets_of_epochs():
+    """`{epoch: convnet}`; that of the last is the trained one."""
+    models = {epoch: small_convnet("small") for epoch in EPOCHS}
+    generator = np.random.default_rng(1)
+    weights = [
+        generator.normal(size=w.shape) / 9 if w.ndim > 1 else np.zeros(w.shape)
+        for w in models[1].get_weights()
+    ]
+    models[1].set_weights(weights)
+    models[4].set_weights([2 * w for w in weights])
+    return models
+
+
+def small_evolution():
+    """What the maps of `WATCHED` responded to, found by the models of all epochs."""
+    models = convnets_of_epochs()
+    return evolution_of_models(models.values(), EPOCHS, random_images(), [*WATCHED], WATCHED)
 
 
 def random_images(number=NUM_IMAGES, seed=0):

@@ -54,4 +54,5 @@ def test_addresses_lie_in_the_layer_folder():
     assert addresses.layer_page("conv1") == f"{folder}/index.html"
     assert addresses.map_page("conv1", 7) == f"{folder}/7.html"
     assert addresses.sprite("conv1", 7) == f"{folder}/7.webp"
+    assert addresses.evolution_sprite("conv1", 7) == f"{folder}/evolution-7.webp"
     assert addresses.filter_picture("conv1", 7) == f"{folder}/filter-7.webp"

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from kerasvis.reports import addresses
-from tests.reports.small_galleries import EVIL, FIRST, SECOND, pages_of
+from tests.reports.small_galleries import EPOCHS, EVIL, FIRST, NESTED, SECOND, WATCHED, pages_of
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="Playwright is not installed: pip install playwright."
@@ -224,6 +224,41 @@ def test_a_unit_shows_its_own_tile(open_page):
             assert (box["y"] - picture["y"]) / box["height"] == pytest.approx(row, abs=0.05)
 
 
+@pytest.mark.parametrize(("layer", "number"), [(FIRST, 0), (FIRST, 1), (NESTED, 0)])
+def test_an_evolution_is_shown_epoch_by_epoch(open_page, evolving, evolution, layer, number):
+    feature = WATCHED[layer][number]
+    page = open_page(evolving / addresses.map_page(layer, feature))
+    page.evaluate("[...document.images].forEach(i => i.loading = 'eager')")
+    page.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth)")
+    numbers = page.locator(".epochs data").evaluate_all("all => all.map(e => Number(e.value))")
+    assert numbers[::2] == list(EPOCHS)
+    assert numbers[1::2] == pytest.approx(evolution[layer].activations[number].tolist(), rel=1e-6)
+    others = page.locator(".epochs .jump .other:visible").count()
+    assert others == page.locator(".epochs .other").count() == evolution[layer].jumps[number].sum()
+    cells = page.locator(".epochs .cell")
+    for place, (row, column) in enumerate([(0, 0), (0, 1), (1, 0)]):  # in a sprite of 2×2
+        for half in (0, 1):
+            cell = cells.nth(2 * place + half)
+            box, picture = cell.bounding_box(), cell.locator("img").bounding_box()
+            assert (box["x"] - picture["x"]) / box["width"] == pytest.approx(
+                column + 2 * half, abs=0.05
+            )
+            assert (box["y"] - picture["y"]) / box["height"] == pytest.approx(row, abs=0.05)
+            assert picture["width"] == pytest.approx(4 * box["width"], rel=0.05)
+
+
+def test_an_evolution_is_loaded_when_it_comes_into_view(open_page, evolving):
+    layer_page = open_page(evolving / addresses.layer_page(FIRST))
+    layer_page.click("a[href='3.html#evolution']")
+    layer_page.wait_for_function(
+        "[...document.querySelectorAll('.epochs img')].every(i => i.complete && i.naturalWidth)"
+    )
+    top = layer_page.locator("#evolution").bounding_box()["y"]
+    assert 0 <= top < layer_page.viewport_size["height"]
+
+
+EVOLVING = (addresses.layer_page(FIRST), addresses.map_page(FIRST, 3))
+
 ADDRESSES = (
     "index.html",
     addresses.layer_page(FIRST),
@@ -240,20 +275,36 @@ def test_pages_fit_on_a_phone(open_page, address):
     assert width <= PHONE["width"]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("address", ADDRESSES)
-def test_pages_are_accessible(open_page, address, scheme):
+@pytest.mark.parametrize("address", EVOLVING)
+def test_pages_with_an_evolution_fit_on_a_phone(open_page, evolving, address):
+    page = open_page(evolving / address, viewport=PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def complaints_of_axe(page):
+    """What axe-core finds above minor."""
     axe = pytest.importorskip(
         "axe_playwright_python.sync_playwright",
         reason="axe-core is not installed: pip install axe-playwright-python.",
     )
-    page = open_page(address, color_scheme=scheme)
     options = {
         "preload": False
     }  # axe would read the style sheet again, which a page on disk cannot
     violations = axe.Axe().run(page, options=options).response["violations"]
     told = [f"{v['impact']}: {v['help']}: {v['nodes'][0]['html']}" for v in violations]
-    assert [sentence for sentence in told if not sentence.startswith("minor")] == []
+    return [sentence for sentence in told if not sentence.startswith("minor")]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_pages_are_accessible(open_page, address, scheme):
+    assert complaints_of_axe(open_page(address, color_scheme=scheme)) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("address", EVOLVING)
+def test_pages_with_an_evolution_are_accessible(open_page, evolving, address, scheme):
+    assert complaints_of_axe(open_page(evolving / address, color_scheme=scheme)) == []
 
 
 def test_pages_can_be_read_without_scripts(open_page):

@@ -53,6 +53,15 @@ def test_classes_in_file_names_of_imagenet(folder_of):
     assert class_labels(folder) == ("tench", "great white shark")
 
 
+def test_one_folder_is_no_class(folder_of):
+    assert class_labels(folder_of("images/1.png", "images/2.png")) is None
+
+
+def test_classes_in_file_names_of_one_folder(folder_of):
+    folder = folder_of("photographs/n01440764_tench.png", "photographs/n01484850_great_shark.png")
+    assert class_labels(folder) == ("tench", "great shark")
+
+
 def test_numbers_in_file_names_are_no_names(folder_of):
     folder = folder_of("n01440764_10026.png", "n01440764_7.png", "n01484850_1.png")
     assert class_labels(folder) == ("n01440764", "n01440764", "n01484850")

@@ -1,0 +1,107 @@
+"""How the feature maps of a layer evolved while the model was trained, as their pages tell it."""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from kerasvis.analyses import Evolution
+from kerasvis.analyses.feature_evolution import LayerEvolution
+from kerasvis.graph import read_graph
+from kerasvis.reports.sprites import SpriteLayout
+
+REMEDY = "give the snapshots of this model's training."
+
+
+class EvolutionStep(NamedTuple):
+    """A map's strongest activation at the end of one epoch.
+
+    Attributes:
+        place: of the epoch among those recorded, from 0; also among the tiles of the sprite.
+        epoch: its number, from 1.
+        activation: its value.
+        is_jump: whether another image than in the step before is the strongest.
+    """
+
+    place: int
+    epoch: int
+    activation: float
+    is_jump: bool
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RecordedEvolution:
+    """The evolution of some feature maps of one layer.
+
+    Attributes:
+        epochs: int64 `(epochs,)`, ascending.
+        maps: the `LayerEvolution`.
+    """
+
+    epochs: np.ndarray
+    maps: LayerEvolution
+
+    @property
+    def features(self):
+        """Numbers of the feature maps, ascending."""
+        return sorted(set(self.maps.feature_indices.tolist()))
+
+    @property
+    def layout(self):
+        """The `SpriteLayout` of each feature map's epochs."""
+        return SpriteLayout.of(len(self.epochs), self.maps.projections.shape[2:4])
+
+    def steps(self, feature):
+        """The `EvolutionStep`s of a feature map in order; none if it was not recorded."""
+        if feature not in self.features:
+            return []
+        number = self.maps.feature_indices.tolist().index(feature)
+        columns = (self.epochs, self.maps.activations[number], self.maps.jumps[number])
+        steps = zip(*(column.tolist() for column in columns), strict=True)
+        return [EvolutionStep(place, *step) for place, step in enumerate(steps)]
+
+
+def recorded_evolutions(evolution, model, deconv_of, image_size):
+    """The evolution of each layer, if it is that of the gallery's model.
+
+    Args:
+        evolution: an `Evolution`.
+        model: the gallery's.
+        deconv_of: function from a layer's name to its `DeconvModel`.
+        image_size: `(height, width)` of the gallery's images.
+
+    Returns:
+        `{layer: RecordedEvolution}`.
+
+    Raises:
+        ValueError: if the model lacks one of its layers or feature maps, or sees other windows.
+    """
+    if not isinstance(evolution, Evolution):
+        raise ValueError(
+            f"The evolution is {evolution!r}: give an Evolution, as load_evolution(directory) "
+            "returns it."
+        )
+    names = [node.name for node in read_graph(model).nodes]
+    for layer in evolution:
+        if layer not in names:
+            raise ValueError(
+                f"The evolution shows layer {layer!r}, which the model {model.name!r} does not "
+                f"have: {REMEDY}"
+            )
+        _check_maps(evolution[layer], deconv_of(layer), image_size)
+    return {layer: RecordedEvolution(evolution.epochs, evolution[layer]) for layer in evolution}
+
+
+def _check_maps(maps, deconv, image_size):
+    num_maps, highest = deconv.target_shape[-1], int(maps.feature_indices.max())
+    if highest >= num_maps:
+        raise ValueError(
+            f"The evolution shows feature map {highest} of layer {maps.layer!r}, which has "
+            f"{num_maps} in this model: {REMEDY}"
+        )
+    shown, seen = maps.projections.shape[2:4], deconv.receptive_field(image_size).window_size
+    if shown != seen:
+        raise ValueError(
+            f"The evolution shows windows of {shown[0]}×{shown[1]} pixels in layer {maps.layer!r}, "
+            f"whose units see {seen[0]}×{seen[1]} in this gallery: {REMEDY}"
+        )

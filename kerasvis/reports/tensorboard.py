@@ -1,0 +1,31 @@
+"""The figures of feature maps as images in TensorBoard."""
+
+import io
+
+import tensorflow as tf
+from PIL import Image
+
+METADATA = tf.compat.v1.SummaryMetadata(
+    plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="images"),
+    data_class="DATA_CLASS_BLOB_SEQUENCE",
+)
+
+
+def write_feature_grids(log_dir, grids, step=0):
+    """Writes a figure of each layer into an event file, as the image `features/<layer>`.
+
+    The PNG files come out of TensorBoard as they are. Needs TensorFlow alone: TensorBoard has to be
+    installed only where it is looked at.
+
+    Args:
+        log_dir: folder for event files; made where there is none.
+        grids: `{layer: PNG file as bytes}`, of figures as `kerasvis.figures.feature_grid` draws.
+        step: number under which TensorBoard shows them, such as the epoch.
+    """
+    writer = tf.summary.create_file_writer(str(log_dir))
+    with writer.as_default():
+        for layer, png in grids.items():
+            width, height = Image.open(io.BytesIO(png)).size
+            image = tf.stack([str(width).encode(), str(height).encode(), png])
+            tf.summary.write(f"features/{layer}", image, step, METADATA)
+    writer.close()
