@@ -7,12 +7,10 @@ of the paper; and for each variant a folder with its history. A run that was sto
 is started again, and no variant is trained twice.
 """
 
-import csv
 import functools
-import io
 
-from command import Parser, UserError, as_user_errors, new_folder, run, save_figure
-from train_convnet import load_data, net_options, none_or, recipe_of
+from command import Parser, UserError, as_user_errors, new_folder, run, save_figure, write_csv
+from train_convnet import add_training_arguments, load_data, net_options, none_or, recipe_of
 
 PAPER_COLUMNS = {"replica": "replica", "zfnet": "Figure 3 net"}
 MEASURES = ("train_top_1_error", "validation_top_1_error", "validation_top_5_error")
@@ -25,7 +23,6 @@ NOTE = (
 
 def main(arguments):
     import kerasvis as kv
-    from kerasvis.training.whole_files import write_text
 
     with as_user_errors(OSError, ValueError):
         recipe = recipe_of(arguments)
@@ -37,7 +34,7 @@ def main(arguments):
         )
         ablation.save(folder / "ablation.npz")
         rows = rows_of(ablation)
-        write_text(folder / "ablation.csv", as_csv(rows))
+        write_csv(rows[0], [row.values() for row in rows], folder / "ablation.csv")
         figure = kv.figures.ablation_chart(ablation, kv.analyses.PAPER_ERRORS)
         save_figure(figure, folder / "ablation.png")
     print(table(rows), NOTE, sep="\n")
@@ -98,14 +95,6 @@ def rows_of(ablation):
     return rows
 
 
-def as_csv(rows):
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
 def table(rows):
     """Errors in %, as train top-1 / validation top-1 / validation top-5, in columns."""
     prefixes = ("", *(f"paper_{column}_" for column in PAPER_COLUMNS))
@@ -134,27 +123,9 @@ def in_percent(error):
 def make_parser():
     parser = Parser(description=__doc__.split("\n\n")[0])
     add = parser.add_argument
-    add(
-        "--data",
-        required=True,
-        help="an image folder, an .npz archive of JPEG images, or the name of a TFDS data set",
-    )
+    add_training_arguments(parser, width=0.25, dense_units=256)
     add("--out", default="ablation", help="folder to write into, or of the run to go on")
     add("--variants", nargs="+", metavar="NAME", help="names of the paper's variants; all of them")
-    add("--net", choices=["zfnet", "alexnet"], default="zfnet")
-    add("--width", type=float, default=0.25, help="factor on the paper's filters")
-    add("--dense-units", type=int, default=256, help="units in fc6 and in fc7")
-    add("--strides", type=int, nargs=2, metavar=("CONV1", "CONV2"))
-    add("--normalization", choices=["local_response", "batch", "none"])
-    add(
-        "--recipe",
-        default="small",
-        help="paper; small (the default), for a few thousand small images, with batch "
-        "normalisation; or the path of a recipe.json",
-    )
-    add("--crop-size", type=int, help="pixels that the net takes: 224 (paper), 64 (small)")
-    add("--epochs", type=int, help="the recipe's by default")
-    add("--seed", type=int, help="the recipe's by default")
     return parser
 
 

@@ -12,27 +12,23 @@ from pathlib import Path
 
 from class_names import load_class_names
 from command import Parser, UserError, as_user_errors, new_folder, run
-from trained_convnets import load_convnet
-from visualize_features import (
-    convolution_layers,
-    image_size_of,
-    open_images,
-    positive_integer,
-    report_skipped,
-)
+from photographs import open_images, report_skipped
+from shared_arguments import add_convnet_arguments, add_rectification_argument, positive_integer
+from trained_convnets import convolution_layers, open_convnet
 
 
 def main(arguments):
+    from kerasvis.analyses import load_evolution
     from kerasvis.reports import class_labels, write_gallery
 
-    convnet = load_convnet(arguments.model, arguments.weights, arguments.image_size)
-    model, preprocessing = convnet.model, arguments.preprocessing or convnet.preprocessing
+    model, size, preprocessing = open_convnet(arguments)
     with as_user_errors(ValueError):
-        size = image_size_of(model, arguments.image_size)
         images = open_images(arguments.images, size, preprocessing, arguments.strict)
         layers = list(dict.fromkeys(arguments.layers or convolution_layers(model)))
     labels = class_labels(images, names_by_wnid(arguments.class_names))
     occlusions = load_occlusions(arguments)
+    with as_user_errors(ValueError):
+        evolution = arguments.evolution and load_evolution(arguments.evolution)
     folder = new_folder(arguments.out)
     classes = f"{len(set(labels))} classes" if labels else "classes not known"
     print(f"{len(images)} images, {classes}, {len(layers)} layers of {model.name}", flush=True)
@@ -44,6 +40,7 @@ def main(arguments):
             layers,
             labels=labels,
             occlusions=occlusions,
+            evolution=evolution,
             k=arguments.k,
             preprocessing=preprocessing,
             rectification=arguments.rectification,
@@ -67,7 +64,7 @@ def names_by_wnid(filepath):
 
 def load_occlusions(arguments):
     """An `OcclusionRow` for each analysis given, with the pixels of its photograph."""
-    from kerasvis.analyses.occlusion_sensitivity import OcclusionSensitivity
+    from kerasvis.analyses import OcclusionSensitivity
     from kerasvis.data.photographs import read_photograph
     from kerasvis.figures import OcclusionRow
 
@@ -89,7 +86,7 @@ def load_occlusions(arguments):
 def make_parser():
     parser = Parser(description=__doc__.split("\n\n")[0])
     add = parser.add_argument
-    add("--model", required=True, help="a .keras file, or a net of keras.applications, as VGG16")
+    add_convnet_arguments(parser)
     add("--images", required=True, help="folder of photographs, or demo for some that come along")
     add("--layers", nargs="+", metavar="LAYER", help="all convolution layers by default")
     add("--k", type=positive_integer, default=9, help="strongest activations of each feature map")
@@ -103,25 +100,13 @@ def make_parser():
         metavar=("RESULT", "PHOTOGRAPH"),
         help="an .npz file of occlusion_sensitivity.py and its photograph; can be repeated",
     )
-    add("--weights", help="of keras.applications: imagenet (default), random, or a weights file")
     add(
-        "--image-size",
-        nargs=2,
-        type=positive_integer,
-        metavar=("HEIGHT", "WIDTH"),
-        help="in pixels, for models that take any size",
+        "--evolution",
+        type=Path,
+        metavar="FOLDER",
+        help="directory of a FeatureEvolution, of the training of this model",
     )
-    add(
-        "--preprocessing",
-        choices=["raw", "caffe", "tf", "torch"],
-        help="what the model takes: raw pixels by default, its own for keras.applications",
-    )
-    add(
-        "--rectification",
-        choices=["deconvnet", "guided", "gradient"],
-        default="deconvnet",
-        help="what a ReLU lets pass on the way down",
-    )
+    add_rectification_argument(parser)
     add("--batch-size", type=positive_integer, default=16, help="images in a step of the scan")
     add("--strict", action="store_true", help="stop at a file that cannot be decoded")
     return parser

@@ -5,17 +5,22 @@
 In each photograph the strongest unit of the layer is asked about. Its map is compared with maps of
 copies of the model with random weights, of other units and of other photographs; random signals
 are sent down the same way; and what the map points to is covered, and shown alone. Writes
-fidelity.png, fidelity.csv and fidelity.npz, the arrays of a `FidelityReport`.
+fidelity.png, fidelity.csv and fidelity.npz, the arrays of a `FidelityReport`. A run that was
+stopped goes on when it is started again: what was found is kept in the folder parts.
 """
 
-import csv
-import io
 from pathlib import Path
 
-from command import Parser, UserError, as_user_errors, new_folder, run, save_figure
-from occlusion_sensitivity import as_fill, as_size
-from trained_convnets import load_convnet
-from visualize_features import image_size_of, open_images, positive_integer
+from command import Parser, UserError, as_user_errors, new_folder, run, save_figure, write_csv
+from photographs import open_images
+from shared_arguments import (
+    add_convnet_arguments,
+    add_fill_argument,
+    as_fill,
+    as_size,
+    positive_integer,
+)
+from trained_convnets import open_convnet
 
 METHODS = ("deconvnet", "guided", "gradient", "edges")
 CHECKS = (
@@ -25,13 +30,12 @@ CHECKS = (
 
 
 def main(arguments):
-    from kerasvis.analyses.fidelity import fidelity_report, fidelity_rows
+    from kerasvis.analyses.fidelity import fidelity_report
+    from kerasvis.analyses.fidelity_table import fidelity_rows
     from kerasvis.figures.fidelity import fidelity_panels
 
-    convnet = load_convnet(arguments.model, arguments.weights, arguments.image_size)
-    model, preprocessing = convnet.model, arguments.preprocessing or convnet.preprocessing
+    model, size, preprocessing = open_convnet(arguments)
     with as_user_errors(ValueError):
-        size = image_size_of(model, arguments.image_size)
         photographs = open_images(arguments.images, size, preprocessing, True)
         images = some_of(photographs, arguments.num_images)
     folder = new_folder(arguments.out)
@@ -49,10 +53,11 @@ def main(arguments):
             fill_value=as_fill(arguments.fill),
             preprocessing=preprocessing,
             seed=arguments.seed,
+            directory=folder / "parts",
         )
         report.save(folder / "fidelity.npz")
         rows = fidelity_rows(report)
-        write_csv(rows, folder / "fidelity.csv")
+        write_csv(["check", "measure", "method", "value"], lines_of(rows), folder / "fidelity.csv")
         save_figure(fidelity_panels(report), folder / "fidelity.png")
     print(table(rows, report.methods))
     print(verdict(report), f"Figure: {folder / 'fidelity.png'}", sep="\n")
@@ -68,17 +73,11 @@ def some_of(photographs, num_images):
     return photographs[[number * len(photographs) // num_images for number in range(num_images)]]
 
 
-def write_csv(rows, filepath):
+def lines_of(rows):
     """One line for each number: its check, its measure and its method."""
-    from kerasvis.training.whole_files import write_text
-
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["check", "measure", "method", "value"])
     for row in rows:
         numbers = [*row.values.items(), *([row.reference] if row.reference else [])]
-        writer.writerows([row.check, row.measure, name, f"{x:.6f}"] for name, x in numbers)
-    write_text(filepath, text.getvalue())
+        yield from ([row.check, row.measure, name, f"{number:.6f}"] for name, number in numbers)
 
 
 def table(rows, methods):
@@ -114,7 +113,7 @@ def verdict(report):
 def make_parser():
     parser = Parser(description=__doc__.split("\n\n")[0])
     add = parser.add_argument
-    add("--model", required=True, help="a .keras file, or a net of keras.applications, as VGG16")
+    add_convnet_arguments(parser)
     add("--images", required=True, help="folder of photographs, or demo for some that come along")
     add("--layer", required=True, help="whose units are asked about")
     add("--feature", type=int, help="feature map; by default that of the strongest unit")
@@ -133,26 +132,8 @@ def make_parser():
         type=positive_integer,
         help="height and width, or a side, in pixels; a third of what a unit sees by default",
     )
-    add(
-        "--fill",
-        nargs="+",
-        default=["grey"],
-        help="grey, mean, blur, noise, a number or a colour in the model's units",
-    )
+    add_fill_argument(parser)
     add("--seed", type=int, default=0, help="of random weights, signals, boxes and orders")
-    add("--weights", help="of keras.applications: imagenet (default), random, or a weights file")
-    add(
-        "--image-size",
-        nargs=2,
-        type=positive_integer,
-        metavar=("HEIGHT", "WIDTH"),
-        help="in pixels, for models that take any size",
-    )
-    add(
-        "--preprocessing",
-        choices=["raw", "caffe", "tf", "torch"],
-        help="what the model takes: raw pixels by default, its own for keras.applications",
-    )
     add("--out", type=Path, default=Path("fidelity"), help="folder to write into")
     return parser
 

@@ -2,6 +2,8 @@
 
 import argparse
 import contextlib
+import csv
+import io
 import logging
 import os
 import sys
@@ -69,8 +71,8 @@ def import_quietly():
     logging.getLogger("absl").setLevel(logging.ERROR)
 
 
-def new_folder(path):
-    """Makes a folder to write into, before any long work.
+def new_folder(path, argument="--out"):
+    """Makes the folder that an argument names, to write into, before any long work.
 
     Raises:
         UserError: if it cannot be made or written to.
@@ -84,7 +86,7 @@ def new_folder(path):
     except OSError as error:
         raise UserError(
             f"The output folder {folder} cannot be written to ({error.strerror}): give another "
-            "--out."
+            f"{argument}."
         ) from error
     return folder
 
@@ -95,3 +97,14 @@ def save_figure(figure, filepath):
     beside = filepath.with_name(filepath.name + ".writing")
     figure.savefig(beside, format="png")
     os.replace(beside, filepath)
+
+
+def write_csv(header, rows, filepath):
+    """Writes a table, whole or not at all."""
+    from kerasvis.training.whole_files import write_text
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_text(filepath, text.getvalue())

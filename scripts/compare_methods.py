@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from class_names import class_index_of, load_class_names
 from command import Parser, UserError, as_user_errors, new_folder, run, save_figure
-from occlusion_sensitivity import read_photographs
-from trained_convnets import load_convnet
-from visualize_features import image_size_of, positive_integer
+from photographs import read_photographs
+from shared_arguments import add_convnet_arguments, positive_integer
+from trained_convnets import open_convnet
 
 
 def main(arguments):
@@ -25,11 +25,9 @@ def main(arguments):
     from kerasvis.figures.method_comparison import method_comparison
 
     check_choice(arguments)
-    convnet = load_convnet(arguments.model, arguments.weights, arguments.image_size)
-    model, preprocessing = convnet.model, arguments.preprocessing or convnet.preprocessing
+    model, size, preprocessing = open_convnet(arguments)
     names = load_class_names(arguments.model, arguments.class_names)
     with as_user_errors(ValueError):
-        size = image_size_of(model, arguments.image_size)
         photographs = read_photographs(arguments.images, size)
         images = kv.data.Preprocessing(preprocessing).images(np.stack([*photographs.values()]))
         layer, target = what_is_looked_at(arguments, model, images, names)
@@ -156,7 +154,7 @@ METHODS = ["deconvnet", "guided", "gradient", "gradient_times_input", "smoothgra
 def make_parser():
     parser = Parser(description=__doc__.split("\n\n")[0])
     add = parser.add_argument
-    add("--model", required=True, help="a .keras file, or a net of keras.applications, as VGG16")
+    add_convnet_arguments(parser)
     add(
         "--images", required=True, nargs="+", metavar="FILE", help="photographs, or folders of them"
     )
@@ -178,19 +176,6 @@ def make_parser():
     add("--maximize", action="store_true", help="beside these, images that the units prefer")
     add("--num-steps", type=positive_integer, default=256, help="of the search for such images")
     add("--seed", type=int, default=0, help="of SmoothGrad's noise and of the search")
-    add("--weights", help="of keras.applications: imagenet (default), random, or a weights file")
-    add(
-        "--image-size",
-        nargs=2,
-        type=positive_integer,
-        metavar=("HEIGHT", "WIDTH"),
-        help="in pixels, for models that take any size",
-    )
-    add(
-        "--preprocessing",
-        choices=["raw", "caffe", "tf", "torch"],
-        help="what the model takes: raw pixels by default, its own for keras.applications",
-    )
     add("--out", type=Path, default=Path("methods"), help="folder to write into")
     return parser
 

@@ -9,15 +9,13 @@ Writes correspondence.png, correspondence.csv and correspondence.npz, the arrays
 `Correspondence`.
 """
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
-from command import Parser, UserError, as_user_errors, new_folder, run, save_figure
-from occlusion_sensitivity import as_fill, read_photographs
-from trained_convnets import load_convnet
-from visualize_features import image_size_of, positive_integer
+from command import Parser, UserError, as_user_errors, new_folder, run, save_figure, write_csv
+from photographs import read_photographs
+from shared_arguments import add_convnet_arguments, add_fill_argument, as_fill, positive_integer
+from trained_convnets import open_convnet
 
 # Table 1, of five photographs of dogs; layers 5 and 7.
 PAPER = """\
@@ -35,10 +33,8 @@ def main(arguments):
     from kerasvis.data.image_parts import boxes_in_images, read_parts
     from kerasvis.figures.correspondence import correspondence_bars
 
-    convnet = load_convnet(arguments.model, arguments.weights, arguments.image_size)
-    model, preprocessing = convnet.model, arguments.preprocessing or convnet.preprocessing
+    model, size, preprocessing = open_convnet(arguments)
     with as_user_errors(ValueError):
-        size = image_size_of(model, arguments.image_size)
         kv.feature_extractor(model, arguments.layers)  # a wrong name is to fail now
         parts = read_parts(arguments.parts)
         photographs = read_photographs(paths_of(parts, arguments), size)
@@ -59,7 +55,7 @@ def main(arguments):
         )
         found.save(folder / "correspondence.npz")
         rows = rows_of(found)
-        write_csv(rows, folder / "correspondence.csv")
+        write_csv(rows[0], map(texts_of, rows), folder / "correspondence.csv")
         save_figure(correspondence_bars(found), folder / "correspondence.png")
     print(table(rows, found), PAPER, sep="\n")
     print(f"Bars: {folder / 'correspondence.png'}")
@@ -91,15 +87,8 @@ def rows_of(found):
     return rows
 
 
-def write_csv(rows, filepath):
-    from kerasvis.training.whole_files import write_text
-
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: v if isinstance(v, str) else f"{v:.6f}" for k, v in row.items()})
-    write_text(filepath, text.getvalue())
+def texts_of(row):
+    return [value if isinstance(value, str) else f"{value:.6f}" for value in row.values()]
 
 
 def table(rows, found):
@@ -125,7 +114,7 @@ def table(rows, found):
 def make_parser():
     parser = Parser(description=__doc__.split("\n\n")[0])
     add = parser.add_argument
-    add("--model", required=True, help="a .keras file, or a net of keras.applications, as VGG16")
+    add_convnet_arguments(parser)
     add("--parts", required=True, type=Path, metavar="FILE", help="boxes of the parts, JSON or CSV")
     add(
         "--images",
@@ -135,27 +124,9 @@ def make_parser():
     )
     add("--layers", required=True, nargs="+", metavar="LAYER", help="the paper's are 5 and 7")
     add("--draws", type=positive_integer, default=10, help="of random boxes of the same sizes")
-    add(
-        "--fill",
-        nargs="+",
-        default=["grey"],
-        help="grey, mean, blur, noise, a number or a colour in the model's units",
-    )
+    add_fill_argument(parser)
     add("--seed", type=int, default=0, help="of the random boxes and of noise")
     add("--batch-size", type=positive_integer, default=16, help="images in a step")
-    add("--weights", help="of keras.applications: imagenet (default), random, or a weights file")
-    add(
-        "--image-size",
-        nargs=2,
-        type=positive_integer,
-        metavar=("HEIGHT", "WIDTH"),
-        help="in pixels, for models that take any size",
-    )
-    add(
-        "--preprocessing",
-        choices=["raw", "caffe", "tf", "torch"],
-        help="what the model takes: raw pixels by default, its own for keras.applications",
-    )
     add("--out", type=Path, default=Path("correspondence"), help="folder to write into")
     return parser
 

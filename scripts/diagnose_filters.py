@@ -9,21 +9,14 @@ first layer. Without --images only weights are looked at. A run that was stopped
 started again.
 """
 
-import csv
-import io
 import json
-import os
 from pathlib import Path
 
-from command import Parser, as_user_errors, new_folder, run, save_figure
-from trained_convnets import load_convnet
-from visualize_features import (
-    file_name,
-    image_size_of,
-    open_images,
-    positive_integer,
-    report_skipped,
-)
+from command import Parser, as_user_errors, new_folder, run, save_figure, write_csv
+from photographs import open_images, report_skipped
+from shared_arguments import add_convnet_options, positive_integer
+from trained_convnets import image_size_of, load_convnet
+from visualize_features import file_name
 
 
 def main(arguments):
@@ -73,13 +66,14 @@ def different_names(names):
 def write(diagnosis, folder, name):
     """Prints the findings of one net, and writes its arrays and numbers."""
     import kerasvis as kv
+    from kerasvis.training.whole_files import write_text
 
     findings = kv.analyses.filter_findings(diagnosis)
     print(f"\n{diagnosis.model}", *map(str, findings), sep="\n", flush=True)
     diagnosis.save(folder / f"{name}.npz")
     numbers = json.dumps(numbers_of(diagnosis, findings), indent=2, ensure_ascii=False)
     write_text(folder / f"{name}.json", f"{numbers}\n")
-    write_text(folder / f"{name}.csv", table_of(diagnosis))
+    write_csv(*table_of(diagnosis), folder / f"{name}.csv")
 
 
 def numbers_of(diagnosis, findings):
@@ -103,11 +97,9 @@ def number_or_none(number):
 
 
 def table_of(diagnosis):
-    """The first layer as CSV, a line for each filter."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow("filter rms low middle high is_dead earlier_twin correlation".split())
-    rows = zip(
+    """`(header, rows)` of the first layer, a row for each filter."""
+    header = "filter rms low middle high is_dead earlier_twin correlation".split()
+    columns = zip(
         diagnosis.rms,
         *diagnosis.band_shares.T,
         diagnosis.first.is_dead,
@@ -115,15 +107,7 @@ def table_of(diagnosis):
         diagnosis.correlations,
         strict=True,
     )
-    writer.writerows([number, *row] for number, row in enumerate(rows))
-    return text.getvalue()
-
-
-def write_text(filepath, text):
-    """Writes a file, whole or not at all."""
-    beside = filepath.with_name(filepath.name + ".writing")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, filepath)
+    return header, [[number, *row] for number, row in enumerate(columns)]
 
 
 def make_parser():
@@ -139,19 +123,7 @@ def make_parser():
     add("--first-layer", metavar="LAYER", help="that looks at the image; the first convolution")
     add("--second-layer", metavar="LAYER", help="whose features are projected; the next one")
     add("--out", type=Path, default=Path("filter_diagnosis"), help="folder to write into")
-    add("--weights", help="of keras.applications: imagenet (default), random, or a weights file")
-    add(
-        "--image-size",
-        nargs=2,
-        type=positive_integer,
-        metavar=("HEIGHT", "WIDTH"),
-        help="in pixels, for models that take any size",
-    )
-    add(
-        "--preprocessing",
-        choices=["raw", "caffe", "tf", "torch"],
-        help="what the model takes: raw pixels by default, its own for keras.applications",
-    )
+    add_convnet_options(parser)
     add("--batch-size", type=positive_integer, default=16, help="images in a step of the scan")
     return parser
 

@@ -6,16 +6,14 @@ Writes invariance.png, a row for each transformation as in the paper; invariance
 a `FeatureInvariance`; and invariance.csv, a line for each image, transformation and value.
 """
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
 from class_names import class_index_of, load_class_names
-from command import Parser, UserError, as_user_errors, new_folder, run, save_figure
-from occlusion_sensitivity import read_photographs
-from trained_convnets import load_convnet
-from visualize_features import image_size_of, positive_integer
+from command import Parser, UserError, as_user_errors, new_folder, run, save_figure, write_csv
+from photographs import read_photographs
+from shared_arguments import add_convnet_arguments, positive_integer
+from trained_convnets import open_convnet
 
 MAX_IMAGES = 20  # more curves than that are not told apart
 
@@ -24,11 +22,9 @@ def main(arguments):
     from kerasvis.analyses.feature_invariance import feature_invariance, paper_transformations
     from kerasvis.figures.feature_invariance import invariance_curves
 
-    convnet = load_convnet(arguments.model, arguments.weights, arguments.image_size)
-    model = convnet.model
+    model, size, preprocessing = open_convnet(arguments)
     class_names = load_class_names(arguments.model, arguments.class_names)
     with as_user_errors(ValueError):
-        size = image_size_of(model, arguments.image_size)
         photographs = read_photographs(arguments.images, photograph_size(arguments, size))
         check_number(photographs)
         classes = classes_of(arguments.class_name, len(photographs), class_names, model)
@@ -49,12 +45,13 @@ def main(arguments):
             arguments.layers,
             transformations=transformations,
             image_size=size,
-            preprocessing=arguments.preprocessing or convnet.preprocessing,
+            preprocessing=preprocessing,
             activation=arguments.activation,
             batch_size=arguments.batch_size,
         )
         invariance.save(folder / "invariance.npz")
-        write_csv(invariance, photographs, class_names, folder / "invariance.csv")
+        lines = lines_of(invariance, photographs, class_names)
+        write_csv(header_of(invariance), lines, folder / "invariance.csv")
         names = [
             f"{path.stem} ({class_names.get(index, index)})"
             for path, index in zip(photographs, invariance.class_indices.tolist(), strict=True)
@@ -101,21 +98,20 @@ def range_of(name, given):
     return np.linspace(first, last, int(number))
 
 
-def write_csv(invariance, photographs, class_names, filepath):
-    from kerasvis.training.whole_files import write_text
-
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+def header_of(invariance):
     distances = [f"distance at {layer}" for layer in invariance.layers]
-    writer.writerow(["image", "class", "transformation", "value", *distances, "probability"])
+    return ["image", "class", "transformation", "value", *distances, "probability"]
+
+
+def lines_of(invariance, photographs, class_names):
+    """One line for each image, transformation and value."""
     for curves in invariance.curves:
         for image, path in enumerate(photographs):
             index = int(invariance.class_indices[image])
             for place, value in enumerate(curves.values):
                 numbers = [*curves.distances[:, image, place], curves.probabilities[image, place]]
                 key = [path.name, class_names.get(index, index), curves.transformation]
-                writer.writerow([*key, f"{value:g}", *(f"{number:.6g}" for number in numbers)])
-    write_text(filepath, text.getvalue())
+                yield [*key, f"{value:g}", *(f"{number:.6g}" for number in numbers)]
 
 
 def summary(invariance):
@@ -136,7 +132,7 @@ def summary(invariance):
 def make_parser():
     parser = Parser(description=__doc__.split("\n\n")[0])
     add = parser.add_argument
-    add("--model", required=True, help="a .keras file, or a net of keras.applications, as VGG16")
+    add_convnet_arguments(parser)
     add(
         "--images", required=True, nargs="+", metavar="FILE", help="photographs, or folders of them"
     )
@@ -168,19 +164,6 @@ def make_parser():
     )
     add("--activation", choices=["auto", "softmax", "sigmoid", "linear"], default="auto")
     add("--batch-size", type=positive_integer, default=16, help="images in a step")
-    add("--weights", help="of keras.applications: imagenet (default), random, or a weights file")
-    add(
-        "--image-size",
-        nargs=2,
-        type=positive_integer,
-        metavar=("HEIGHT", "WIDTH"),
-        help="in pixels, for models that take any size",
-    )
-    add(
-        "--preprocessing",
-        choices=["raw", "caffe", "tf", "torch"],
-        help="what the model takes: raw pixels by default, its own for keras.applications",
-    )
     add("--out", type=Path, default=Path("invariance"), help="folder to write into")
     return parser
 

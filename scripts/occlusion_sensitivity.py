@@ -7,14 +7,19 @@ the heat maps laid over it, and <name>.npz, the arrays of an `OcclusionSensitivi
 occlusion.csv, one line a photograph. A run that was stopped goes on when it is started again.
 """
 
-import csv
-import io
 from pathlib import Path
 
 from class_names import class_index_of, load_class_names
-from command import Parser, UserError, as_user_errors, new_folder, run, save_figure
-from trained_convnets import load_convnet
-from visualize_features import image_size_of, open_images, positive_integer
+from command import Parser, UserError, as_user_errors, new_folder, run, save_figure, write_csv
+from photographs import open_images, read_photographs
+from shared_arguments import (
+    add_convnet_arguments,
+    add_fill_argument,
+    as_fill,
+    as_size,
+    positive_integer,
+)
+from trained_convnets import open_convnet
 
 NUM_OTHER_PROJECTIONS = 3
 MAX_ROWS = 12  # of the figure of all photographs
@@ -30,11 +35,9 @@ def run_analysis(arguments):
     from kerasvis.analyses.occlusion_of_images import stream_occlusion_sensitivity
     from kerasvis.analyses.occlusion_sensitivity import OcclusionAnalysis
 
-    convnet = load_convnet(arguments.model, arguments.weights, arguments.image_size)
-    model, preprocessing = convnet.model, arguments.preprocessing or convnet.preprocessing
+    model, size, preprocessing = open_convnet(arguments)
     names = load_class_names(arguments.model, arguments.class_names)
     with as_user_errors(ValueError):
-        size = image_size_of(model, arguments.image_size)
         photographs = read_photographs(arguments.images, size)
         class_index = class_of(arguments.class_name, names, model)
         analysis = OcclusionAnalysis(
@@ -83,7 +86,7 @@ def run_analysis(arguments):
             if len(rows) < MAX_ROWS:
                 rows.append(row)
         save_figure(kv.figures.occlusion_panel(rows), folder / "occlusion.png")
-        write_csv(lines, folder / "occlusion.csv")
+        write_csv(lines[0], [line.values() for line in lines], folder / "occlusion.csv")
     print(f"All photographs: {folder / 'occlusion.png'}")
 
 
@@ -99,47 +102,6 @@ def strategy_scope(devices):
         return strategy_for("mirrored", devices).scope()
 
 
-def read_photographs(paths, size):
-    """`{path: pixels}` of the files named, of all in the folders, and of `demo:<name>`.
-
-    Raises:
-        UserError: if there is none, or one cannot be read.
-    """
-    from kerasvis.data.photographs import read_photograph
-
-    photographs, files = {}, []
-    for path in map(Path, paths):
-        if path.name.startswith("demo:"):
-            name = path.name.removeprefix("demo:")
-            photographs[Path(name)] = demo_photograph(name, size)
-        elif path.is_dir():
-            files += open_images(path, size, "raw", False).filepaths
-        elif path.is_file():
-            files.append(path)
-        else:
-            raise UserError(f"There is no photograph {path}: give files or folders.")
-    for file in map(Path, files):
-        try:
-            photographs[file] = read_photograph(file, size)
-        except ValueError as error:
-            raise UserError(f"{file} cannot be read: {error}; leave it out.") from error
-    return photographs
-
-
-def demo_photograph(name, size):
-    """Pixels of the middle of a photograph of the demo's."""
-    import numpy as np
-    from PIL import Image, ImageOps
-
-    from kerasvis.data.demo_photographs import load_photographs
-
-    photographs = load_photographs()
-    if name not in photographs:
-        raise UserError(f"There is no demo photograph {name!r}: give {', '.join(photographs)}.")
-    fitted = ImageOps.fit(photographs[name], size[::-1], Image.Resampling.BICUBIC)
-    return np.asarray(fitted)
-
-
 def unique_stems(paths):
     """A file name for each photograph, without its ending; numbered where two are alike."""
     stems = [path.stem for path in paths]
@@ -151,20 +113,6 @@ def unique_stems(paths):
 
 def class_of(asked, names, model):
     return None if asked is None else class_index_of(asked, names, model.output_shape[-1])
-
-
-def as_size(values):
-    """One number for both axes, or two."""
-    return values[0] if len(values) == 1 else tuple(values[:2])
-
-
-def as_fill(values):
-    """A name, a number or a colour."""
-    try:
-        numbers = [float(value) for value in values]
-    except ValueError:
-        return " ".join(values)
-    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def load_scan(arguments, layer):
@@ -212,20 +160,10 @@ def summary(path, result, row):
     }
 
 
-def write_csv(lines, filepath):
-    from kerasvis.training.whole_files import write_text
-
-    text = io.StringIO()
-    writer = csv.DictWriter(text, lines[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    write_text(filepath, text.getvalue())
-
-
 def make_parser():
     parser = Parser(description=__doc__.split("\n\n")[0])
     add = parser.add_argument
-    add("--model", required=True, help="a .keras file, or a net of keras.applications, as VGG16")
+    add_convnet_arguments(parser)
     add(
         "--images",
         required=True,
@@ -245,12 +183,7 @@ def make_parser():
     add("--patch-size", nargs="+", type=int, default=[16], help="occluder in pixels, one or two")
     add("--strides", nargs="+", type=int, default=[8], help="of the occluder in pixels, one or two")
     add("--box", nargs=4, type=int, metavar=("TOP", "LEFT", "BOTTOM", "RIGHT"), help="only there")
-    add(
-        "--fill",
-        nargs="+",
-        default=["grey"],
-        help="grey, mean, blur, noise, a number or a colour in the model's units",
-    )
+    add_fill_argument(parser)
     add("--seed", type=int, default=0, help="of the noise")
     add("--scan", type=Path, help="top_activations.npz: projections from other images beside (c)")
     add("--scan-images", help="the images of the scan, a folder or demo")
@@ -258,19 +191,6 @@ def make_parser():
     add("--activation", choices=["auto", "softmax", "sigmoid", "linear"], default="auto")
     add("--devices", help="several share the work: their number, or names as GPU:0,GPU:1")
     add("--batch-size", type=positive_integer, help="positions in a step")
-    add("--weights", help="of keras.applications: imagenet (default), random, or a weights file")
-    add(
-        "--image-size",
-        nargs=2,
-        type=positive_integer,
-        metavar=("HEIGHT", "WIDTH"),
-        help="in pixels, for models that take any size",
-    )
-    add(
-        "--preprocessing",
-        choices=["raw", "caffe", "tf", "torch"],
-        help="what the model takes: raw pixels by default, its own for keras.applications",
-    )
     add("--out", type=Path, default=Path("occlusion"), help="folder to write into")
     return parser
 

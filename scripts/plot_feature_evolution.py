@@ -13,8 +13,9 @@ import re
 from pathlib import Path
 
 from command import Parser, UserError, as_user_errors, new_folder, run, save_figure
-from trained_convnets import load_file
-from visualize_features import convolution_layers, image_size_of, open_images, positive_integer
+from photographs import open_images
+from shared_arguments import add_input_options, add_rectification_argument, positive_integer
+from trained_convnets import convolution_layers, image_size_of, load_file
 
 
 def main(arguments):
@@ -159,24 +160,8 @@ def make_parser():
     add("--seed", type=int, default=0, help="of drawing feature maps")
     add("--patches", action="store_true", help="show the image patches of the last epoch, too")
     add("--out", type=Path, default=Path("evolution_figures"), help="folder to write into")
-    add(
-        "--image-size",
-        nargs=2,
-        type=positive_integer,
-        metavar=("HEIGHT", "WIDTH"),
-        help="in pixels, for models that take any size",
-    )
-    add(
-        "--preprocessing",
-        choices=["raw", "caffe", "tf", "torch"],
-        help="what the model takes: raw pixels by default",
-    )
-    add(
-        "--rectification",
-        choices=["deconvnet", "guided", "gradient"],
-        default="deconvnet",
-        help="what a ReLU lets pass on the way down, for the checkpoints",
-    )
+    add_input_options(parser)
+    add_rectification_argument(parser)
     return parser
 
 

@@ -6,6 +6,7 @@ Interrupted, it goes on when it is started again with the same arguments.
 """
 
 import dataclasses
+import importlib.util
 import json
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def main(arguments):
         # Of several processes that train together one writes.
         folder = new_folder(arguments.out) if is_chief(strategy) else Path(arguments.out)
         check_folder(folder)
+        check_tensorboard(arguments.tensorboard)
         data = load_data(arguments.data, recipe)
         with strategy.scope():
             model = build_convnet(arguments, recipe, len(data.class_names))
@@ -65,6 +67,17 @@ def check_folder(folder):
         raise UserError(
             f"{folder} holds a model already, but no record of its training: give another --out."
         )
+
+
+def check_tensorboard(log_dir):
+    """Refuses to begin what could not be recorded."""
+    if log_dir is None:
+        return
+    if importlib.util.find_spec("tensorboard") is None:
+        raise UserError(
+            "--tensorboard takes the package of that name: install it with pip install tensorboard."
+        )
+    new_folder(log_dir, "--tensorboard")
 
 
 def load_data(source, recipe):
@@ -138,7 +151,7 @@ def train_and_save(model, data, recipe, folder, arguments):
     from kerasvis.training import Checkpoint, ten_crop_evaluate
     from kerasvis.training.whole_files import whole_file, write_text
 
-    callbacks = [evolution(data, recipe, folder, arguments)] if arguments.evolution else []
+    callbacks = callbacks_of(data, recipe, folder, arguments)
     history = train(model, data, recipe, folder, callbacks)
     accuracy = ten_crop_evaluate(model, data.validation) if recipe.crops == "ten" else None
     with whole_file(folder / "model.keras") as beside:
@@ -161,6 +174,18 @@ def without_training(model):
     return keras.Model(model.inputs, model.outputs, name=model.name)
 
 
+def callbacks_of(data, recipe, folder, arguments):
+    """What is recorded besides the history."""
+    import keras
+
+    callbacks = []
+    if arguments.tensorboard is not None:
+        callbacks.append(keras.callbacks.TensorBoard(arguments.tensorboard, write_graph=False))
+    if arguments.evolution:
+        callbacks.append(evolution(data, recipe, folder, arguments))
+    return callbacks
+
+
 def evolution(data, recipe, folder, arguments):
     """The callback that records Figure 4, on images drawn from the training set."""
     from kerasvis.callbacks import FeatureEvolution
@@ -170,6 +195,7 @@ def evolution(data, recipe, folder, arguments):
         CONVOLUTIONS,
         directory=folder / "evolution",
         seed=recipe.seed,
+        tensorboard=arguments.tensorboard,
     )
 
 
@@ -295,30 +321,34 @@ def devices():
     return ", ".join(names)
 
 
-def make_parser():
-    parser = Parser(description=__doc__.split("\n\n")[0])
-    parser.add_argument(
+def add_training_arguments(parser, width, dense_units):
+    """What to train, on what, and how; with the defaults of two of them."""
+    add = parser.add_argument
+    add(
         "--data",
         required=True,
         help="an image folder, an .npz archive of JPEG images, or the name of a TFDS data set",
     )
-    parser.add_argument("--out", required=True, help="folder for the model, or of the run to go on")
-    parser.add_argument("--net", choices=["zfnet", "alexnet"], default="zfnet")
-    parser.add_argument("--width", type=float, default=0.5, help="factor on the paper's filters")
-    parser.add_argument("--dense-units", type=int, default=512, help="units in fc6 and in fc7")
-    parser.add_argument("--strides", type=int, nargs=2, metavar=("CONV1", "CONV2"))
-    parser.add_argument("--normalization", choices=["local_response", "batch", "none"])
-    parser.add_argument(
+    add("--net", choices=["zfnet", "alexnet"], default="zfnet")
+    add("--width", type=float, default=width, help="factor on the paper's filters")
+    add("--dense-units", type=int, default=dense_units, help="units in fc6 and in fc7")
+    add("--strides", type=int, nargs=2, metavar=("CONV1", "CONV2"))
+    add("--normalization", choices=["local_response", "batch", "none"])
+    add(
         "--recipe",
         default="small",
         help="paper; small (the default), for a few thousand small images, with batch "
         "normalisation; or the path of a recipe.json",
     )
-    parser.add_argument(
-        "--crop-size", type=int, help="pixels that the net takes: 224 (paper), 64 (small)"
-    )
-    parser.add_argument("--epochs", type=int, help="the recipe's by default")
-    parser.add_argument("--seed", type=int, help="the recipe's by default")
+    add("--crop-size", type=int, help="pixels that the net takes: 224 (paper), 64 (small)")
+    add("--epochs", type=int, help="the recipe's by default")
+    add("--seed", type=int, help="the recipe's by default")
+
+
+def make_parser():
+    parser = Parser(description=__doc__.split("\n\n")[0])
+    add_training_arguments(parser, width=0.5, dense_units=512)
+    parser.add_argument("--out", required=True, help="folder for the model, or of the run to go on")
     parser.add_argument(
         "--export", action="store_true", help="also write a SavedModel for plain TensorFlow"
     )
@@ -327,6 +357,9 @@ def make_parser():
     )
     parser.add_argument(
         "--evolution-images", type=int, default=500, help="training images it looks at"
+    )
+    parser.add_argument(
+        "--tensorboard", metavar="DIR", help="show curves, and with --evolution features, there"
     )
     parser.add_argument("--strategy", choices=["none", "mirrored", "multiworker"], default="none")
     parser.add_argument("--devices", help="for mirrored: 2, or GPU:0,GPU:1; all by default")

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from command import UserError
+from command import UserError, as_user_errors
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 
@@ -16,6 +16,26 @@ class TrainedConvnet(NamedTuple):
 
     model: Any
     preprocessing: str
+
+
+class OpenConvnet(NamedTuple):
+    """A `keras.Model`, what it takes: `(height, width)`, and the mode of `Preprocessing`."""
+
+    model: Any
+    image_size: tuple[int, int]
+    preprocessing: str
+
+
+def open_convnet(arguments):
+    """The convnet of `shared_arguments.add_convnet_arguments`.
+
+    Raises:
+        UserError: if it cannot be loaded, or takes no images of that size.
+    """
+    model, preprocessing = load_convnet(arguments.model, arguments.weights, arguments.image_size)
+    with as_user_errors(ValueError):
+        size = image_size_of(model, arguments.image_size)
+    return OpenConvnet(model, size, arguments.preprocessing or preprocessing)
 
 
 def load_convnet(name, weights=None, image_size=None):
@@ -129,3 +149,39 @@ def application_name(name):
     raise UserError(
         f"There is neither a model file {name} nor a net of that name in keras.applications: {hint}"
     )
+
+
+def image_size_of(model, image_size):
+    """`(height, width)` of the images that the model takes."""
+    from kerasvis.graph import image_shape
+
+    *own_size, channels = image_shape(model)
+    if channels != 3:
+        raise UserError(
+            f"The model {model.name!r} takes images of {channels} channels, but photographs have "
+            "3: call kerasvis.visualize_features in Python, with arrays of yours."
+        )
+    if image_size is None and None in own_size:
+        raise UserError(
+            f"The model {model.name!r} takes images of any size: give --image-size HEIGHT WIDTH."
+        )
+    size = tuple(image_size or own_size)
+    if any(own not in (None, given) for own, given in zip(own_size, size, strict=True)):
+        raise UserError(
+            f"The model {model.name!r} takes images of {own_size[0]}×{own_size[1]} pixels only: "
+            "leave out --image-size."
+        )
+    return size
+
+
+def convolution_layers(model):
+    """Names of all convolution layers, from the image up."""
+    from keras import layers
+
+    from kerasvis.graph import read_graph
+
+    types = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
+    names = [node.name for node in read_graph(model).nodes if isinstance(node.layer, types)]
+    if not names:
+        raise UserError(f"The model {model.name!r} has no convolution layers: give --layers.")
+    return names

@@ -10,14 +10,12 @@ curves and the accuracy layer by layer; and transfer.npz, the arrays of a `Featu
 --cache, a run that was stopped goes on from the features that it has computed.
 """
 
-import csv
-import io
 import json
 from pathlib import Path
 
-from command import Parser, UserError, as_user_errors, new_folder, run, save_figure
-from trained_convnets import load_convnet
-from visualize_features import convolution_layers, image_size_of, positive_integer
+from command import Parser, UserError, as_user_errors, new_folder, run, save_figure, write_csv
+from shared_arguments import add_convnet_arguments, positive_integer
+from trained_convnets import convolution_layers, open_convnet
 
 # Sections 5.2 and 5.3, Tables 4, 5 and 7.
 PAPER = """\
@@ -36,11 +34,9 @@ COLUMNS = ["layer", "num_features", "head", "per_class", "accuracy", "deviation"
 def main(arguments):
     import kerasvis as kv
 
-    convnet = load_convnet(arguments.model, arguments.weights, arguments.image_size)
-    model, preprocessing = convnet.model, arguments.preprocessing or convnet.preprocessing
+    model, size, preprocessing = open_convnet(arguments)
     check_references(arguments.trained_on)
     with as_user_errors(ValueError):
-        size = image_size_of(model, arguments.image_size)
         layers = list(dict.fromkeys(arguments.layers or convolution_layers(model)))
         kv.feature_extractor(model, layers)  # a wrong name is to fail now
         recipe = scratch_recipe(arguments, size)
@@ -134,11 +130,8 @@ def row(key, folds):
 def write_results(rows, transfer, arguments, folder):
     from kerasvis.training.whole_files import write_text
 
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(folder / "accuracies.csv", text.getvalue())
+    lines = [[row[column] for column in COLUMNS] for row in rows]
+    write_csv(COLUMNS, lines, folder / "accuracies.csv")
     measured = {
         "model": Path(arguments.model).name,
         "data": Path(arguments.data).name,
@@ -186,7 +179,7 @@ def in_percent(row):
 def make_parser():
     parser = Parser(description=__doc__.split("\n\n")[0])
     add = parser.add_argument
-    add("--model", required=True, help="a .keras file, or a net of keras.applications, as VGG16")
+    add_convnet_arguments(parser)
     add(
         "--data",
         required=True,
@@ -233,19 +226,6 @@ def make_parser():
         help="also train the same net from scratch, for every fold: takes long",
     )
     add("--seed", type=int, default=0, help="of drawing images and of training")
-    add("--weights", help="of keras.applications: imagenet (default), random, or a weights file")
-    add(
-        "--image-size",
-        nargs=2,
-        type=positive_integer,
-        metavar=("HEIGHT", "WIDTH"),
-        help="in pixels, for models that take any size",
-    )
-    add(
-        "--preprocessing",
-        choices=["raw", "caffe", "tf", "torch"],
-        help="what the model takes: raw pixels by default, its own for keras.applications",
-    )
     add("--batch-size", type=positive_integer, default=64, help="images in a step, for features")
     return parser
 

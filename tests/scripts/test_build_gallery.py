@@ -12,6 +12,8 @@ from command import run
 from PIL import Image
 
 import kerasvis as kv
+from kerasvis.analyses.feature_snapshot import FeatureSnapshots
+from kerasvis.analyses.snapshot_files import Snapshot, SnapshotFiles
 from kerasvis.data import ImageFolder
 from kerasvis.graph import feature_extractor
 from kerasvis.reports import addresses
@@ -109,6 +111,40 @@ def test_occlusion_pages(build, model_file, photographs, tmp_path):
     page = Page.read(out / "occlusion" / "0.html")
     assert "Occlusion of 0.png" in " ".join(page.text.split())
     assert f"../{addresses.map_page('squeeze', 1)}" in page.references
+
+
+@pytest.fixture(scope="module")
+def snapshots(tmp_path_factory):
+    """The folder that a FeatureEvolution leaves behind."""
+    files = SnapshotFiles(tmp_path_factory.mktemp("snapshots"))
+    taking = FeatureSnapshots(small_convnet("small"), ["squeeze"], {"squeeze": [3, 1]})
+    features = taking.take(random_images(5))
+    for epoch in (1, 2, 10):
+        files.save(Snapshot(epoch, features, settings={}, run="run", weights=f"of {epoch}"))
+    return files.directory
+
+
+def test_the_evolution_of_feature_maps(build, snapshots):
+    out = build("--layers", "squeeze", "Conv.1", "--evolution", snapshots)
+    for feature in (1, 3):
+        page = Page.read(out / addresses.map_page("squeeze", feature))
+        texts = [e.attributes["alt"] for e in page.all("img") if "epoch" in e.attributes["alt"]]
+        assert texts[::2] == [f"Projection at epoch {epoch}" for epoch in (1, 2, 10)]
+        assert texts[1::2] == [f"Image patch at epoch {epoch}" for epoch in (1, 2, 10)]
+        assert (out / addresses.evolution_sprite("squeeze", feature)).is_file()
+    assert "Evolution" not in Page.read(out / addresses.map_page("Conv.1", 1)).text
+
+
+def test_the_evolution_of_another_net_is_refused(mistake, snapshots, tmp_path):
+    layer = keras.layers.Conv2D(3, 3, activation="relu", name="squeeze")
+    keras.Sequential([keras.Input((*SIZE, 3)), layer], name="other").save(tmp_path / "other.keras")
+    sentence = mistake("--evolution", snapshots, model=tmp_path / "other.keras")
+    assert sentence == (
+        "The evolution shows feature map 3 of layer 'squeeze', which has 3 in this model: give the "
+        "snapshots of this model's training."
+    )
+    assert "holds no snapshots, files such as epoch_0001.npz" in mistake("--evolution", tmp_path)
+    assert "holds no snapshots" in mistake("--evolution", tmp_path / "nowhere")
 
 
 def test_runs_as_a_command(model_file, photographs, tmp_path):

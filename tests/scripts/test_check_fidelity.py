@@ -1,5 +1,9 @@
 import csv
 import re
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,7 +14,10 @@ from keras import layers
 from PIL import Image
 
 from kerasvis.analyses import fidelity
+from kerasvis.analyses.fidelity_result import FidelityReport
+from kerasvis.analyses.fidelity_table import fidelity_rows
 
+ROOT = Path(__file__).resolve().parents[2]
 SIZE = (19, 16)
 
 
@@ -53,7 +60,8 @@ def check(model_file, photographs, tmp_path):
 
 def test_writes_and_prints_the_report(check, model_file, photographs, capsys):
     out = check("--num-images", 2)
-    assert {path.name for path in out.iterdir()} == {f"fidelity.{s}" for s in ("png", "csv", "npz")}
+    written = {f"fidelity.{suffix}" for suffix in ("png", "csv", "npz")}
+    assert {path.name for path in out.iterdir()} == {*written, "parts"}
     with Image.open(out / "fidelity.png") as image:
         image.load()
     pixels = [np.asarray(Image.open(photographs / f"{n}.png")) for n in (0, 2)]
@@ -61,9 +69,9 @@ def test_writes_and_prints_the_report(check, model_file, photographs, capsys):
     expected = fidelity.fidelity_report(
         model, np.stack(pixels).astype("float32"), "conv2", METHODS, verbose=0
     )
-    report = fidelity.FidelityReport.load(out / "fidelity.npz")
+    report = FidelityReport.load(out / "fidelity.npz")
     np.testing.assert_array_equal(report.positions, expected.positions)
-    rows = fidelity.fidelity_rows(expected)
+    rows = fidelity_rows(expected)
     with open(out / "fidelity.csv", newline="") as file:
         lines = list(csv.DictReader(file))
     numbers = {(x["check"], x["measure"], x["method"]): float(x["value"]) for x in lines}
@@ -120,3 +128,52 @@ def test_a_wrong_layer(check, capsys):
 
 def test_names_are_those_of_the_library():
     assert tuple(fidelity.CHECKS) == CHECKS
+
+
+def test_a_second_run_measures_nothing_again(check, monkeypatch):
+    options = ("--num-images", 2, "--checks", "selectivity", "patch_sufficiency")
+    out = check(*options)
+    first = (out / "fidelity.npz").read_bytes()
+
+    def fail(*arguments, **options):
+        raise AssertionError("measured again")
+
+    for name in ("measure_selectivity", "measure_patch_sufficiency"):
+        monkeypatch.setattr(fidelity, name, fail)
+    check(*options)
+    assert (out / "fidelity.npz").read_bytes() == first
+
+
+def test_parts_that_cannot_be_written(check, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "parts").write_text("here")
+    with pytest.raises(SystemExit) as ended:
+        check("--num-images", 2)
+    assert ended.value.code == 2
+    assert "parts" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_killed_and_started_again(model_file, photographs, tmp_path):
+    command = [sys.executable, ROOT / "scripts/check_fidelity.py", "--layer", "conv2"]
+    command += ["--model", model_file, "--images", photographs, "--num-images", "3"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run([*command, "--out", whole], check=True, capture_output=True)
+
+    def kept():
+        paths = (killed / "parts").glob("*.npz")
+        return {path.name: path.stat().st_mtime_ns for path in paths}
+
+    for num_parts in (1, 6):
+        running = subprocess.Popen([*command, "--out", killed], stdout=subprocess.DEVNULL)
+        while len(kept()) < num_parts:
+            assert running.poll() is None
+            time.sleep(0.01)
+        running.kill()
+        running.wait()
+    finished = kept()
+    assert not (killed / "fidelity.npz").exists()
+    subprocess.run([*command, "--out", killed], check=True, capture_output=True)
+    assert finished.items() <= kept().items()
+    for name in ("fidelity.npz", "fidelity.csv", "fidelity.png"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes()

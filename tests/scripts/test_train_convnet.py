@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from command import run
 from PIL import Image
 from train_convnet import main, make_parser, net_options, recipe_of
@@ -127,6 +128,48 @@ def check_served_by_plain_tensorflow(folder):
     expected = model.predict(pixels.astype("float32"), verbose=0)
     np.testing.assert_allclose(np.load(folder / "served.npy"), expected, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(expected.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_curves_and_features_for_tensorboard(train, tmp_path):
+    pytest.importorskip("tensorboard", reason="TensorBoard is not installed.")
+    log_dir = tmp_path / "events"
+    folder = train("--evolution", "--evolution-images", "10", "--tensorboard", str(log_dir))
+    shown = events_of(log_dir)
+    images = {f"features/conv{number}": {1, 2} for number in range(1, 6)}
+    assert {name: set(steps) for name, steps in shown["."].items()} == images
+    for split, prefix in (("train", ""), ("validation", "val_")):
+        losses = [float(row[f"{prefix}loss"]) for row in rows_of(folder)]
+        written = [float(tf.make_ndarray(x)) for x in shown[split]["epoch_loss"].values()]
+        np.testing.assert_allclose(written, losses, rtol=1e-5)
+
+
+def events_of(log_dir):
+    """`{run: {name: {step: tensor}}}` of all event files in a folder."""
+    runs = {}
+    for path in sorted(log_dir.rglob("*.tfevents.*")):
+        tags = runs.setdefault(str(path.parent.relative_to(log_dir)), {})
+        for record in tf.data.TFRecordDataset([str(path)]):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                tags.setdefault(value.tag, {})[event.step] = value.tensor
+    return runs
+
+
+def test_tensorboard_that_is_not_installed(mistake, monkeypatch, tmp_path):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert mistake("--tensorboard", str(tmp_path / "events")) == (
+        "--tensorboard takes the package of that name: install it with pip install tensorboard."
+    )
+
+
+def test_tensorboard_folder_that_cannot_be_written(mistake, tmp_path):
+    pytest.importorskip("tensorboard", reason="TensorBoard is not installed.")
+    (tmp_path / "file").touch()
+    sentence = mistake("--tensorboard", str(tmp_path / "file"))
+    assert re.search(
+        r"The output folder .*file cannot be written to .*: give another --tensor", sentence
+    )
+    assert not (tmp_path / "run" / "history.csv").exists()
 
 
 def test_the_papers_recipe(train):

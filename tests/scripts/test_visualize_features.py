@@ -357,6 +357,16 @@ def test_an_output_folder_that_cannot_be_written_to(mistake, photographs):
     )
 
 
+def test_tensorboard_folder_that_cannot_be_written(mistake, tmp_path):
+    (tmp_path / "file").touch()
+    log_dir = tmp_path / "file" / "events"
+    assert mistake("--tensorboard", log_dir) == (
+        f"The output folder {log_dir} cannot be written to (Not a directory): give another "
+        "--tensorboard."
+    )
+    assert not (tmp_path / "out" / "images.csv").exists()
+
+
 def test_a_file_in_the_way_of_the_result(mistake, tmp_path):
     (tmp_path / "out" / "top_activations.npz").mkdir(parents=True)
     assert "top_activations.npz is a folder: give the path of a file" in mistake()
