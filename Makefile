@@ -7,6 +7,8 @@ DEMO_ARGUMENTS ?= --model saved_models/zfnet-tiny-imagenet-30/model.keras --imag
 	--layers conv1 conv2 conv3 conv4 conv5 --out demo_output
 DEMO_OCCLUSION_ARGUMENTS ?= --model saved_models/zfnet-tiny-imagenet-30/model.keras \
 	--images demo:coffee --class espresso --patch-size 24 --strides 2 --out demo_output/occlusion
+DEMO_GALLERY_ARGUMENTS ?= --model saved_models/zfnet-tiny-imagenet-30/model.keras --images demo \
+	--out demo_output/gallery
 BENCH_ARGUMENTS ?=
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
@@ -17,11 +19,12 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 demo: .venv/.installed
 	.venv/bin/python scripts/visualize_features.py $(DEMO_ARGUMENTS)
 	.venv/bin/python scripts/occlusion_sensitivity.py $(DEMO_OCCLUSION_ARGUMENTS)
+	.venv/bin/python scripts/build_gallery.py $(DEMO_GALLERY_ARGUMENTS)
 
-test: lint
+test: lint .venv/.browser
 	$(PYTEST) -m "not slow"
 
-test-all: lint
+test-all: lint .venv/.browser
 	$(PYTEST)
 
 bench: .venv-bench/.installed
@@ -44,4 +47,12 @@ lint: .venv/.installed
 	.venv-bench/bin/python -m pip install --quiet --constraint constraints.txt \
 		--editable '.[benchmarks]'
 	.venv-bench/bin/python -m pip install --quiet --no-deps xplique==2.0.2
+	touch $@
+
+# Pages are tested in Chromium. Where it is missing root gets Debian's, as in CI; without it these
+# tests are skipped.
+.venv/.browser: .venv/.installed
+	command -v chromium > /dev/null || test "$$(id -u)" != 0 || timeout 600 sh -c \
+		'apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium' \
+		> /dev/null || echo "Chromium cannot be installed: tests of pages are skipped."
 	touch $@
