@@ -259,3 +259,22 @@ def test_runs_as_a_file(tmp_path):
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert ended.returncode == 2
     assert ended.stderr.startswith("The following arguments are required: --data, --out;")
+
+
+@pytest.mark.slow
+def test_command_line_with_two_devices(archive, tmp_path):
+    """Without what depends on the replica, dropout and batch statistics, the losses are equal."""
+    recipe = Recipe.for_small_images(CROP_SIZE, epochs=2, dropout=0.0, batch_size=8)
+    recipe.save(tmp_path / "recipe.json")
+    losses = []
+    for name, strategy in (
+        ("one", []),
+        ("two", "--strategy mirrored --devices CPU:0,CPU:1".split()),
+    ):
+        command = [sys.executable, ROOT / "scripts/train_convnet.py", "--data", archive]
+        command += ["--recipe", tmp_path / "recipe.json", "--normalization", "none"]
+        command += ["--width", "0.03", "--dense-units", "8", "--out", tmp_path / name, *strategy]
+        subprocess.run(command, check=True, capture_output=True)
+        losses.append([float(row["loss"]) for row in rows_of(tmp_path / name)])
+    assert len(losses[0]) == 2
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
