@@ -52,19 +52,8 @@ def build(model_file, photographs, tmp_path):
 
 
 @pytest.fixture
-def mistake(build, capsys):
-    """Runs the command; returns the one sentence with which it fails."""
-
-    def mistake(*arguments, **options):
-        with pytest.raises(SystemExit) as ended:
-            build(*arguments, **options)
-        assert ended.value.code == 2
-        sentence = capsys.readouterr().err
-        assert sentence.count("\n") == 1
-        assert re.search(r"[.?]\n$", sentence)
-        return sentence.strip()
-
-    return mistake
+def mistake(build, sentence_of):
+    return sentence_of(build)
 
 
 def test_builds_pages_of_all_convolutions(build, capsys):

@@ -58,18 +58,8 @@ def compare(folder, tmp_path):
 
 
 @pytest.fixture
-def mistake(compare, capsys):
-    """Runs the command; returns the one sentence with which it fails."""
-
-    def mistake(*arguments, **options):
-        with pytest.raises(SystemExit) as ended:
-            compare(*arguments, **options)
-        assert ended.value.code == 2
-        sentence = capsys.readouterr().err
-        assert sentence.count("\n") == 1
-        return sentence.strip()
-
-    return mistake
+def mistake(compare, sentence_of):
+    return sentence_of(compare)
 
 
 def test_knows_the_methods_of_the_package():

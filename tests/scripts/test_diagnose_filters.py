@@ -65,19 +65,8 @@ def diagnose(models, tmp_path):
 
 
 @pytest.fixture
-def mistake(diagnose, capsys):
-    """Runs the command; returns the one sentence with which it fails."""
-
-    def mistake(*names, options=()):
-        with pytest.raises(SystemExit) as ended:
-            diagnose(*names, options=options)
-        assert ended.value.code == 2
-        sentence = capsys.readouterr().err
-        assert sentence.count("\n") == 1
-        assert re.search(r"[.?]\n$", sentence)
-        return sentence.strip()
-
-    return mistake
+def mistake(diagnose, sentence_of):
+    return sentence_of(diagnose)
 
 
 def test_writes_and_prints_what_is_found(diagnose, models, photographs, capsys):

@@ -50,19 +50,8 @@ def export(model_file, tmp_path):
 
 
 @pytest.fixture
-def mistake(export, capsys):
-    """Runs the command; returns the one sentence with which it fails."""
-
-    def mistake(*arguments, **options):
-        with pytest.raises(SystemExit) as ended:
-            export(*arguments, **options)
-        assert ended.value.code == 2
-        sentence = capsys.readouterr().err
-        assert sentence.count("\n") == 1
-        assert re.search(r"[.?]\n$", sentence)
-        return sentence.strip()
-
-    return mistake
+def mistake(export, sentence_of):
+    return sentence_of(export)
 
 
 WITHOUT_KERASVIS = """

@@ -1,4 +1,3 @@
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -83,19 +82,8 @@ def plot(data, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def mistake(plot, capsys):
-    """Runs the command; returns the one sentence with which it fails."""
-
-    def mistake(arguments, **options):
-        with pytest.raises(SystemExit) as ended:
-            plot(arguments, **options)
-        assert ended.value.code == 2
-        sentence = capsys.readouterr().err
-        assert sentence.count("\n") == 1
-        assert re.search(r"[.?]\n$", sentence)
-        return sentence.strip()
-
-    return mistake
+def mistake(plot, sentence_of):
+    return sentence_of(plot)
 
 
 FROM_CHECKPOINTS = "--checkpoints net_10.keras net_2.keras --images photographs --num-features 3"

@@ -93,19 +93,8 @@ def visualize(models, photographs, tmp_path):
 
 
 @pytest.fixture
-def mistake(visualize, capsys):
-    """Runs the command; returns the one sentence with which it fails."""
-
-    def mistake(*arguments, **options):
-        with pytest.raises(SystemExit) as ended:
-            visualize(*arguments, **options)
-        assert ended.value.code == 2
-        sentence = capsys.readouterr().err
-        assert sentence.count("\n") == 1
-        assert re.search(r"[.?]\n$", sentence)
-        return sentence.strip()
-
-    return mistake
+def mistake(visualize, sentence_of):
+    return sentence_of(visualize)
 
 
 def load_model(models, name="good"):
