@@ -264,7 +264,9 @@ def test_runs_as_a_file(tmp_path):
 @pytest.mark.slow
 def test_command_line_with_two_devices(archive, tmp_path):
     """Without what depends on the replica, dropout and batch statistics, the losses are equal."""
-    recipe = Recipe.for_small_images(CROP_SIZE, epochs=2, dropout=0.0, batch_size=8)
+    recipe = Recipe.for_small_images(
+        CROP_SIZE, epochs=2, dropout=0.0, batch_size=8, learning_rate=1e-5
+    )
     recipe.save(tmp_path / "recipe.json")
     losses = []
     for name, strategy in (
@@ -273,7 +275,8 @@ def test_command_line_with_two_devices(archive, tmp_path):
     ):
         command = [sys.executable, ROOT / "scripts/train_convnet.py", "--data", archive]
         command += ["--recipe", tmp_path / "recipe.json", "--normalization", "none"]
-        command += ["--width", "0.03", "--dense-units", "8", "--out", tmp_path / name, *strategy]
+        command += ["--width", "0.03", "--dense-units", "8", "--strides", "1", "2", *strategy]
+        command += ["--out", tmp_path / name]
         subprocess.run(command, check=True, capture_output=True)
         losses.append([float(row["loss"]) for row in rows_of(tmp_path / name)])
     assert len(losses[0]) == 2
