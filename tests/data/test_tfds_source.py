@@ -8,6 +8,7 @@ import tensorflow_datasets as tfds
 
 from kerasvis.data import LabelledImages, labelled_data, load_labelled, tfds_source
 from kerasvis.data.labelled_images import fit_pixels
+from tests.mocked_data_sets import mocked_data_sets
 
 SIZE = (6, 6)
 
@@ -189,36 +190,12 @@ def test_imagenet_has_to_be_downloaded_by_hand():
 
 @pytest.fixture
 def _mocked(tmp_path):
-    """The published data sets, with random images and their real features."""
-    folder = tmp_path / "metadata"
-    for name, splits in (
-        ("cifar10", ("train", "test")),
-        ("caltech101", ("train", "test")),
-        ("imagenet2012", ("train", "validation", "test")),
-    ):
-        info = tfds.builder(name).info
-        info.set_splits(
-            tfds.core.SplitDict(
-                [
-                    tfds.core.SplitInfo(
-                        name=split,
-                        shard_lengths=[7],
-                        num_bytes=0,
-                        filename_template=tfds.core.ShardedFileTemplate(
-                            dataset_name=name,
-                            data_dir=folder,
-                            split=split,
-                            filetype_suffix="tfrecord",
-                        ),
-                    )
-                    for split in splits
-                ]
-            )
-        )
-        metadata = folder / name / str(info.version)
-        metadata.mkdir(parents=True)
-        info.write_to_directory(metadata)
-    with tfds.testing.mock_data(num_examples=7, data_dir=str(folder)):
+    splits = {
+        "cifar10": ("train", "test"),
+        "caltech101": ("train", "test"),
+        "imagenet2012": ("train", "validation", "test"),
+    }
+    with mocked_data_sets(tmp_path / "metadata", splits, num_examples=7):
         yield
 
 

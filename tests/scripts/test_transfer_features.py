@@ -10,6 +10,7 @@ from transfer_features import main, make_parser, table
 
 from kerasvis.analyses import FeatureTransfer
 from kerasvis.analyses.flat_features import FlatFeatures
+from tests.mocked_data_sets import mocked_data_sets
 
 SIZE = (16, 20)
 NAMES = ("ant", "bass", "crab")
@@ -170,3 +171,16 @@ def test_mistakes(mistake, photographs, tmp_path):
 def test_data_that_are_none(mistake, tmp_path):
     (tmp_path / "empty").mkdir()
     assert "has no class folders" in mistake(data=tmp_path / "empty")
+
+
+def test_a_data_set_of_tensorflow_datasets(models, tmp_path, capsys):
+    """caltech101 by its name, with random images: accuracies are those of chance."""
+    out = tmp_path / "out"
+    given = ["--model", models / "square.keras", "--layers", "conv2", "--data", "caltech101"]
+    given += ["--per-class", 2, "--folds", 1, "--head", "svm", "--out", out]
+    splits = {"caltech101": ("train", "test")}
+    with mocked_data_sets(tmp_path / "metadata", splits, num_examples=1500):
+        run(main, make_parser(), [str(argument) for argument in given])
+    assert "3000 images of 102 classes" in capsys.readouterr().out
+    (accuracy,) = FeatureTransfer.load(out / "transfer.npz").accuracies.ravel()
+    assert 0 <= accuracy < 0.1
