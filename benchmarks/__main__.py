@@ -11,7 +11,14 @@ import sys
 
 NAMES = (
     *("switch_layers", "scan", "projection", "occlusion", "planted_occlusion"),
-    *("attribution_equality", "filter_diagnosis", "training", "feature_evolution", "serving"),
+    *(
+        "attribution_equality",
+        "filter_diagnosis",
+        "training",
+        "feature_evolution",
+        "feature_transfer",
+        "serving",
+    ),
 )
 
 
