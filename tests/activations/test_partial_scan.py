@@ -285,6 +285,18 @@ def test_folder_of_corrupt_files_only(model, tmp_path):
         scan(model, ImageFolder(tmp_path, (7, 9)), None)
 
 
+def test_a_scan_that_did_not_begin_leaves_nothing(model, tmp_path):
+    """So that the same path serves for the right images."""
+    corrupt, filepath = tmp_path / "corrupt", tmp_path / "top.npz"
+    corrupt.mkdir()
+    (corrupt / "a.png").write_bytes(b"")
+    with pytest.raises(ValueError, match="No image could be scanned"):
+        scan(model, ImageFolder(corrupt, (7, 9)), filepath)
+    assert [path.name for path in tmp_path.iterdir()] == ["corrupt"]
+    scan(model, ImageFolder(photographs(tmp_path / "photographs"), (7, 9)), filepath)
+    assert filepath.exists()
+
+
 def test_other_preprocessing_is_other_images(model, tmp_path, monkeypatch):
     directory = photographs(tmp_path / "photographs")
     folders = [ImageFolder(directory, (7, 9), mode) for mode in ("raw", "tf")]
