@@ -114,8 +114,10 @@ def measure_weight_randomization(
     examples = [first_strengths(original, units)]
     shape = (len(methods), len(stages), len(images), len(MEASURES))
     cascading, independent = np.zeros(shape), np.zeros(shape)
+    num_random = 0
     for number, stage in enumerate(stages):
-        copy.randomize(names[: names.index(stage) + 1])
+        begin, num_random = num_random, names.index(stage) + 1
+        copy.randomize(names[begin:num_random])
         maps = all_maps(copy.model)
         cascading[:, number] = similarities(maps)
         if number in shown:
