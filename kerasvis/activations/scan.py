@@ -106,14 +106,14 @@ def find_top_activations(
                 if partial and time.monotonic() - last_save >= SECONDS_BETWEEN_SAVES:
                     partial.save(top, source.skipped_reasons)
                     last_save = time.monotonic()
-        if not top.progress.num_batches:
-            raise ValueError(f"No image could be scanned: {source.why_none()}")
     except BaseException:  # an interruption from the keyboard too
-        if partial and top.progress.num_batches:
+        if partial:
             partial.save(top, source.skipped_reasons)
-        elif partial:  # nothing to go on from, and it would bind the next run to these images
-            partial.remove()
         raise
+    if not top.progress.num_batches:
+        if partial:  # or the next run could not take other images
+            partial.remove()
+        raise ValueError(f"No image could be scanned: {source.why_none()}")
     found = TopActivations(top.by_layer(layers, maxima.num_maps))
     if partial:
         found.save(filepath)

@@ -285,7 +285,7 @@ def test_folder_of_corrupt_files_only(model, tmp_path):
         scan(model, ImageFolder(tmp_path, (7, 9)), None)
 
 
-def test_a_scan_that_did_not_begin_leaves_nothing(model, tmp_path):
+def test_a_scan_that_finds_no_image_leaves_nothing(model, tmp_path):
     """So that the same path serves for the right images."""
     corrupt, filepath = tmp_path / "corrupt", tmp_path / "top.npz"
     corrupt.mkdir()
