@@ -7,12 +7,13 @@ itself, beside the image patch that caused it.
 import dataclasses
 
 import numpy as np
+import tqdm
 
 from kerasvis.data.npz_files import read_npz, write_npz
 from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.deconvnet.targets import Unit
 
-NUM_UNITS_AT_ONCE = 256  # bounds the memory for projections that are not yet cut
+NUM_UNITS_AT_ONCE = 64  # bounds the memory for projections that are not yet cut
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +86,7 @@ def visualize_features(
         preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how `images` were made
             from RGB pixels.
         batch_size: images (or crops of them) in a step; chosen from their size by default.
-        verbose: whether Keras shows its progress bar.
+        verbose: 1 or 0, with or without a progress bar.
 
     Returns:
         A `FeatureVisualization`, feature maps in the order given (drawn ones ascending).
@@ -101,12 +102,31 @@ def visualize_features(
     features = choose_features(len(found.values), feature_indices, num_features, layer_seed)
     if isinstance(preprocessing, str):
         preprocessing = Preprocessing(preprocessing)
+    number = int((found.image_indices[features] >= 0).sum())
+    with tqdm.tqdm(desc=deconv.layer, unit=" maxima", total=number, disable=not verbose) as bar:
+        return visualize_chosen(
+            deconv, images, found, features, preprocessing, batch_size, advance=bar.update
+        )
+
+
+def visualize_chosen(deconv, images, found, features, preprocessing, batch_size=None, *, advance):
+    """`visualize_features` of some feature maps, without a progress bar.
+
+    Args:
+        deconv: the `DeconvModel` of the layer.
+        images: that were scanned.
+        found: the layer's `LayerActivations`.
+        features: int64 `(features,)`.
+        preprocessing: a `Preprocessing`.
+        batch_size: images (or crops of them) in a step.
+        advance: function of the number of projections that were made since it was called last.
+    """
     images_used, image_numbers = fetch(images, found.image_indices[features])
     is_present = found.image_indices[features] >= 0
     positions = found.positions[features]
     windows = windows_of(deconv, images_used.shape[1:3], positions[is_present])
     units = (image_numbers, np.repeat(features, is_present.sum(axis=1)), positions[is_present])
-    projections = project_in_windows(deconv, images_used, *units, windows, batch_size, verbose)
+    projections = project_in_windows(deconv, images_used, *units, windows, batch_size, advance)
     pixels = preprocessing.pixels(images_used)
     patches = [windows.cut(pixels[n], i) for i, n in enumerate(image_numbers)]
     return FeatureVisualization(
@@ -192,26 +212,27 @@ def windows_of(deconv, image_size, positions):
 
 
 def project_in_windows(
-    deconv, images, image_numbers, features, positions, windows, batch_size, verbose
+    deconv, images, image_numbers, features, positions, windows, batch_size, advance
 ):
     """The projection of every unit, one in each image numbered, cut to its window."""
     is_dense = len(deconv.target_shape) == 1
-    projections = []
+    by_image = np.argsort(image_numbers, kind="stable")  # an image goes up once for its units
+    projections = np.zeros((len(features), *windows.size, images.shape[3]), "float32")
     for begin in range(0, len(features), NUM_UNITS_AT_ONCE):
-        part = slice(begin, begin + NUM_UNITS_AT_ONCE)
+        part = by_image[begin : begin + NUM_UNITS_AT_ONCE]
         unit = Unit(features[part], *([] if is_dense else positions[part].T))
-        seen = [images[number] for number in image_numbers[part]]
-        parts, origins = deconv.project_units(seen, unit, batch_size, verbose)
-        projections += [
-            windows.cut(projection, begin + i, origin)
-            for i, (projection, origin) in enumerate(zip(parts, origins, strict=True))
-        ]
-    return np.stack(projections)
+        parts, origins = deconv.project_units(images, unit, image_numbers[part], batch_size)
+        for number, projection, origin in zip(part, parts, origins, strict=True):
+            projections[number] = windows.cut(projection, number, origin)
+        advance(len(part))
+    return projections
 
 
 def _on_grid(values, is_present, dtype):
     """Values of the units present, at their places among `(features, k)`, 0 elsewhere."""
     values = np.asarray(values)
+    if is_present.all() and values.dtype == dtype:  # not copied, as it may be a gigabyte
+        return values.reshape(*is_present.shape, *values.shape[1:])
     grid = np.zeros((*is_present.shape, *values.shape[1:]), dtype)
     grid[is_present] = values
     return grid

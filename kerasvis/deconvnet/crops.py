@@ -9,6 +9,7 @@ import numpy as np
 
 from kerasvis.deconvnet import passes
 from kerasvis.graph.crops import crop_grid
+from kerasvis.graph.receptive_fields import receptive_spans
 from kerasvis.graph.shapes import infer_shapes
 from kerasvis.layers import PixelMean
 
@@ -21,10 +22,14 @@ class UnitCrops:
 
     Attributes:
         grid: the `kerasvis.graph.crops.CropGrid`.
+        strides: `{tensor number: (rows, columns)}`, pixels between its cells.
+        shapes: `{tensor number: shape}` in a crop.
     """
 
-    def __init__(self, plan, grid):
+    def __init__(self, plan, grid, strides, shapes):
         self.grid = grid
+        self.strides = strides
+        self.shapes = shapes
         self._means = {
             node.name: node.layer for node in plan.nodes if isinstance(node.layer, PixelMean)
         }
@@ -39,7 +44,11 @@ class UnitCrops:
         grid = crop_grid(plan.image, plan.nodes, shapes, plan.target)
         if grid is None or np.prod(grid.size) > MAX_SHARE * np.prod(image_size):
             return None
-        return cls(plan, grid)
+        spans = receptive_spans(plan.image, plan.nodes, shapes)
+        strides = {
+            number: tuple(int(span.stride) for span in pair) for number, pair in spans.items()
+        }
+        return cls(plan, grid, strides, infer_shapes(graph, plan.nodes, model, grid.size))
 
     def project(self, images, features, positions, batch_size=None, verbose=0):
         """Projects one unit of every image.
@@ -56,11 +65,10 @@ class UnitCrops:
             `(images, 2)`, the (top, left) of each.
         """
         origins = self.grid.origins(positions)
-        in_crops = [self.grid.position(*map(int, position)) for position in positions]
         inputs = {
             "images": self._cut(images, origins),
             "feature": features,
-            "position": np.array(in_crops, "int32").reshape(-1, 2),
+            "position": self.grid.positions(positions),
         }
         for name, layer in self._means.items():
             mean = keras.ops.convert_to_numpy(layer.mean)

@@ -9,6 +9,7 @@ from kerasvis.deconvnet import passes
 from kerasvis.deconvnet.crops import UnitCrops
 from kerasvis.deconvnet.mirror import Record
 from kerasvis.deconvnet.plan import make_plan
+from kerasvis.deconvnet.shared_upward_pass import SharedUpwardPass
 from kerasvis.deconvnet.targets import Strongest, Unit, as_arrays
 from kerasvis.graph.nodes import read_graph
 from kerasvis.graph.receptive_fields import as_receptive_field, receptive_spans
@@ -131,7 +132,7 @@ class DeconvModel(keras.Model):
             target = Unit(target.feature, *self.locate(images, target.feature, batch_size)[1].T)
         if not isinstance(target, Unit):
             return self._project_whole(images, features, positions, batch_size, verbose)
-        parts, origins = self.project_units(images, target, batch_size, verbose)
+        parts, origins = self.project_units(images, target, None, batch_size, verbose)
         if parts.shape == images.shape:
             return parts
         projections = np.zeros(images.shape, "float32")
@@ -139,27 +140,37 @@ class DeconvModel(keras.Model):
             projection[top : top + part.shape[0], left : left + part.shape[1]] = part
         return projections
 
-    def project_units(self, images, unit, batch_size=None, verbose=0):
-        """Projects one unit of every image, and returns only the part of the image around it.
+    def project_units(self, images, unit, image_numbers=None, batch_size=None, verbose=0):
+        """Projects single units, and returns only the part of the image around each.
 
         Args:
             images: array `(images, rows, columns, channels)`, or a list of such images.
             unit: `kerasvis.targets.Unit`.
-            batch_size: images (or crops of them) in a step.
+            image_numbers: the number of the image of each unit, by default its own; what units of
+                one image have in common is computed once.
+            batch_size: units in a step.
             verbose: whether Keras shows its progress bar.
 
         Returns:
-            `(parts, origins)`: float32 `(images, height, width, channels)`, all of one size, which
-            hold what the units see; and int32 `(images, 2)`, the (top, left) of each part in its
+            `(parts, origins)`: float32 `(units, height, width, channels)`, all of one size, which
+            hold what the units see; and int32 `(units, 2)`, the (top, left) of each part in its
             image. Where units see most of the image, the parts are the images.
         """
-        crops = self._unit_crops(np.shape(images[0])[:2])
-        features, positions = as_arrays(unit, len(images), self.target_shape)
+        numbers = np.arange(len(images)) if image_numbers is None else np.asarray(image_numbers)
+        features, positions = as_arrays(unit, len(numbers), self.target_shape)
+        size = self.check_images(np.asarray(images[0])[None]).shape[1:3]
+        crops, num_images = self._unit_crops(size), len(np.unique(numbers))
+        # The way up costs as much as it has pixels.
+        num_pixels = np.prod(crops.grid.size if crops is not None else size)
+        if num_images * np.prod(size) < len(numbers) * num_pixels:
+            shared = self._shared_upward_pass(size)
+            return shared.project(images, numbers, features, positions, batch_size, verbose)
+        images = [images[number] for number in numbers]
         if crops is not None:
             return crops.project(images, features, positions, batch_size, verbose)
         images = self.check_images(images)
         projections = self._project_whole(images, features, positions, batch_size, verbose)
-        return projections, np.zeros((len(images), 2), "int32")
+        return projections, np.zeros((len(numbers), 2), "int32")
 
     def _project_whole(self, images, features, positions, batch_size, verbose):
         inputs = {"images": images, "feature": features, "position": positions}
@@ -200,6 +211,13 @@ class DeconvModel(keras.Model):
         """`UnitCrops` for images of some (height, width); None where whole images are as good."""
         return functools.cache(
             lambda size: UnitCrops.of(self._plan, self._graph, self.convnet, tuple(size))
+        )
+
+    @functools.cached_property
+    def _shared_upward_pass(self):
+        """The `SharedUpwardPass` for images of some (height, width)."""
+        return functools.cache(
+            lambda size: SharedUpwardPass(self._plan, self._unit_crops(tuple(size)))
         )
 
     def check_images(self, images):

@@ -143,7 +143,11 @@ def project(plan, images, features, positions, means=None):
     Returns:
         `(projection, activation, position)`.
     """
-    tensors, switches = go_up(plan, images, means)
+    return choose_and_go_down(plan, *go_up(plan, images, means), features, positions)
+
+
+def choose_and_go_down(plan, tensors, switches, features, positions):
+    """The second half of `project`, from what `go_up` returned."""
     activations = tensors[plan.target]
     dtype = plan.steps[0].mirrors[0].compute_dtype
     signal, activation, position = choose(

@@ -63,6 +63,10 @@ class CropGrid(NamedTuple):
         origin = zip((row, column), self.origin(row, column), self.field.strides, strict=True)
         return tuple(int(position - begin / stride) for position, begin, stride in origin)
 
+    def positions(self, positions):
+        """`position` for positions `(units, 2)`: int32 `(units, 2)`."""
+        return np.array([self.position(*map(int, p)) for p in positions], "int32").reshape(-1, 2)
+
     def box(self, row, column):
         """The receptive field cut at the image border: `(top, left, bottom, right)`."""
         top, left, bottom, right = self.field.box(row, column)

@@ -8,17 +8,18 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
-from kerasvis.activations import TopActivations
-from kerasvis.analyses import visualize_features
 from kerasvis.analyses.convolution_nodes import convolution_nodes
 from kerasvis.analyses.dead_filters import filters_of
+from kerasvis.analyses.feature_visualization import visualize_chosen
 from kerasvis.data.image_folder import ImageFolder
 from kerasvis.graph import image_shape, read_graph
 from kerasvis.reports import addresses
 from kerasvis.reports.sprites import SpriteLayout, feature_sprite, filter_pixels, webp
 from kerasvis.reports.whole_files import write_whole
 
-NUM_BYTES_AT_ONCE = 2**27  # of projections that are not yet in a sprite
+# Of projections that are not yet in a sprite. The more at once, the more units lie in one image,
+# which then goes up through the net once for all.
+NUM_BYTES_AT_ONCE = 2**30
 NUM_CHANNELS = 3  # at most
 
 
@@ -35,25 +36,24 @@ def write_sprites(deconv, images, top, directory, preprocessing, verbose="auto")
     """
     directory = Path(directory)
     files = [directory / addresses.sprite(deconv.layer, f) for f in range(len(top.values))]
-    missing = [feature for feature, file in enumerate(files) if not file.is_file()]
+    missing = np.array([f for f, file in enumerate(files) if not file.is_file()], "int64")
+    is_present = top.image_indices >= 0
     bar = tqdm.tqdm(
         desc=deconv.layer,
-        unit=" maps",
-        total=len(files),
-        initial=len(files) - len(missing),
+        unit=" maxima",
+        total=int(is_present.sum()),
+        initial=int(is_present.sum() - is_present[missing].sum()),
         disable={"auto": None}.get(verbose, not verbose),
     )
     num_at_once = max(NUM_BYTES_AT_ONCE // _num_bytes(deconv, images, top), 1)
     with bar:
         for begin in range(0, len(missing), num_at_once):
             some = missing[begin : begin + num_at_once]
-            scanned = TopActivations({deconv.layer: top})
-            features = visualize_features(
-                deconv, images, scanned, some, preprocessing=preprocessing
+            features = visualize_chosen(
+                deconv, images, top, some, preprocessing, advance=bar.update
             )
             for number, feature in enumerate(some):
                 write_whole(files[feature], sprite_file(features, number))
-                bar.update()
 
 
 def _num_bytes(deconv, images, top):

@@ -72,13 +72,13 @@ def write(model, images, tmp_path):
 def projected(monkeypatch):
     """`(layer, features)` of every projection made from now on."""
     calls = []
-    original = layer_pictures.visualize_features
+    original = layer_pictures.visualize_chosen
 
-    def recorded(deconv, images, top, features, **options):
+    def recorded(deconv, images, top, features, *arguments, **options):
         calls.append((deconv.layer, list(features)))
-        return original(deconv, images, top, features, **options)
+        return original(deconv, images, top, features, *arguments, **options)
 
-    monkeypatch.setattr(layer_pictures, "visualize_features", recorded)
+    monkeypatch.setattr(layer_pictures, "visualize_chosen", recorded)
     return calls
 
 

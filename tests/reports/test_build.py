@@ -63,15 +63,15 @@ def test_step_by_step_and_at_once_are_the_same(write, gallery):
 
 def test_a_build_that_was_stopped_while_projecting_goes_on(write, gallery, monkeypatch):
     monkeypatch.setattr(layer_pictures, "NUM_BYTES_AT_ONCE", 1)  # a map at a time
-    original, calls = layer_pictures.visualize_features, []
+    original, calls = layer_pictures.visualize_chosen, []
 
-    def stopped(deconv, images, top, features, **options):
+    def stopped(deconv, images, top, features, *arguments, **options):
         calls.append((deconv.layer, *features))
         if len(calls) == 8:
             raise KeyboardInterrupt
-        return original(deconv, images, top, features, **options)
+        return original(deconv, images, top, features, *arguments, **options)
 
-    monkeypatch.setattr(layer_pictures, "visualize_features", stopped)
+    monkeypatch.setattr(layer_pictures, "visualize_chosen", stopped)
     options = {"labels": LABELS, "batch_size": 5}
     with pytest.raises(KeyboardInterrupt):
         write(**options)

@@ -1,0 +1,122 @@
+"""Projection of many units of few images: every image goes up once, for all of its units.
+
+Of nine strongest units of each of 512 feature maps many lie in the same image, and going up costs
+as much as coming down. What an image leaves behind on its way up is the same for all of its units;
+each takes from it the crop that it sees, see `kerasvis.graph.crops`, or the whole.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasvis.deconvnet import passes
+
+NUM_PIXELS_IN_STEP = 16 * 224 * 224
+
+
+class SharedUpwardPass:
+    """Projects units, several of which may lie in one image.
+
+    Args:
+        plan: the `Plan`.
+        crops: the `UnitCrops` for images of this size, or None where whole images are as good.
+    """
+
+    def __init__(self, plan, crops=None):
+        self._crops = crops
+        self._projector = SharingProjector(plan, crops)
+
+    def project(self, images, image_numbers, features, positions, batch_size=None, verbose=0):
+        """Projects one unit after the other, those of one image together.
+
+        Args:
+            images: array `(images, rows, columns, channels)`, or a list of such images.
+            image_numbers: int `(units,)`, the image of each.
+            features: int32 `(units,)`.
+            positions: int32 `(units, 2)`.
+            batch_size: units in a step.
+            verbose: whether Keras shows its progress bar.
+
+        Returns:
+            `(parts, origins)`: float32 `(units, height, width, channels)` and int32 `(units, 2)`,
+            the (top, left) of each in its image.
+        """
+        origins, positions_in_parts, size = self._parts(positions, np.shape(images[0])[:2])
+        batch_size = batch_size or max(1, NUM_PIXELS_IN_STEP // int(np.prod(size)))
+        projections = np.zeros((len(features), *size, np.shape(images[0])[2]), "float32")
+        steps = _steps(image_numbers, batch_size)
+        bar = keras.utils.Progbar(len(steps), verbose=int(bool(verbose)))
+        for units in steps:
+            needed, in_step = np.unique(image_numbers[units], return_inverse=True)
+            inputs = {
+                "images": np.stack([images[number] for number in needed]),
+                "image": in_step.ravel().astype("int32"),
+                "feature": features[units],
+                "position": positions_in_parts[units],
+                "origin": origins[units],
+            }
+            projections[units] = self._projector.predict_on_batch(inputs)
+            bar.add(1)
+        return projections, origins
+
+    def _parts(self, positions, image_size):
+        """`(origins, positions)` of the units' parts and in them, and the size of all."""
+        if self._crops is None:
+            return np.zeros((len(positions), 2), "int32"), positions, image_size
+        grid = self._crops.grid
+        return grid.origins(positions), grid.positions(positions), grid.size
+
+
+def _steps(image_numbers, batch_size):
+    """The units in the order of their images, at most `batch_size` in a step."""
+    order = np.argsort(image_numbers, kind="stable")
+    return [order[begin : begin + batch_size] for begin in range(0, len(order), batch_size)]
+
+
+class SharingProjector(keras.Model):
+    """Maps images, and units in them, to projections."""
+
+    def __init__(self, plan, crops):
+        super().__init__(autocast=False)
+        self._plan = plan
+        self._crops = crops
+        self.built = True
+
+    def call(self, inputs):
+        tensors, switches = passes.go_up(self._plan, inputs["images"])
+
+        def part(number, tensor):
+            """What a tensor holds for every unit; those that no mirror asks for are not made."""
+            if self._crops is None:
+                return ops.take(tensor, inputs["image"], axis=0)
+            strides = self._crops.strides[number]
+            size = self._crops.shapes[number][1:3]
+            return cut_out(tensor, inputs["image"], inputs["origin"] // strides, size)
+
+        pooled = {node.name: node.outputs[0] for node in self._plan.nodes}
+        return passes.choose_and_go_down(
+            self._plan,
+            {number: part(number, tensor) for number, tensor in tensors.items()},
+            {name: part(pooled[name], tensor) for name, tensor in switches.items()},
+            inputs["feature"],
+            inputs["position"],
+        )[0]
+
+
+def cut_out(tensor, numbers, begins, size):
+    """Cuts parts of one size out of a batch of feature maps.
+
+    Args:
+        tensor: `(images, rows, columns, channels)`.
+        numbers: int32 `(parts,)`, the image of each.
+        begins: int32 `(parts, 2)`, its first (row, column).
+        size: `(height, width)` of all.
+
+    Returns:
+        Tensor `(parts, height, width, channels)`.
+    """
+    _, height, width, num_channels = ops.shape(tensor)
+    rows = begins[:, :1] + ops.arange(size[0], dtype="int32")
+    columns = begins[:, 1:] + ops.arange(size[1], dtype="int32")
+    cells = (numbers[:, None, None] * height + rows[:, :, None]) * width + columns[:, None, :]
+    return ops.take(ops.reshape(tensor, (-1, num_channels)), cells, axis=0)

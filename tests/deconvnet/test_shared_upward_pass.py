@@ -1,0 +1,156 @@
+"""Units that lie in the same images: each is projected as if it were alone."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import kerasvis as kv
+from kerasvis.deconvnet import passes
+from kerasvis.deconvnet.shared_upward_pass import cut_out
+from kerasvis.deconvnet.targets import Unit, as_arrays
+from tests.oracles.random_graphs import draw_graph
+
+SIZE = (65, 50)
+NUM_IMAGES = 3
+IMAGE_NUMBERS = np.array([2, 0, 2, 2, 0, 2, 2, 2, 0])  # none lies in image 1
+
+
+def convnet(size=SIZE):
+    """Overlapping pools, both paddings and unequal strides, two branches, a dense layer."""
+    keras.utils.set_random_seed(0)
+    options = {"activation": "relu", "bias_initializer": "random_normal"}
+    inputs = keras.Input((*size, 3))
+    x = layers.Conv2D(5, 3, (1, 2), "same", name="conv1", **options)(inputs)
+    x = layers.MaxPooling2D(3, 2, "same")(x)
+    x = layers.Conv2D(6, 3, name="conv2", **options)(x)
+    left = layers.Conv2D(3, 1, **options)(x)
+    right = layers.Conv2D(3, 3, padding="same", **options)(x)
+    x = layers.Concatenate(name="both")([left, right])
+    x = layers.MaxPooling2D(2, name="pool2")(x)
+    x = layers.Conv2D(7, 3, padding="same", name="conv3", **options)(x)
+    return keras.Model(inputs, layers.Dense(4, name="fc", **options)(layers.Flatten()(x)))
+
+
+def images(shape=(*SIZE, 3)):
+    return np.random.default_rng(0).normal(size=(NUM_IMAGES, *shape)).astype("float32")
+
+
+def random_unit(deconv, number, seed=0):
+    *size, num_maps = deconv.target_shape
+    rng = np.random.default_rng(seed)
+    return Unit(*(rng.integers(0, length, number).astype("int32") for length in (num_maps, *size)))
+
+
+def alone(deconv, pixels, unit):
+    """The projections by one pass over whole images, each for itself."""
+    fields = [x for x in (unit.feature, unit.row, unit.column) if x is not None]
+    projections = []
+    for i, image in enumerate(pixels):
+        feature, *position = (int(x[i]) for x in fields)
+        position = np.array([position or (0, 0)], "int32")
+        inputs = {"images": image[None], "feature": np.array([feature], "int32")}
+        projections += [deconv.predict({**inputs, "position": position}, verbose=0)["projection"]]
+    return np.concatenate(projections)
+
+
+def pasted(parts, origins, shape):
+    """The parts at their places in images of zeros."""
+    whole = np.zeros((len(parts), *shape), "float32")
+    for projection, part, (top, left) in zip(whole, parts, origins, strict=True):
+        projection[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return whole
+
+
+def assert_equal_up_to_rounding(actual, expected):
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("rectification", ["deconvnet", "guided", "gradient"])
+@pytest.mark.parametrize(("layer", "is_cropped"), [("conv2", True), ("conv3", True), ("fc", False)])
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_every_unit_is_projected_as_if_alone(layer, is_cropped, rectification, batch_size):
+    deconv = kv.DeconvModel(convnet(), layer, rectification)
+    unit = random_unit(deconv, len(IMAGE_NUMBERS))
+    expected = alone(deconv, images()[IMAGE_NUMBERS], unit)
+    shared = deconv._shared_upward_pass(SIZE)
+    features, positions = as_arrays(unit, len(IMAGE_NUMBERS), deconv.target_shape)
+    parts, origins = shared.project(images(), IMAGE_NUMBERS, features, positions, batch_size)
+    assert (parts.shape[1:3] != SIZE) == is_cropped
+    assert parts.dtype == np.float32
+    assert np.abs(expected).max() > 0
+    assert_equal_up_to_rounding(pasted(parts, origins, (*SIZE, 3)), expected)
+
+
+def test_random_graphs():
+    num_cropped = num_whole = 0
+    for seed in range(12):
+        graph = draw_graph(seed)
+        deconv = kv.DeconvModel(graph.model, graph.targets[seed % len(graph.targets)])
+        unit = random_unit(deconv, 5, seed)
+        numbers = np.array([1, 0, 1, 1, 0]) % len(graph.images)
+        parts, origins = deconv.project_units(graph.images, unit, numbers)
+        expected = alone(deconv, graph.images[numbers], unit)
+        assert_equal_up_to_rounding(pasted(parts, origins, expected.shape[1:]), expected)
+        is_cropped = parts.shape[1:] != expected.shape[1:]
+        num_cropped += is_cropped
+        num_whole += not is_cropped
+    assert num_whole > 2
+
+
+def test_crops_with_a_mean_image():
+    model = kv.convnets.ZFNet((96, 80, 3), 5, width=0.1, dense_units=8, normalization="batch")
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 96, 80, 3)).astype("float32")
+    model.get_layer("pixel_mean").adapt(pixels)
+    deconv = kv.DeconvModel(model, "conv2")
+    numbers = np.arange(60) % 2
+    unit = random_unit(deconv, 60)
+    parts, origins = deconv.project_units(pixels, unit, numbers)
+    assert parts.shape[1] < 96
+    expected = alone(deconv, pixels[numbers], unit)
+    assert_equal_up_to_rounding(pasted(parts, origins, (96, 80, 3)), expected)
+
+
+@pytest.mark.parametrize(
+    ("layer", "num_units", "num_images_up"), [("fc", 9, 2), ("conv3", 40, 2), ("fc", 1, 1)]
+)
+def test_an_image_goes_up_once(recorded_shapes, layer, num_units, num_images_up):
+    deconv = kv.DeconvModel(convnet(), layer)
+    numbers = np.resize(IMAGE_NUMBERS, num_units)
+    deconv.project_units(images(), random_unit(deconv, num_units), numbers)
+    assert set(recorded_shapes) <= {(num_images_up, *SIZE, 3), (None, *SIZE, 3)}
+    assert recorded_shapes
+
+
+def test_small_crops_go_up_by_themselves(recorded_shapes):
+    deconv = kv.DeconvModel(convnet(), "conv1")
+    deconv.project_units(images(), random_unit(deconv, 9), IMAGE_NUMBERS)
+    assert np.prod(recorded_shapes[-1][1:3]) < 0.1 * np.prod(SIZE)
+
+
+@pytest.fixture
+def recorded_shapes(monkeypatch):
+    """The shapes of the images, or crops of them, that went up."""
+    shapes = []
+    go_up = passes.go_up
+
+    def recorded(plan, images, means=None):
+        shapes.append(tuple(images.shape))
+        return go_up(plan, images, means)
+
+    monkeypatch.setattr(passes, "go_up", recorded)
+    return shapes
+
+
+def test_cut_out_takes_the_parts_of_each_image():
+    maps = np.arange(2 * 5 * 4 * 3).reshape(2, 5, 4, 3)
+    parts = cut_out(maps, np.array([1, 0, 1], "int32"), np.array([[2, 1], [0, 0], [3, 2]]), (2, 2))
+    np.testing.assert_array_equal(parts[0], maps[1, 2:4, 1:3])
+    np.testing.assert_array_equal(parts[1], maps[0, 0:2, 0:2])
+    np.testing.assert_array_equal(parts[2], maps[1, 3:5, 2:4])
+
+
+def test_images_that_do_not_fit_are_refused():
+    deconv = kv.DeconvModel(convnet(), "fc")
+    with pytest.raises(ValueError, match="resize them"):
+        deconv.project_units(images((60, 50, 3)), Unit(np.zeros(3, "int32")), [0, 0, 1])
