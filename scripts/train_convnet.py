@@ -194,6 +194,7 @@ def evolution(data, recipe, folder, arguments):
         probe_images(data.train, recipe, arguments.evolution_images),
         CONVOLUTIONS,
         directory=folder / "evolution",
+        with_patches=not arguments.without_patches,
         seed=recipe.seed,
         tensorboard=arguments.tensorboard,
     )
@@ -280,12 +281,14 @@ def command_of(source, recipe, options, arguments):
     known = arguments.recipe in ("paper", "small")
     crop_size = f" --crop-size {recipe.crop_size}" if known else ""
     strides = " ".join(str(stride) for stride in options["strides"])
+    recorded = " --evolution" if arguments.evolution else ""
+    recorded += " --without-patches" if recorded and arguments.without_patches else ""
     return (
         f"python scripts/train_convnet.py --data {source} --net {arguments.net} "
         f"--recipe {arguments.recipe if known else 'recipe.json'}{crop_size} "
         f"--epochs {recipe.epochs} --width {options['width']:g} "
         f"--dense-units {options['dense_units']} --strides {strides} "
-        f"--normalization {options['normalization']} --seed {recipe.seed}"
+        f"--normalization {options['normalization']} --seed {recipe.seed}{recorded}"
     )
 
 
@@ -357,6 +360,11 @@ def make_parser():
     )
     parser.add_argument(
         "--evolution-images", type=int, default=500, help="training images it looks at"
+    )
+    parser.add_argument(
+        "--without-patches",
+        action="store_true",
+        help="leave image patches out of the evolution, so that it can be given away",
     )
     parser.add_argument(
         "--tensorboard", metavar="DIR", help="show curves, and with --evolution features, there"

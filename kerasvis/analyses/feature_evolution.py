@@ -23,7 +23,8 @@ class LayerEvolution:
         image_indices: int64 `(features, epochs)`.
         positions: int32 `(features, epochs, 2)`, (row, column) in the feature map.
         projections: float32 `(features, epochs, height, width, channels)`, RGB, signed.
-        patches: uint8 `(features, epochs, height, width, channels)`, RGB pixels.
+        patches: uint8 `(features, epochs, height, width, channels)`, RGB pixels; of 0 × 0 pixels
+            where they were left out.
         boxes: int32 `(features, epochs, 4)`: the part of the window inside the image, as (top,
             left, bottom, right) in the window, half open.
     """

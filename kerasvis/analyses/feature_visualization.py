@@ -31,7 +31,8 @@ class FeatureVisualization:
         image_indices: int64 `(features, k)`; -1 where there are fewer than k images.
         positions: int32 `(features, k, 2)`, (row, column) in the feature map.
         projections: float32 `(features, k, height, width, channels)`, RGB, signed.
-        patches: uint8 `(features, k, height, width, channels)`, RGB pixels.
+        patches: uint8 `(features, k, height, width, channels)`, RGB pixels; of 0 × 0 pixels where
+            they were left out.
         boxes: int32 `(features, k, 4)`: the part of the window inside the image, as (top, left,
             bottom, right) in the window, half open.
     """
@@ -44,6 +45,12 @@ class FeatureVisualization:
     projections: np.ndarray
     patches: np.ndarray
     boxes: np.ndarray
+
+    def without_patches(self):
+        """The same without the image patches, to be given away where the images cannot be."""
+        features, k, *_, num_channels = self.patches.shape
+        nothing = np.zeros((features, k, 0, 0, num_channels), "uint8")
+        return dataclasses.replace(self, patches=nothing)
 
     def save(self, filepath):
         """Writes an `.npz` archive, whole or not at all."""

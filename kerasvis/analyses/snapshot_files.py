@@ -89,7 +89,7 @@ class SnapshotFiles:
         for name, features in snapshot.features.items():
             arrays |= {f"{name}/{part}": getattr(features, part) for part in PARTS}
         try:
-            write_npz(filepath, arrays)
+            write_npz(filepath, arrays, compressed=True)
         except OSError as error:
             filepath.with_name(filepath.name + ".writing").unlink(missing_ok=True)
             raise ValueError(

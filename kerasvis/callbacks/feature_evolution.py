@@ -48,6 +48,8 @@ class FeatureEvolution(keras.callbacks.Callback):
         preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how `images` were made
             from RGB pixels; by default that of the `ImageFolder`, or `"raw"`.
         batch_size: images per step; chosen from their size by default.
+        with_patches: whether the snapshots hold the image patches, too; without them they can be
+            given away where the images cannot be.
         tensorboard: folder for event files, which show the figure of every layer, projections and
             patches, of each snapshot in TensorBoard; none by default.
 
@@ -77,6 +79,7 @@ class FeatureEvolution(keras.callbacks.Callback):
         rectification="deconvnet",
         preprocessing=None,
         batch_size=None,
+        with_patches=True,
         tensorboard=None,
     ):
         super().__init__()
@@ -94,6 +97,7 @@ class FeatureEvolution(keras.callbacks.Callback):
         self.rectification = rectification
         self.preprocessing = preprocessing
         self.batch_size = batch_size
+        self.with_patches = with_patches
         self.tensorboard = tensorboard
         self._images_fingerprint = _fingerprint(images)
         self._watched = None  # the model that is training
@@ -122,12 +126,14 @@ class FeatureEvolution(keras.callbacks.Callback):
         except NotFiniteError as error:  # the end of training is not for this callback to decide
             warnings.warn(f"No snapshot was taken after epoch {epoch}: {error}", stacklevel=2)
             return
-        snapshot = Snapshot(epoch, features, self._settings(), self._run, self._weights())
-        self.files.save(snapshot)
+        kept = features
+        if not self.with_patches:
+            kept = {name: layer.without_patches() for name, layer in features.items()}
+        self.files.save(Snapshot(epoch, kept, self._settings(), self._run, self._weights()))
         if self.tensorboard is not None:
-            from kerasvis.callbacks.tensorboard_export import export_snapshot
+            from kerasvis.callbacks.tensorboard_export import export_features
 
-            export_snapshot(snapshot, self.tensorboard)
+            export_features(features, epoch, self.tensorboard)
 
     def _build(self):
         return FeatureSnapshots(
@@ -143,12 +149,14 @@ class FeatureEvolution(keras.callbacks.Callback):
 
     def _settings(self):
         indices = self._snapshots.feature_indices
+        left_out = {} if self.with_patches else {"patches": "left out"}
         return {
             "layers": list(self.layers),
             "feature maps": {name: numbers.tolist() for name, numbers in indices.items()},
             "rectification": self.rectification,
             "preprocessing": self.preprocessing.mode,
             "images": self._images_fingerprint,
+            **left_out,
         }
 
     def _weights(self):

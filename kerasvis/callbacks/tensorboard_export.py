@@ -6,15 +6,16 @@ from kerasvis.figures import feature_grid
 from kerasvis.reports.tensorboard import write_feature_grids
 
 
-def export_snapshot(snapshot, log_dir):
+def export_features(features, epoch, log_dir):
     """Writes a snapshot into an event file: the figure of each layer, as of Figure 2.
 
     Args:
-        snapshot: a `Snapshot`; its epoch is the step.
+        features: `{layer: FeatureVisualization}`.
+        epoch: its number, which is the step.
         log_dir: folder for event files.
     """
-    grids = {layer: _png(feature_grid(features)) for layer, features in snapshot.features.items()}
-    write_feature_grids(log_dir, grids, snapshot.epoch)
+    grids = {name: _png(feature_grid(layer)) for name, layer in features.items()}
+    write_feature_grids(log_dir, grids, epoch)
 
 
 def _png(figure):

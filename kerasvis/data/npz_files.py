@@ -6,15 +6,21 @@ from pathlib import Path
 import numpy as np
 
 
-def write_npz(filepath, arrays):
+def write_npz(filepath, arrays, compressed=False):
     """Writes `{name: array}` beside `filepath`, then puts it in its place.
 
     The bytes depend on the arrays and their order alone: NumPy dates every entry 1980.
+
+    Args:
+        filepath: path of the file.
+        arrays: `{name: array}`.
+        compressed: whether to save room; it takes much longer.
     """
     filepath = Path(filepath)
     beside = filepath.with_name(filepath.name + ".writing")
     with open(beside, "wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        save = np.savez_compressed if compressed else np.savez
+        save(file, allow_pickle=False, **arrays)
     os.replace(beside, filepath)
 
 

@@ -55,7 +55,8 @@ def evolution_grid(
         evolution: an `Evolution`. Read are `epochs` `(epochs,)` and `features`, `{layer:
             LayerEvolution}`, with `feature_indices` `(features,)`, `image_indices` `(features,
             epochs)`, `projections` `(features, epochs, height, width, channels)`, signed,
-            `patches` uint8 of the same shape, and `boxes` `(features, epochs, 4)`.
+            `patches` uint8 of the same shape, or of 0 × 0 pixels where they were left out, and
+            `boxes` `(features, epochs, 4)`.
         layers: names of the layers to show, in this order; all by default.
         num_features: how many feature maps of each layer, the first; all by default.
         blocks_per_row: number of layers side by side.
@@ -113,7 +114,7 @@ class Block:
                 "choose among these."
             )
         self.layer = evolution.features[name]
-        check_layer(self.layer)
+        check_layer(self.layer, with_patches)
         self.epochs = list(map(str, evolution.epochs))
         if self.layer.projections.shape[1] != len(self.epochs):
             raise ValueError(

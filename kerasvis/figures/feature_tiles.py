@@ -26,7 +26,7 @@ def feature_mosaics(layer, number, *, size, gap, columns=None):
 
     Returns:
         `{"projections": pixels, "patches": pixels}`, uint8 arrays of one shape
-        `(height, width, 3)`.
+        `(height, width, 3)`; no patches where they were left out.
     """
     k, height, width = layer.projections.shape[1:4]
     columns = columns or near_square(k)[1]
@@ -48,8 +48,9 @@ def _tiles(layer, number, tile_size):
     cover = shrink(inside.astype("float32"), tile_size)
     ground = np.where(present, OUTSIDE, ABSENT) * (1 - cover)
     projections = shrink(np.where(inside, layer.projections[number], 0), tile_size)
-    patches = shrink(np.where(inside, layer.patches[number], 0), tile_size)
-    shown = {"projections": signed_to_rgb(projections) * cover, "patches": patches}
+    shown = {"projections": signed_to_rgb(projections) * cover}
+    if has_patches(layer):
+        shown["patches"] = shrink(np.where(inside, layer.patches[number], 0), tile_size)
     rgb = np.zeros(3)  # spreads the one channel of grey images
     return {kind: np.rint(tiles + ground + rgb).astype("uint8") for kind, tiles in shown.items()}
 
@@ -62,14 +63,19 @@ def _inside(boxes, size):
     return inside
 
 
+def has_patches(layer):
+    """Whether the image patches are there; a snapshot can be without."""
+    return 0 not in layer.patches.shape[2:4]
+
+
 def hangs_over(layer):
     """Whether a window of the layer hangs over the border of its image."""
     whole = (0, 0, *layer.projections.shape[2:4])
     return bool(np.any(layer.boxes[layer.image_indices >= 0] != whole))
 
 
-def check_layer(layer):
-    """Raises a ValueError unless `layer` can be shown."""
+def check_layer(layer, with_patches=True):
+    """Raises a ValueError unless `layer` can be shown, with its image patches or without."""
     missing = [field for field in FIELDS if not hasattr(layer, field)]
     if missing:
         raise ValueError(
@@ -78,6 +84,11 @@ def check_layer(layer):
         )
     _check_shapes(layer)
     _check_values(layer)
+    if with_patches and not has_patches(layer):
+        raise ValueError(
+            f"Layer {layer.layer!r} came without its image patches, which were left out: show it "
+            "without patches, or take it again with them."
+        )
 
 
 def _check_shapes(layer):
@@ -90,7 +101,11 @@ def _check_shapes(layer):
     expected = {
         "feature_indices": shape[:1],
         "image_indices": shape[:2],
-        "patches": (*shape[:4], *(channels if channels in [(1,), (3,)] else shape[4:])),
+        "patches": (
+            *shape[:2],
+            *(shape[2:4] if has_patches(layer) else (0, 0)),
+            *(channels if channels in [(1,), (3,)] else shape[4:]),
+        ),
         "boxes": (*shape[:2], 4),
     }
     for field, wanted in expected.items():

@@ -7,6 +7,7 @@ import numpy as np
 
 from kerasvis.analyses import Evolution
 from kerasvis.analyses.feature_evolution import LayerEvolution
+from kerasvis.figures.feature_tiles import has_patches
 from kerasvis.graph import read_graph
 from kerasvis.reports.sprites import SpriteLayout
 
@@ -45,6 +46,11 @@ class RecordedEvolution:
     def features(self):
         """Numbers of the feature maps, ascending."""
         return sorted(set(self.maps.feature_indices.tolist()))
+
+    @property
+    def has_patches(self):
+        """Whether the image patches were recorded, too."""
+        return has_patches(self.maps)
 
     @property
     def layout(self):

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from kerasvis.figures.contrast import signed_to_rgb
+from kerasvis.figures.feature_tiles import has_patches
 from kerasvis.figures.mosaic import mosaic, near_square
 from kerasvis.figures.scaling import shrink
 
@@ -55,7 +56,8 @@ def feature_sprite(features, number):
 
     Args:
         features: a `FeatureVisualization`, of 1 or 3 channels; or a `LayerEvolution`, whose epochs
-            stand in the place of the strongest activations.
+            stand in the place of the strongest activations. The half of image patches that were
+            left out is transparent.
         number: which of its feature maps.
 
     Returns:
@@ -66,14 +68,20 @@ def feature_sprite(features, number):
     inside = _inside(features, number)
     cover = shrink(inside.astype("float32"), TILE_SIZE)
     projections = shrink(np.where(inside, features.projections[number], 0), TILE_SIZE)
-    patches = shrink(np.where(inside, features.patches[number], 0), TILE_SIZE)
-    patches = np.rint(patches / np.maximum(cover, 1e-6)).clip(0, 255) + np.zeros(3)
     opacity = np.rint(255 * cover)
-    halves = []
-    for rgb in (signed_to_rgb(projections), patches):
-        tiles = np.concatenate([rgb, opacity], axis=-1).astype("uint8")
-        halves.append(mosaic(tiles, columns=columns, gap=0, background=0))
+    halves = [_half(signed_to_rgb(projections), opacity, columns)]
+    if has_patches(features):
+        patches = shrink(np.where(inside, features.patches[number], 0), TILE_SIZE)
+        patches = np.rint(patches / np.maximum(cover, 1e-6)).clip(0, 255) + np.zeros(3)
+        halves.append(_half(patches, opacity, columns))
+    else:
+        halves.append(np.zeros_like(halves[0]))
     return np.concatenate(halves, axis=1)
+
+
+def _half(rgb, opacity, columns):
+    tiles = np.concatenate([rgb, opacity], axis=-1).astype("uint8")
+    return mosaic(tiles, columns=columns, gap=0, background=0)
 
 
 def _inside(features, number):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import random
 import shutil
@@ -14,7 +15,7 @@ from kerasvis.activations.map_maxima import MapMaxima
 from kerasvis.analyses.feature_snapshot import FeatureSnapshots
 from kerasvis.analyses.snapshot_files import SnapshotFiles
 from kerasvis.callbacks import FeatureEvolution
-from kerasvis.callbacks.tensorboard_export import export_snapshot
+from kerasvis.callbacks.tensorboard_export import export_features
 from kerasvis.deconvnet import passes
 from kerasvis.figures import feature_grid
 
@@ -349,7 +350,7 @@ def test_a_run_that_diverges_is_not_stopped(evolution):
 
 def test_tensorboard_gets_the_figure_of_every_layer(recorded, tmp_path):
     snapshot = SnapshotFiles(tmp_path / "evolution").load(2)
-    export_snapshot(snapshot, tmp_path / "events")
+    export_features(snapshot.features, 2, tmp_path / "events")
     (path,) = (tmp_path / "events").iterdir()
     events = [
         tf.compat.v1.Event.FromString(record.numpy()) for record in tf.data.TFRecordDataset([path])
@@ -365,6 +366,28 @@ def test_tensorboard_gets_the_figure_of_every_layer(recorded, tmp_path):
     canvas = FigureCanvasAgg(feature_grid(snapshot.features["conv2"]))
     canvas.draw()
     np.testing.assert_array_equal(pixels, canvas.buffer_rgba())
+
+
+def test_snapshots_without_patches_are_the_same_else(recording, evolution, tmp_path):
+    log_dir = tmp_path / "events"
+    fit(convnet(), [evolution(with_patches=False, tensorboard=log_dir)])
+    shown = kv.analyses.load_evolution(tmp_path / "evolution")
+    expected = kv.analyses.load_evolution(recording[0])
+    for layer in LAYERS:
+        for name, array in dataclasses.asdict(shown[layer]).items():
+            if name == "patches":
+                assert array.shape == (*expected[layer].patches.shape[:2], 0, 0, 3)
+            else:
+                np.testing.assert_array_equal(array, getattr(expected[layer], name))
+    for path in (tmp_path / "evolution").iterdir():
+        assert path.stat().st_size < (recording[0] / path.name).stat().st_size
+    assert list(log_dir.iterdir())
+
+
+def test_snapshots_with_and_without_patches_are_not_mixed(evolution, recorded):
+    callback = evolution(with_patches=False, epochs=(1, 2, 3))
+    with pytest.raises(ValueError, match=r"epoch_0001\.npz was made with other patches: give"):
+        fit(recorded, [callback], epochs=3, initial_epoch=2)
 
 
 @pytest.mark.parametrize("epochs", [(), (0, 1), 5, (1.5,)])
@@ -415,7 +438,7 @@ def test_a_full_disk_leaves_what_was_saved(recorded, evolution, monkeypatch):
     callback = evolution(epochs=(2, 3))
     before = callback.files.filepath(2).read_bytes()
     begin(callback, recorded, 2)
-    monkeypatch.setattr(np, "savez", full)
+    monkeypatch.setattr(np, "savez_compressed", full)
     sentence = r"epoch_0003\.npz cannot be written \(No space left on device\): make room"
     with pytest.raises(ValueError, match=sentence):
         callback.on_epoch_end(2)

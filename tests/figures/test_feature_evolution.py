@@ -123,6 +123,17 @@ def test_last_column_holds_the_patches_of_the_last_epoch():
     assert "Last column: the image patch" in " ".join(texts(figure))
 
 
+def test_patches_that_were_left_out():
+    shown = layer(num_maps=2, num_epochs=4)
+    without = SimpleNamespace(**{**vars(shown), "patches": shown.patches[:, :, :0, :0]})
+    plain, figure = (evolution_grid(evolution(each)) for each in (shown, without))
+    for label in pictures(figure):
+        np.testing.assert_array_equal(pixels(figure, label), pixels(plain, label))
+    sentence = r"Layer 'conv2' came without its image patches, .*: show it without patches, or"
+    with pytest.raises(ValueError, match=sentence):
+        evolution_grid(evolution(without), with_patches=True)
+
+
 def test_eight_epochs_of_two_layers_are_as_wide_as_a_page():
     epochs = np.array([1, 2, 5, 10, 20, 30, 40, 64])
     shown = [layer(name, num_epochs=8, size=(30, 30)) for name in ("a", "b")]

@@ -102,6 +102,21 @@ def test_pictures_are_loaded_when_seen_and_described(evolving):
     assert {picture["loading"] for picture in pictures} == {"lazy"}
 
 
+def test_patches_that_were_left_out_are_not_shown(write, evolution, evolving):
+    nothing = evolution[FIRST].patches[:, :, :0, :0]
+    folder = write([FIRST], evolution=with_maps(evolution, patches=nothing))
+    page = evolution_page(folder, FIRST, 3)
+    pictures = [e for e in page.all("img") if e.attributes["src"] == "evolution-3.webp"]
+    assert [e.attributes["alt"] for e in pictures] == [f"Projection at epoch {e}" for e in EPOCHS]
+    assert "the projection; the image patches were left out" in page.text
+    assert "below the image patch" not in page.text
+    address = addresses.evolution_sprite(FIRST, 3)
+    with Image.open(folder / address) as image, Image.open(evolving / address) as with_patches:
+        shown, expected = (np.asarray(x.convert("RGBA")) for x in (image, with_patches))
+    np.testing.assert_array_equal(shown[:, :6], expected[:, :6])
+    assert not shown[:, 6:, 3].any()
+
+
 def test_maps_that_were_not_watched_show_none(evolving, gallery):
     page = evolution_page(evolving, FIRST, 1)
     assert "Evolution" not in page.text

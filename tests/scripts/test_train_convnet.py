@@ -15,6 +15,7 @@ from command import run
 from PIL import Image
 from train_convnet import main, make_parser, net_options, recipe_of
 
+import kerasvis as kv
 from kerasvis.training import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,7 +82,7 @@ def parsed(command):
 
 
 def test_a_run_and_what_it_leaves(train, capsys):
-    folder = train("--export", "--evolution", "--evolution-images", "10")
+    folder = train("--export", "--evolution", "--evolution-images", "10", "--without-patches")
     names = {path.name for path in folder.iterdir()}
     files = {"README.md", "classes.json", "history.csv", "model.keras", "recipe.json"}
     assert names == files | {"checkpoint", "evolution", "saved_model"}
@@ -93,6 +94,7 @@ def test_a_run_and_what_it_leaves(train, capsys):
         "epoch_0001.npz",
         "epoch_0002.npz",
     }
+    assert kv.analyses.load_evolution(folder / "evolution")["conv1"].patches.size == 0
     printed = capsys.readouterr().out
     assert re.search(r"Saved .*model\.keras: validation top-1 \d+\.\d% after 2 epochs\.\n", printed)
     check_card(folder, recipe)
@@ -108,6 +110,7 @@ def check_card(folder, recipe):
     command = re.search(r"`python scripts/train_convnet\.py (.*)`", card)[1]
     arguments = parsed(f"{command} --out here")
     assert recipe_of(arguments) == recipe
+    assert arguments.evolution and arguments.without_patches
     expected = {"width": 0.03, "dense_units": 8, "strides": (1, 2), "normalization": "batch"}
     assert net_options(arguments) == expected
 
