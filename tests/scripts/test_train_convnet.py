@@ -110,7 +110,8 @@ def check_card(folder, recipe):
     command = re.search(r"`python scripts/train_convnet\.py (.*)`", card)[1]
     arguments = parsed(f"{command} --out here")
     assert recipe_of(arguments) == recipe
-    assert arguments.evolution and arguments.without_patches
+    assert arguments.evolution
+    assert arguments.without_patches
     expected = {"width": 0.03, "dense_units": 8, "strides": (1, 2), "normalization": "batch"}
     assert net_options(arguments) == expected
 
