@@ -10,7 +10,8 @@ import importlib
 import sys
 
 NAMES = (
-    *("switch_layers", "scan", "projection", "occlusion", "planted_occlusion"),
+    *("switch_layers", "scan", "projection", "shared_upward_pass"),
+    *("occlusion", "planted_occlusion"),
     *(
         "attribution_equality",
         "filter_diagnosis",

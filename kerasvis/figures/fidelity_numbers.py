@@ -140,9 +140,8 @@ def _draw_curves(axes, check, name, colours):
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.set_xlim(0, 1)
     axes.set_xlabel("pixels", fontsize=LABEL.size, labelpad=1)
-    place = "upper right" if name == "deletion" else "lower right"
     ground = {"facecolor": "white", "edgecolor": "none", "framealpha": 0.8}
-    axes.legend(fontsize=LABEL.size, loc=place, handlelength=1.2, **ground)
+    axes.legend(fontsize=LABEL.size, loc="best", handlelength=1.2, **ground)
 
 
 def mean_and_error(values):
