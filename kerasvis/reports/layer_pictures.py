@@ -48,12 +48,16 @@ def write_sprites(deconv, images, top, directory, preprocessing, verbose="auto")
     num_at_once = max(NUM_BYTES_AT_ONCE // _num_bytes(deconv, images, top), 1)
     with bar:
         for begin in range(0, len(missing), num_at_once):
-            some = missing[begin : begin + num_at_once]
-            features = visualize_chosen(
-                deconv, images, top, some, preprocessing, advance=bar.update
-            )
-            for number, feature in enumerate(some):
-                write_whole(files[feature], sprite_file(features, number))
+            chosen = missing[begin : begin + num_at_once]
+            contents = _sprite_files(deconv, images, top, chosen, preprocessing, bar.update)
+            for feature, content in zip(chosen, contents, strict=True):
+                write_whole(files[feature], content)
+
+
+def _sprite_files(deconv, images, top, chosen, preprocessing, advance):
+    """The sprites of the feature maps chosen; their projections are gone when it returns."""
+    features = visualize_chosen(deconv, images, top, chosen, preprocessing, advance=advance)
+    return [sprite_file(features, number) for number in range(len(chosen))]
 
 
 def _num_bytes(deconv, images, top):

@@ -66,10 +66,17 @@ def assert_equal_up_to_rounding(actual, expected):
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("rectification", ["deconvnet", "guided", "gradient"])
-@pytest.mark.parametrize(("layer", "is_cropped"), [("conv2", True), ("conv3", True), ("fc", False)])
-@pytest.mark.parametrize("batch_size", [None, 2])
-def test_every_unit_is_projected_as_if_alone(layer, is_cropped, rectification, batch_size):
+@pytest.mark.parametrize(
+    ("layer", "rectification", "batch_size", "is_cropped"),
+    [
+        ("conv2", "deconvnet", None, True),
+        ("conv3", "guided", None, True),
+        ("conv3", "gradient", 2, True),
+        ("fc", "deconvnet", 2, False),
+        ("fc", "gradient", None, False),
+    ],
+)
+def test_every_unit_is_projected_as_if_alone(layer, rectification, batch_size, is_cropped):
     deconv = kv.DeconvModel(convnet(), layer, rectification)
     unit = random_unit(deconv, len(IMAGE_NUMBERS))
     expected = alone(deconv, images()[IMAGE_NUMBERS], unit)
