@@ -7,7 +7,8 @@ DEMO_ARGUMENTS ?= --model saved_models/zfnet-tiny-imagenet-30/model.keras --imag
 	--layers conv1 conv2 conv3 conv4 conv5 --out demo_output
 DEMO_OCCLUSION_ARGUMENTS ?= --model saved_models/zfnet-tiny-imagenet-30/model.keras \
 	--images demo:coffee --class espresso --patch-size 24 --strides 2 --out demo_output/occlusion
-DEMO_GALLERY_ARGUMENTS ?= --model saved_models/zfnet-tiny-imagenet-30/model.keras --images demo \
+DEMO_GALLERY_ARGUMENTS ?= --model saved_models/zfnet-evolution-tiny-imagenet-30/model.keras \
+	--evolution saved_models/zfnet-evolution-tiny-imagenet-30/evolution --images demo \
 	--out demo_output/gallery
 BENCH_ARGUMENTS ?=
 
