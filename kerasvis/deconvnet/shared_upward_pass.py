@@ -42,21 +42,11 @@ class SharedUpwardPass:
             the (top, left) of each in its image.
         """
         origins, positions_in_parts, size = self._parts(positions, np.shape(images[0])[:2])
+        units = {"feature": features, "position": positions_in_parts, "origin": origins}
         batch_size = batch_size or max(1, NUM_PIXELS_IN_STEP // int(np.prod(size)))
+        steps = Steps(images, image_numbers, units, batch_size)
         projections = np.zeros((len(features), *size, np.shape(images[0])[2]), "float32")
-        steps = _steps(image_numbers, batch_size)
-        bar = keras.utils.Progbar(len(steps), verbose=int(bool(verbose)))
-        for units in steps:
-            needed, in_step = np.unique(image_numbers[units], return_inverse=True)
-            inputs = {
-                "images": np.stack([images[number] for number in needed]),
-                "image": in_step.ravel().astype("int32"),
-                "feature": features[units],
-                "position": positions_in_parts[units],
-                "origin": origins[units],
-            }
-            projections[units] = self._projector.predict_on_batch(inputs)
-            bar.add(1)
+        projections[steps.order] = self._projector.predict(steps, verbose=verbose)
         return projections, origins
 
     def _parts(self, positions, image_size):
@@ -67,10 +57,38 @@ class SharedUpwardPass:
         return grid.origins(positions), grid.positions(positions), grid.size
 
 
-def _steps(image_numbers, batch_size):
-    """The units in the order of their images, at most `batch_size` in a step."""
-    order = np.argsort(image_numbers, kind="stable")
-    return [order[begin : begin + batch_size] for begin in range(0, len(order), batch_size)]
+class Steps(keras.utils.PyDataset):
+    """Units in the order of their images, and with them the images that they lie in.
+
+    The number of images differs from step to step; Keras traces a model for any number of them.
+
+    Args:
+        images: array `(images, rows, columns, channels)`, or a list of such images.
+        image_numbers: int `(units,)`.
+        units: `{name: array (units, ...)}`.
+        batch_size: units in a step.
+
+    Attributes:
+        order: int64 `(units,)`, the numbers of the units as they come.
+    """
+
+    def __init__(self, images, image_numbers, units, batch_size):
+        super().__init__()
+        self.order = np.argsort(image_numbers, kind="stable")
+        self._images, self._image_numbers, self._units = images, image_numbers, units
+        self._batch_size = batch_size
+
+    def __len__(self):
+        return -(-len(self.order) // self._batch_size)
+
+    def __getitem__(self, number):
+        step = self.order[number * self._batch_size :][: self._batch_size]
+        needed, in_step = np.unique(self._image_numbers[step], return_inverse=True)
+        return {
+            "images": np.stack([self._images[image] for image in needed]),
+            "image": in_step.ravel().astype("int32"),
+            **{name: array[step] for name, array in self._units.items()},
+        }
 
 
 class SharingProjector(keras.Model):
@@ -89,7 +107,7 @@ class SharingProjector(keras.Model):
             """What a tensor holds for every unit; those that no mirror asks for are not made."""
             if self._crops is None:
                 return ops.take(tensor, inputs["image"], axis=0)
-            strides = self._crops.strides[number]
+            strides = np.array(self._crops.strides[number], "int32")
             size = self._crops.shapes[number][1:3]
             return cut_out(tensor, inputs["image"], inputs["origin"] // strides, size)
 

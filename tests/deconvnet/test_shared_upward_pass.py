@@ -7,7 +7,7 @@ from keras import layers
 
 import kerasvis as kv
 from kerasvis.deconvnet import passes
-from kerasvis.deconvnet.shared_upward_pass import cut_out
+from kerasvis.deconvnet.shared_upward_pass import Steps, cut_out
 from kerasvis.deconvnet.targets import Unit, as_arrays
 from tests.oracles.random_graphs import draw_graph
 
@@ -118,15 +118,26 @@ def test_crops_with_a_mean_image():
     assert_equal_up_to_rounding(pasted(parts, origins, (96, 80, 3)), expected)
 
 
-@pytest.mark.parametrize(
-    ("layer", "num_units", "num_images_up"), [("fc", 9, 2), ("conv3", 40, 2), ("fc", 1, 1)]
-)
-def test_an_image_goes_up_once(recorded_shapes, layer, num_units, num_images_up):
+def test_an_image_goes_up_once_in_a_step():
+    steps = Steps(images(), IMAGE_NUMBERS, {"feature": np.arange(9)}, batch_size=4)
+    assert len(steps) == 3
+    seen = [steps[number] for number in range(3)]
+    assert [len(step["images"]) for step in seen] == [2, 1, 1]
+    taken = np.concatenate([step["images"][step["image"]] for step in seen])
+    np.testing.assert_array_equal(taken, images()[IMAGE_NUMBERS[steps.order]])
+    np.testing.assert_array_equal(np.concatenate([x["feature"] for x in seen]), steps.order)
+
+
+@pytest.mark.parametrize("layer", ["fc", "conv3"])
+def test_whole_images_go_up_and_nothing_is_traced_again(recorded_shapes, layer):
     deconv = kv.DeconvModel(convnet(), layer)
-    numbers = np.resize(IMAGE_NUMBERS, num_units)
-    deconv.project_units(images(), random_unit(deconv, num_units), numbers)
-    assert set(recorded_shapes) <= {(num_images_up, *SIZE, 3), (None, *SIZE, 3)}
-    assert recorded_shapes
+    num_traced = []
+    for num_units in (40, 25, 19):
+        numbers = np.arange(num_units) % 3
+        deconv.project_units(images(), random_unit(deconv, num_units), numbers, batch_size=7)
+        num_traced.append(len(recorded_shapes))
+    assert recorded_shapes[-1] == (None, *SIZE, 3)
+    assert num_traced == num_traced[:1] * 3
 
 
 def test_small_crops_go_up_by_themselves(recorded_shapes):
