@@ -35,7 +35,7 @@ def main(arguments):
     import kerasvis as kv
 
     model, size, preprocessing = open_convnet(arguments)
-    check_references(arguments.trained_on)
+    references = open_references(arguments.trained_on)
     with as_user_errors(ValueError):
         layers = list(dict.fromkeys(arguments.layers or convolution_layers(model)))
         kv.feature_extractor(model, layers)  # a wrong name is to fail now
@@ -53,7 +53,7 @@ def main(arguments):
             folds=arguments.folds,
             heads=arguments.head,
             test=arguments.test,
-            trained_on=arguments.trained_on,
+            trained_on=references,
             preprocessing=preprocessing,
             largest_map=arguments.largest_map,
             cache=arguments.cache,
@@ -69,12 +69,15 @@ def main(arguments):
     print(f"Curves: {folder / 'transfer.png'}")
 
 
-def check_references(directory):
-    if directory is not None and not directory.is_dir():
-        raise UserError(
-            f"There is no folder {directory}: give --trained-on one of photographs, or leave it "
-            "out."
-        )
+def open_references(trained_on):
+    """What images are compared with: a folder as it is, other data loaded small; or None."""
+    if trained_on is None or Path(trained_on).is_dir():
+        return trained_on
+    from kerasvis.analyses.near_duplicates import THUMBNAIL_SIZE
+    from kerasvis.data import load_labelled
+
+    with as_user_errors(ValueError):
+        return load_labelled(trained_on, image_size=THUMBNAIL_SIZE)
 
 
 def scratch_recipe(arguments, size):
@@ -205,9 +208,9 @@ def make_parser():
     )
     add(
         "--trained-on",
-        type=Path,
-        metavar="FOLDER",
-        help="photographs the net was trained on, whose near-duplicates are left out",
+        metavar="DATA",
+        help="what the net was trained on, whose near-duplicates are left out: a folder of "
+        "photographs, an .npz archive, or a TFDS data set",
     )
     add("--cache", type=Path, metavar="FOLDER", help="keep the features there for the next run")
     add("--out", type=Path, default=Path("transfer"), help="folder to write into")

@@ -126,8 +126,8 @@ def transfer_features(
             test images drawn from those that are not trained on; or `"given"`: they are
             `data.validation`.
         trained_on: images that the model was trained on, as far as there are some, whose
-            near-duplicates are left out: a folder of photographs or an array, as the references of
-            `find_near_duplicates`.
+            near-duplicates are left out: a folder of photographs, an array, or labelled data, as
+            the references of `find_near_duplicates`.
         preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how the images that the
             model takes are made from RGB pixels.
         largest_map: `(rows, columns)` that feature maps have at most, see `FlatFeatures`; None

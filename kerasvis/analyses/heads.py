@@ -8,8 +8,7 @@ labels that it gives to `test_features`, int64 `(test images,)`.
 import keras
 import numpy as np
 
-SVM_PENALTY = 1.0  # C, the weight of the training errors
-SVM_TOLERANCE = 0.1  # liblinear's own default; scikit-learn's takes several times as long
+SVM_PENALTY = 3.0  # C, by cross-validation among training images; up to 30 it does as well
 SOFTMAX_EPOCHS = 30
 SOFTMAX_LEARNING_RATE = 30.0  # large, since features of length 1 have small gradients
 SOFTMAX_BATCH_SIZE = 128
@@ -49,15 +48,25 @@ def softmax_head(features, labels, test_features, num_classes, seed=0):
 
 
 def svm_head(features, labels, test_features, num_classes, seed=0):
-    """A linear SVM on the features, one class against all others: scikit-learn's `LinearSVC`.
+    """A linear SVM on the features, one class against all others: scikit-learn's `SVC`.
+
+    The SVMs of all classes share the inner products of the images, of which a linear SVM needs
+    nothing else; `LinearSVC`, which goes through the features anew for each class, takes five times
+    as long.
 
     Reference:
         Zeiler & Fergus 2013, Section 5.3 and Table 7.
     """
-    from sklearn.svm import LinearSVC  # here, so that the softmax does without it
+    from sklearn.multiclass import OneVsRestClassifier  # here, so that the softmax does without it
+    from sklearn.svm import SVC
 
-    svm = LinearSVC(C=SVM_PENALTY, tol=SVM_TOLERANCE, dual=True, random_state=seed)
-    return svm.fit(features, labels).predict(test_features)
+    svm = OneVsRestClassifier(SVC(C=SVM_PENALTY, kernel="precomputed"))
+    svm.fit(_inner_products(features, features), labels)
+    return svm.predict(_inner_products(test_features, features))
+
+
+def _inner_products(one, other):
+    return (one @ other.T).astype("float64")  # what scikit-learn computes in
 
 
 HEADS = {"softmax": softmax_head, "svm": svm_head}

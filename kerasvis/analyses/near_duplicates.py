@@ -11,6 +11,7 @@ import numpy as np
 import tqdm
 
 from kerasvis.data.image_folder import ImageFolder
+from kerasvis.data.labelled_data import LabelledData
 from kerasvis.data.labelled_images import fit_pixels
 
 THUMBNAIL_SIZE = (32, 32)  # rows and columns, at which images are compared
@@ -51,8 +52,9 @@ def find_near_duplicates(pixels, references, least_correlation=LEAST_CORRELATION
 
     Args:
         pixels: uint8 `(images, rows, columns, 3)`, or an iterable of batches of these.
-        references: uint8 `(images, rows, columns, 3)`, or the path of a folder of photographs,
-            subfolders included; what cannot be decoded is left out.
+        references: uint8 `(images, rows, columns, 3)`; or the path of a folder of photographs,
+            subfolders included, of which what cannot be decoded is left out; or a
+            `kerasvis.data.LabelledData`, whose training images they are.
         least_correlation: from which on images count as the same, in (0, 1].
         verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
 
@@ -60,7 +62,7 @@ def find_near_duplicates(pixels, references, least_correlation=LEAST_CORRELATION
         A `NearDuplicates`.
 
     Raises:
-        ValueError: if `references` is no such array or folder, or a number outside its range.
+        ValueError: if `references` are none of these, or a number is outside its range.
 
     Reference:
         Zeiler & Fergus 2013, Section 5.2.
@@ -116,13 +118,17 @@ def _reference_batches(references):
     """Yields `(image indices, pixels)`."""
     if isinstance(references, str | os.PathLike):
         return ImageFolder(references, THUMBNAIL_SIZE).batches(NUM_AT_ONCE)
+    if isinstance(references, LabelledData):
+        return _numbered(references.train.batches(NUM_AT_ONCE).map(lambda pixels, labels: pixels))
     _check(references, "References")
-    return (
-        (np.arange(begin, begin + len(batch)), batch)
-        for begin, batch in zip(
-            range(0, len(references), NUM_AT_ONCE), _batches_of(references), strict=True
-        )
-    )
+    return _numbered(_batches_of(references))
+
+
+def _numbered(batches):
+    begin = 0
+    for batch in batches:
+        yield np.arange(begin, begin + len(batch)), np.asarray(batch)
+        begin += len(batch)
 
 
 def _check(pixels, what):
@@ -130,5 +136,5 @@ def _check(pixels, what):
     if len(shape) != 4 or shape[-1] != 3 or dtype != np.uint8:
         raise ValueError(
             f"{what} were given as {dtype} {tuple(shape)}: give uint8 (images, rows, columns, 3), "
-            "or the folder of the photographs."
+            "the folder of the photographs, or labelled data."
         )

@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from kerasvis.analyses.near_duplicates import find_near_duplicates
+from kerasvis.data import LabelledData, LabelledImages
 
 
 def photographs(number, size=(48, 60), seed=0):
@@ -62,6 +63,14 @@ def test_correlations_are_normalised():
     np.testing.assert_array_equal(found.image_indices, np.flatnonzero(is_found))
     np.testing.assert_array_equal(found.reference_indices, expected.argmax(axis=1)[is_found])
     np.testing.assert_allclose(found.correlations, expected.max(axis=1)[is_found], rtol=1e-4)
+
+
+def test_labelled_data_as_references():
+    images, others = photographs(8), photographs(300, seed=5)
+    sets = [np.concatenate([others, images[2:3]]), images[4:5]]
+    sets = [LabelledImages(pixels, np.zeros(len(pixels), "int64")) for pixels in sets]
+    found = find_near_duplicates(images, LabelledData(*sets, ("a",), (48, 60)), verbose=0)
+    assert [array.tolist() for array in found[:2]] == [[2], [300]]  # not the validation image
 
 
 def test_references_of_many_batches():

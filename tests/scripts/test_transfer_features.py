@@ -118,6 +118,20 @@ def test_near_duplicates_of_the_training_images(transfer, photographs, tmp_path,
     assert "2 near-duplicates left out" in capsys.readouterr().out
 
 
+def test_near_duplicates_of_an_archive(transfer, photographs, tmp_path):
+    """Its two training images are found, its two validation images are not looked for."""
+    arrays = {"wnids": np.array(["n1", "n2"]), "words": np.array(["red", "green"])}
+    for split, names in (("train", ["ant/3", "bass/3"]), ("val", ["crab/3", "crab/4"])):
+        encoded = [(photographs / f"{name}.png").read_bytes() for name in names]
+        arrays[f"{split}_bytes"] = np.frombuffer(b"".join(encoded), "uint8")
+        arrays[f"{split}_offsets"] = np.cumsum([0, *map(len, encoded)])
+        arrays[f"{split}_labels"] = np.arange(2)
+    np.savez(tmp_path / "archive.npz", **arrays)
+    given = ("--layers", "conv1", "--head", "svm", "--trained-on", tmp_path / "archive.npz")
+    found = FeatureTransfer.load(transfer(*given) / "transfer.npz")
+    assert len(found.duplicate_indices) == 2
+
+
 def test_from_scratch(transfer, capsys):
     given = ("--layers", "conv1", "--scratch-epochs", 1, "--head", "softmax", "--folds", 1)
     out = transfer(*given, model="square.keras")
@@ -158,7 +172,8 @@ def test_mistakes(mistake, photographs, tmp_path):
         "The model 'any_size' takes images of any size: give --image-size HEIGHT WIDTH."
     )
     assert mistake("--per-class", "10", "--layers", "conv1").startswith("The class 'ant' has 10 im")
-    assert mistake("--trained-on", tmp_path / "none").startswith("There is no folder")
+    assert mistake("--trained-on", tmp_path / "none").startswith("There is no folder or archive")
+    assert mistake("--trained-on", tmp_path / "none.npz").startswith("There is no file")
     assert mistake("--head", "forest").startswith("Argument --head: invalid choice: 'forest'")
     assert mistake("--scratch-epochs", 1).startswith("The model takes images of 16×20 pixels, but")
     (tmp_path / "file").touch()
