@@ -17,7 +17,7 @@ import numpy as np
 
 import kerasvis as kv
 from benchmarks.turns import verdict
-from kerasvis.analyses.feature_snapshot import FeatureSnapshots
+from kerasvis.analyses.evolution.feature_snapshot import FeatureSnapshots
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5"]
 BATCH_SIZE = 128

@@ -17,9 +17,9 @@ import keras
 import numpy as np
 
 from benchmarks.turns import median_times, verdict
-from kerasvis.analyses.all_images import AllImages
-from kerasvis.analyses.feature_cache import FeatureCache
-from kerasvis.analyses.heads import HEADS, normalized
+from kerasvis.analyses.transfer.all_images import AllImages
+from kerasvis.analyses.transfer.feature_cache import FeatureCache
+from kerasvis.analyses.transfer.heads import HEADS, normalized
 from kerasvis.convnets import SqueezeNet
 from kerasvis.data import LabelledData, LabelledImages
 

@@ -17,9 +17,9 @@ import numpy as np
 
 import kerasvis.layers
 import kerasvis.training.constraints  # noqa: F401 - registers it, so that nets can be loaded
-from kerasvis.analyses.aliasing import aliasing
-from kerasvis.analyses.filter_diagnosis import diagnose_filters
-from kerasvis.analyses.filter_findings import (
+from kerasvis.analyses.filters.aliasing import aliasing
+from kerasvis.analyses.filters.filter_diagnosis import diagnose_filters
+from kerasvis.analyses.filters.filter_findings import (
     ALIASING,
     filter_findings,
     is_high_frequency,

@@ -26,7 +26,7 @@ import keras
 import numpy as np
 
 from benchmarks.turns import median_times, verdict
-from kerasvis.analyses.occlusion_sensitivity import last_convolution
+from kerasvis.analyses.occlusion.occlusion_sensitivity import last_convolution
 from kerasvis.convnets import AlexNet, SqueezeNet, ZFNet
 from kerasvis.occlusion import Occluders, OcclusionSweep
 

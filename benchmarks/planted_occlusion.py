@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.planted_net import train_planted_net
 from benchmarks.turns import verdict
-from kerasvis.analyses.occlusion_sensitivity import OcclusionAnalysis
+from kerasvis.analyses.occlusion.occlusion_sensitivity import OcclusionAnalysis
 from kerasvis.data import PlantedObjects
 
 UNSEEN_SEED = 4_000_000

@@ -20,15 +20,15 @@ the way down from chosen activations to pixel space, using the record and the sa
 | Figure 2, projections        | `analyses/feature_visualization.py`, `figures/`                  |
 | Figure 2, every feature map  | `reports/`                                                       |
 | Figure 3, the convnet        | `convnets/zfnet.py`; compared with `convnets/alexnet.py`         |
-| Figure 4, evolution          | `callbacks/`, `analyses/feature_evolution.py`                    |
+| Figure 4, evolution          | `callbacks/`, `analyses/evolution/`                              |
 | Section 3, training          | `training/recipe.py`, `training/fit.py`                          |
-| Figure 5, the choice of nets | `analyses/filter_diagnosis.py`, `analyses/filter_findings.py`    |
-| Figure 6, occlusion          | `occlusion/`, `analyses/occlusion_sensitivity.py`                |
-| arXiv Figure 5, invariance   | `analyses/feature_invariance.py`                                 |
-| Section 4.3, correspondence  | `analyses/correspondence.py`                                     |
+| Figure 5, the choice of nets | `analyses/filters/`                                              |
+| Figure 6, occlusion          | `occlusion/`, `analyses/occlusion/`                              |
+| arXiv Figure 5, invariance   | `analyses/invariance/`                                           |
+| Section 4.3, correspondence  | `analyses/part_correspondence.py`                                |
 | Section 1.1, other methods   | `attributions/`                                                  |
-| Section 5, ablation          | `analyses/layer_ablation.py`                                     |
-| Section 5, other data        | `analyses/feature_transfer.py`                                   |
+| Section 5, ablation          | `analyses/ablation/`                                             |
+| Section 5, other data        | `analyses/transfer/`                                             |
 
 Importing `kerasvis` starts neither Keras nor TensorFlow: every name below is imported when it is
 first asked for.
@@ -44,15 +44,15 @@ _PUBLIC = {
     "TopActivations": "kerasvis.activations:TopActivations",
     "attribute": "kerasvis.attributions:attribute",
     "compare_methods": "kerasvis.attributions:compare_methods",
-    "diagnose_filters": "kerasvis.analyses.filter_diagnosis:diagnose_filters",
+    "diagnose_filters": "kerasvis.analyses:diagnose_filters",
     "feature_extractor": "kerasvis.graph:feature_extractor",
-    "fidelity_report": "kerasvis.analyses.fidelity:fidelity_report",
+    "fidelity_report": "kerasvis.analyses:fidelity_report",
     "find_top_activations": "kerasvis.activations:find_top_activations",
     "maximize_activation": "kerasvis.attributions:maximize_activation",
-    "occlusion_sensitivity": "kerasvis.analyses.occlusion_sensitivity:occlusion_sensitivity",
+    "occlusion_sensitivity": "kerasvis.analyses:occlusion_sensitivity",
     "receptive_field": "kerasvis.graph:receptive_field",
-    "transfer_features": "kerasvis.analyses.feature_transfer:transfer_features",
-    "visualize_features": "kerasvis.analyses.feature_visualization:visualize_features",
+    "transfer_features": "kerasvis.analyses:transfer_features",
+    "visualize_features": "kerasvis.analyses:visualize_features",
     "write_gallery": "kerasvis.reports:write_gallery",
     "activations": "kerasvis.activations",
     "analyses": "kerasvis.analyses",

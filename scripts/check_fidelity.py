@@ -30,8 +30,8 @@ CHECKS = (
 
 
 def main(arguments):
-    from kerasvis.analyses.fidelity import fidelity_report
-    from kerasvis.analyses.fidelity_table import fidelity_rows
+    from kerasvis.analyses.fidelity.fidelity_report import fidelity_report
+    from kerasvis.analyses.fidelity.fidelity_table import fidelity_rows
     from kerasvis.figures.fidelity import fidelity_panels
 
     model, size, preprocessing = open_convnet(arguments)
@@ -98,7 +98,7 @@ def table(rows, methods):
 
 def verdict(report):
     """Which methods give the same maps though all weights are random."""
-    from kerasvis.analyses.weight_randomization import UNAFFECTED
+    from kerasvis.analyses.fidelity.weight_randomization import UNAFFECTED
 
     check = report.weight_randomization
     if check is None:

@@ -29,7 +29,7 @@ random     0.107  0.073
 
 def main(arguments):
     import kerasvis as kv
-    from kerasvis.analyses.correspondence import correspondence
+    from kerasvis.analyses.part_correspondence import correspondence
     from kerasvis.data.image_parts import boxes_in_images, read_parts
     from kerasvis.figures.correspondence import correspondence_bars
 

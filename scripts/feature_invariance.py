@@ -19,7 +19,10 @@ MAX_IMAGES = 20  # more curves than that are not told apart
 
 
 def main(arguments):
-    from kerasvis.analyses.feature_invariance import feature_invariance, paper_transformations
+    from kerasvis.analyses.invariance.feature_invariance import (
+        feature_invariance,
+        paper_transformations,
+    )
     from kerasvis.figures.feature_invariance import invariance_curves
 
     model, size, preprocessing = open_convnet(arguments)

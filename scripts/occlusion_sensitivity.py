@@ -32,8 +32,8 @@ def main(arguments):
 
 def run_analysis(arguments):
     import kerasvis as kv
-    from kerasvis.analyses.occlusion_of_images import stream_occlusion_sensitivity
-    from kerasvis.analyses.occlusion_sensitivity import OcclusionAnalysis
+    from kerasvis.analyses.occlusion.occlusion_of_images import stream_occlusion_sensitivity
+    from kerasvis.analyses.occlusion.occlusion_sensitivity import OcclusionAnalysis
 
     model, size, preprocessing = open_convnet(arguments)
     names = load_class_names(arguments.model, arguments.class_names)

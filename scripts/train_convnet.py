@@ -20,6 +20,7 @@ CONVOLUTIONS = ["conv1", "conv2", "conv3", "conv4", "conv5"]
 def main(arguments):
     from kerasvis.training.distribution import WorkerLost, is_chief, strategy_for
 
+    check_evolution(arguments)
     with as_user_errors(OSError, ValueError, WorkerLost):
         # First of all, before anything touches TensorFlow's devices.
         strategy = strategy_for(arguments.strategy, arguments.devices)
@@ -39,6 +40,14 @@ def main(arguments):
             train(model, data, recipe, folder)
         if arguments.export and is_chief(strategy):
             export_model(folder)
+
+
+def check_evolution(arguments):
+    if arguments.without_patches and not arguments.evolution:
+        raise UserError(
+            "--without-patches is about the evolution of features, but none is to be recorded: "
+            "give --evolution, too, or leave it out."
+        )
 
 
 def recipe_of(arguments):

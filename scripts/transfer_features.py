@@ -73,7 +73,7 @@ def open_references(trained_on):
     """What images are compared with: a folder as it is, other data loaded small; or None."""
     if trained_on is None or Path(trained_on).is_dir():
         return trained_on
-    from kerasvis.analyses.near_duplicates import THUMBNAIL_SIZE
+    from kerasvis.analyses.transfer.near_duplicates import THUMBNAIL_SIZE
     from kerasvis.data import load_labelled
 
     with as_user_errors(ValueError):

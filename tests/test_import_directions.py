@@ -1,6 +1,7 @@
 """Holds the directions in which the rooms of kerasvis may import one another."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -168,6 +169,20 @@ def test_no_two_rooms_import_each_other():
     for room, below in MAY_IMPORT.items():
         assert below <= above, f"{room} may import a room that stands after it"
         above.add(room)
+
+
+def test_no_two_analyses_import_each_other():
+    """Neither by the files that lie in `analyses` itself, nor by its folders."""
+    below = {}
+    for path in source_files():
+        _, room, *inside = path.removesuffix(".py").split("/")
+        if room == "analyses" and inside[0] != "__init__":
+            imports = imports_of(path, ast.parse((ROOT / path).read_text(encoding="utf-8")))
+            names = [imported.path.split(".") for imported in imports]
+            found = {name[2] for name in names if name[:2] == ["kerasvis", "analyses"]}
+            below.setdefault(inside[0], set()).update(found - {inside[0]})
+    assert {"transfer", "filters"} <= set(below)
+    graphlib.TopologicalSorter(below).prepare()  # raises CycleError
 
 
 @pytest.mark.parametrize("path", TENSORFLOW_FILES)

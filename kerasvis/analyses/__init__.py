@@ -1,39 +1,45 @@
-"""The analyses of the paper, one file each."""
+"""The analyses of the paper, one file or folder each."""
 
-from kerasvis.analyses.ablation_variants import PAPER_ERRORS as PAPER_ERRORS
-from kerasvis.analyses.ablation_variants import paper_variants as paper_variants
-from kerasvis.analyses.correspondence import Correspondence as Correspondence
-from kerasvis.analyses.correspondence import correspondence as correspondence
-from kerasvis.analyses.feature_convergence import Convergence as Convergence
-from kerasvis.analyses.feature_convergence import convergence as convergence
-from kerasvis.analyses.feature_evolution import Evolution as Evolution
-from kerasvis.analyses.feature_evolution import evolution_of_models as evolution_of_models
-from kerasvis.analyses.feature_evolution import load_evolution as load_evolution
-from kerasvis.analyses.feature_invariance import FeatureInvariance as FeatureInvariance
-from kerasvis.analyses.feature_invariance import feature_invariance as feature_invariance
-from kerasvis.analyses.feature_transfer import FeatureTransfer as FeatureTransfer
-from kerasvis.analyses.feature_transfer import transfer_features as transfer_features
+from kerasvis.analyses.ablation.ablation_variants import PAPER_ERRORS as PAPER_ERRORS
+from kerasvis.analyses.ablation.ablation_variants import paper_variants as paper_variants
+from kerasvis.analyses.ablation.layer_ablation import LayerAblation as LayerAblation
+from kerasvis.analyses.ablation.layer_ablation import ablate as ablate
+from kerasvis.analyses.evolution.feature_convergence import Convergence as Convergence
+from kerasvis.analyses.evolution.feature_convergence import convergence as convergence
+from kerasvis.analyses.evolution.feature_evolution import Evolution as Evolution
+from kerasvis.analyses.evolution.feature_evolution import evolution_of_models as evolution_of_models
+from kerasvis.analyses.evolution.feature_evolution import load_evolution as load_evolution
 from kerasvis.analyses.feature_visualization import FeatureVisualization as FeatureVisualization
 from kerasvis.analyses.feature_visualization import visualize_features as visualize_features
-from kerasvis.analyses.fidelity import fidelity_report as fidelity_report
-from kerasvis.analyses.fidelity_result import FidelityReport as FidelityReport
-from kerasvis.analyses.fidelity_table import fidelity_rows as fidelity_rows
-from kerasvis.analyses.filter_diagnosis import FilterDiagnosis as FilterDiagnosis
-from kerasvis.analyses.filter_diagnosis import diagnose_filters as diagnose_filters
-from kerasvis.analyses.filter_findings import Finding as Finding
-from kerasvis.analyses.filter_findings import filter_findings as filter_findings
-from kerasvis.analyses.layer_ablation import LayerAblation as LayerAblation
-from kerasvis.analyses.layer_ablation import ablate as ablate
-from kerasvis.analyses.near_duplicates import NearDuplicates as NearDuplicates
-from kerasvis.analyses.near_duplicates import find_near_duplicates as find_near_duplicates
-from kerasvis.analyses.occlusion_agreement import OcclusionAgreement as OcclusionAgreement
-from kerasvis.analyses.occlusion_agreement import occlusion_agreement as occlusion_agreement
-from kerasvis.analyses.occlusion_of_images import (
+from kerasvis.analyses.fidelity.fidelity_report import fidelity_report as fidelity_report
+from kerasvis.analyses.fidelity.fidelity_result import FidelityReport as FidelityReport
+from kerasvis.analyses.fidelity.fidelity_table import fidelity_rows as fidelity_rows
+from kerasvis.analyses.filters.filter_diagnosis import FilterDiagnosis as FilterDiagnosis
+from kerasvis.analyses.filters.filter_diagnosis import diagnose_filters as diagnose_filters
+from kerasvis.analyses.filters.filter_findings import Finding as Finding
+from kerasvis.analyses.filters.filter_findings import filter_findings as filter_findings
+from kerasvis.analyses.invariance.feature_invariance import FeatureInvariance as FeatureInvariance
+from kerasvis.analyses.invariance.feature_invariance import feature_invariance as feature_invariance
+from kerasvis.analyses.occlusion.occlusion_agreement import OcclusionAgreement as OcclusionAgreement
+from kerasvis.analyses.occlusion.occlusion_agreement import (
+    occlusion_agreement as occlusion_agreement,
+)
+from kerasvis.analyses.occlusion.occlusion_of_images import (
     stream_occlusion_sensitivity as stream_occlusion_sensitivity,
 )
-from kerasvis.analyses.occlusion_result import OcclusionSensitivity as OcclusionSensitivity
-from kerasvis.analyses.occlusion_sensitivity import OcclusionAnalysis as OcclusionAnalysis
-from kerasvis.analyses.occlusion_sensitivity import occlusion_sensitivity as occlusion_sensitivity
+from kerasvis.analyses.occlusion.occlusion_result import (
+    OcclusionSensitivity as OcclusionSensitivity,
+)
+from kerasvis.analyses.occlusion.occlusion_sensitivity import OcclusionAnalysis as OcclusionAnalysis
+from kerasvis.analyses.occlusion.occlusion_sensitivity import (
+    occlusion_sensitivity as occlusion_sensitivity,
+)
+from kerasvis.analyses.part_correspondence import Correspondence as Correspondence
+from kerasvis.analyses.part_correspondence import correspondence as correspondence
+from kerasvis.analyses.transfer.feature_transfer import FeatureTransfer as FeatureTransfer
+from kerasvis.analyses.transfer.feature_transfer import transfer_features as transfer_features
+from kerasvis.analyses.transfer.near_duplicates import NearDuplicates as NearDuplicates
+from kerasvis.analyses.transfer.near_duplicates import find_near_duplicates as find_near_duplicates
 
 __all__ = [
     "PAPER_ERRORS",

@@ -9,8 +9,8 @@ import keras
 from kerasvis.activations.image_sources import image_source
 from kerasvis.activations.map_maxima import nodes_up_to
 from kerasvis.activations.partial_scan import model_fingerprint
-from kerasvis.analyses.feature_snapshot import FeatureSnapshots, NotFiniteError
-from kerasvis.analyses.snapshot_files import Snapshot, SnapshotFiles, changed_settings
+from kerasvis.analyses.evolution.feature_snapshot import FeatureSnapshots, NotFiniteError
+from kerasvis.analyses.evolution.snapshot_files import Snapshot, SnapshotFiles, changed_settings
 from kerasvis.data import Preprocessing
 
 EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # Figure 4

@@ -155,8 +155,11 @@ class DeconvModel(keras.Model):
             `(parts, origins)`: float32 `(units, height, width, channels)`, all of one size, which
             hold what the units see; and int32 `(units, 2)`, the (top, left) of each part in its
             image. Where units see most of the image, the parts are the images.
+
+        Raises:
+            ValueError: if there is no such image or unit.
         """
-        numbers = np.arange(len(images)) if image_numbers is None else np.asarray(image_numbers)
+        numbers = _image_numbers(image_numbers, len(images))
         features, positions = as_arrays(unit, len(numbers), self.target_shape)
         size = self.check_images(np.asarray(images[0])[None]).shape[1:3]
         crops, num_images = self._unit_crops(size), len(np.unique(numbers))
@@ -317,6 +320,24 @@ class Stack(keras.Model):
             shape = plan.shapes[step.node.outputs[0]]
             for mirror in step.mirrors:
                 mirror(keras.KerasTensor(shape), record)
+
+
+def _image_numbers(image_numbers, num_images):
+    """The number of the image of each unit, checked: int `(units,)`."""
+    if image_numbers is None:
+        return np.arange(num_images)
+    numbers = np.asarray(image_numbers)
+    if numbers.ndim != 1 or (numbers.size and not np.issubdtype(numbers.dtype, np.integer)):
+        raise ValueError(
+            f"image_numbers are {numbers.dtype} {numbers.shape}: give the whole number of an image "
+            "for each unit."
+        )
+    if outside := numbers[(numbers < 0) | (numbers >= num_images)].tolist():
+        raise ValueError(
+            f"There is no image {outside[0]}, there are {num_images}: give image_numbers from 0 to "
+            f"{num_images - 1}."
+        )
+    return numbers
 
 
 def _symbolic_record(plan, step):

@@ -7,7 +7,7 @@ from kerasvis.activations.image_sources import image_source
 from kerasvis.activations.partial_scan import model_fingerprint
 from kerasvis.analyses import FilterDiagnosis, diagnose_filters, filter_findings
 from kerasvis.analyses.convolution_nodes import convolution_nodes
-from kerasvis.analyses.dead_filters import NUM_IMAGES_NEEDED
+from kerasvis.analyses.filters.dead_filters import NUM_IMAGES_NEEDED
 from kerasvis.data.image_folder import ImageFolder
 from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.deconvnet.deconv_model import DeconvModel

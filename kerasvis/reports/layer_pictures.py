@@ -9,8 +9,8 @@ import numpy as np
 import tqdm
 
 from kerasvis.analyses.convolution_nodes import convolution_nodes
-from kerasvis.analyses.dead_filters import filters_of
 from kerasvis.analyses.feature_visualization import visualize_chosen
+from kerasvis.analyses.filters.dead_filters import filters_of
 from kerasvis.data.image_folder import ImageFolder
 from kerasvis.graph import image_shape, read_graph
 from kerasvis.reports import addresses

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kerasvis.analyses import Evolution
-from kerasvis.analyses.feature_evolution import LayerEvolution
+from kerasvis.analyses.evolution.feature_evolution import LayerEvolution
 from kerasvis.figures.feature_tiles import has_patches
 from kerasvis.graph import read_graph
 from kerasvis.reports.sprites import SpriteLayout

@@ -2,7 +2,11 @@ import keras
 import pytest
 from keras import layers
 
-from kerasvis.analyses.convolution_nodes import convolution_nodes, first_and_second, rectified_node
+from kerasvis.analyses.convolution_nodes import (
+    convolution_nodes,
+    first_and_second,
+    rectified_node,
+)
 from kerasvis.graph import read_graph
 
 SIZE = (9, 11)

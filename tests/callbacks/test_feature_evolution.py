@@ -12,8 +12,8 @@ from PIL import Image
 
 import kerasvis as kv
 from kerasvis.activations.map_maxima import MapMaxima
-from kerasvis.analyses.feature_snapshot import FeatureSnapshots
-from kerasvis.analyses.snapshot_files import SnapshotFiles
+from kerasvis.analyses.evolution.feature_snapshot import FeatureSnapshots
+from kerasvis.analyses.evolution.snapshot_files import SnapshotFiles
 from kerasvis.callbacks import FeatureEvolution
 from kerasvis.callbacks.tensorboard_export import export_features
 from kerasvis.deconvnet import passes

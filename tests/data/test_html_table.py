@@ -16,7 +16,7 @@ from kerasvis.analyses import (
     diagnose_filters,
     filter_findings,
 )
-from kerasvis.analyses.selectivity import Selectivity
+from kerasvis.analyses.fidelity.selectivity import Selectivity
 from kerasvis.data.html_table import html_table, html_text
 from kerasvis.deconvnet import DeconvModel
 

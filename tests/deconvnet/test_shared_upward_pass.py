@@ -172,3 +172,18 @@ def test_images_that_do_not_fit_are_refused():
     deconv = kv.DeconvModel(convnet(), "fc")
     with pytest.raises(ValueError, match="resize them"):
         deconv.project_units(images((60, 50, 3)), Unit(np.zeros(3, "int32")), [0, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "sentence"),
+    [
+        ([0, 3], "There is no image 3, there are 3: give image_numbers from 0 to 2."),
+        ([-1, 0], "There is no image -1, there are 3"),
+        ([0.0, 1.0], r"image_numbers are float64 \(2,\): give the whole number of an image"),
+        ([[0, 1]], r"image_numbers are int64 \(1, 2\): give the whole number of an image"),
+    ],
+)
+def test_image_numbers_that_are_none(numbers, sentence):
+    deconv = kv.DeconvModel(convnet(), "conv2")
+    with pytest.raises(ValueError, match=sentence):
+        deconv.project_units(images()[:3], Unit(np.zeros(2, "int32"), 1, 1), numbers)

@@ -19,7 +19,7 @@ from PIL import Image
 from visualize_features import main, make_parser
 
 from kerasvis.analyses import FeatureVisualization
-from kerasvis.analyses.snapshot_files import SnapshotFiles
+from kerasvis.analyses.evolution.snapshot_files import SnapshotFiles
 from kerasvis.callbacks import FeatureEvolution
 from kerasvis.figures import feature_grid
 from kerasvis.reports.tensorboard import write_feature_grids

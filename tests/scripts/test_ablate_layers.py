@@ -8,7 +8,8 @@ from ablate_layers import builder_of, main, make_parser, rows_of, table, variant
 from command import run
 from PIL import Image
 
-from kerasvis.analyses import PAPER_ERRORS, LayerAblation, layer_ablation, paper_variants
+from kerasvis.analyses import PAPER_ERRORS, LayerAblation, paper_variants
+from kerasvis.analyses.ablation import layer_ablation
 from kerasvis.training import Recipe
 
 CHOSEN = ["without layers 6, 7", "none"]

@@ -12,8 +12,8 @@ from command import run
 from PIL import Image
 
 import kerasvis as kv
-from kerasvis.analyses.feature_snapshot import FeatureSnapshots
-from kerasvis.analyses.snapshot_files import Snapshot, SnapshotFiles
+from kerasvis.analyses.evolution.feature_snapshot import FeatureSnapshots
+from kerasvis.analyses.evolution.snapshot_files import Snapshot, SnapshotFiles
 from kerasvis.data import ImageFolder
 from kerasvis.graph import feature_extractor
 from kerasvis.reports import addresses

@@ -13,9 +13,9 @@ from command import run
 from keras import layers
 from PIL import Image
 
-from kerasvis.analyses import fidelity
-from kerasvis.analyses.fidelity_result import FidelityReport
-from kerasvis.analyses.fidelity_table import fidelity_rows
+from kerasvis.analyses.fidelity import fidelity_report
+from kerasvis.analyses.fidelity.fidelity_result import FidelityReport
+from kerasvis.analyses.fidelity.fidelity_table import fidelity_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = (19, 16)
@@ -66,7 +66,7 @@ def test_writes_and_prints_the_report(check, model_file, photographs, capsys):
         image.load()
     pixels = [np.asarray(Image.open(photographs / f"{n}.png")) for n in (0, 2)]
     model = keras.saving.load_model(model_file)
-    expected = fidelity.fidelity_report(
+    expected = fidelity_report.fidelity_report(
         model, np.stack(pixels).astype("float32"), "conv2", METHODS, verbose=0
     )
     report = FidelityReport.load(out / "fidelity.npz")
@@ -127,7 +127,7 @@ def test_a_wrong_layer(check, capsys):
 
 
 def test_names_are_those_of_the_library():
-    assert tuple(fidelity.CHECKS) == CHECKS
+    assert tuple(fidelity_report.CHECKS) == CHECKS
 
 
 def test_a_second_run_measures_nothing_again(check, monkeypatch):
@@ -139,7 +139,7 @@ def test_a_second_run_measures_nothing_again(check, monkeypatch):
         raise AssertionError("measured again")
 
     for name in ("measure_selectivity", "measure_patch_sufficiency"):
-        monkeypatch.setattr(fidelity, name, fail)
+        monkeypatch.setattr(fidelity_report, name, fail)
     check(*options)
     assert (out / "fidelity.npz").read_bytes() == first
 

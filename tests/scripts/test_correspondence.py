@@ -8,7 +8,7 @@ from command import run
 from correspondence import main, make_parser
 from PIL import Image
 
-from kerasvis.analyses.correspondence import Correspondence
+from kerasvis.analyses.part_correspondence import Correspondence
 
 SIZE = (16, 20)
 PARTS = {

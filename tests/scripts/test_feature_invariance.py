@@ -8,7 +8,7 @@ from command import run
 from feature_invariance import main, make_parser
 from PIL import Image
 
-from kerasvis.analyses.feature_invariance import FeatureInvariance
+from kerasvis.analyses.invariance.feature_invariance import FeatureInvariance
 
 SIZE = (16, 20)
 VALUES = ["--translation", -3, 3, 3, "--scale", 1, 1.5, 2, "--rotation", 0, 90, 4]

@@ -231,6 +231,10 @@ def test_mistakes(mistake, tmp_path):
     assert "The recipe's epochs is 0: give a number" in mistake("--epochs", "0")
     assert "Argument --net: invalid choice: 'vgg'" in mistake("--net", "vgg")
     assert "Argument --strides: expected 2 arguments" in mistake("--strides", "1")
+    assert mistake("--without-patches") == (
+        "--without-patches is about the evolution of features, but none is to be recorded: give "
+        "--evolution, too, or leave it out."
+    )
     assert "width is 0.0: give a positive factor" in mistake("--width", "0")
     assert "Devices '2' were given with the strategy 'none'" in mistake("--devices", "2")
     (tmp_path / "foreign").mkdir()

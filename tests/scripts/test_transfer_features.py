@@ -9,7 +9,7 @@ from PIL import Image
 from transfer_features import main, make_parser, table
 
 from kerasvis.analyses import FeatureTransfer
-from kerasvis.analyses.flat_features import FlatFeatures
+from kerasvis.analyses.transfer.flat_features import FlatFeatures
 from tests.mocked_data_sets import mocked_data_sets
 
 SIZE = (16, 20)

@@ -1,0 +1,1 @@
+"""Figure 4: how features evolve in training, and when they are done."""

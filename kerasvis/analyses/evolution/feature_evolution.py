@@ -1,0 +1,209 @@
+"""Figure 4: how what feature maps respond to evolves while the net is trained."""
+
+import dataclasses
+
+import numpy as np
+
+from kerasvis.analyses.evolution.feature_snapshot import FeatureSnapshots
+from kerasvis.analyses.evolution.snapshot_files import PARTS, SnapshotFiles, changed_settings
+from kerasvis.data.npz_files import read_npz, write_npz
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LayerEvolution:
+    """Some feature maps of one layer over epochs: a row per feature map, a column per epoch.
+
+    Each column is the strongest activation over all images with the weights at the end of that
+    epoch. Windows are as in `FeatureVisualization`.
+
+    Attributes:
+        layer: name of the layer.
+        feature_indices: int64 `(features,)`.
+        activations: float32 `(features, epochs)`.
+        image_indices: int64 `(features, epochs)`.
+        positions: int32 `(features, epochs, 2)`, (row, column) in the feature map.
+        projections: float32 `(features, epochs, height, width, channels)`, RGB, signed.
+        patches: uint8 `(features, epochs, height, width, channels)`, RGB pixels; of 0 × 0 pixels
+            where they were left out.
+        boxes: int32 `(features, epochs, 4)`: the part of the window inside the image, as (top,
+            left, bottom, right) in the window, half open.
+    """
+
+    layer: str
+    feature_indices: np.ndarray
+    activations: np.ndarray
+    image_indices: np.ndarray
+    positions: np.ndarray
+    projections: np.ndarray
+    patches: np.ndarray
+    boxes: np.ndarray
+
+    @property
+    def jumps(self):
+        """bool `(features, epochs)`: whether the strongest image is not that of the column before.
+
+        Reference:
+            Zeiler & Fergus 2013, Figure 4: sudden jumps in appearance.
+        """
+        jumps = np.zeros(self.image_indices.shape, bool)
+        jumps[:, 1:] = self.image_indices[:, 1:] != self.image_indices[:, :-1]
+        return jumps
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evolution:
+    """The evolution of feature maps of some layers.
+
+    `evolution["conv3"]` is a layer's `LayerEvolution`; iterating gives the layers' names.
+
+    Attributes:
+        epochs: int64 `(epochs,)`, ascending, from 1.
+        features: `{layer: LayerEvolution}`.
+
+    Reference:
+        Zeiler & Fergus 2013, Section 4 and Figure 4.
+    """
+
+    epochs: np.ndarray
+    features: dict[str, LayerEvolution]
+
+    @property
+    def layers(self):
+        """Names of the layers."""
+        return tuple(self.features)
+
+    def __getitem__(self, layer):
+        if layer not in self.features:
+            raise ValueError(
+                f"The evolution of layer {layer!r} was not recorded, but that of "
+                f"{', '.join(self.layers)}: choose one of these."
+            )
+        return self.features[layer]
+
+    def __iter__(self):
+        return iter(self.features)
+
+    def save(self, filepath):
+        """Writes an `.npz` archive, whole or not at all."""
+        arrays = {"epochs": self.epochs, "layers": np.array(self.layers, "str")}
+        for name, features in self.features.items():
+            arrays |= {f"{name}/{part}": getattr(features, part) for part in PARTS}
+        write_npz(filepath, arrays)
+
+    @classmethod
+    def load(cls, filepath):
+        """Reads an archive written by `save`.
+
+        Raises:
+            ValueError: if the file is no such archive.
+        """
+        what = "a feature evolution"
+        names = read_npz(filepath, what, ["epochs", "layers"])["layers"].tolist()
+        arrays = read_npz(filepath, what, [f"{name}/{part}" for name in names for part in PARTS])
+        features = {
+            name: LayerEvolution(name, **{part: arrays[f"{name}/{part}"] for part in PARTS})
+            for name in names
+        }
+        return cls(arrays["epochs"], features)
+
+
+def evolution_of_snapshots(epochs, snapshots):
+    """Puts snapshots of the same feature maps side by side.
+
+    Args:
+        epochs: numbers of the epochs, ascending.
+        snapshots: for each epoch `{layer: FeatureVisualization}` with k = 1.
+
+    Returns:
+        An `Evolution`.
+    """
+    features = {}
+    for name, first in snapshots[0].items():
+        columns = {
+            part: np.concatenate([getattr(snapshot[name], part) for snapshot in snapshots], axis=1)
+            for part in PARTS
+            if part != "feature_indices"
+        }
+        features[name] = LayerEvolution(name, first.feature_indices, **columns)
+    return Evolution(np.array(epochs, "int64"), features)
+
+
+def load_evolution(directory):
+    """Reads the files that `kerasvis.callbacks.FeatureEvolution` wrote into a folder.
+
+    Args:
+        directory: path of the folder; it may hold the epochs so far of a net that is training.
+
+    Returns:
+        An `Evolution`.
+
+    Raises:
+        ValueError: if the folder holds no snapshots, or snapshots that do not belong together.
+    """
+    files = SnapshotFiles(directory)
+    epochs = files.epochs()
+    if not epochs:
+        raise ValueError(
+            f"The folder {directory} holds no snapshots, files such as epoch_0001.npz: give the "
+            "directory of a FeatureEvolution."
+        )
+    snapshots = [files.load(epoch) for epoch in epochs]
+    for epoch, snapshot in zip(epochs, snapshots, strict=True):
+        changed = changed_settings(snapshots[0].settings, snapshot.settings)
+        if not changed and snapshot.run != snapshots[0].run:
+            changed = "initial weights"
+        if changed:
+            raise ValueError(
+                f"{files.filepath(epoch)} was made with other {changed} than "
+                f"{files.filepath(epochs[0])}: keep the snapshots of one training run in a folder."
+            )
+    return evolution_of_snapshots(epochs, [snapshot.features for snapshot in snapshots])
+
+
+def evolution_of_models(models, epochs, images, layers, feature_indices=None, **options):
+    """The evolution of a net of which one model was kept at each of some epochs.
+
+    The first model carries the others' weights in turn, so that nothing is compiled twice, and its
+    own in the end.
+
+    Args:
+        models: `keras.Model`s of one architecture; may be loaded while they are asked for.
+        epochs: numbers of their epochs, ascending.
+        images: array `(images, rows, columns, channels)`, an `ImageFolder`, or something of
+            batches of images that can be read again and again.
+        layers: names of layers, or one name.
+        feature_indices: `{layer: numbers of feature maps}`; drawn at random where missing.
+        **options: of `FeatureSnapshots`: `num_features`, `seed`, `rectification`,
+            `preprocessing`, `batch_size`.
+
+    Returns:
+        An `Evolution`.
+
+    Raises:
+        ValueError: if the architectures differ, or an argument does not fit the models.
+    """
+    models = iter(models)
+    carrier = next(models)
+    snapshots = FeatureSnapshots(carrier, layers, feature_indices, **options)
+    own_weights = carrier.get_weights()
+    try:
+        taken = [snapshots.take(images)]
+        for number, model in enumerate(models, start=1):
+            _check_same_architecture(carrier, model, epochs[number])
+            carrier.set_weights(model.get_weights())
+            taken.append(snapshots.take(images))
+    finally:
+        carrier.set_weights(own_weights)
+    return evolution_of_snapshots(epochs, taken)
+
+
+def _check_same_architecture(first, model, epoch):
+    shapes, expected = (
+        [(type(layer).__name__, *(w.shape for w in layer.weights)) for layer in each.layers]
+        for each in (model, first)
+    )
+    if shapes != expected:
+        raise ValueError(
+            f"The model of epoch {epoch} has other layers, or layers of other sizes, than the "
+            "first: give checkpoints of one training run."
+        )

@@ -1,0 +1,264 @@
+"""How far maps of single units can be trusted: what experts hold against such pictures, measured.
+
+Each check is a file of its own; this one runs them on the same images and units, method by method.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import tqdm
+
+from kerasvis.analyses.fidelity.chosen_units import choose_units
+from kerasvis.analyses.fidelity.cosine_convergence import measure_cosine_convergence
+from kerasvis.analyses.fidelity.fidelity_parts import FidelityParts
+from kerasvis.analyses.fidelity.fidelity_result import CHECKS, FidelityReport, joined
+from kerasvis.analyses.fidelity.insertion_deletion import (
+    RANDOM,
+    by_chance,
+    measure_insertion_deletion,
+)
+from kerasvis.analyses.fidelity.map_similarity import SMALLEST_SIDE
+from kerasvis.analyses.fidelity.patch_sufficiency import as_patch_size, measure_patch_sufficiency
+from kerasvis.analyses.fidelity.selectivity import measure_selectivity
+from kerasvis.analyses.fidelity.unit_maps import RectifiedProjection, as_methods
+from kerasvis.analyses.fidelity.weight_randomization import (
+    check_stages,
+    measure_weight_randomization,
+    weighted_layers,
+)
+from kerasvis.occlusion.fills import filled
+from kerasvis.occlusion.input_units import input_units, mean_of_data_set
+
+
+def fidelity_report(
+    model,
+    images,
+    layer,
+    methods=("deconvnet", "guided", "gradient"),
+    *,
+    feature_index=None,
+    checks=tuple(CHECKS),
+    stages=None,
+    patch_size=None,
+    fill_value="grey",
+    preprocessing="auto",
+    num_units=4,
+    num_pairs=4,
+    num_draws=5,
+    num_steps=11,
+    rules=(),
+    seed=0,
+    directory=None,
+    verbose="auto",
+):
+    """Checks how far the maps of single units tell what the units respond to.
+
+    In every image one unit is asked about, the strongest. Its map is compared with maps of copies
+    of the model with random weights, with maps of other units and of other images; two random
+    signals are sent down the same way; and the patch and the pixels to which the map points are
+    covered, and shown alone.
+
+    Args:
+        model: a functional or Sequential `keras.Model`; it is left as it is.
+        images: `(images, rows, columns, channels)`, as the model takes them. Five to ten will do.
+        layer: name of the layer whose units are asked about.
+        methods: names out of `"deconvnet"`, `"guided"`, `"gradient"` and `"edges"`, a control that
+            looks at the image alone; or a mapping from names to these or to functions
+            `method(model, layer, images, target)`, which return maps of the shape of the images for
+            a `kerasvis.targets.Unit` with one entry per image.
+        feature_index: number of a feature map, or a list of one per image; by default the feature
+            map in which the layer's strongest unit is.
+        checks: names of the checks, which are those of the report's attributes.
+        stages: names of the layers at which maps of random copies are compared; by default all
+            layers with weights at or below `layer`.
+        patch_size: `(height, width)` of the patch in pixels, or a side; by default a third of what
+            a unit sees along each side.
+        fill_value: how the image looks where it is covered: `"grey"`, `"mean"`, `"blur"`,
+            `"noise"`, a number, a colour or an image; see `kerasvis.occlusion.filled`.
+        preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how the images were made
+            from pixels. By default that of the net of `keras.applications` whose name the model
+            bears, and `"raw"` for others.
+        num_units: units compared in one image.
+        num_pairs: pairs of random signals for each image.
+        num_draws: random boxes for each image.
+        num_steps: points of the curves of insertion and deletion.
+        rules: pairs for layers that the deconvnet does not know, as for `DeconvModel`.
+        seed: of random weights, signals, boxes and orders.
+        directory: folder in which what was found is kept, check by check and method by method, so
+            that a run that was stopped goes on; see `kerasvis.analyses.fidelity.fidelity_parts`.
+        verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+
+    Returns:
+        A `FidelityReport`.
+
+    Raises:
+        ValueError: if an argument is wrong, or a chosen unit is not active.
+        OSError: if `directory` cannot be written to; what was found before is whole.
+
+    Reference:
+        Adebayo et al. 2018; Mahendran & Vedaldi 2016; Sixt et al. 2020; Petsiuk et al. 2018; each
+        in the file of its check. Zeiler & Fergus 2013, Section 4.2, for the covered patch.
+
+    Example:
+        >>> import kerasvis as kv
+        >>> model = kv.convnets.ZFNet((64, 64, 3), classes=10, width=0.1, dense_units=32)
+        >>> images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3))
+        >>> report = fidelity_report(model, images, "conv2", checks=["selectivity"])
+        >>> report.selectivity.between_units.shape
+        (3, 2, 4)
+    """
+    images = np.asarray(images, "float32")
+    _check_images(images)
+    counts = {"num_pairs": num_pairs, "num_draws": num_draws}
+    _check_counts(counts, num_units, num_steps, verbose)
+    methods, checks = as_methods(methods, rules), _as_checks(checks)
+    _check_names(methods)
+    units, activations = choose_units(model, layer, images, feature_index, rules)
+    _check_sight(units)
+    stages = check_stages(weighted_layers(model, layer), stages)
+    patch_size = as_patch_size(patch_size, units)
+    preprocessing = input_units(model, preprocessing)
+    mean = mean_of_data_set(model, preprocessing)
+    fill = {"mean": mean, "patch_size": patch_size, "seed": seed}
+    fills = np.stack([filled(image, fill_value, preprocessing, **fill) for image in images])
+    covered = {"fills": fills, "seed": seed}
+    parts = FidelityParts(directory, model, images, units, rules)
+
+    plans = {
+        "weight_randomization": Check(
+            measure=measure_weight_randomization,
+            methods=methods,
+            settings={"stages": stages, "seed": seed},
+            num_advances=2 * len(stages),
+        ),
+        "selectivity": Check(
+            measure=functools.partial(measure_selectivity, activations=activations),
+            methods=methods,
+            settings={"num_units": num_units},
+            num_advances=len(images),
+        ),
+        "cosine_convergence": Check(
+            measure=functools.partial(_measure_cosines, activations=activations, rules=rules),
+            methods={k: v for k, v in methods.items() if isinstance(v, RectifiedProjection)},
+            settings={"num_pairs": num_pairs, "seed": seed},
+            num_advances=num_pairs,
+        ),
+        "patch_sufficiency": Check(
+            measure=functools.partial(measure_patch_sufficiency, rules=rules),
+            methods=methods,
+            settings={"patch_size": patch_size, "num_draws": num_draws, **covered},
+            num_advances=len(images),
+        ),
+        "insertion_deletion": Check(
+            measure=functools.partial(measure_insertion_deletion, rules=rules),
+            methods={**methods, RANDOM: by_chance},
+            settings={"num_steps": num_steps, **covered},
+            num_advances=len(images),
+        ),
+    }
+    asked = (model, layer, images, units)
+    found = _measure_all({name: plans[name] for name in checks}, asked, parts, verbose)
+    return FidelityReport(
+        layer,
+        tuple(methods),
+        units.features,
+        units.positions,
+        units.activations,
+        units.boxes,
+        **found,
+    )
+
+
+class Check(NamedTuple):
+    """How a check is measured, one method at a time.
+
+    Attributes:
+        measure: function `(model, layer, images, units, methods=, advance=, **settings)`.
+        methods: `{name: method}`, of which it is measured.
+        settings: `{argument: value}` of all that the result depends on besides model, layer,
+            images, units and method.
+        num_advances: how often `advance` is called for each method.
+    """
+
+    measure: Callable
+    methods: dict
+    settings: dict
+    num_advances: int
+
+    def of(self, asked, methods, advance):
+        """The result for some of the methods."""
+        return self.measure(*asked, methods=methods, advance=advance, **self.settings)
+
+
+def _measure_all(plans, asked, parts, verbose):
+    """`{name: result}` of the checks; what is among the parts is not measured again."""
+    disable = {"auto": None}.get(verbose, not verbose)  # None: shown on a terminal only
+    total = sum(len(check.methods) * check.num_advances for check in plans.values())
+    found, num_done = {}, 0
+    with tqdm.tqdm(total=total, desc="Fidelity", disable=disable) as bar:
+        for name, check in plans.items():
+            results = []
+            for method_name, method in check.methods.items():
+                bar.set_postfix_str(f"{name}, {method_name}")
+                measure = functools.partial(
+                    check.of, asked, {method_name: method}, advance=bar.update
+                )
+                results.append(parts.once(name, method_name, method, check.settings, measure))
+                num_done += check.num_advances
+                bar.update(num_done - bar.n)  # of a part that was there
+            found[name] = joined(results or [check.of(asked, {}, bar.update)])
+    return found
+
+
+def _measure_cosines(model, layer, images, units, methods, **options):
+    """Cosine convergence by the rectification of methods, under their names."""
+    rectifications = tuple(method.rectification for method in methods.values())
+    found = measure_cosine_convergence(
+        model, layer, images, rectifications=rectifications, **options
+    )
+    return dataclasses.replace(found, methods=tuple(methods))
+
+
+def _as_checks(checks):
+    checks = (checks,) if isinstance(checks, str) else tuple(checks)
+    if unknown := [name for name in checks if name not in CHECKS]:
+        raise ValueError(f"There is no check {unknown[0]!r}: give some of {', '.join(CHECKS)}.")
+    if not checks:
+        raise ValueError(f"No check was given: give some of {', '.join(CHECKS)}.")
+    return tuple(name for name in CHECKS if name in checks)
+
+
+def _check_images(images):
+    if images.ndim != 4 or not len(images):
+        raise ValueError(
+            f"Images of shape {images.shape} came, but (images, rows, columns, channels) were "
+            "expected, one or more."
+        )
+
+
+def _check_names(methods):
+    if RANDOM in methods:
+        raise ValueError(f"A method is called {RANDOM!r}, as the control is: give it another name.")
+
+
+def _check_sight(units):
+    height, width = (units.boxes[:, 2:] - units.boxes[:, :2]).min(axis=0)
+    if min(height, width) < SMALLEST_SIDE:
+        raise ValueError(
+            f"A unit of layer {units.layer!r} sees {height}×{width} pixels, too few for a map: "
+            f"give a layer whose units see {SMALLEST_SIDE} pixels or more along each side."
+        )
+
+
+def _check_counts(counts, num_units, num_steps, verbose):
+    for name, number in counts.items():
+        if number < 1:
+            raise ValueError(f"{name} is {number}: give 1 or more.")
+    for name, number in {"num_units": num_units, "num_steps": num_steps}.items():
+        if number < 2:
+            raise ValueError(f"{name} is {number}: give 2 or more.")
+    if verbose not in ("auto", 0, 1):
+        raise ValueError(f"verbose is {verbose!r}: give 'auto', 0 or 1.")

@@ -1,0 +1,115 @@
+"""How activations change when pixels are deleted, or inserted, in the order of a map.
+
+Reference:
+    Petsiuk, Das & Saenko 2018, "RISE: randomized input sampling for explanation of black-box
+    models", Section 4.1.
+"""
+
+import dataclasses
+
+import numpy as np
+import scipy.integrate
+
+from kerasvis.analyses.fidelity.chosen_units import UnitActivations, plan_of
+from kerasvis.analyses.fidelity.map_similarity import strength
+from kerasvis.analyses.fidelity.unit_maps import maps_of
+
+RANDOM = "random"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class InsertionDeletion:
+    """Activations while pixels are deleted or inserted, over that in the whole image.
+
+    Attributes:
+        methods: tuple of names.
+        shares: float64 `(steps,)`: of the pixels that the unit sees, from 0 to 1.
+        deletion: float64 `(methods, images, steps)`, strongest pixels of the map deleted first.
+        insertion: float64 `(methods, images, steps)`, strongest pixels inserted first.
+    """
+
+    methods: tuple[str, ...]
+    shares: np.ndarray
+    deletion: np.ndarray
+    insertion: np.ndarray
+
+    @property
+    def deletion_area(self):
+        """float64 `(methods, images)`: area below the curve; small if the map is right."""
+        return scipy.integrate.trapezoid(self.deletion, self.shares, axis=-1)
+
+    @property
+    def insertion_area(self):
+        """float64 `(methods, images)`: area below the curve; large if the map is right."""
+        return scipy.integrate.trapezoid(self.insertion, self.shares, axis=-1)
+
+
+def measure_insertion_deletion(
+    model,
+    layer,
+    images,
+    units,
+    methods,
+    fills,
+    *,
+    num_steps=11,
+    rules=(),
+    seed=0,
+    advance=lambda: None,
+):
+    """Deletes and inserts pixels in the order of maps.
+
+    The control for this is the method `by_chance`.
+
+    Args:
+        model: a functional or Sequential `keras.Model`.
+        layer: name of the layer of the units.
+        images: float32 `(images, rows, columns, channels)`.
+        units: the `ChosenUnits`.
+        methods: `{name: method}`, as from `kerasvis.analyses.fidelity.unit_maps.as_methods`.
+        fills: float32 of the shape of `images`: how they look where pixels are deleted.
+        num_steps: points of a curve, both ends included.
+        rules: the user's rules for layers that the deconvnet does not know.
+        seed: of the random order, also that of pixels of equal strength.
+        advance: called after every image of every method.
+
+    Returns:
+        An `InsertionDeletion`.
+    """
+    activations = UnitActivations(plan_of(model, layer, rules=rules))
+    shares = np.linspace(0, 1, num_steps)
+    deletion = np.zeros((len(methods), len(images), num_steps))
+    insertion = np.zeros_like(deletion)
+    for row, (name, method) in enumerate(methods.items()):
+        maps = maps_of(name, method, model, layer, images, units.target)
+        for number, (image, fill) in enumerate(zip(images, fills, strict=True)):
+            order = order_of_pixels(maps[number], units.boxes[number], [seed, number])
+            deleted = [exchanged(image, fill, order, share) for share in shares]
+            inserted = [exchanged(fill, image, order, share) for share in shares]
+            remains = activations.of(np.stack([*deleted, *inserted]), units, number)
+            remains = remains / units.activations[number]
+            deletion[row, number], insertion[row, number] = np.split(remains, 2)
+            advance()
+    return InsertionDeletion(tuple(methods), shares, deletion, insertion)
+
+
+def by_chance(model, layer, images, target):
+    """Maps that are the same everywhere, as a control: their pixels come in random order."""
+    return np.zeros_like(images)
+
+
+def order_of_pixels(values, seen, seed):
+    """The pixels inside a box, the strongest first: int64 `(pixels, 2)`, (row, column)."""
+    top, left, bottom, right = seen
+    strengths = strength(values[top:bottom, left:right])
+    by_chance = np.random.default_rng(seed).permutation(strengths.size)
+    order = by_chance[np.argsort(-strengths.ravel()[by_chance], kind="stable")]
+    return np.stack(np.unravel_index(order, strengths.shape), axis=1) + np.array([top, left])
+
+
+def exchanged(image, other, order, share):
+    """The image, in which the first pixels in `order` are those of another one."""
+    rows, columns = order[: round(share * len(order))].T
+    result = image.copy()
+    result[rows, columns] = other[rows, columns]
+    return result

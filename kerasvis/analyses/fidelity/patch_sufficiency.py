@@ -1,0 +1,195 @@
+"""Whether the patch that a map points to is what the unit needs: covered, and shown alone.
+
+Reference:
+    Zeiler & Fergus 2013, Section 4.2: what the deconvnet shows is confirmed by covering it.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from kerasvis.analyses.fidelity.chosen_units import UnitActivations, plan_of
+from kerasvis.analyses.fidelity.unit_maps import maps_of
+
+ENOUGH = 0.5  # of the activation
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PatchSufficiency:
+    """What remains of activations when a patch is covered, or shown alone.
+
+    All activations are divided by that in the whole image.
+
+    Attributes:
+        methods: tuple of names.
+        patch_size: int64 `(2,)`, height and width in pixels.
+        boxes: int64 `(methods, images, 4)`: where the energy of the map is largest, as (top, left,
+            bottom, right) in pixels, half open.
+        random_boxes: int64 `(methods, images, draws, 4)`: others of the same size that the unit
+            sees; a box of zeros where there is no room beside the patch.
+        covered: float64 `(methods, images)`: what remains when the patch is covered.
+        random_covered: float64 `(methods, images, draws)`: the same for random boxes; NaN for none.
+        shown: float64 `(methods, images)`: what remains when the image shows only the patch.
+        random_shown: float64 `(methods, images, draws)`: the same for random boxes; NaN for none.
+        blank: float64 `(images,)`: what remains when the image shows nothing.
+    """
+
+    methods: tuple[str, ...]
+    patch_size: np.ndarray
+    boxes: np.ndarray
+    random_boxes: np.ndarray
+    covered: np.ndarray
+    random_covered: np.ndarray
+    shown: np.ndarray
+    random_shown: np.ndarray
+    blank: np.ndarray
+
+    def how_often_enough(self, share=ENOUGH):
+        """Share of images in which the patch alone keeps that share of the activation.
+
+        Returns:
+            float64 `(methods,)`.
+        """
+        return (self.shown >= share).mean(axis=1)
+
+
+def measure_patch_sufficiency(
+    model,
+    layer,
+    images,
+    units,
+    methods,
+    fills,
+    *,
+    patch_size=None,
+    num_draws=5,
+    rules=(),
+    seed=0,
+    advance=lambda: None,
+):
+    """Covers the patch which each map points to, shows it alone, and does so with random boxes.
+
+    Random boxes lie inside what the unit sees, for elsewhere nothing can change, and beside the
+    patch.
+
+    Args:
+        model: a functional or Sequential `keras.Model`.
+        layer: name of the layer of the units.
+        images: float32 `(images, rows, columns, channels)`.
+        units: the `ChosenUnits`.
+        methods: `{name: method}`, as from `kerasvis.analyses.fidelity.unit_maps.as_methods`.
+        fills: float32 of the shape of `images`: how they look where they are covered.
+        patch_size: `(height, width)` in pixels, or a side; by default a third of what most units
+            see along each side.
+        num_draws: random boxes for each image.
+        rules: the user's rules for layers that the deconvnet does not know.
+        seed: of the random boxes, which do not depend on what other methods there are.
+        advance: called after every image of every method.
+
+    Returns:
+        A `PatchSufficiency`.
+
+    Raises:
+        ValueError: if the patch is larger than what a unit sees.
+    """
+    patch_size = as_patch_size(patch_size, units)
+    activations = UnitActivations(plan_of(model, layer, rules=rules))
+    target, shape = units.target, (len(methods), len(images))
+    boxes, random_boxes = np.zeros((*shape, 4), int), np.zeros((*shape, num_draws, 4), int)
+    covered, random_covered = np.zeros(shape), np.full((*shape, num_draws), np.nan)
+    shown, random_shown = covered.copy(), random_covered.copy()
+    blank = np.zeros(len(images))
+    for row, (name, method) in enumerate(methods.items()):
+        maps = maps_of(name, method, model, layer, images, target)
+        for number, image in enumerate(images):
+            fill = fills[number]
+            box = strongest_box(maps[number], units.boxes[number], patch_size)
+            draws = draw_beside(box, units.boxes[number], num_draws, [seed, number])
+            all_boxes = [box, *draws]
+            variants = [
+                *(pasted(image, fill, box) for box in all_boxes),
+                *(pasted(fill, image, box) for box in all_boxes),
+                fill,
+            ]
+            remains = activations.of(np.stack(variants), units, number)
+            remains = remains / units.activations[number]
+            *both, blank[number] = remains
+            of_covered, of_shown = np.split(np.array(both), 2)
+            place = row, number
+            boxes[place], covered[place], shown[place] = box, of_covered[0], of_shown[0]
+            if len(draws):
+                random_boxes[place] = draws
+                random_covered[place], random_shown[place] = of_covered[1:], of_shown[1:]
+            advance()
+    return PatchSufficiency(
+        tuple(methods),
+        np.array(patch_size),
+        boxes,
+        random_boxes,
+        covered,
+        random_covered,
+        shown,
+        random_shown,
+        blank,
+    )
+
+
+def strongest_box(values, seen, patch_size):
+    """The box of a map with the largest energy, the first of equals.
+
+    Args:
+        values: `(rows, columns, channels)`, signed; the energy is the sum of squares.
+        seen: (top, left, bottom, right): where the box may lie.
+        patch_size: `(height, width)`.
+
+    Returns:
+        int64 `(4,)`: (top, left, bottom, right).
+    """
+    (top, left, bottom, right), (height, width) = seen, patch_size
+    energy = np.square(values[top:bottom, left:right].astype("float64")).sum(axis=-1)
+    sums = np.pad(energy.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    of_boxes = sums[height:, width:] - sums[:-height, width:]
+    of_boxes += sums[:-height, :-width] - sums[height:, :-width]
+    row, column = np.unravel_index(np.argmax(of_boxes), of_boxes.shape)
+    row, column = row + top, column + left
+    return np.array([row, column, row + height, column + width])
+
+
+def draw_beside(box, seen, num_draws, seed):
+    """Boxes of the size of `box`, inside `seen` and beside `box`, every place as probable.
+
+    Returns:
+        int64 `(draws, 4)`; `(0, 4)` if there is no room.
+    """
+    height, width = box[2:] - box[:2]
+    rows = np.arange(seen[0], seen[2] - height + 1)
+    columns = np.arange(seen[1], seen[3] - width + 1)
+    is_clear = (np.abs(rows - box[0]) >= height)[:, None] | (np.abs(columns - box[1]) >= width)
+    corners = np.argwhere(is_clear) + seen[:2]
+    if not len(corners):
+        return np.zeros((0, 4), int)
+    corners = corners[np.random.default_rng(seed).integers(len(corners), size=num_draws)]
+    return np.concatenate([corners, corners + box[2:] - box[:2]], axis=1)
+
+
+def pasted(image, other, box):
+    """The image with a box of another one."""
+    top, left, bottom, right = box
+    result = image.copy()
+    result[top:bottom, left:right] = other[top:bottom, left:right]
+    return result
+
+
+def as_patch_size(patch_size, units):
+    """`(height, width)` in pixels; by default a third of the largest box seen."""
+    sides = units.boxes[:, 2:] - units.boxes[:, :2]
+    if patch_size is None:
+        patch_size = np.maximum(sides.max(axis=0) // 3, 1)
+    height, width = np.broadcast_to(patch_size, 2).tolist()
+    if height < 1 or width < 1 or (sides < (height, width)).any():
+        smallest = "×".join(map(str, sides.min(axis=0)))
+        raise ValueError(
+            f"patch_size is {height}×{width} pixels, but a unit sees {smallest} pixels of its "
+            "image: give a size from 1 up to that."
+        )
+    return height, width

@@ -1,0 +1,137 @@
+"""Maps of single units: what a method says that the unit responds to, signed, like the image.
+
+A method is a function `method(model, layer, images, target)` that returns a float32 array of the
+shape of `images`; `target` is a `kerasvis.targets.Unit` with one entry per image. Three of them
+differ in their rule of rectification; `edges` looks at the image alone, as a control.
+"""
+
+import dataclasses
+import functools
+
+import keras
+import numpy as np
+import scipy.ndimage
+from keras import ops
+
+from kerasvis.analyses.fidelity.chosen_units import in_batches, plan_of
+from kerasvis.deconvnet import passes
+from kerasvis.deconvnet.rectification import RECTIFICATIONS, Rectification
+from kerasvis.deconvnet.targets import as_arrays
+
+
+class RectifiedProjection:
+    """The way down from one unit, by one rule of rectification.
+
+    Deviation: the signal starts as 1 below the unit's own rectification, whatever the activation.
+    For an active unit that is the projection over its activation. In a copy with random weights
+    the same unit may be silent or negative, and yet has a map to compare.
+
+    Args:
+        rectification: `"deconvnet"`, `"guided"` or `"gradient"`.
+        rules: the user's rules for layers that the deconvnet does not know.
+    """
+
+    def __init__(self, rectification, rules=()):
+        self.rectification = rectification
+        # One for each model, whose weights may change between calls.
+        self._projector = functools.cache(
+            lambda model, layer: UnitProjector(plan_of(model, layer, rectification, rules))
+        )
+
+    def __call__(self, model, layer, images, target):
+        projector = self._projector(model, layer)
+        features, positions = as_arrays(target, len(images), projector.target_shape)
+        inputs = {"images": images, "feature": features, "position": positions}
+        return in_batches(projector, inputs)
+
+
+class UnitProjector(keras.Model):
+    """Maps images, features and positions to projections that start from 1."""
+
+    def __init__(self, plan):
+        super().__init__(autocast=False)
+        self._plan = below_own_rectification(plan)
+        self.target_shape = plan.shapes[plan.target][1:]
+        self.built = True
+
+    def call(self, inputs):
+        plan = self._plan
+        tensors, switches = passes.go_up(plan, inputs["images"])
+        ones = ops.ones_like(tensors[plan.target], dtype=plan.steps[0].mirrors[0].compute_dtype)
+        chosen = passes.choose(passes.with_positions(ones), inputs["feature"], inputs["position"])
+        signal = ops.reshape(chosen[0], ops.shape(ones))
+        return passes.go_down(plan, signal, tensors, switches)
+
+
+def below_own_rectification(plan):
+    """The plan without the rectification that is fused into the target layer, if one is."""
+    first, *rest = plan.steps
+    others = tuple(m for m in first.mirrors if not isinstance(m, Rectification))
+    first = dataclasses.replace(first, mirrors=others or first.mirrors)
+    return dataclasses.replace(plan, steps=(first, *rest))
+
+
+def edges(model, layer, images, target):
+    """How steep the image is at each pixel: a control that knows neither model nor unit.
+
+    Reference:
+        Adebayo et al. 2018, "Sanity checks for saliency maps", Section 5: an edge detector.
+    """
+    images = np.asarray(images, "float32")
+    slopes = []
+    for along, across in ((1, 2), (2, 1)):  # Sobel's filters, in rows and columns alone
+        steps = scipy.ndimage.correlate1d(images, [-1, 0, 1], along, mode="nearest")
+        slopes.append(scipy.ndimage.correlate1d(steps, [1, 2, 1], across, mode="nearest"))
+    return np.hypot(*slopes)
+
+
+def as_methods(methods, rules=()):
+    """`{name: method}` of names, or of a mapping in which some methods are the user's.
+
+    Args:
+        methods: names out of `"deconvnet"`, `"guided"`, `"gradient"` and `"edges"`; or a mapping
+            from names to methods, or to one of these names.
+        rules: the user's rules for layers that the deconvnet does not know.
+
+    Raises:
+        ValueError: if a name is unknown, or there is none.
+    """
+    if isinstance(methods, str):
+        methods = (methods,)
+    pairs = methods.items() if hasattr(methods, "items") else [(name, name) for name in methods]
+    found = {name: _as_method(method, rules) for name, method in pairs}
+    if not found:
+        raise ValueError("No method was given: give at least one, as 'deconvnet'.")
+    return found
+
+
+def _as_method(method, rules):
+    if callable(method):
+        return method
+    if method == "edges":
+        return edges
+    if method in RECTIFICATIONS:
+        return RectifiedProjection(method, rules)
+    raise ValueError(
+        f"There is no method {method!r}: give {', '.join(RECTIFICATIONS)} or edges, or a mapping "
+        "from a name to your function of (model, layer, images, target)."
+    )
+
+
+def maps_of(name, method, model, layer, images, target):
+    """The maps of one method, checked.
+
+    Raises:
+        ValueError: if they are not of the shape of the images, or not finite.
+    """
+    maps = np.asarray(method(model, layer, images, target), "float32")
+    if maps.shape[:3] != images.shape[:3] or maps.ndim not in (3, 4):
+        raise ValueError(
+            f"The method {name!r} returned maps of shape {maps.shape} for images of shape "
+            f"{images.shape}: return one value, or one per channel, for every pixel."
+        )
+    if not np.isfinite(maps).all():
+        raise ValueError(
+            f"The method {name!r} returned NaN or infinity: check the images and the weights."
+        )
+    return maps if maps.ndim == 4 else maps[..., None]

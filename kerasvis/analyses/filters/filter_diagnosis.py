@@ -1,0 +1,312 @@
+"""Figure 5: what is wrong with the first layers of a convnet.
+
+The paper looked at a net's first-layer filters and at projections of its second layer, found dead
+and dominant filters, a gap in the frequencies and aliasing, and changed filter size, stride and
+training for it. Here each of these is measured; `filter_findings.py` puts it into words.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from kerasvis.activations import LayerActivations, TopActivations, find_top_activations
+from kerasvis.analyses.convolution_nodes import (
+    convolution_nodes,
+    first_and_second,
+    rectified_node,
+)
+from kerasvis.analyses.feature_visualization import visualize_features
+from kerasvis.analyses.filters.aliasing import aliasing
+from kerasvis.analyses.filters.dead_filters import (
+    NUM_IMAGES_NEEDED,
+    LayerFilters,
+    filters_of,
+    layer_filters,
+    num_images_to_find,
+)
+from kerasvis.analyses.filters.filter_duplicates import earlier_twins
+from kerasvis.analyses.filters.filter_findings import filter_findings
+from kerasvis.analyses.filters.filter_spectra import filter_spectra
+from kerasvis.data.html_table import html_table
+from kerasvis.data.npz_files import read_npz, write_npz
+from kerasvis.data.preprocessing import Preprocessing
+from kerasvis.deconvnet.deconv_model import DeconvModel
+from kerasvis.graph import image_shape, read_graph, receptive_field
+
+ANY_SIZE = 256  # of images, where the model leaves it open: strides are the same at any
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FilterDiagnosis:
+    """Measurements of the filters of a convnet.
+
+    Attributes:
+        model: name of the model.
+        first_layer: name of the layer whose filters look at the image.
+        second_layer: name of the layer whose features were projected; "" if none was.
+        kernels: float32 `(height, width, channels, filters)` of the first layer, channels in RGB
+            order where there are three.
+        frequencies: float32 `(frequencies,)` in cycles per pixel, of `spectra`.
+        spectra: float32 `(filters, frequencies)`: share of a first-layer filter's energy at each
+            frequency; NaN for a filter that is zero everywhere.
+        band_shares: float32 `(filters, 3)`: the same in the low, middle and high band.
+        twins: int64 `(filters,)`: the earlier filter that is most like each; -1 if there is none.
+        correlations: float32 `(filters,)`: normalised correlation with it, in [-1, 1].
+        strides: int64 `(2,)`: pixels between neighbouring units of the first layer, along rows and
+            columns.
+        layers: tuple of `LayerFilters`, of every convolution layer from the image up.
+        num_images: how many images were looked at; 0 for none.
+        projections: float32 `(features, height, width, channels)`: of the strongest unit of each
+            map of the second layer, in its window, RGB, signed.
+        activations: float32 `(features,)`: of these units.
+        image_indices: int64 `(features,)`: of the images they were found in.
+        aliasing: float32 `(features,)`: energy of the projection's strength at the first layer's
+            stride over that around it; NaN where it cannot be measured.
+    """
+
+    model: str
+    first_layer: str
+    second_layer: str
+    kernels: np.ndarray
+    frequencies: np.ndarray
+    spectra: np.ndarray
+    band_shares: np.ndarray
+    twins: np.ndarray
+    correlations: np.ndarray
+    strides: np.ndarray
+    layers: tuple[LayerFilters, ...]
+    num_images: int
+    projections: np.ndarray
+    activations: np.ndarray
+    image_indices: np.ndarray
+    aliasing: np.ndarray
+
+    @property
+    def first(self):
+        """The `LayerFilters` of the first layer."""
+        return next(layer for layer in self.layers if layer.layer == self.first_layer)
+
+    @property
+    def rms(self):
+        """float32 `(filters,)`: RMS of each first-layer filter."""
+        return self.first.rms
+
+    @property
+    def dominance(self):
+        """Largest RMS of the first layer over the median of filters that are not near zero."""
+        living = self.rms[~self.first.is_weak]
+        return float(living.max() / np.median(living)) if len(living) else np.nan
+
+    @property
+    def median_aliasing(self):
+        """Median of `aliasing` over the features where it can be measured; NaN if there is none."""
+        measured = self.aliasing[~np.isnan(self.aliasing)]
+        return float(np.median(measured)) if len(measured) else np.nan
+
+    def _repr_html_(self):
+        """The findings."""
+        caption = f"{self.model}, {self.num_images} images"
+        is_found = {True: "yes", False: "no", None: "not looked at"}
+        rows = [
+            [finding.name, is_found[finding.is_found], finding.evidence, finding.remedy]
+            for finding in filter_findings(self)
+        ]
+        return html_table(caption, ["fault", "found", "evidence", "remedy"], rows)
+
+    def save(self, filepath):
+        """Writes an `.npz` archive, whole or not at all."""
+        arrays = {field: np.asarray(getattr(self, field)) for field in _FIELDS}
+        arrays["layers"] = np.array([layer.layer for layer in self.layers], "str")
+        for layer in self.layers:
+            for field in _LAYER_FIELDS:
+                arrays[f"{layer.layer}/{field}"] = np.asarray(getattr(layer, field))
+        write_npz(filepath, arrays)
+
+    @classmethod
+    def load(cls, filepath):
+        """Reads an archive written by `save`.
+
+        Raises:
+            ValueError: if the file is no such archive.
+        """
+        what = "a filter diagnosis"
+        names = read_npz(filepath, what, [*_FIELDS, "layers"])["layers"].tolist()
+        parts = [f"{name}/{field}" for name in names for field in _LAYER_FIELDS]
+        arrays = read_npz(filepath, what, parts)
+        layers = [
+            LayerFilters(name, *(_value(arrays[f"{name}/{field}"]) for field in _LAYER_FIELDS))
+            for name in names
+        ]
+        return cls(**{f: _value(arrays[f]) for f in _FIELDS}, layers=tuple(layers))
+
+
+_FIELDS = [field.name for field in dataclasses.fields(FilterDiagnosis) if field.name != "layers"]
+_LAYER_FIELDS = [field.name for field in dataclasses.fields(LayerFilters)][1:]
+
+
+def _value(array):
+    """The array; what is no array, but a name or a number, as such."""
+    return array if array.ndim else array.item()
+
+
+def diagnose_filters(
+    model,
+    images=None,
+    *,
+    first_layer=None,
+    second_layer=None,
+    rules=(),
+    preprocessing="raw",
+    batch_size=16,
+    filepath=None,
+    verbose="auto",
+):
+    """Measures the filters of the first layer and, with images, all maps and the second layer.
+
+    Without images: the RMS of the filters, their spectra and their likeness, and which filters of
+    any convolution layer have weights near zero. With images also which maps never or almost never
+    fire, and how far the first layer's stride shows in projections of the second layer.
+
+    Args:
+        model: a functional or Sequential `keras.Model`; it is left as it is.
+        images: array `(images, rows, columns, channels)`, or a sequence such as an `ImageFolder`;
+            at least 50. How many of them a map fires in is what tells a dead map.
+        first_layer: name of a convolution layer that looks at the image; the first by default.
+        second_layer: name of the one above it; by default the next.
+        rules: for the way down from the second layer, see `kerasvis.rules`.
+        preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how `images` were made
+            from RGB pixels.
+        batch_size: images in a step.
+        filepath: where to keep the strongest activations, so that a scan that was stopped goes on.
+        verbose: 1 or 0, with or without progress bars; `"auto"`: with them on a terminal.
+
+    Returns:
+        A `FilterDiagnosis`; `filter_findings` puts it into words.
+
+    Raises:
+        ValueError: if the model has no convolution, a layer is unknown or no convolution, weights
+            are NaN or infinite, the images do not fit the model or are too few, or a layer below
+            the second has no rule for the way down.
+
+    Reference:
+        Zeiler & Fergus 2013, Section 4.1 and Figure 5. Deviation: dead maps are looked for in every
+        convolution layer, not in the first alone.
+
+    Example:
+        >>> import keras
+        >>> model = keras.Sequential(
+        ...     [keras.Input((32, 32, 3)), keras.layers.Conv2D(8, 5, 2, name="conv1")]
+        ... )
+        >>> diagnose_filters(model).strides
+        array([2, 2])
+    """
+    if isinstance(preprocessing, str):
+        preprocessing = Preprocessing(preprocessing)
+    graph = read_graph(model)
+    nodes = convolution_nodes(graph)
+    first, second = first_and_second(model, graph, nodes, first_layer, second_layer)
+    filters = {node.name: filters_of(node.layer) for node in nodes}
+    _check_finite(filters)
+    strides = _strides(model, first)
+    strongest, projected = {}, _NOTHING_PROJECTED
+    if images is not None:
+        _check_number(images)
+        watched = {node.name: rectified_node(graph, node) for node in nodes}
+        target = second and (watched[second.name] or second)
+        deconv = target and DeconvModel(model, target.name, rules=rules)
+        scanned = [node.name for node in graph.nodes if node in (*watched.values(), target)]
+        options = {"batch_size": batch_size, "filepath": filepath, "verbose": verbose}
+        top = _scan(model, images, scanned, options)
+        strongest = {name: top[node.name].values for name, node in watched.items() if node}
+        if deconv:
+            projected = _projected(deconv, images, top, strides, preprocessing, batch_size)
+    layers = tuple(
+        layer_filters(name, kernels, strongest.get(name)) for name, kernels in filters.items()
+    )
+    kernels = _in_rgb_order(filters[first.name], preprocessing)
+    is_weak = next(layer.is_weak for layer in layers if layer.layer == first.name)
+    twins, correlations = earlier_twins(kernels, is_weak)
+    return FilterDiagnosis(
+        model=model.name,
+        first_layer=first.name,
+        second_layer=second.name if second and images is not None else "",
+        kernels=kernels,
+        **vars(filter_spectra(kernels)),
+        twins=twins,
+        correlations=correlations,
+        strides=strides,
+        layers=layers,
+        num_images=0 if images is None else len(images),
+        **projected,
+    )
+
+
+_NOTHING_PROJECTED = {
+    "projections": np.zeros((0, 0, 0, 0), "float32"),
+    "activations": np.zeros(0, "float32"),
+    "image_indices": np.zeros(0, "int64"),
+    "aliasing": np.zeros(0, "float32"),
+}
+
+
+def _strides(model, first):
+    """Pixels between neighbouring units of the first layer; 1 where they lie closer."""
+    size = [length or ANY_SIZE for length in image_shape(model)[:2]]
+    strides = receptive_field(model, first.name, size).strides
+    return np.array([max(int(stride), 1) for stride in strides], "int64")
+
+
+def _scan(model, images, layers, options):
+    """The strongest activations of the layers, as many as tell which maps almost never fire."""
+    if not layers:
+        return {}
+    return find_top_activations(model, images, layers, num_images_to_find(len(images)), **options)
+
+
+def _projected(deconv, images, top, strides, preprocessing, batch_size):
+    """The fields of a `FilterDiagnosis` on the second layer."""
+    strongest = LayerActivations(*(array[:, :1] for array in top[deconv.layer]))
+    features = visualize_features(
+        deconv,
+        images,
+        TopActivations({deconv.layer: strongest}),
+        range(len(strongest.values)),
+        preprocessing=preprocessing,
+        batch_size=batch_size,
+    )
+    projections = features.projections[:, 0]
+    return {
+        "projections": projections,
+        "activations": features.activations[:, 0],
+        "image_indices": features.image_indices[:, 0],
+        "aliasing": aliasing(projections, strides),
+    }
+
+
+def _in_rgb_order(kernels, preprocessing):
+    if kernels.shape[2] != 3:
+        return kernels
+    return np.moveaxis(preprocessing.rgb(np.moveaxis(kernels, 2, -1)), -1, 2)
+
+
+def _check_finite(filters):
+    for name, kernels in filters.items():
+        num_broken = int((~np.isfinite(kernels).all(axis=(0, 1, 2))).sum())
+        if num_broken:
+            raise ValueError(
+                f"{num_broken} of {kernels.shape[-1]} filters of layer {name!r} hold NaN or "
+                "infinity: load weights that are finite, or look for a training that diverged."
+            )
+
+
+def _check_number(images):
+    if not hasattr(images, "__len__"):
+        raise ValueError(
+            f"Images were given as {type(images).__name__}, but those with the strongest "
+            "activations are fetched again: give an array or a sequence such as an ImageFolder."
+        )
+    if len(images) < NUM_IMAGES_NEEDED:
+        raise ValueError(
+            f"{len(images)} images are too few to tell which maps never fire: give at least "
+            f"{NUM_IMAGES_NEEDED}, or none, to look at weights alone."
+        )

@@ -1,0 +1,328 @@
+"""Figure 5 of arXiv v3: how features change when the image is translated, scaled or rotated.
+
+Features that stay nearly the same are invariant to the transformation. The paper finds that layer 1
+changes at once, and the top layer little by little; and that rotation is survived by symmetric
+objects alone.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+import tqdm
+
+from kerasvis.analyses.convolution_nodes import (
+    CONVOLUTIONS,
+    convolution_nodes,
+    rectified_node,
+)
+from kerasvis.analyses.invariance.feature_comparison import FeatureComparison, num_classes_of
+from kerasvis.analyses.invariance.image_transformations import TRANSFORMATIONS, transformed
+from kerasvis.data.npz_files import read_npz, write_npz
+from kerasvis.graph import image_shape, read_graph
+from kerasvis.graph.identities import IDENTITIES
+from kerasvis.occlusion.input_units import input_units
+
+PAPER_HEIGHT = 224  # pixels, of the images that the paper's translations refer to
+NUM_EXAMPLE_IMAGES, NUM_EXAMPLE_VALUES = 5, 3
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class InvarianceCurves:
+    """What one transformation does.
+
+    Attributes:
+        transformation: `"translation"`, `"scale"` or `"rotation"`.
+        values: float64 `(values,)`, ascending: pixels down, factors or degrees counter-clockwise.
+        distances: float32 `(layers, images, values)`, Euclidean, to the features of the
+            untransformed image; exactly 0 where no pixel differs.
+        probabilities: float32 `(images, values)`, of the true class, in [0, 1].
+        example_values: float64 `(examples,)`, some of `values`.
+        examples: uint8 `(first images, examples, height, width, channels)`: what the model saw.
+    """
+
+    transformation: str
+    values: np.ndarray
+    distances: np.ndarray
+    probabilities: np.ndarray
+    example_values: np.ndarray
+    examples: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FeatureInvariance:
+    """Distances of features and probabilities over transformations of images.
+
+    Attributes:
+        layers: tuple of names.
+        class_indices: int64 `(images,)`: the true class of each image.
+        curves: tuple of `InvarianceCurves`, one for each transformation.
+    """
+
+    layers: tuple[str, ...]
+    class_indices: np.ndarray
+    curves: tuple[InvarianceCurves, ...]
+
+    def save(self, filepath):
+        """Writes an `.npz` archive, whole or not at all."""
+        arrays = {
+            "layers": np.array(self.layers),
+            "class_indices": self.class_indices,
+            "transformations": np.array([curves.transformation for curves in self.curves]),
+        }
+        for curves in self.curves:
+            arrays |= {f"{curves.transformation} {n}": getattr(curves, n) for n in _ARRAYS}
+        write_npz(filepath, arrays)
+
+    @classmethod
+    def load(cls, filepath):
+        """Reads an archive written by `save`.
+
+        Raises:
+            ValueError: if the file is no such archive.
+        """
+        what, names = "feature invariance", ["layers", "class_indices", "transformations"]
+        transformations = read_npz(filepath, what, names)["transformations"].tolist()
+        names += [f"{t} {name}" for t in transformations for name in _ARRAYS]
+        arrays = read_npz(filepath, what, names)
+        return cls(
+            layers=tuple(map(str, arrays["layers"])),
+            class_indices=arrays["class_indices"],
+            curves=tuple(
+                InvarianceCurves(t, *(arrays[f"{t} {n}"] for n in _ARRAYS)) for t in transformations
+            ),
+        )
+
+
+_ARRAYS = [field.name for field in dataclasses.fields(InvarianceCurves)][1:]
+
+
+def paper_transformations(height):
+    """The ranges of the paper's Figure 5, for images of another height.
+
+    Args:
+        height: of the images in pixels; the paper's translations, in images of 224 pixels, become
+            the whole numbers of pixels that are nearest to the same share of it.
+
+    Returns:
+        `{transformation: values}`.
+    """
+    pixels = np.arange(-60, 61, 5) * height / PAPER_HEIGHT
+    return {
+        "translation": np.unique(np.rint(pixels)),
+        "scale": np.linspace(1, 1.8, 17),
+        "rotation": np.arange(0.0, 360, 10),
+    }
+
+
+def feature_invariance(
+    model,
+    photographs,
+    class_indices=None,
+    layers=None,
+    *,
+    transformations=None,
+    image_size=None,
+    preprocessing="auto",
+    activation="auto",
+    batch_size=16,
+    verbose="auto",
+):
+    """Transforms photographs, and measures how far their features move.
+
+    Args:
+        model: a functional or Sequential `keras.Model` that returns scores of classes; it is left
+            as it is.
+        photographs: uint8 pixels, `(images, rows, columns, channels)` or a sequence of `(rows,
+            columns, channels)`, RGB. The model sees the centre. Photographs that are larger than
+            the image have something to move in from their sides; beyond their border the nearest
+            pixel is repeated.
+        class_indices: the true class: one number, or one for each image; by default the most
+            probable class of each untransformed image.
+        layers: names of layers, or one name; by default the first and the last layer of features,
+            as `first_and_last_features` finds them.
+        transformations: `{"translation": pixels down, "scale": factors, "rotation": degrees
+            counter-clockwise}`, each a list of numbers, or some of these; `paper_transformations`
+            by default.
+        image_size: `(height, width)` in pixels, for models that take any size.
+        preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how the images that the
+            model takes are made from RGB pixels. By default that of the net of
+            `keras.applications` whose name the model bears, and `"raw"` for others.
+        activation: `"softmax"` or `"sigmoid"` for a model that returns logits, `"linear"` for one
+            that returns probabilities; found from its last layer by default.
+        batch_size: images in a step.
+        verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+
+    Returns:
+        A `FeatureInvariance`.
+
+    Raises:
+        ValueError: if an argument is wrong, or the model gives NaN or infinity.
+
+    Reference:
+        Zeiler & Fergus 2013, Section 4, "Feature Invariance", and Figure 5 of arXiv v3.
+
+    Example:
+        >>> import kerasvis as kv
+        >>> model = kv.convnets.ZFNet((64, 64, 3), classes=10, width=0.1, dense_units=32)
+        >>> photographs = np.random.default_rng(0).integers(0, 256, (2, 80, 80, 3), "uint8")
+        >>> found = feature_invariance(model, photographs, transformations={"scale": [1, 1.5]})
+        >>> found.layers, found.curves[0].distances[:, :, 0].tolist()
+        (('conv1', 'fc7'), [[0.0, 0.0], [0.0, 0.0]])
+    """
+    size = _image_size(model, image_size)
+    values = paper_transformations(size[0]) if transformations is None else transformations
+    values = _standardized_values(values)
+    photographs = _checked_photographs(photographs, size)
+    layers = first_and_last_features(model) if layers is None else layers
+    layers = (layers,) if isinstance(layers, str) else tuple(layers)
+    preprocessing = input_units(model, preprocessing)
+    _check(layers, preprocessing, batch_size, verbose)
+    comparison = FeatureComparison(model, layers, activation)
+    asked = _one_for_each(class_indices, len(photographs), num_classes_of(model, size))
+
+    classes, distances, probabilities = [], [], []
+    disable = {"auto": None}.get(verbose, not verbose)  # None: shown on a terminal only
+    for photograph, class_index in zip(
+        tqdm.tqdm(photographs, "Images", disable=disable), asked, strict=True
+    ):
+        original = transformed(photograph, "translation", 0, size)
+        versions = [transformed(photograph, name, v, size) for name in values for v in values[name]]
+        moved, of_classes = comparison.run(
+            original, np.stack(versions), preprocessing.images, batch_size
+        )
+        classes.append(of_classes[0].argmax() if class_index is None else class_index)
+        distances.append(moved.T)
+        probabilities.append(of_classes[1:, classes[-1]])
+
+    ends = np.cumsum([len(v) for v in values.values()])[:-1]
+    parts = np.split(np.stack(distances, 1), ends, -1), np.split(np.stack(probabilities), ends, -1)
+    curves = [
+        InvarianceCurves(name, values[name], *arrays, *_examples(photographs, name, values, size))
+        for name, *arrays in zip(values, *parts, strict=True)
+    ]
+    return FeatureInvariance(layers, np.array(classes, "int64"), tuple(curves))
+
+
+def first_and_last_features(model):
+    """Names of the layers that hold a model's first and last features.
+
+    The first is the first convolution after its rectification; the last is what the layer of the
+    scores, the last convolution or dense layer, looks at. Of a ZFNet they are conv1 and fc7.
+
+    Returns:
+        Tuple of one or two names.
+
+    Raises:
+        ValueError: if there is no convolution, or nothing but the image below the scores.
+    """
+    graph = read_graph(model)
+    convolutions = convolution_nodes(graph)
+    weighted = [
+        node for node in graph.nodes if isinstance(node.layer, (*CONVOLUTIONS, keras.layers.Dense))
+    ]
+    if not convolutions or len(weighted) < 2:
+        raise ValueError(
+            f"The model {model.name!r} has no convolution below its scores: give layers, the names "
+            "of those whose features are to be compared."
+        )
+    first = rectified_node(graph, convolutions[0]) or convolutions[0]
+    last = weighted[-1]
+    while last is weighted[-1] or isinstance(last.layer, _PASSING_ON):
+        last = next(node for node in graph.nodes if last.inputs[0] in node.outputs)
+    return tuple(dict.fromkeys([first.name, last.name]))
+
+
+_PASSING_ON = (*IDENTITIES, keras.layers.Flatten, keras.layers.Reshape)
+
+
+def _examples(photographs, name, values, size):
+    """`(values, pixels)`: a few transformed images, evenly spread over the values."""
+    places = np.linspace(0, len(values[name]) - 1, NUM_EXAMPLE_VALUES).round().astype(int)
+    chosen = values[name][np.unique(places)]
+    shown = photographs[:NUM_EXAMPLE_IMAGES]
+    return chosen, np.stack([[transformed(x, name, v, size) for v in chosen] for x in shown])
+
+
+def _image_size(model, image_size):
+    own_size = image_shape(model)[:2]
+    if image_size is None and None in own_size:
+        raise ValueError(
+            f"The model {model.name!r} takes images of any size: give image_size, (height, width) "
+            "in pixels."
+        )
+    size = own_size if image_size is None else tuple(image_size)
+    if any(own not in (None, given) for own, given in zip(own_size, size, strict=True)):
+        raise ValueError(
+            f"image_size is {image_size!r}, but the model {model.name!r} takes images of "
+            f"{own_size[0]}×{own_size[1]} pixels only: leave it out."
+        )
+    return size
+
+
+def _standardized_values(transformations):
+    """`{transformation: float64 values}`, each once and ascending."""
+    if not transformations:
+        raise ValueError(f"No transformation was given: give {', '.join(TRANSFORMATIONS)}.")
+    standard = {}
+    for name, values in transformations.items():
+        if name not in TRANSFORMATIONS:
+            raise ValueError(
+                f"There is no transformation {name!r}: give {', '.join(TRANSFORMATIONS)}."
+            )
+        values = np.asarray(values, "float64")
+        if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+            raise ValueError(f"The values of {name!r} are {values}: give a list of finite numbers.")
+        if name == "scale" and values.min() <= 0:
+            raise ValueError(f"A scale is {values.min():g}: give factors above 0.")
+        standard[name] = np.unique(values)
+    return standard
+
+
+def _checked_photographs(photographs, size):
+    photographs = [np.asarray(photograph) for photograph in photographs]
+    if not photographs:
+        raise ValueError("No photograph was given: give at least one.")
+    for pixels in photographs:
+        if pixels.ndim != 3 or pixels.dtype != "uint8":
+            raise ValueError(
+                f"A photograph of shape {pixels.shape} and type {pixels.dtype} came, but pixels "
+                "(rows, columns, channels) of type uint8 were expected."
+            )
+        if any(own < seen for own, seen in zip(pixels.shape, size, strict=False)):
+            raise ValueError(
+                f"A photograph of {pixels.shape[0]}×{pixels.shape[1]} pixels came, but the model "
+                f"sees {size[0]}×{size[1]}: enlarge it."
+            )
+    return photographs
+
+
+def _one_for_each(class_indices, num_images, num_classes):
+    """A class or None for each image."""
+    if class_indices is None or np.ndim(class_indices) == 0:
+        class_indices = [class_indices] * num_images
+    if len(class_indices) != num_images:
+        raise ValueError(
+            f"{len(class_indices)} classes came for {num_images} images: give one, or one for each."
+        )
+    for index in class_indices:
+        if index is not None and not 0 <= index < num_classes:
+            raise ValueError(
+                f"There is no class {index}: the model knows {num_classes}, give a number from 0 "
+                f"to {num_classes - 1}."
+            )
+    return list(class_indices)
+
+
+def _check(layers, preprocessing, batch_size, verbose):
+    if not layers:
+        raise ValueError("No layer was given: give the name of at least one, or None.")
+    if preprocessing is None:
+        raise ValueError(
+            "preprocessing is None, but photographs are transformed as pixels: give the one by "
+            "which the model's images are made from them."
+        )
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}: give 1 or more.")
+    if verbose not in ("auto", 0, 1):
+        raise ValueError(f"verbose is {verbose!r}: give 'auto', 0 or 1.")

@@ -1,0 +1,133 @@
+"""How far the maps of an occlusion analysis depend on the occluder: its size, and what it shows."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import scipy.stats
+
+from kerasvis.analyses.occlusion.occlusion_sensitivity import OcclusionAnalysis
+from kerasvis.data.npz_files import read_npz, write_npz
+
+FILL_VALUES = ("grey", "blur", "noise")
+PATCH_SIZES = (16, 32)
+
+
+@dataclasses.dataclass(frozen=True)
+class OcclusionAgreement:
+    """The maps of several occluders over one image, and how alike their ranks are.
+
+    Attributes:
+        occluders: str `(settings,)`, as `"16×16 grey"`.
+        drops: float32 `(settings, height, width)`: what the correct class loses of its probability,
+            over pixels.
+        activity_drops: float32 `(settings, height, width)`: what the feature map loses.
+        agreement: float64 `(settings, settings)`: Spearman's rank correlation of the drops over the
+            pixels, in [-1, 1]; NaN for a map that is constant.
+        activity_agreement: the same of the activity's drops.
+    """
+
+    occluders: np.ndarray
+    drops: np.ndarray
+    activity_drops: np.ndarray
+    agreement: np.ndarray
+    activity_agreement: np.ndarray
+
+    @property
+    def lowest(self):
+        """`(agreement, occluder, other occluder)` of the two maps that agree least."""
+        pairs = [*itertools.combinations(range(len(self.occluders)), 2)]
+        values = [self.agreement[pair] for pair in pairs]
+        first, second = pairs[int(np.argmin(values))]  # a NaN, if there is one
+        return float(min(values)), str(self.occluders[first]), str(self.occluders[second])
+
+    def __str__(self):
+        width = max(map(len, self.occluders)) + 2
+        lines = [" " * width + "".join(f"{name:>{width}}" for name in self.occluders)]
+        for name, row in zip(self.occluders, self.agreement, strict=True):
+            lines.append(f"{name:<{width}}" + "".join(f"{value:>{width}.2f}" for value in row))
+        return "\n".join(lines)
+
+    def save(self, filepath):
+        """Writes an `.npz` archive, whole or not at all."""
+        write_npz(filepath, dataclasses.asdict(self))
+
+    @classmethod
+    def load(cls, filepath):
+        """Reads an archive written by `save`.
+
+        Raises:
+            ValueError: if the file is no such archive.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        arrays = read_npz(filepath, "agreement of occluders", names)
+        return cls(*(arrays[name] for name in names))
+
+
+def occlusion_agreement(
+    model, image, class_index=None, *, fill_values=FILL_VALUES, patch_sizes=PATCH_SIZES, **settings
+):
+    """Repeats `occlusion_sensitivity` with several occluders, and compares the maps.
+
+    What is seen with all of them lies in the image and the model; what is seen with one alone, such
+    as an edge that a grey square makes, lies in the occluder.
+
+    Args:
+        model: as of `occlusion_sensitivity`.
+        image: one image, `(rows, columns, channels)`.
+        class_index: number of the correct class; the most probable one by default.
+        fill_values: fills, see `kerasvis.occlusion.filled`.
+        patch_sizes: sizes of the occluder in pixels, numbers or pairs.
+        **settings: the others of `OcclusionAnalysis`; the feature map that is watched is the same
+            with all occluders.
+
+    Returns:
+        An `OcclusionAgreement`, every size with every fill.
+
+    Raises:
+        ValueError: see `OcclusionAnalysis`; or if there are fewer than two occluders.
+
+    Example:
+        >>> import kerasvis as kv
+        >>> model = kv.convnets.ZFNet((64, 64, 3), classes=10, width=0.1, dense_units=32)
+        >>> image = np.random.default_rng(0).uniform(0, 255, (64, 64, 3))
+        >>> found = occlusion_agreement(model, image, patch_sizes=[16], strides=16, verbose=0)
+        >>> found.agreement.shape
+        (3, 3)
+    """
+    fill_values, patch_sizes = list(fill_values), list(patch_sizes)
+    if len(fill_values) * len(patch_sizes) < 2:
+        raise ValueError(
+            f"{len(fill_values)} fills of {len(patch_sizes)} sizes are fewer than two occluders: "
+            "give two or more, to be compared."
+        )
+    names, results = [], []
+    for patch_size in patch_sizes:
+        analysis = OcclusionAnalysis(model, np.shape(image)[:2], patch_size=patch_size, **settings)
+        for number, fill_value in enumerate(fill_values):
+            result = analysis.with_fill(fill_value)(image, class_index)
+            settings["feature_index"] = result.feature_index
+            size = "×".join(map(str, result.patch_size))
+            name = fill_value if isinstance(fill_value, str) else f"fill {number}"
+            names.append(f"{size} {name}")
+            results.append(result)
+    drops = np.stack([result.heat_map(result.drop) for result in results])
+    activity_drops = np.stack([result.heat_map(result.activity_drop) for result in results])
+    return OcclusionAgreement(
+        occluders=np.array(names),
+        drops=drops.astype("float32"),
+        activity_drops=activity_drops.astype("float32"),
+        agreement=_rank_correlations(drops),
+        activity_agreement=_rank_correlations(activity_drops),
+    )
+
+
+def _rank_correlations(maps):
+    """Spearman's correlation of every two maps, over the pixels that all occluders cover."""
+    values = maps[:, np.isfinite(maps).all(axis=0)]
+    ranks = np.array([scipy.stats.rankdata(row) for row in values])
+    centred = ranks - ranks.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        directions = centred / lengths
+    return directions @ directions.T

@@ -1,0 +1,307 @@
+"""Figure 6: how the model's answer changes when a part of the image is covered.
+
+Where the probability of the correct class falls, the model looks. Where the activity of a feature
+map falls at the same place, the map stands for what is there, as its projection shows.
+"""
+
+import copy
+
+import keras
+import numpy as np
+
+from kerasvis.analyses.occlusion.occlusion_result import OcclusionSensitivity
+from kerasvis.deconvnet import DeconvModel
+from kerasvis.deconvnet.targets import WholeMap
+from kerasvis.graph import image_shape, read_graph
+from kerasvis.occlusion.fills import filled
+from kerasvis.occlusion.input_units import input_units, mean_of_data_set
+from kerasvis.occlusion.occluders import Occluders
+from kerasvis.occlusion.sweep import OcclusionSweep
+
+NUM_CLASSES_ASKED = 5
+
+
+def occlusion_sensitivity(model, image, class_index=None, **settings):
+    """Covers each part of an image in turn, and records what the model makes of it.
+
+    Args:
+        model: a functional or Sequential `keras.Model` that returns scores of classes; it is left
+            as it is.
+        image: `(rows, columns, channels)`, as the model takes it; or several, `(images, rows,
+            columns, channels)`, or a sequence of images of one size, such as an `ImageFolder`.
+        class_index: number of the correct class; for several images, one number or one for each.
+            The most probable class of the uncovered image by default.
+        **settings: those of `OcclusionAnalysis`.
+
+    Returns:
+        An `OcclusionSensitivity`; for several images, a list of them.
+
+    Raises:
+        ValueError: see `OcclusionAnalysis`.
+
+    Reference:
+        Zeiler & Fergus 2013, Section 4.2 and Figure 6.
+
+    Example:
+        >>> import kerasvis as kv
+        >>> model = kv.convnets.ZFNet((64, 64, 3), classes=10, width=0.1, dense_units=32)
+        >>> image = np.random.default_rng(0).uniform(0, 255, (64, 64, 3))
+        >>> heat = kv.occlusion_sensitivity(model, image, class_index=3, verbose=0)
+        >>> heat.probability.shape, heat.boxes[0, 1].tolist()
+        ((7, 7), [0, 8, 16, 24])
+    """
+    is_one = getattr(image, "ndim", None) == 3
+    images = np.asarray(image)[None] if is_one else image
+    if len(images) == 0:
+        raise ValueError("No image was given: give at least one.")
+    shape = np.shape(images[0])
+    if len(shape) != 3:
+        raise ValueError(
+            f"Images of shape {shape} came, but (rows, columns, channels) was expected: give one "
+            "such image, or several."
+        )
+    analysis = OcclusionAnalysis(model, shape[:2], **settings)
+    class_indices = _one_for_each(class_index, len(images))
+    results = [analysis(images[i], class_indices[i]) for i in range(len(images))]
+    return results[0] if is_one else results
+
+
+class OcclusionAnalysis:
+    """Occlusion sensitivity of a model for images of one size, image by image.
+
+    Made once, it is planned and compiled once. Within the scope of a `tf.distribute` strategy all
+    its replicas work on the positions of an image.
+
+    Args:
+        model: a functional or Sequential `keras.Model` that returns scores of classes.
+        image_size: `(height, width)` of the images in pixels, or one number for squares.
+        patch_size: size of the occluder in pixels, a number or a pair.
+        strides: steps between its positions in pixels, a number or a pair.
+        box: `(top, left, bottom, right)`, the part of the image to cover; all of it by default.
+        fill_value: what covers: `"grey"`, `"mean"`, `"blur"`, `"noise"`, a number, a colour or an
+            image; see `kerasvis.occlusion.filled`.
+        preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how the images were made
+            from pixels. By default that of the net of `keras.applications` whose name the model
+            bears, and `"raw"` for others. None for one that is not known: then `fill_value` has to
+            be given in numbers, or as `"blur"`.
+        seed: of the noise.
+        layer: name of the layer to watch; by default the last convolution.
+        feature_index: its feature map; by default the one with the strongest activation in the
+            uncovered image.
+        class_indices: classes whose probabilities are asked for besides that of the correct class;
+            by default the five most probable ones of the uncovered image.
+        activation: `"softmax"` or `"sigmoid"` for a model that returns logits, `"linear"` for one
+            that returns probabilities; found from its last layer by default.
+        method: `"incremental"` computes of every feature map only what the occluder can have
+            touched, to the same result but for rounding; `"full"` runs the model on the covered
+            images; `"auto"` takes the one of fewer operations.
+        batch_size: positions in a step; chosen from the model's size by default.
+        verbose: 1 shows a progress bar, 0 none, `"auto"` does on a terminal.
+
+    Attributes:
+        occluders: the `Occluders`.
+        layer: name of the layer that is watched.
+        nodes: the nodes of the model that run.
+
+    Call arguments:
+        image: `(rows, columns, channels)`, as the model takes it.
+        class_index: the correct class; by default the most probable one.
+
+    Returns:
+        An `OcclusionSensitivity`.
+
+    Raises:
+        ValueError: if an argument is none of these; the image is of another size, or of values that
+            the preprocessing does not make; a class does not exist; or the model gives NaN. (A NaN
+            inside the model is not always seen: on a CPU, TensorFlow's convolution fused with ReLU
+            turns it into 0.)
+    """
+
+    def __init__(
+        self,
+        model,
+        image_size,
+        *,
+        patch_size=16,
+        strides=8,
+        box=None,
+        fill_value="grey",
+        preprocessing="auto",
+        seed=0,
+        layer=None,
+        feature_index=None,
+        class_indices=None,
+        activation="auto",
+        method="auto",
+        batch_size=None,
+        verbose="auto",
+    ):
+        if method not in ("auto", "incremental", "full"):
+            raise ValueError(f"method is {method!r}: give 'auto', 'incremental' or 'full'.")
+        self.image_shape = (*_checked_size(model, image_size), image_shape(model)[2])
+        self.occluders = Occluders(self.image_shape[:2], patch_size, strides, box)
+        self.preprocessing = input_units(model, preprocessing)
+        self.layer = last_convolution(model) if layer is None else layer
+        self.sweep = OcclusionSweep(
+            model,
+            self.occluders,
+            self.layer,
+            activation=activation,
+            method=method,
+            batch_size=batch_size,
+        )
+        self.nodes = self.sweep.nodes
+        self._model, self._activation, self._method = model, activation, method
+        self._feature_index, self._class_indices = feature_index, class_indices
+        self._verbose = verbose
+        self._deconv = _deconv_or_none(model, self.layer)
+        self._set_fill(fill_value, seed)
+
+    def with_fill(self, fill_value, seed=0):
+        """The same analysis with another fill; what was compiled is shared."""
+        other = copy.copy(self)
+        other._set_fill(fill_value, seed)
+        return other
+
+    def _set_fill(self, fill_value, seed):
+        self._fill_value, self._seed = fill_value, seed
+        self._fill(np.zeros(self.image_shape, "float32"))  # a wrong one is to fail now
+
+    @property
+    def settings(self):
+        """All that a result depends on besides the model, the image and its class."""
+        arrays = [self._fill_value, self._class_indices]
+        return (
+            *(x if x is None or isinstance(x, str) else np.asarray(x) for x in arrays),
+            *(self.occluders, self.preprocessing, self._seed, self.layer, self._feature_index),
+            *(self._activation, self._method),
+        )
+
+    def __call__(self, image, class_index=None):
+        image = self._checked_image(image)
+        base, activities, strongest_map = self.sweep.base(image)
+        if not np.isfinite(base).all():
+            raise ValueError(
+                "The model gives NaN or infinity for the uncovered image: check the range of the "
+                "image and the model's weights."
+            )
+        base_label = int(base.argmax())
+        class_index = base_label if class_index is None else _checked_class(class_index, len(base))
+        class_indices = self._asked_classes(base, class_index)
+        feature_index = self._watched_map(len(activities), strongest_map)
+        probabilities, label, activity = self.sweep.run(
+            image, self._fill(image), feature_index, class_indices, self._verbose
+        )
+        return OcclusionSensitivity(
+            occluders=self.occluders,
+            class_index=class_index,
+            probability=probabilities[..., list(class_indices).index(class_index)],
+            label=label,
+            class_indices=class_indices,
+            probabilities=probabilities,
+            layer=self.layer,
+            feature_index=feature_index,
+            activity=activity,
+            projection=self._project(image, feature_index),
+            base_probabilities=base[class_indices],
+            base_label=base_label,
+            base_activity=float(activities[feature_index]),
+            method=self.sweep.plan.method,
+            reason=self.sweep.plan.reason,
+        )
+
+    def _fill(self, image):
+        mean = mean_of_data_set(self._model, self.preprocessing)
+        return filled(
+            image,
+            self._fill_value,
+            self.preprocessing,
+            mean=mean,
+            patch_size=self.occluders.patch_size,
+            seed=self._seed,
+        )
+
+    def _checked_image(self, image):
+        image = np.asarray(image, "float32")
+        if image.shape != self.image_shape:
+            raise ValueError(
+                f"An image of shape {image.shape} came, but {self.image_shape} was expected: "
+                "resize it, and give it as (rows, columns, channels)."
+            )
+        if not np.isfinite(image).all():
+            raise ValueError("The image holds NaN or infinity: correct it.")
+        if self.preprocessing is not None:
+            self.preprocessing.check_range(image)
+        return image
+
+    def _asked_classes(self, base, class_index):
+        asked = self._class_indices
+        if asked is None:
+            asked = np.argsort(-base, kind="stable")[:NUM_CLASSES_ASKED]
+        asked = [_checked_class(index, len(base)) for index in np.ravel(asked).tolist()]
+        return np.array(list(dict.fromkeys([class_index, *asked])), "int64")
+
+    def _watched_map(self, num_maps, strongest_map):
+        if self._feature_index is None:
+            return strongest_map
+        if self._feature_index not in range(num_maps):
+            raise ValueError(
+                f"Layer {self.layer!r} has no feature map {self._feature_index}, but "
+                f"{num_maps} of them: give 0 to {num_maps - 1}."
+            )
+        return int(self._feature_index)
+
+    def _project(self, image, feature_index):
+        if self._deconv is None:
+            return None
+        projection = self._deconv.project(image[None], WholeMap(feature_index))[0]
+        return projection if self.preprocessing is None else self.preprocessing.rgb(projection)
+
+
+def last_convolution(model):
+    """Name of the model's last layer of convolution that returns feature maps."""
+    layers = keras.layers
+    types = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
+    names = [node.name for node in read_graph(model).nodes if isinstance(node.layer, types)]
+    if not names:
+        raise ValueError(f"The model {model.name!r} has no convolution: give layer=.")
+    return names[-1]
+
+
+def _deconv_or_none(model, layer):
+    try:
+        return DeconvModel(model, layer)
+    except ValueError:  # a layer without a rule
+        return None
+
+
+def _checked_size(model, image_size):
+    own_size = image_shape(model)[:2]
+    image_size = (image_size,) * 2 if np.ndim(image_size) == 0 else tuple(image_size)
+    if any(own not in (None, size) for own, size in zip(own_size, image_size, strict=True)):
+        raise ValueError(
+            f"An image of {image_size[0]}×{image_size[1]} pixels came, but the model "
+            f"{model.name!r} takes {own_size[0]}×{own_size[1]}: resize it."
+        )
+    return image_size
+
+
+def _checked_class(class_index, num_classes):
+    is_number = isinstance(class_index, (int, np.integer)) and not isinstance(class_index, bool)
+    if not is_number or not 0 <= class_index < num_classes:
+        raise ValueError(
+            f"There is no class {class_index!r}: the model knows {num_classes}, give a number from "
+            f"0 to {num_classes - 1}."
+        )
+    return int(class_index)
+
+
+def _one_for_each(class_index, num_images):
+    if np.ndim(class_index) == 0:
+        return [class_index] * num_images
+    if len(class_index) != num_images:
+        raise ValueError(
+            f"{len(class_index)} classes came for {num_images} images: give one for each image, or "
+            "one for all."
+        )
+    return list(class_index)

@@ -1,0 +1,161 @@
+"""Features of all images of a data set, computed once for each image and kept on disk.
+
+The features of a layer lie in a folder of their own, whose name follows from everything that they
+depend on. They are written in parts, each whole or not at all, so a run that was stopped goes on
+after the last part; one that asks for a further layer computes that layer alone.
+"""
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+import tqdm
+
+from kerasvis.activations.image_sources import digest
+from kerasvis.activations.map_maxima import nodes_up_to
+from kerasvis.activations.partial_scan import model_fingerprint
+from kerasvis.analyses.transfer.flat_features import LARGEST_MAP, FlatFeatures
+from kerasvis.data.npz_files import read_npz, write_npz
+from kerasvis.data.preprocessing import Preprocessing
+from kerasvis.graph import image_shape
+
+PART_SIZE = 512  # images whose features are written together
+
+
+class FeatureCache:
+    """The features that some layers of a model have for all images of a data set.
+
+    The folder of a layer changes its name with the layers up to it and their weights, the images
+    (their `fingerprint`), the preprocessing and `largest_map`; it does not with the batch size,
+    which can change the last bit of a feature.
+
+    Args:
+        directory: folder to keep the features in; it is made if need be.
+        model: a functional or Sequential `keras.Model`; left as it is.
+        layers: names of layers.
+        images: `AllImages`, of the size that the model takes.
+        preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how the images that
+            the model takes are made from RGB pixels.
+        largest_map: `(rows, columns)` of a feature map at most, see `FlatFeatures`.
+
+    Raises:
+        ValueError: if the images or a layer do not suit, or the folder cannot be written to.
+
+    Example:
+        cache = FeatureCache("features", model, ["conv4", "conv5"], AllImages(data))
+        cache.fill()
+        cache.load("conv5")  # float32 (images, features)
+    """
+
+    def __init__(
+        self, directory, model, layers, images, preprocessing="raw", largest_map=LARGEST_MAP
+    ):
+        if isinstance(preprocessing, str):
+            preprocessing = Preprocessing(preprocessing)
+        self.model, self.layers, self.images = model, tuple(layers), images
+        self.preprocessing = preprocessing
+        self.largest_map = None if largest_map is None else tuple(largest_map)
+        _check_size(model, images.size)
+        self._features_of(self.layers)  # a layer that does not suit is to fail now
+        self.folders = {
+            layer: Path(directory) / f"{_file_name(layer)}-{self._key(layer)}"
+            for layer in self.layers
+        }
+        with _writing(directory):
+            for folder in self.folders.values():
+                folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def num_parts(self):
+        return -(-len(self.images) // PART_SIZE)
+
+    def fill(self, batch_size=64, verbose="auto"):
+        """Computes what is missing.
+
+        Args:
+            batch_size: images in a step.
+            verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+
+        Raises:
+            ValueError: if a feature is NaN or infinite, or a part cannot be written.
+        """
+        num_done = {layer: self._num_parts_done(layer) for layer in self.layers}
+        missing = [layer for layer in self.layers if num_done[layer] < self.num_parts]
+        if not missing:
+            return
+        first = min(num_done[layer] for layer in missing)
+        bar = tqdm.tqdm(
+            desc="Features",
+            unit=" images",
+            total=len(self.images),
+            initial=first * PART_SIZE,
+            disable={"auto": None}.get(verbose, not verbose),  # None: shown on a terminal only
+        )
+        model = self._features_of(missing)
+        with bar:
+            pixels_of_parts = self.images.batches(PART_SIZE, begin=first * PART_SIZE)
+            for part, pixels in enumerate(pixels_of_parts, first):
+                batches = []
+                for begin in range(0, len(pixels), batch_size):
+                    images = self.preprocessing.images(pixels[begin : begin + batch_size])
+                    batches.append(model.predict_on_batch(images))
+                    bar.update(len(images))
+                for layer, features in zip(missing, zip(*batches, strict=True), strict=True):
+                    self._write(layer, part, np.concatenate(features))
+
+    def load(self, layer):
+        """The features of a layer: float32 `(images, features)`; `fill` comes first."""
+        paths = [self._path(layer, part) for part in range(self.num_parts)]
+        parts = [read_npz(path, "features", ["features"])["features"] for path in paths]
+        return np.concatenate(parts)
+
+    def _features_of(self, layers):
+        return FlatFeatures(self.model, layers, self.images.size, self.largest_map)
+
+    def _key(self, layer):
+        model = model_fingerprint(nodes_up_to(self.model, [layer]))
+        how = [self.preprocessing.mode, self.largest_map, PART_SIZE]
+        return digest([model, self.images.fingerprint, *how])
+
+    def _path(self, layer, part):
+        return self.folders[layer] / f"part_{part:05d}.npz"
+
+    def _num_parts_done(self, layer):
+        part = 0
+        while self._path(layer, part).exists():
+            part += 1
+        return part
+
+    def _write(self, layer, part, features):
+        if not np.isfinite(features).all():
+            image = part * PART_SIZE + int(np.argmin(np.isfinite(features).all(axis=1)))
+            raise ValueError(
+                f"Image {image} gives NaN or infinity in layer {layer!r}: check the range of the "
+                "images and the model's weights."
+            )
+        with _writing(self.folders[layer]):
+            write_npz(self._path(layer, part), {"features": features})
+
+
+def _check_size(model, size):
+    own_size = image_shape(model)[:2]
+    if any(own not in (None, given) for own, given in zip(own_size, size, strict=True)):
+        raise ValueError(
+            f"The images are {size[0]}×{size[1]} pixels, but the model {model.name!r} takes "
+            f"{own_size[0]}×{own_size[1]}: load them with image_size={tuple(own_size)}."
+        )
+
+
+def _file_name(layer):
+    return layer.replace("/", "-").replace(":", "-")
+
+
+@contextlib.contextmanager
+def _writing(path):
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(
+            f"The features cannot be written to {path} ({error.strerror or error}): make room "
+            "there, or give another folder."
+        ) from error

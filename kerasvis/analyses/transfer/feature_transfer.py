@@ -1,0 +1,292 @@
+"""How far the features of a net carry to other data, layer by layer.
+
+The layers stay as they were trained; a linear classifier is trained on what they give for new
+images, with few of each class. Its accuracy says how well the features generalise, and over the
+layers of a net how they become more telling from one to the next.
+"""
+
+import contextlib
+import dataclasses
+import operator
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tqdm
+
+from kerasvis.analyses.transfer.all_images import AllImages
+from kerasvis.analyses.transfer.feature_cache import FeatureCache
+from kerasvis.analyses.transfer.flat_features import LARGEST_MAP
+from kerasvis.analyses.transfer.folds import draw_fold
+from kerasvis.analyses.transfer.from_scratch import fresh_convnet, predict_from_scratch
+from kerasvis.analyses.transfer.heads import HEADS, normalized
+from kerasvis.analyses.transfer.near_duplicates import NearDuplicates, find_near_duplicates
+from kerasvis.analyses.transfer.per_class_accuracy import mean_per_class_accuracy
+from kerasvis.data.html_table import html_table
+from kerasvis.data.npz_files import read_npz, write_npz
+from kerasvis.data.preprocessing import Preprocessing
+
+NUM_TEST = 50  # test images of a class at most (Section 5.2)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FeatureTransfer:
+    """Accuracies on other data, of linear heads on the layers of a net.
+
+    Attributes:
+        layers: tuple of names.
+        heads: tuple of names, `"svm"` or `"softmax"`.
+        per_class: int64 `(sizes,)`, training images of each class, ascending.
+        accuracies: float32 `(layers, heads, sizes, folds)`, mean per-class accuracies in [0, 1].
+        scratch_accuracies: float32 `(sizes, folds)`, those of the same net trained on the new
+            images alone; `(sizes, 0)` if it was not.
+        num_features: int64 `(layers,)`, numbers that a head sees of an image.
+        num_test_images: int64 `(folds,)`.
+        class_names: tuple of names.
+        num_images: images there were to draw from, near-duplicates included.
+        duplicate_indices: int64 `(duplicates,)`, images that were left out, because the net may
+            have been trained on them: numbers among those for training, then for validation.
+    """
+
+    layers: tuple[str, ...]
+    heads: tuple[str, ...]
+    per_class: np.ndarray
+    accuracies: np.ndarray
+    scratch_accuracies: np.ndarray
+    num_features: np.ndarray
+    num_test_images: np.ndarray
+    class_names: tuple[str, ...]
+    num_images: int
+    duplicate_indices: np.ndarray
+
+    def _repr_html_(self):
+        num_folds = self.accuracies.shape[-1]
+        sizes = self.per_class.tolist()
+        header = ["layer", "features", *(f"{h}, {n} a class" for h in self.heads for n in sizes)]
+        means = self.accuracies.mean(axis=-1).reshape(len(self.layers), -1)
+        rows = [
+            [name, number, *(f"{mean:.1%}" for mean in of_layer)]
+            for name, number, of_layer in zip(self.layers, self.num_features, means, strict=True)
+        ]
+        return html_table(f"Accuracy, mean over classes and {num_folds} folds", header, rows)
+
+    def save(self, filepath):
+        """Writes an `.npz` archive, whole or not at all."""
+        write_npz(filepath, {k: np.array(v) for k, v in dataclasses.asdict(self).items()})
+
+    @classmethod
+    def load(cls, filepath):
+        """Reads an archive written by `save`.
+
+        Raises:
+            ValueError: if the file is no such archive.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        arrays = read_npz(filepath, "accuracies of transferred features", names)
+        texts = ("layers", "heads", "class_names")
+        arrays |= {name: tuple(map(str, arrays[name])) for name in texts}
+        return cls(**{**arrays, "num_images": int(arrays["num_images"])})
+
+
+def transfer_features(
+    model,
+    layers,
+    data,
+    *,
+    per_class=(15, 30),
+    folds=5,
+    heads=("svm", "softmax"),
+    num_test=NUM_TEST,
+    test="rest",
+    trained_on=None,
+    preprocessing="raw",
+    largest_map=LARGEST_MAP,
+    cache=None,
+    scratch_recipe=None,
+    batch_size=64,
+    seed=0,
+    verbose="auto",
+):
+    """Measures how well linear classifiers do on the features of layers, for other data.
+
+    The features of every image are computed once, and divided by their length. For each fold
+    training images of each class are drawn; a smaller training set is part of a larger one, and all
+    sizes, layers and heads have the same test images.
+
+    Args:
+        model: a functional or Sequential `keras.Model`; it is left as it is.
+        layers: names of layers, or one name; `"outer/inner"` inside a nested model.
+        data: a `kerasvis.data.LabelledData`, of the size of image that the model takes:
+            `load_labelled("caltech101", image_size=224)`.
+        per_class: training images of each class: one number, or several for a learning curve.
+        folds: drawings of training and test images.
+        heads: of `"svm"` and `"softmax"`; an SVM takes scikit-learn.
+        num_test: test images of each class at most.
+        test: `"rest"`, the paper's way: training and validation images are put together, and the
+            test images drawn from those that are not trained on; or `"given"`: they are
+            `data.validation`.
+        trained_on: images that the model was trained on, as far as there are some, whose
+            near-duplicates are left out: a folder of photographs, an array, or labelled data, as
+            the references of `find_near_duplicates`.
+        preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how the images that the
+            model takes are made from RGB pixels.
+        largest_map: `(rows, columns)` that feature maps have at most, see `FlatFeatures`; None
+            takes all as they are.
+        cache: folder in which the features are kept for the next run, see `FeatureCache`; a run
+            that was stopped goes on from there.
+        scratch_recipe: a `kerasvis.training.Recipe`, by which the same net up to the last of
+            `layers` is also trained on the new images alone, once for each size and fold, as the
+            baseline; for models that take raw pixels.
+        batch_size: images in a step, for the features.
+        seed: of drawing images and of training heads.
+        verbose: 1 or 0, with or without progress bars; `"auto"`: with them on a terminal.
+
+    Returns:
+        A `FeatureTransfer`.
+
+    Raises:
+        ValueError: if an argument is wrong, or a class has too few images.
+
+    Reference:
+        Zeiler & Fergus 2013, Section 5.2, Tables 4 and 5, and Section 5.3, Table 7.
+
+    Example:
+        data = kerasvis.data.load_labelled("caltech101", image_size=224)
+        transfer = transfer_features(model, ["pool1", "pool2", "pool5"], data, cache="features")
+        transfer.accuracies.mean(axis=-1)  # (layers, heads, sizes)
+    """
+    layers = (layers,) if isinstance(layers, str) else tuple(layers)
+    heads = (heads,) if isinstance(heads, str) else tuple(heads)
+    per_class = _standardized_sizes(per_class)
+    _check(layers, heads, test, verbose, {"folds": folds, "num_test": num_test})
+    if scratch_recipe is not None:
+        _check_scratch(model, layers, data, preprocessing)
+    images = AllImages(data)
+    with _folder(cache) as folder:
+        features = FeatureCache(folder, model, layers, images, preprocessing, largest_map)
+        duplicates = NearDuplicates.none()
+        if trained_on is not None:
+            duplicates = find_near_duplicates(images.batches(), trained_on, verbose=verbose)
+        drawn = [
+            _draw(images, duplicates.image_indices, per_class[-1], num_test, test, seed, number)
+            for number in range(folds)
+        ]
+        features.fill(batch_size, verbose)
+        accuracies, num_features = [], []
+        with _bar("Heads", len(layers) * len(heads) * len(per_class) * folds, verbose) as bar:
+            for layer in layers:
+                vectors = normalized(features.load(layer))
+                num_features.append(vectors.shape[1])
+                of_layer = _accuracies(vectors, images, drawn, heads, per_class, seed, bar)
+                accuracies.append(of_layer)
+        scratch = np.zeros((len(per_class), 0), "float32")
+        if scratch_recipe is not None:
+            scratch = _from_scratch(
+                model, layers[-1], images, drawn, per_class, scratch_recipe, folder, verbose
+            )
+    return FeatureTransfer(
+        layers=layers,
+        heads=heads,
+        per_class=np.array(per_class, "int64"),
+        accuracies=np.array(accuracies, "float32"),
+        scratch_accuracies=scratch,
+        num_features=np.array(num_features, "int64"),
+        num_test_images=np.array([len(fold.test) for fold in drawn], "int64"),
+        class_names=images.class_names,
+        num_images=len(images),
+        duplicate_indices=duplicates.image_indices,
+    )
+
+
+def _draw(images, left_out, per_class, num_test, test, seed, number):
+    may_draw = ~np.isin(np.arange(len(images)), left_out)
+    may_train, may_test = may_draw, may_draw
+    if test == "given":
+        may_train, may_test = may_draw & images.is_train, may_draw & ~images.is_train
+    return draw_fold(
+        images.labels, may_train, may_test, images.class_names, per_class, num_test, seed, number
+    )
+
+
+def _accuracies(vectors, images, folds, heads, per_class, seed, bar):
+    """Those of one layer, a nested list `(heads, sizes, folds)`."""
+    num_classes = len(images.class_names)
+
+    def accuracy(head, size, fold):
+        train = fold.train[:, :size].ravel()
+        labels, test_labels = images.labels[train], images.labels[fold.test]
+        predicted = HEADS[head](vectors[train], labels, vectors[fold.test], num_classes, seed)
+        bar.update()
+        return mean_per_class_accuracy(test_labels, predicted, num_classes)
+
+    return [[[accuracy(h, size, fold) for fold in folds] for size in per_class] for h in heads]
+
+
+def _from_scratch(model, layer, images, folds, per_class, recipe, folder, verbose):
+    num_classes = len(images.class_names)
+    accuracies = np.zeros((len(per_class), len(folds)), "float32")
+    with _bar("From scratch", accuracies.size, verbose) as bar:
+        for place in np.ndindex(accuracies.shape):
+            size, fold = per_class[place[0]], folds[place[1]]
+            train, test = images.at(fold.train[:, :size]), images.at(fold.test)
+            predicted = predict_from_scratch(model, layer, train, test, num_classes, recipe, folder)
+            accuracies[place] = mean_per_class_accuracy(test.labels, predicted, num_classes)
+            bar.update()
+    return accuracies
+
+
+def _bar(what, number, verbose):
+    disable = {"auto": None}.get(verbose, not verbose)  # None: shown on a terminal only
+    return tqdm.tqdm(desc=what, total=number, disable=disable)
+
+
+@contextlib.contextmanager
+def _folder(cache):
+    if cache is not None:
+        yield Path(cache)
+        return
+    with tempfile.TemporaryDirectory(prefix="kerasvis-features-") as folder:
+        yield Path(folder)
+
+
+def _standardized_sizes(per_class):
+    try:
+        sizes = [operator.index(size) for size in np.atleast_1d(per_class)]
+    except TypeError:
+        sizes = []
+    if not sizes or min(sizes) < 1 or len(set(sizes)) < len(sizes):
+        raise ValueError(
+            f"per_class is {per_class!r}: give numbers of training images of each class, 1 or "
+            "more, each once."
+        )
+    return sorted(sizes)
+
+
+def _check(layers, heads, test, verbose, numbers):
+    for what, names in (("layer", layers), ("head", heads)):
+        if not names:
+            raise ValueError(f"No {what}s were given: name at least one.")
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(
+                f"The {what} {repeated[0]!r} was given more than once: name each once."
+            )
+    if unknown := [head for head in heads if head not in HEADS]:
+        raise ValueError(f"There is no head {unknown[0]!r}: give {' or '.join(map(repr, HEADS))}.")
+    if test not in ("rest", "given"):
+        raise ValueError(f"test is {test!r}: give 'rest' or 'given'.")
+    if verbose not in ("auto", 0, 1):
+        raise ValueError(f"verbose is {verbose!r}: give 'auto', 0 or 1.")
+    for name, number in numbers.items():
+        if not isinstance(number, int | np.integer) or number < 1:
+            raise ValueError(f"{name} is {number!r}: give an integer of at least 1.")
+
+
+def _check_scratch(model, layers, data, preprocessing):
+    """Builds the net once, so that what does not suit fails before the long work."""
+    mode = preprocessing if isinstance(preprocessing, str) else preprocessing.mode
+    if Preprocessing(mode).mode != "raw":
+        raise ValueError(
+            f"The preprocessing is {mode!r}, but a net from scratch is trained on raw pixels: give "
+            "a model that preprocesses by itself, or no scratch_recipe."
+        )
+    fresh_convnet(model, layers[-1], len(data.class_names))

@@ -1,0 +1,177 @@
+import dataclasses
+import functools
+import json
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+
+from kerasvis.analyses import LayerAblation, ablate
+from kerasvis.analyses.ablation import layer_ablation
+from kerasvis.data.sub_crops import center_crop
+from kerasvis.training import fit
+from tests.training.small_runs import CROP_SIZE, NUM_CLASSES, small_images, small_recipe
+
+RECIPE = small_recipe(epochs=3, seed=5)
+DATA = SimpleNamespace(
+    train=small_images(37), validation=small_images(11, seed=1), class_names=("ant", "bee", "cat")
+)
+VARIANTS = {"without layer 6": {"units": None}, "none": {}}
+
+
+def small_net(units=8):
+    layers = keras.layers
+    dense = [layers.Dense(units, "relu"), layers.Dropout(0.3)] if units else []
+    return keras.Sequential(
+        [
+            keras.Input((CROP_SIZE, CROP_SIZE, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(4, 5, 2, activation="relu"),
+            layers.BatchNormalization(),
+            layers.Flatten(),
+            *dense,
+            layers.Dense(NUM_CLASSES, activation="softmax"),
+        ]
+    )
+
+
+def ablate_small(directory, variants=VARIANTS, recipe=RECIPE, data=DATA, builder=small_net):
+    return ablate(builder, variants, recipe, data, directory, verbose=0)
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    return tmp_path_factory.mktemp("ablation")
+
+
+@pytest.fixture(scope="module")
+def ablation(directory):
+    return ablate_small(directory)
+
+
+def error_oracle(model, images, k):
+    """Image by image, in %."""
+    probabilities = model.predict(center_crop(images.pixels, (CROP_SIZE, CROP_SIZE)), verbose=0)
+    wrong = 0
+    for row, label in zip(probabilities, images.labels, strict=True):
+        wrong += label not in sorted(range(NUM_CLASSES), key=lambda n, row=row: -row[n])[:k]
+    return 100 * wrong / len(images.labels)
+
+
+def test_errors_are_those_of_the_final_weights(ablation):
+    """Against the second net trained by itself, and its predictions counted."""
+    keras.utils.set_random_seed(5)
+    model = small_net()
+    fit(model, DATA.train, DATA.validation, RECIPE, verbose=0)
+    expected = [[error_oracle(model, s, k) for k in (1, 5)] for s in (DATA.train, DATA.validation)]
+    found = [ablation.train_errors[1], ablation.validation_errors[1]]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)  # Keras' means are float32
+
+
+def test_what_else_it_tells(ablation):
+    assert ablation.variants == ("without layer 6", "none")
+    convolution, norm, num_units = 5 * 5 * 3 * 4 + 4, 2 * 4, 4 * 4 * 4
+    dense = [num_units * 3 + 3, num_units * 8 + 8 + 8 * 3 + 3]
+    assert ablation.num_parameters.tolist() == [convolution + norm + n for n in dense]
+    assert ablation.num_images.tolist() == [37, 11]
+    assert (ablation.num_classes, ablation.num_epochs) == (3, 3)
+    assert len(set(ablation.train_errors[:, 0])) > 1
+    assert (ablation.seconds > 0).all()
+
+
+def test_nothing_is_trained_twice(ablation, directory, monkeypatch):
+    monkeypatch.setattr(layer_ablation, "fit", None)  # a call would be an error
+    assert_equal(ablate_small(directory), ablation)
+    assert not list(directory.rglob("*.npz"))  # no weights stay
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Ends the process, as far as Python can, in the last epoch of the net with a dropout."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 2 and any(isinstance(x, keras.layers.Dropout) for x in self.model.layers):
+            raise KeyboardInterrupt
+
+
+def test_interrupted_within_a_variant(ablation, tmp_path, monkeypatch):
+    epochs = []
+    count = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: epochs.append(epoch))
+    interrupted = functools.partial(fit, callbacks=[count, Interrupt()])
+    monkeypatch.setattr(layer_ablation, "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ablate_small(tmp_path)
+    assert epochs == [0, 1, 2, 0, 1]
+    monkeypatch.setattr(layer_ablation, "fit", functools.partial(fit, callbacks=[count]))
+    again = ablate_small(tmp_path)
+    assert epochs == [0, 1, 2, 0, 1, 2]  # the first net is not trained again, the second goes on
+    np.testing.assert_array_equal(again.train_errors, ablation.train_errors)
+    np.testing.assert_array_equal(again.validation_errors, ablation.validation_errors)
+
+
+def test_files(ablation, tmp_path):
+    ablation.save(tmp_path / "ablation.npz")
+    assert_equal(LayerAblation.load(tmp_path / "ablation.npz"), ablation)
+    np.savez(tmp_path / "other.npz", variants=np.array(["none"]))
+    with pytest.raises(ValueError, match=r"is no \.npz file of a layer ablation: it has no 'train"):
+        LayerAblation.load(tmp_path / "other.npz")
+
+
+def assert_equal(ablation, other):
+    for field in dataclasses.fields(LayerAblation):
+        values = getattr(ablation, field.name), getattr(other, field.name)
+        assert type(values[0]) is type(values[1])
+        np.testing.assert_array_equal(*values)
+
+
+def test_wrong_variants(tmp_path):
+    with pytest.raises(ValueError, match=r"^There is no variant to train: give at least one\.$"):
+        ablate_small(tmp_path, {})
+    sentence = (
+        r"^The variants 'a, b' and 'a b' would share the folder .*a_b: give names that differ in a "
+        r"letter or digit\.$"
+    )
+    with pytest.raises(ValueError, match=sentence):
+        ablate_small(tmp_path, {"a, b": {}, "a b": {}})
+
+
+def test_mistakes_come_before_the_long_work(tmp_path):
+    def builder(units=8):
+        if units < 0:
+            raise ValueError("units is negative.")
+        return small_net(units)
+
+    with pytest.raises(ValueError, match=r"units is negative\."):
+        ablate_small(tmp_path, {"none": {}, "wrong": {"units": -1}}, builder=builder)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"recipe": small_recipe(epochs=4, seed=5)}, r"another recipe \(epochs 3 there, 4 here\)"),
+        ({"variants": {"none": {"units": 9}}}, r"another model \(layer 5, a Dense, differs\)"),
+        (
+            {"data": SimpleNamespace(**vars(DATA) | {"train": small_images(36)})},
+            r"another training data \(images 37 there, 36 here\)",
+        ),
+    ],
+)
+def test_folders_of_another_training(ablation, directory, changes, sentence):
+    with pytest.raises(ValueError, match=rf"^The folder .* holds a run with {sentence}"):
+        ablate_small(directory, **changes)
+
+
+def test_results_of_another_training(ablation, directory, tmp_path):
+    text = (directory / "none" / "result.json").read_text()
+    (tmp_path / "none").mkdir()
+    filepath = tmp_path / "none" / "result.json"
+    filepath.write_text(text)
+    assert ablate_small(tmp_path, {"none": {}}).seconds[0] == ablation.seconds[1]
+    filepath.write_text(json.dumps(json.loads(text) | {"fingerprint": "0"}))
+    with pytest.raises(ValueError, match=r"is of another recipe, net or data: give another folder"):
+        ablate_small(tmp_path)
+    for damaged in (text[:-9], "[]", "{}", json.dumps({"fingerprint": "0", "errors": 1})):
+        filepath.write_text(damaged)
+        with pytest.raises(ValueError, match=r"result\.json is no result of an ablation \("):
+            ablate_small(tmp_path)

@@ -1,0 +1,329 @@
+"""Distances and probabilities against a loop over transformed images."""
+
+import dataclasses
+import re
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import kerasvis as kv
+from kerasvis.analyses.invariance.feature_comparison import num_classes_of
+from kerasvis.analyses.invariance.feature_invariance import (
+    FeatureInvariance,
+    feature_invariance,
+    first_and_last_features,
+    paper_transformations,
+)
+from kerasvis.analyses.invariance.image_transformations import transformed
+from kerasvis.convnets.published_weights import read_arrays, squeezenet_from_published
+from kerasvis.data import Preprocessing
+from kerasvis.data.photographs import read_photograph
+
+SIZE = (23, 18)
+VALUES = {"translation": [4, -3, 0], "rotation": [0, 25], "scale": [1.5]}
+
+
+def convnet(size=SIZE, name="net", **options):
+    random = {"kernel_initializer": "he_normal", "bias_initializer": "random_normal"}
+    inputs = keras.Input((*size, 3))
+    x = layers.Rescaling(1 / 127.5, -1)(inputs)
+    x = layers.Conv2D(5, 3, (2, 1), name="conv1", **random)(x)
+    x = layers.ReLU(name="relu1")(layers.BatchNormalization(name="norm1")(x))
+    x = layers.Conv2D(4, 3, activation="relu", name="conv2", **random)(x)
+    x = layers.GlobalMaxPooling2D(name="pooled")(x)
+    x = layers.Dropout(0.5, name="dropout")(x)
+    return keras.Model(inputs, layers.Dense(6, name="scores", **random, **options)(x), name=name)
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(0)
+    return convnet()
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    """Of different sizes, the first just that of the image."""
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (*size, 3)).astype("uint8") for size in (SIZE, (30, 18), (25, 40))]
+
+
+@pytest.fixture(scope="module")
+def invariance(model, photographs):
+    return feature_invariance(model, photographs, 2, transformations=VALUES, verbose=0)
+
+
+def looked_at(model, layer, pixels):
+    """`(features, probabilities)` of one image, by Keras alone."""
+    inner = keras.Model(model.input, [model.get_layer(layer).output, model.output])
+    features, scores = inner(pixels[None].astype("float32"), training=False)
+    e = np.exp(np.array(scores[0]) - np.max(scores[0]))
+    return np.array(features, "float64"), e / e.sum()
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 16])
+def test_definition(model, photographs, batch_size):
+    found = feature_invariance(
+        model,
+        photographs,
+        [0, 3, 5],
+        ["conv2", "norm1"],
+        transformations=VALUES,
+        batch_size=batch_size,
+        verbose=0,
+    )
+    assert found.layers == ("conv2", "norm1")
+    assert found.class_indices.tolist() == [0, 3, 5]
+    assert [curves.transformation for curves in found.curves] == list(VALUES)
+    for curves in found.curves:
+        assert curves.values.tolist() == sorted(VALUES[curves.transformation])
+        assert curves.distances.shape == (2, 3, len(curves.values))
+        for image, photograph in enumerate(photographs):
+            original = transformed(photograph, "translation", 0, SIZE)
+            for place, value in enumerate(curves.values):
+                version = transformed(photograph, curves.transformation, value, SIZE)
+                for number, layer in enumerate(found.layers):
+                    features, probabilities = looked_at(model, layer, version)
+                    differences = features - looked_at(model, layer, original)[0]
+                    distance = np.sqrt((differences**2).sum())
+                    given = curves.distances[number, image, place]
+                    np.testing.assert_allclose(given, distance, rtol=1e-5, atol=1e-5)
+                probability = probabilities[found.class_indices[image]]
+                given = curves.probabilities[image, place]
+                np.testing.assert_allclose(given, probability, rtol=1e-5)
+    assert found.curves[1].distances[:, :, 1].min() > 0.1, "turning changes something"
+
+
+def test_the_untransformed_image_is_at_distance_0(invariance):
+    translation, rotation, _ = invariance.curves
+    assert not translation.distances[:, :, 1].any()
+    assert not rotation.distances[:, :, 0].any()
+    np.testing.assert_array_equal(translation.probabilities[:, 1], rotation.probabilities[:, 0])
+
+
+def test_the_true_class_is_by_default_the_most_probable_one(model, photographs):
+    found = feature_invariance(model, photographs, transformations={"rotation": [0, 90]}, verbose=0)
+    centres = [transformed(x, "translation", 0, SIZE) for x in photographs]
+    probabilities = [looked_at(model, "conv1", x)[1] for x in centres]
+    assert found.class_indices.tolist() == [p.argmax() for p in probabilities]
+    highest = [p.max() for p in probabilities]
+    np.testing.assert_allclose(found.curves[0].probabilities[:, 0], highest, rtol=1e-5)
+
+
+def test_examples_are_what_the_model_saw(photographs, invariance):
+    translation, rotation, scale = invariance.curves
+    assert translation.example_values.tolist() == [-3, 0, 4]
+    assert rotation.example_values.tolist() == [0, 25]
+    assert scale.example_values.tolist() == [1.5]
+    np.testing.assert_array_equal(translation.examples[0, 1], photographs[0])
+    np.testing.assert_array_equal(
+        scale.examples[2, 0], transformed(photographs[2], "scale", 1.5, SIZE)
+    )
+
+
+def test_few_images_and_values_are_kept_as_examples(model, photographs):
+    found = feature_invariance(
+        model, photographs[:1] * 7, transformations={"rotation": range(9)}, verbose=0
+    )
+    assert found.curves[0].example_values.tolist() == [0, 4, 8]
+    assert found.curves[0].examples.shape == (5, 3, *SIZE, 3)
+    assert found.curves[0].probabilities.shape == (7, 9)
+
+
+def test_pixels_are_preprocessed(photographs):
+    model = convnet(name="vgg16")  # which bears the name of a net that takes BGR minus the mean
+    found = feature_invariance(model, photographs, 1, transformations=VALUES, verbose=0)
+    named = feature_invariance(
+        model, photographs, 1, transformations=VALUES, preprocessing="caffe", verbose=0
+    )
+    raw = feature_invariance(
+        model, photographs, 1, transformations=VALUES, preprocessing=Preprocessing("raw"), verbose=0
+    )
+    np.testing.assert_array_equal(found.curves[0].distances, named.curves[0].distances)
+    assert np.abs(found.curves[0].distances - raw.curves[0].distances).max() > 1e-3
+
+
+def test_the_activation_of_logits(model, photographs):
+    arguments = {"transformations": {"scale": [1]}, "verbose": 0}
+    sigmoid = feature_invariance(model, photographs, 3, activation="sigmoid", **arguments)
+    (scores,) = np.array(model(photographs[0][None].astype("float32"), training=False))
+    expected = 1 / (1 + np.exp(-scores[3]))
+    np.testing.assert_allclose(sigmoid.curves[0].probabilities[0, 0], expected, rtol=1e-5)
+
+
+def test_a_model_of_any_size(photographs):
+    model = convnet((None, None))
+    found = feature_invariance(
+        model, photographs, image_size=(20, 17), transformations=VALUES, verbose=0
+    )
+    assert found.curves[0].examples.shape[2:4] == (20, 17)
+
+
+def test_paper_transformations():
+    values = paper_transformations(224)
+    assert values["translation"].tolist() == list(range(-60, 61, 5))
+    np.testing.assert_allclose(values["scale"], [1 + 0.05 * n for n in range(17)])
+    assert values["rotation"].tolist() == list(range(0, 360, 10))
+    smaller = paper_transformations(64)["translation"]
+    assert (smaller[0], smaller[-1]) == (-17, 17)
+    assert (smaller == smaller.round()).all()
+    assert 0 in paper_transformations(9)["translation"]
+
+
+def test_paper_transformations_are_the_default(model, photographs):
+    found = feature_invariance(model, photographs[:1], verbose=0)
+    for curves, values in zip(found.curves, paper_transformations(SIZE[0]).values(), strict=True):
+        np.testing.assert_array_equal(curves.values, values)
+
+
+def test_first_and_last_features(model):
+    assert first_and_last_features(model) == ("relu1", "pooled")
+    zfnet = kv.convnets.ZFNet((64, 64, 3), classes=4, width=0.05, dense_units=8)
+    assert first_and_last_features(zfnet) == ("conv1", "fc7")
+    convolutional = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Conv2D(3, 3, activation="relu", name="a"),
+            layers.Dropout(0.5),
+            layers.Conv2D(2, 1, name="b"),
+            layers.GlobalAveragePooling2D(),
+        ]
+    )
+    assert first_and_last_features(convolutional) == ("a",)
+
+
+def test_first_and_last_features_are_the_default(invariance):
+    assert invariance.layers == ("relu1", "pooled")
+
+
+def test_the_model_stays_as_it_is(model, photographs):
+    before = [w.copy() for w in model.get_weights()]
+    names = [layer.name for layer in model.layers]
+    feature_invariance(model, photographs, transformations=VALUES, verbose=0)
+    assert [layer.name for layer in model.layers] == names
+    for weight, same in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, same)
+
+
+def test_save_and_load(invariance, tmp_path):
+    invariance.save(tmp_path / "invariance.npz")
+    loaded = FeatureInvariance.load(tmp_path / "invariance.npz")
+    assert loaded.layers == invariance.layers
+    np.testing.assert_array_equal(loaded.class_indices, invariance.class_indices)
+    for curves, same in zip(loaded.curves, invariance.curves, strict=True):
+        for field in dataclasses.fields(curves):
+            given, expected = getattr(curves, field.name), getattr(same, field.name)
+            assert type(given) is type(expected)
+            np.testing.assert_array_equal(given, expected)
+
+
+def test_what_is_no_such_file(invariance, tmp_path):
+    invariance.save(tmp_path / "invariance.npz")
+    arrays = dict(np.load(tmp_path / "invariance.npz"))
+    del arrays["scale distances"]
+    np.savez(tmp_path / "other.npz", **arrays)
+    with pytest.raises(ValueError, match=r"no .npz file of feature inv.* has no 'scale distances'"):
+        FeatureInvariance.load(tmp_path / "other.npz")
+
+
+PIXELS = np.zeros((1, *SIZE, 3), "uint8")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"photographs": []}, "No photograph was given: give at least one."),
+        (
+            {"photographs": PIXELS.astype("float32")},
+            "A photograph of shape (23, 18, 3) and type float32 came, but pixels (rows, columns, "
+            "channels) of type uint8 were expected.",
+        ),
+        (
+            {"photographs": PIXELS[:, :, 1:]},
+            "A photograph of 23×17 pixels came, but the model sees 23×18: enlarge it.",
+        ),
+        (
+            {"class_indices": [1, 2]},
+            "2 classes came for 1 images: give one, or one for each.",
+        ),
+        (
+            {"class_indices": 6},
+            "There is no class 6: the model knows 6, give a number from 0 to 5.",
+        ),
+        ({"layers": []}, "No layer was given: give the name of at least one, or None."),
+        ({"layers": ["conv3"]}, "The model has no layer 'conv3': did you mean"),
+        (
+            {"transformations": {}},
+            "No transformation was given: give translation, scale, rotation.",
+        ),
+        (
+            {"transformations": {"shear": [1]}},
+            "There is no transformation 'shear': give translation, scale, rotation.",
+        ),
+        (
+            {"transformations": {"rotation": [np.nan]}},
+            "The values of 'rotation' are [nan]: give a list of finite numbers.",
+        ),
+        ({"transformations": {"scale": [1, 0]}}, "A scale is 0: give factors above 0."),
+        (
+            {"image_size": (24, 18)},
+            "image_size is (24, 18), but the model 'net' takes images of 23×18 pixels only: leave "
+            "it out.",
+        ),
+        (
+            {"preprocessing": None},
+            "preprocessing is None, but photographs are transformed as pixels: give the one",
+        ),
+        ({"activation": "relu"}, "activation is 'relu': give 'auto', 'softmax', 'sigmoid'"),
+        ({"batch_size": 0}, "batch_size is 0: give 1 or more."),
+        ({"verbose": 2}, "verbose is 2: give 'auto', 0 or 1."),
+    ],
+)
+def test_mistakes(model, options, sentence):
+    arguments = {"photographs": PIXELS} | options
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        feature_invariance(model, **arguments)
+
+
+def test_models_that_do_not_fit(model):
+    with pytest.raises(ValueError, match="any size: give image_size, \\(height, width\\) in pix"):
+        feature_invariance(convnet((None, None)), PIXELS)
+    maps = keras.Model(model.input, model.get_layer("conv2").output, name="maps")
+    with pytest.raises(ValueError, match=r"'maps' returns \(None, 9, 14, 4\), but scores"):
+        feature_invariance(maps, PIXELS)
+    two = keras.Model(model.input, [model.output, model.get_layer("pooled").output], name="two")
+    with pytest.raises(ValueError, match="'two' has 2 outputs, but one vector of scores was"):
+        num_classes_of(two, SIZE)
+    dense = keras.Sequential(
+        [keras.Input((*SIZE, 3)), layers.Flatten(), layers.Dense(2)], name="flat"
+    )
+    with pytest.raises(ValueError, match="'flat' has no convolution below its scores: give layers"):
+        feature_invariance(dense, PIXELS)
+
+
+def test_infinities_are_refused(photographs):
+    model = convnet()
+    kernel, bias = model.get_layer("conv2").get_weights()
+    model.get_layer("conv2").set_weights([kernel, bias + np.inf])
+    with pytest.raises(ValueError, match="gives NaN or infinity: check the range of the images"):
+        feature_invariance(model, photographs, transformations=VALUES, verbose=0)
+
+
+def test_a_small_translation_changes_the_first_layer_most(shared_data):
+    """The paper's finding, with ImageNet weights: layer 1 at once, the last layer gradually."""
+    model = squeezenet_from_published(
+        read_arrays(shared_data / "squeezenet-v1.1" / "squeezenet_v1_1.npz")
+    )
+    names = ("n02088364_beagle.jpg", "n01817953_African_grey.jpg")
+    folder = shared_data / "imagenet-samples" / "images"
+    photographs = [read_photograph(folder / name, (227, 227)) for name in names]
+    found = feature_invariance(
+        model, photographs, transformations={"translation": [0, 5, 60]}, verbose=0
+    )
+    assert found.layers == ("conv1", "fire9")
+    assert found.class_indices.tolist() == [162, 87]
+    first, last = found.curves[0].distances[..., 1] / found.curves[0].distances[..., 2]
+    assert first.min() > 0.7
+    assert last.max() < 0.5

@@ -1,0 +1,149 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.svm import SVC
+
+from kerasvis.analyses import FeatureTransfer, transfer_features
+from kerasvis.analyses.transfer import feature_transfer
+from kerasvis.analyses.transfer.all_images import AllImages
+from kerasvis.analyses.transfer.feature_cache import FeatureCache
+from kerasvis.training import Recipe
+from tests.analyses.transfer.transfers import NAMES, convnet, labelled_data
+
+
+def transfer(layers=("conv1", "conv2"), data=None, **options):
+    given = {"per_class": (2, 5), "folds": 2, "heads": "svm", "verbose": 0}
+    return transfer_features(convnet(), layers, data or labelled_data(), **given | options)
+
+
+def test_accuracies_are_those_of_the_protocol(tmp_path):
+    """The protocol once more, image by image, with the same drawings of images."""
+    found = transfer(num_test=4, cache=tmp_path)
+    assert found.accuracies.shape == (2, 1, 2, 2)
+    images = AllImages(labelled_data())
+    cache = FeatureCache(tmp_path, convnet(), ["conv1", "conv2"], images)
+    for layer, name in enumerate(["conv1", "conv2"]):
+        features = cache.load(name)
+        features = [vector / max(np.sqrt((vector**2).sum()), 1e-12) for vector in features]
+        features = np.array(features)
+        for fold in range(2):
+            for size, per_class in enumerate((2, 5)):
+                train, test = [], []
+                for label in range(3):
+                    own = [i for i in range(36) if images.labels[i] == label]
+                    own = np.random.default_rng([0, fold, label]).permutation(own)
+                    train += list(own[:per_class])
+                    test += list(own[5:9])  # the same ones for both sizes
+                svm = OneVsRestClassifier(SVC(C=3.0, kernel="linear"))
+                predicted = svm.fit(features[train], images.labels[train]).predict(features[test])
+                shares = [
+                    np.mean(predicted[images.labels[test] == label] == label) for label in range(3)
+                ]
+                assert found.accuracies[layer, 0, size, fold] == pytest.approx(np.mean(shares))
+    np.testing.assert_array_equal(found.num_test_images, [12, 12])
+    np.testing.assert_array_equal(found.num_features, [6 * 6 * 5, 3 * 4 * 6])
+
+
+def test_both_heads_tell_colours_apart():
+    found = transfer("conv2", heads=("softmax", "svm"), per_class=8, folds=1)
+    assert found.heads == ("softmax", "svm")
+    assert found.accuracies.shape == (1, 2, 1, 1)
+    assert (found.accuracies > 0.7).all()  # by chance a third
+
+
+def test_planted_near_duplicates_are_left_out(monkeypatch):
+    data = labelled_data(num_validation=15)
+    planted = [3, 20, 25]
+    both = np.concatenate([data.train.pixels, data.validation.pixels])
+    drawn = []
+    plain = feature_transfer.draw_fold
+
+    def draw_fold(*arguments):
+        drawn.append(plain(*arguments))
+        return drawn[-1]
+
+    monkeypatch.setattr(feature_transfer, "draw_fold", draw_fold)
+    found = transfer("conv1", data, trained_on=both[planted])
+    np.testing.assert_array_equal(found.duplicate_indices, planted)
+    assert found.num_images == 39
+    for fold in drawn:
+        used = {*fold.train.ravel().tolist(), *fold.test.tolist()}
+        assert used == set(range(39)) - set(planted)
+
+
+def test_the_given_test_images():
+    found = transfer("conv1", test="given")
+    np.testing.assert_array_equal(found.num_test_images, [12, 12])
+    rest = transfer("conv1")
+    np.testing.assert_array_equal(rest.num_test_images, [36 - 15] * 2)
+
+
+def test_the_model_is_left_as_it_is():
+    model = convnet()
+    before = [weight.copy() for weight in model.get_weights()]
+    transfer_features(model, "conv1", labelled_data(), per_class=2, folds=1, verbose=0)
+    for weight, kept in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, kept)
+
+
+def test_from_scratch(tmp_path):
+    data = labelled_data(size=(12, 12))
+    recipe = Recipe.for_small_images(12, epochs=2, batch_size=10)
+    given = {"per_class": (3, 5), "folds": 1, "heads": "svm", "verbose": 0}
+    model = convnet((12, 12))
+    found = transfer_features(
+        model, ["conv1"], data, scratch_recipe=recipe, cache=tmp_path, **given
+    )
+    assert found.scratch_accuracies.shape == (2, 1)
+    assert ((found.scratch_accuracies >= 0) & (found.scratch_accuracies <= 1)).all()
+    assert len(list(tmp_path.glob("from_scratch-*/history.csv"))) == 2
+    assert transfer("conv1").scratch_accuracies.shape == (2, 0)
+
+
+def test_save_and_load(tmp_path):
+    found = transfer()
+    found.save(tmp_path / "a.npz")
+    loaded = FeatureTransfer.load(tmp_path / "a.npz")
+    assert (loaded.layers, loaded.heads) == (("conv1", "conv2"), ("svm",))
+    assert (loaded.class_names, loaded.num_images) == (NAMES, 36)
+    for name, value in dataclasses.asdict(found).items():
+        if isinstance(value, np.ndarray):
+            assert getattr(loaded, name).dtype == value.dtype
+            np.testing.assert_array_equal(getattr(loaded, name), value)
+    np.savez(tmp_path / "b.npz", layers=np.array(["conv1"]))
+    with pytest.raises(ValueError, match=r"b\.npz is no \.npz file of accuracies of transferred f"):
+        FeatureTransfer.load(tmp_path / "b.npz")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"layers": []}, "No layers were given: name at least one."),
+        ({"layers": ["conv1", "conv1"]}, "The layer 'conv1' was given more than once: name each"),
+        ({"heads": ()}, "No heads were given: name at least one."),
+        ({"heads": "forest"}, "There is no head 'forest': give 'softmax' or 'svm'."),
+        ({"per_class": ()}, r"per_class is \(\): give numbers of training images of each class"),
+        ({"per_class": 0}, "per_class is 0: give numbers of training images of each class, 1 or m"),
+        ({"per_class": (5, 5)}, r"per_class is \(5, 5\): give numbers"),
+        ({"per_class": 2.5}, r"per_class is 2.5: give numbers"),
+        ({"folds": 0}, "folds is 0: give an integer of at least 1."),
+        ({"num_test": 1.5}, "num_test is 1.5: give an integer of at least 1."),
+        ({"test": "train"}, "test is 'train': give 'rest' or 'given'."),
+        ({"verbose": 2}, "verbose is 2: give 'auto', 0 or 1."),
+        ({"per_class": 12}, "The class 'ant' has 12 images for training and 0 others for the test"),
+        ({"preprocessing": "coffee"}, "There is no preprocessing 'coffee': give 'raw'"),
+        (
+            {"scratch_recipe": Recipe.for_small_images(12), "preprocessing": "tf"},
+            "The preprocessing is 'tf', but a net from scratch is trained on raw pixels: give a mo",
+        ),
+        (
+            {"scratch_recipe": Recipe.for_small_images(12), "layers": ["fc6"]},
+            "A net from scratch cannot end at 'fc6'",
+        ),
+    ],
+)
+def test_wrong_arguments(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        transfer(**options)
