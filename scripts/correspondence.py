@@ -5,15 +5,16 @@
 
 The parts are boxes that somebody noted, in pixels of the photographs, in JSON: {"dog.jpg": {"nose":
 [top, left, bottom, right]}}, or in CSV with the columns image, part, top, left, bottom, right.
-Writes correspondence.png, correspondence.csv and correspondence.npz, the arrays of a
-`Correspondence`.
+Units are compared place by place: --frame face first cuts out the part "face" of each photograph,
+so that eyes meet eyes. Writes correspondence.png, correspondence.csv and correspondence.npz, the
+arrays of a `Correspondence`.
 """
 
 from pathlib import Path
 
 import numpy as np
 from command import Parser, UserError, as_user_errors, new_folder, run, save_figure, write_csv
-from photographs import read_photographs
+from photographs import read_file
 from shared_arguments import add_convnet_arguments, add_fill_argument, as_fill, positive_integer
 from trained_convnets import open_convnet
 
@@ -37,14 +38,18 @@ def main(arguments):
     with as_user_errors(ValueError):
         kv.feature_extractor(model, arguments.layers)  # a wrong name is to fail now
         parts = read_parts(arguments.parts)
-        photographs = read_photographs(paths_of(parts, arguments), size)
-        boxes = boxes_in_images(parts.values(), photographs, size)
+        paths = paths_of(parts, arguments)
+        photographs = [
+            read_file(path, size, noted.get(arguments.frame))
+            for path, noted in zip(paths, parts.values(), strict=True)
+        ]
+        boxes = boxes_in_images(parts.values(), paths, size, arguments.frame)
     folder = new_folder(arguments.out)
     print(f"{len(photographs)} photographs, {len(boxes)} parts of each", flush=True)
     with as_user_errors(ValueError, OSError):
         found = correspondence(
             model,
-            kv.data.Preprocessing(preprocessing).images(np.stack(list(photographs.values()))),
+            kv.data.Preprocessing(preprocessing).images(np.stack(photographs)),
             boxes,
             arguments.layers,
             fill_value=as_fill(arguments.fill),
@@ -123,6 +128,12 @@ def make_parser():
         help="where the photographs lie that the parts name; beside the parts by default",
     )
     add("--layers", required=True, nargs="+", metavar="LAYER", help="the paper's are 5 and 7")
+    add(
+        "--frame",
+        metavar="PART",
+        help="one of the parts, as the face, that is cut out of each photograph first, so that the "
+        "others come to lie at like places",
+    )
     add("--draws", type=positive_integer, default=10, help="of random boxes of the same sizes")
     add_fill_argument(parser)
     add("--seed", type=int, default=0, help="of the random boxes and of noise")

@@ -118,18 +118,30 @@ def lines_of(invariance, photographs, class_names):
 
 
 def summary(invariance):
-    """What each transformation does at its extremes, on average over the images."""
+    """What each transformation does at its extremes, and its smallest step, over the images."""
     lines = []
     for curves in invariance.curves:
-        distances = zip(invariance.layers, curves.distances.mean(axis=1).max(axis=1), strict=True)
-        numbers = [f"{distance:.4g} at {layer}" for layer, distance in distances]
+        step = is_smallest_step(curves)
+        values = ", ".join(f"{value:g}" for value in curves.values[step])
+        distances = []
+        for layer, means in zip(invariance.layers, curves.distances.mean(axis=1), strict=True):
+            distances.append(f"{means.max():.4g} at {layer}")
+            if step.any() and means.max() > 0:
+                distances[-1] += f" ({means[step].mean() / means.max():.0%} of it at {values})"
+        probabilities = curves.probabilities.mean(axis=0)
         lines.append(
             f"{curves.transformation} {curves.values[0]:g} to {curves.values[-1]:g}: mean distance "
-            f"up to {', '.join(numbers)}; mean probability "
-            f"{curves.probabilities.mean(axis=0).min():.3f} to "
-            f"{curves.probabilities.mean(axis=0).max():.3f}"
+            f"up to {', '.join(distances)}; mean probability {probabilities.min():.3f} to "
+            f"{probabilities.max():.3f}"
         )
     return "\n".join(lines)
+
+
+def is_smallest_step(curves):
+    """bool `(values,)`: those next to the value that leaves the image as it is."""
+    steps = np.abs(curves.values - float(curves.transformation == "scale"))  # 1 for a scale
+    steps[steps == 0] = np.inf
+    return np.isclose(steps, steps.min()) & np.isfinite(steps)
 
 
 def make_parser():

@@ -30,8 +30,6 @@ def read_photographs(paths, size):
     Raises:
         UserError: if there is none, or one cannot be read.
     """
-    from kerasvis.data.photographs import read_photograph
-
     photographs, files = {}, []
     for path in map(Path, paths):
         if path.name.startswith("demo:"):
@@ -39,16 +37,21 @@ def read_photographs(paths, size):
             photographs[Path(name)] = demo_photograph(name, size)
         elif path.is_dir():
             files += open_images(path, size, "raw", False).filepaths
-        elif path.is_file():
-            files.append(path)
         else:
-            raise UserError(f"There is no photograph {path}: give files or folders.")
-    for file in map(Path, files):
-        try:
-            photographs[file] = read_photograph(file, size)
-        except ValueError as error:
-            raise UserError(f"{file} cannot be read: {error}; leave it out.") from error
-    return photographs
+            files.append(path)
+    return photographs | {file: read_file(file, size) for file in map(Path, files)}
+
+
+def read_file(path, size, frame=None):
+    """Pixels of a photograph, or of the `frame` in it, (top, left, bottom, right)."""
+    from kerasvis.data.photographs import read_photograph
+
+    if not path.is_file():
+        raise UserError(f"There is no photograph {path}: give files or folders.")
+    try:
+        return read_photograph(path, size, frame)
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read: {error}; leave it out.") from error
 
 
 def demo_photograph(name, size):

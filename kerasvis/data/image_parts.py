@@ -69,38 +69,48 @@ def _box(edges):
     return top, left, bottom, right
 
 
-def boxes_in_images(parts, filepaths, image_size):
+def boxes_in_images(parts, filepaths, image_size, frame=None):
     """The boxes of parts in images as `read_photograph` makes them.
 
     Args:
         parts: `{part: (top, left, bottom, right)}` in pixels of the photograph, for each file.
         filepaths: paths of the photographs, in the same order.
         image_size: `(height, width)` of the images in pixels.
+        frame: name of the part that was cut out of each photograph first; None if none was.
 
     Returns:
-        `{part: int64 (images, 4)}`: (top, left, bottom, right) in pixels of the image, half open,
-        rounded, and cut at the image's border.
+        `{part: int64 (images, 4)}`, without the frame: (top, left, bottom, right) in pixels of the
+        image, half open, rounded, and cut at the image's border.
 
     Raises:
         ValueError: if an image lacks a part that another one has, or a part lies outside of what
             is seen of the photograph.
     """
     names = list(dict.fromkeys(part for boxes in parts for part in boxes))
-    found = {name: [] for name in names}
+    if frame is not None and frame not in names:
+        raise ValueError(f"There is no part {frame!r}: the parts are {', '.join(names)}.")
+    found = {name: [] for name in names if name != frame}
     for path, boxes in zip(map(Path, filepaths), parts, strict=True):
-        with Image.open(path) as photograph:
-            width, height = ImageOps.exif_transpose(photograph).size
-        for name in names:
-            if name not in boxes:
-                raise ValueError(f"{path.name} has no {name!r}, but others have: note its box.")
-            box = box_in_image(boxes[name], (height, width), image_size)
+        if missing := [name for name in names if name not in boxes]:
+            raise ValueError(f"{path.name} has no {missing[0]!r}, but others have: note its box.")
+        top, left, bottom, right = _whole(path) if frame is None else map(round, boxes[frame])
+        size = bottom - top, right - left
+        for name in found:
+            inside = [edge - (top, left)[place % 2] for place, edge in enumerate(boxes[name])]
+            box = box_in_image(inside, size, image_size)
             if box[0] >= box[2] or box[1] >= box[3]:
                 raise ValueError(
                     f"The box of {name!r} in {path.name} lies outside of what the model sees, the "
-                    f"centre of the {height}×{width} pixels: take the photograph out."
+                    f"centre of the {size[0]}×{size[1]} pixels: take the photograph out."
                 )
             found[name].append(box)
     return {name: np.array(boxes, "int64") for name, boxes in found.items()}
+
+
+def _whole(path):
+    with Image.open(path) as photograph:
+        width, height = ImageOps.exif_transpose(photograph).size
+    return 0, 0, height, width
 
 
 def box_in_image(box, photograph_size, image_size):

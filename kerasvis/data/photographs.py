@@ -8,7 +8,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 _SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
-def read_photograph(filepath, size):
+def read_photograph(filepath, size, frame=None):
     """Decodes a photograph, resizes its shorter side and crops its centre.
 
     Orientation follows EXIF. Grey, palette, CMYK and 16-bit images become RGB, 16 bits scaled to
@@ -19,24 +19,40 @@ def read_photograph(filepath, size):
     Args:
         filepath: path of the file.
         size: `(height, width)` in pixels.
+        frame: `(top, left, bottom, right)`, what is cut out of the photograph first, in its pixels,
+            the right way up, half open; None takes it as it is.
 
     Returns:
         uint8 `(height, width, 3)`, RGB.
 
     Raises:
-        ValueError: if the file cannot be decoded as a whole; its text is the reason.
+        ValueError: if the file cannot be decoded as a whole, or the frame is not inside it; its
+            text is the reason.
     """
     try:
         if os.path.getsize(filepath) == 0:
             raise ValueError("an empty file")
         with Image.open(filepath) as image:
-            image.draft(None, (2 * max(size),) * 2)  # a large JPEG is decoded at a fraction
+            if frame is None:
+                image.draft(None, (2 * max(size),) * 2)  # a large JPEG is decoded at a fraction
             image = _as_rgb(ImageOps.exif_transpose(image))
+            if frame is not None:
+                image = _cut(image, frame)
             return np.asarray(ImageOps.fit(image, (size[1], size[0]), Image.Resampling.BICUBIC))
     except UnidentifiedImageError as error:
         raise ValueError("not an image that Pillow can read") from error
     except Exception as error:  # on a corrupt file Pillow's readers raise nearly anything
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
+
+
+def _cut(image, frame):
+    top, left, bottom, right = map(round, frame)
+    if not (0 <= top < bottom <= image.height and 0 <= left < right <= image.width):
+        raise ValueError(
+            f"the frame {[top, left, bottom, right]} is not inside its {image.height}×"
+            f"{image.width} pixels"
+        )
+    return image.crop((left, top, right, bottom))
 
 
 def _as_rgb(image):

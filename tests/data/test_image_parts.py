@@ -90,6 +90,48 @@ def test_boxes_follow_the_photograph(tmp_path, orientation, size, image_size):
     np.testing.assert_allclose(boxes["part"], [seen], atol=1)
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_boxes_in_a_frame(tmp_path, orientation):
+    """As if the frame were the photograph."""
+    pixels = np.random.default_rng(0).integers(0, 100, (80, 60, 3)).astype("uint8")
+    pixels[30:50, 25:45] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = pixels if orientation == 1 else np.rot90(pixels)
+    Image.fromarray(stored).save(tmp_path / "whole.png", exif=exif)
+    Image.fromarray(pixels[12:72, 9:54]).save(tmp_path / "cut.png")
+    noted = {"part": (30, 25, 50, 45), "frame": (12.2, 8.9, 71.7, 54.4)}
+    framed = boxes_in_images([noted], [tmp_path / "whole.png"], (40, 33), "frame")
+    cut = boxes_in_images([{"part": (18, 16, 38, 36)}], [tmp_path / "cut.png"], (40, 33))
+    assert {name: array.tolist() for name, array in framed.items()} == {
+        "part": cut["part"].tolist()
+    }
+    np.testing.assert_array_equal(
+        read_photograph(tmp_path / "whole.png", (40, 33), noted["frame"]),
+        read_photograph(tmp_path / "cut.png", (40, 33)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("frame", "shown"),
+    [((-1, 0, 20, 30), "[-1, 0, 20, 30]"), ((0, 5, 40, 101), "[0, 5, 40, 101]")],
+)
+def test_frames_that_reach_outside(tmp_path, frame, shown):
+    sentence = f"the frame {shown} is not inside its 40×100 pixels"
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        read_photograph(photograph(tmp_path), (20, 20), frame)
+
+
+def test_a_frame_that_is_no_part(tmp_path):
+    with pytest.raises(ValueError, match=r"There is no part 'face': the parts are nose, eye\."):
+        boxes_in_images(
+            [{"nose": (0, 0, 9, 9), "eye": (0, 0, 9, 9)}],
+            [photograph(tmp_path)],
+            (20, 20),
+            "face",
+        )
+
+
 def photograph(folder, name="a.png", size=(40, 100)):
     Image.new("RGB", size[::-1]).save(folder / name)
     return folder / name

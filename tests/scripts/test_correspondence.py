@@ -105,6 +105,28 @@ def test_parts_beside_other_photographs(tell, photographs, tmp_path):
     assert (black.delta != grey.delta).any()
 
 
+def test_a_frame(tell, photographs, tmp_path):
+    """As if the frames were the photographs."""
+    frames = {"a.png": (2, 5, 26, 37), "b.png": (0, 0, 32, 40), "c.png": (8, 10, 32, 40)}
+    shifted, framed = {}, {}
+    for name in PARTS:
+        top, left, bottom, right = frames[name]
+        with Image.open(photographs / name) as whole:
+            whole.crop((left, top, right, bottom)).save(tmp_path / name)
+        inside = [top + 2, left + 2, top + 10, left + 12]
+        framed[name] = {"eye": inside, "frame": frames[name]}
+        shifted[name] = {"eye": [2, 2, 10, 12]}
+    found = []
+    for folder, parts, options in (
+        (photographs, framed, ("--frame", "frame")),
+        (tmp_path, shifted, ()),
+    ):
+        out = tell("--images", folder, *options, parts=noted(tmp_path, parts))
+        found.append(Correspondence.load(out / "correspondence.npz"))
+    assert found[0].parts == ("eye",)
+    np.testing.assert_array_equal(found[0].distances, found[1].distances)
+
+
 def noted(folder, parts):
     (folder / "noted.json").write_text(json.dumps(parts))
     return folder / "noted.json"
@@ -114,6 +136,12 @@ def test_mistakes(mistake, photographs, tmp_path):
     assert mistake(layers=["conv3"]).startswith("The model has no layer 'conv3': did you mean")
     assert "cannot be read (No such file" in mistake(parts=tmp_path / "no.json")
     assert mistake("--images", tmp_path).startswith(f"There is no photograph {tmp_path / 'a.png'}")
+    assert mistake("--frame", "face") == "There is no part 'face': the parts are eye, nose."
+    outside = noted(tmp_path, PARTS | {"a.png": PARTS["a.png"] | {"eye": [0, 0, 33, 2]}})
+    assert mistake("--images", photographs, "--frame", "eye", parts=outside).endswith(
+        "a.png cannot be read: the frame [0, 0, 33, 2] is not inside its 32×40 pixels; leave it "
+        "out."
+    )
     assert mistake("--fill", "black").startswith("fill_value is 'black': give 'grey'")
     one = noted(tmp_path, {"a.png": PARTS["a.png"]})
     assert "holds parts of 1 images: note two or more." in mistake(parts=one)

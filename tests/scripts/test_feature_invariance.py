@@ -1,11 +1,12 @@
 import csv
 import json
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 from command import run
-from feature_invariance import main, make_parser
+from feature_invariance import is_smallest_step, main, make_parser
 from PIL import Image
 
 from kerasvis.analyses.invariance.feature_invariance import FeatureInvariance
@@ -83,11 +84,26 @@ def test_writes_everything(show, capsys):
         assert figure.width > 1000
     printed = capsys.readouterr().out
     assert "2 photographs, 9 transformations of each" in printed
-    highest = rotation.distances.mean(axis=1).max(axis=1)
+    means = rotation.distances.mean(axis=1)
+    highest, (first, second) = means.max(axis=1), means[:, 1] / means.max(axis=1)
     assert (
-        f"rotation 0 to 90: mean distance up to {highest[0]:.4g} at conv1, {highest[1]:.4g} at "
-        f"pooled; mean probability {rotation.probabilities.mean(axis=0).min():.3f} to "
+        f"rotation 0 to 90: mean distance up to {highest[0]:.4g} at conv1 ({first:.0%} of it at "
+        f"30), {highest[1]:.4g} at pooled ({second:.0%} of it at 30); mean probability "
+        f"{rotation.probabilities.mean(axis=0).min():.3f} to "
     ) in printed
+
+
+@pytest.mark.parametrize(
+    ("transformation", "values", "expected"),
+    [
+        ("translation", [-4, -2, 0, 2, 5], [0, 1, 0, 1, 0]),
+        ("scale", [0.9, 1, 1.05, 2], [0, 0, 1, 0]),
+        ("rotation", [0], [0]),
+    ],
+)
+def test_the_smallest_step(transformation, values, expected):
+    curves = SimpleNamespace(transformation=transformation, values=np.array(values))
+    np.testing.assert_array_equal(is_smallest_step(curves), np.array(expected, bool))
 
 
 def test_a_margin_moves_in_from_the_sides(show, tmp_path):
