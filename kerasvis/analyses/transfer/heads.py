@@ -51,8 +51,8 @@ def svm_head(features, labels, test_features, num_classes, seed=0):
     """A linear SVM on the features, one class against all others: scikit-learn's `SVC`.
 
     The SVMs of all classes share the inner products of the images, of which a linear SVM needs
-    nothing else; `LinearSVC`, which goes through the features anew for each class, takes five times
-    as long.
+    nothing else; `LinearSVC`, which goes through the features anew for each class, takes several
+    times as long.
 
     Reference:
         Zeiler & Fergus 2013, Section 5.3 and Table 7.
