@@ -67,11 +67,13 @@ def image_indices(num_images, seed=None):
     """`tf.data.Dataset` of the numbers below `num_images`, in an order that follows from `seed`."""
     import tensorflow as tf
 
+    from kerasvis.data.autotuning import without_autotuning
+
     with tf.device("CPU"):
         order = tf.range(num_images, dtype=tf.int64)
         if seed is not None:
             order = tf.random.experimental.stateless_shuffle(order, seed)
-        return tf.data.Dataset.from_tensor_slices(order)
+        return without_autotuning(tf.data.Dataset.from_tensor_slices(order))
 
 
 def fit_pixels(pixels, size):

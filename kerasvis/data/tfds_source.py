@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from kerasvis.data.autotuning import without_autotuning
 from kerasvis.data.labelled_images import LabelledImages, fit_pixels, hexadecimal_digest
 
 # Records that are shuffled together, still encoded: half a gigabyte of ImageNet. It need not be all
@@ -56,7 +57,8 @@ class TFDSSplit:
             records = records.map(lambda i, record: record)
         if seed is not None:
             records = _shuffled(records, self.num_images, tf.cast(seed, tf.int64))
-        return _decoded(records, self.builder, self.keys, self.size).batch(batch_size)
+        decoded = _decoded(records, self.builder, self.keys, self.size)
+        return without_autotuning(decoded.batch(batch_size))
 
     def in_memory(self):
         """The same as `LabelledImages`."""

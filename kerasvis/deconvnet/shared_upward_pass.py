@@ -44,9 +44,12 @@ class SharedUpwardPass:
         origins, positions_in_parts, size = self._parts(positions, np.shape(images[0])[:2])
         units = {"feature": features, "position": positions_in_parts, "origin": origins}
         batch_size = batch_size or max(1, NUM_PIXELS_IN_STEP // int(np.prod(size)))
-        steps = Steps(images, image_numbers, units, batch_size)
         projections = np.zeros((len(features), *size, np.shape(images[0])[2]), "float32")
-        projections[steps.order] = self._projector.predict(steps, verbose=verbose)
+        bar = keras.utils.Progbar(-(-len(features) // batch_size), verbose=verbose)
+        for chosen, inputs in steps(images, image_numbers, units, batch_size):
+            # `predict` would hold all projections twice, and ends late, see `data.autotuning`.
+            projections[chosen] = self._projector.predict_on_batch(inputs)
+            bar.add(1)
         return projections, origins
 
     def _parts(self, positions, image_size):
@@ -57,10 +60,8 @@ class SharedUpwardPass:
         return grid.origins(positions), grid.positions(positions), grid.size
 
 
-class Steps(keras.utils.PyDataset):
+def steps(images, image_numbers, units, batch_size):
     """Units in the order of their images, and with them the images that they lie in.
-
-    The number of images differs from step to step; Keras traces a model for any number of them.
 
     Args:
         images: array `(images, rows, columns, channels)`, or a list of such images.
@@ -68,27 +69,22 @@ class Steps(keras.utils.PyDataset):
         units: `{name: array (units, ...)}`.
         batch_size: units in a step.
 
-    Attributes:
-        order: int64 `(units,)`, the numbers of the units as they come.
+    Yields:
+        `(numbers, inputs)`: int64 `(batch,)`, the units; and what `SharingProjector` takes. The
+        number of images differs from step to step.
     """
-
-    def __init__(self, images, image_numbers, units, batch_size):
-        super().__init__()
-        self.order = np.argsort(image_numbers, kind="stable")
-        self._images, self._image_numbers, self._units = images, image_numbers, units
-        self._batch_size = batch_size
-
-    def __len__(self):
-        return -(-len(self.order) // self._batch_size)
-
-    def __getitem__(self, number):
-        step = self.order[number * self._batch_size :][: self._batch_size]
-        needed, in_step = np.unique(self._image_numbers[step], return_inverse=True)
-        return {
-            "images": np.stack([self._images[image] for image in needed]),
-            "image": in_step.ravel().astype("int32"),
-            **{name: array[step] for name, array in self._units.items()},
-        }
+    order = np.argsort(image_numbers, kind="stable")
+    for begin in range(0, len(order), batch_size):
+        chosen = order[begin : begin + batch_size]
+        needed, in_step = np.unique(image_numbers[chosen], return_inverse=True)
+        yield (
+            chosen,
+            {
+                "images": np.stack([images[image] for image in needed]),
+                "image": in_step.ravel().astype("int32"),
+                **{name: array[chosen] for name, array in units.items()},
+            },
+        )
 
 
 class SharingProjector(keras.Model):

@@ -7,7 +7,7 @@ from keras import layers
 
 import kerasvis as kv
 from kerasvis.deconvnet import passes
-from kerasvis.deconvnet.shared_upward_pass import Steps, cut_out
+from kerasvis.deconvnet.shared_upward_pass import cut_out, steps
 from kerasvis.deconvnet.targets import Unit, as_arrays
 from tests.oracles.random_graphs import draw_graph
 
@@ -119,13 +119,13 @@ def test_crops_with_a_mean_image():
 
 
 def test_an_image_goes_up_once_in_a_step():
-    steps = Steps(images(), IMAGE_NUMBERS, {"feature": np.arange(9)}, batch_size=4)
-    assert len(steps) == 3
-    seen = [steps[number] for number in range(3)]
-    assert [len(step["images"]) for step in seen] == [2, 1, 1]
-    taken = np.concatenate([step["images"][step["image"]] for step in seen])
-    np.testing.assert_array_equal(taken, images()[IMAGE_NUMBERS[steps.order]])
-    np.testing.assert_array_equal(np.concatenate([x["feature"] for x in seen]), steps.order)
+    found = list(steps(images(), IMAGE_NUMBERS, {"feature": np.arange(9)}, batch_size=4))
+    assert [len(inputs["images"]) for _, inputs in found] == [2, 1, 1]
+    order = np.concatenate([numbers for numbers, _ in found])
+    taken = np.concatenate([inputs["images"][inputs["image"]] for _, inputs in found])
+    np.testing.assert_array_equal(taken, images()[IMAGE_NUMBERS[order]])
+    np.testing.assert_array_equal(np.concatenate([x["feature"] for _, x in found]), order)
+    assert sorted(order) == list(range(9))
 
 
 @pytest.mark.parametrize("layer", ["fc", "conv3"])
