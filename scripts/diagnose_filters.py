@@ -6,9 +6,10 @@ Prints for every net what was looked for, whether it is found, the numbers, and 
 Writes filter_diagnosis.png, all nets side by side; and for each net <name>.npz, the arrays of a
 `FilterDiagnosis`; <name>.json, its findings and numbers; <name>.csv, a line for each filter of the
 first layer. Without --images only weights are looked at. A run that was stopped goes on when it is
-started again.
+started again, and nets that are done are not looked at again.
 """
 
+import itertools
 import json
 from pathlib import Path
 
@@ -32,17 +33,21 @@ def main(arguments):
     diagnoses = []
     with as_user_errors(ValueError, OSError):
         for name, convnet, photographs in zip(names, convnets, images, strict=True):
-            diagnosis = kv.analyses.diagnose_filters(
-                convnet.model,
-                photographs,
-                first_layer=arguments.first_layer,
-                second_layer=arguments.second_layer,
-                preprocessing=arguments.preprocessing or convnet.preprocessing,
-                batch_size=arguments.batch_size,
-                filepath=folder / f"{name}_top_activations.npz",
-            )
-            report_skipped(photographs)
-            write(diagnosis, folder, name)
+            preprocessing = arguments.preprocessing or convnet.preprocessing
+            run = fingerprint_of(convnet.model, photographs, preprocessing, arguments)
+            diagnosis = finished(folder, name, run)
+            if diagnosis is None:
+                diagnosis = kv.analyses.diagnose_filters(
+                    convnet.model,
+                    photographs,
+                    first_layer=arguments.first_layer,
+                    second_layer=arguments.second_layer,
+                    preprocessing=preprocessing,
+                    batch_size=arguments.batch_size,
+                    filepath=folder / f"{name}_top_activations.npz",
+                )
+                report_skipped(photographs)
+            write(diagnosis, folder, name, run)
             diagnoses.append(diagnosis)
         save_figure(kv.figures.filter_diagnosis_grid(diagnoses), folder / "filter_diagnosis.png")
     print(f"\nFigure: {folder / 'filter_diagnosis.png'}")
@@ -59,11 +64,37 @@ def open_for(convnet, arguments):
 
 def different_names(names):
     """The names; those that came before get a number."""
-    seen = [names[:place].count(name) for place, name in enumerate(names)]
-    return [f"{name}_{n + 1}" if n else name for name, n in zip(names, seen, strict=True)]
+    different = []
+    for name in names:
+        numbered = (f"{name}_{number}" for number in itertools.count(2))
+        free = (each for each in (name, *itertools.islice(numbered, len(names))))
+        different.append(next(each for each in free if each not in different))
+    return different
 
 
-def write(diagnosis, folder, name):
+def fingerprint_of(model, photographs, preprocessing, arguments):
+    """Hexadecimal digits that change with all that a diagnosis depends on."""
+    from kerasvis.activations.image_sources import digest, image_source
+    from kerasvis.activations.partial_scan import model_fingerprint
+    from kerasvis.graph import read_graph
+
+    images = photographs and image_source(photographs, arguments.batch_size).fingerprint()
+    layers = [arguments.first_layer, arguments.second_layer]
+    return digest([model_fingerprint(read_graph(model).nodes), images, preprocessing, *layers])
+
+
+def finished(folder, name, run):
+    """The diagnosis of an earlier run with the same fingerprint, or None."""
+    from kerasvis.analyses import FilterDiagnosis
+
+    try:
+        numbers = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        return FilterDiagnosis.load(folder / f"{name}.npz") if numbers["run"] == run else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write(diagnosis, folder, name, run):
     """Prints the findings of one net, and writes its arrays and numbers."""
     import kerasvis as kv
     from kerasvis.training.whole_files import write_text
@@ -71,9 +102,10 @@ def write(diagnosis, folder, name):
     findings = kv.analyses.filter_findings(diagnosis)
     print(f"\n{diagnosis.model}", *map(str, findings), sep="\n", flush=True)
     diagnosis.save(folder / f"{name}.npz")
-    numbers = json.dumps(numbers_of(diagnosis, findings), indent=2, ensure_ascii=False)
-    write_text(folder / f"{name}.json", f"{numbers}\n")
     write_csv(*table_of(diagnosis), folder / f"{name}.csv")
+    numbers = numbers_of(diagnosis, findings) | {"run": run}  # last: it says that all is there
+    numbers = json.dumps(numbers, indent=2, ensure_ascii=False)
+    write_text(folder / f"{name}.json", f"{numbers}\n")
 
 
 def numbers_of(diagnosis, findings):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from class_names import class_index_of, load_class_names
 from command import Parser, UserError, as_user_errors, new_folder, run, save_figure, write_csv
-from photographs import read_photographs
+from photographs import find_photographs, read_photographs
 from shared_arguments import add_convnet_arguments, positive_integer
 from trained_convnets import open_convnet
 
@@ -19,6 +19,7 @@ MAX_IMAGES = 20  # more curves than that are not told apart
 
 
 def main(arguments):
+    from kerasvis.analyses.invariance.feature_comparison import num_classes_of
     from kerasvis.analyses.invariance.feature_invariance import (
         feature_invariance,
         paper_transformations,
@@ -28,9 +29,10 @@ def main(arguments):
     model, size, preprocessing = open_convnet(arguments)
     class_names = load_class_names(arguments.model, arguments.class_names)
     with as_user_errors(ValueError):
+        check_number(find_photographs(arguments.images))
         photographs = read_photographs(arguments.images, photograph_size(arguments, size))
-        check_number(photographs)
-        classes = classes_of(arguments.class_name, len(photographs), class_names, model)
+        num_classes = num_classes_of(model, size)
+        classes = classes_of(arguments.class_name, len(photographs), class_names, num_classes)
         transformations = paper_transformations(size[0])
         transformations |= {
             name: range_of(name, given)
@@ -79,7 +81,7 @@ def check_number(photographs):
         )
 
 
-def classes_of(asked, num_images, names, model):
+def classes_of(asked, num_images, names, num_classes):
     """The true class of each image, or None."""
     if asked is None:
         return None
@@ -87,7 +89,7 @@ def classes_of(asked, num_images, names, model):
         raise UserError(
             f"{len(asked)} classes came for {num_images} photographs: give one, or one for each."
         )
-    indices = [class_index_of(name, names, model.output_shape[-1]) for name in asked]
+    indices = [class_index_of(name, names, num_classes) for name in asked]
     return indices * num_images if len(indices) == 1 else indices
 
 

@@ -39,7 +39,7 @@ def run_analysis(arguments):
     names = load_class_names(arguments.model, arguments.class_names)
     with as_user_errors(ValueError):
         photographs = read_photographs(arguments.images, size)
-        class_index = class_of(arguments.class_name, names, model)
+        class_index = class_of(arguments.class_name, names, model, size)
         analysis = OcclusionAnalysis(
             model,
             size,
@@ -111,8 +111,12 @@ def unique_stems(paths):
     ]
 
 
-def class_of(asked, names, model):
-    return None if asked is None else class_index_of(asked, names, model.output_shape[-1])
+def class_of(asked, names, model, image_size):
+    from kerasvis.analyses.invariance.feature_comparison import num_classes_of
+
+    return (
+        None if asked is None else class_index_of(asked, names, num_classes_of(model, image_size))
+    )
 
 
 def load_scan(arguments, layer):

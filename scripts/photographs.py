@@ -24,22 +24,33 @@ def report_skipped(images):
         print(f"Skipped {path}: {reason}", flush=True)
 
 
-def read_photographs(paths, size):
-    """`{path: pixels}` of the files named, of all in the folders, and of `demo:<name>`.
+def find_photographs(paths):
+    """The files named, all in the folders, and `demo:<name>`, in the order in which they came.
 
     Raises:
-        UserError: if there is none, or one cannot be read.
+        ValueError: if a folder holds none.
     """
-    photographs, files = {}, []
+    found = []
     for path in map(Path, paths):
+        in_folder = open_images(path, (1, 1), "raw", False).filepaths if path.is_dir() else [path]
+        found += map(Path, in_folder)
+    return list(dict.fromkeys(found))
+
+
+def read_photographs(paths, size):
+    """`{path: pixels}` of what `find_photographs` finds; those of the demo by their names.
+
+    Raises:
+        UserError: if one cannot be read.
+    """
+    photographs = {}
+    for path in find_photographs(paths):
         if path.name.startswith("demo:"):
             name = path.name.removeprefix("demo:")
             photographs[Path(name)] = demo_photograph(name, size)
-        elif path.is_dir():
-            files += open_images(path, size, "raw", False).filepaths
         else:
-            files.append(path)
-    return photographs | {file: read_file(file, size) for file in map(Path, files)}
+            photographs[path] = read_file(path, size)
+    return photographs
 
 
 def read_file(path, size, frame=None):

@@ -28,7 +28,7 @@ def read_parts(filepath):
     """
     filepath = Path(filepath)
     try:
-        text = filepath.read_text(encoding="utf-8")
+        text = filepath.read_text(encoding="utf-8-sig")  # spreadsheets write a mark before it
         parts = _from_csv(text) if filepath.suffix.lower() == ".csv" else _from_json(text)
     except OSError as error:
         raise ValueError(
@@ -59,13 +59,15 @@ def _from_json(text):
 
 def _from_csv(text):
     parts = {}
-    for row in csv.DictReader(text.splitlines()):
+    for row in csv.DictReader(text.splitlines(), skipinitialspace=True):
         parts.setdefault(row["image"], {})[row["part"]] = _box([row[edge] for edge in EDGES])
     return parts
 
 
 def _box(edges):
     top, left, bottom, right = (float(edge) for edge in edges)
+    if not np.isfinite([top, left, bottom, right]).all():
+        raise ValueError(f"{edges} are no numbers of pixels")
     return top, left, bottom, right
 
 
@@ -101,7 +103,8 @@ def boxes_in_images(parts, filepaths, image_size, frame=None):
             if box[0] >= box[2] or box[1] >= box[3]:
                 raise ValueError(
                     f"The box of {name!r} in {path.name} lies outside of what the model sees, the "
-                    f"centre of the {size[0]}×{size[1]} pixels: take the photograph out."
+                    f"centre of the {size[0]}×{size[1]} pixels, or is smaller than a pixel there: "
+                    "take the photograph out."
                 )
             found[name].append(box)
     return {name: np.array(boxes, "int64") for name, boxes in found.items()}

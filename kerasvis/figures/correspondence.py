@@ -92,10 +92,15 @@ def correspondence_bars(correspondence, *, title=None, caption=None):
 
 
 def mean_and_deviation(deltas):
-    """Mean and sample standard deviation over the last axis, the draws; 0 for a single draw."""
+    """Mean and sample standard deviation over the draws, the last axis, but for those of NaN.
+
+    The deviation of a single draw is 0; where all draws are NaN, both are NaN.
+    """
     deltas = np.asarray(deltas, "float64")
-    deviation = deltas.std(axis=-1, ddof=1) if deltas.shape[-1] > 1 else 0 * deltas[..., 0]
-    return deltas.mean(axis=-1), deviation
+    number = np.isfinite(deltas).sum(axis=-1)
+    means = np.nansum(deltas, axis=-1) / np.where(number, number, np.nan)
+    squares = np.nansum((deltas - means[..., None]) ** 2, axis=-1)
+    return means, np.sqrt(squares / np.maximum(number - 1, 1)) + 0 * means
 
 
 def _draw_bars(axes, values, means, deviations):

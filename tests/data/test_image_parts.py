@@ -8,6 +8,7 @@ from PIL import Image
 from kerasvis.data.image_parts import box_in_image, boxes_in_images, read_parts
 from kerasvis.data.photographs import read_photograph
 
+BAD_BOXES = ['{"a": {"nose": [1, 2]}}', '{"a": {"nose": [0, 0, 1e999, 2]}}']
 PARTS = {
     "a.png": {"nose": (1, 2, 3, 4), "left eye": (0, 0, 5, 6)},
     "folder/b.png": {"nose": (7, 8, 9, 10.5)},
@@ -32,8 +33,14 @@ def test_csv(tmp_path):
     assert list(read["a.png"]) == ["nose", "left eye"]
 
 
+def test_csv_with_spaces_and_of_a_spreadsheet(tmp_path):
+    text = "image, part, top, left, bottom, right\na.png, nose, 1, 2, 3, 4\n"
+    (tmp_path / "parts.csv").write_text(text, encoding="utf-8-sig")
+    assert read_parts(tmp_path / "parts.csv") == {"a.png": {"nose": (1, 2, 3, 4)}}
+
+
 @pytest.mark.parametrize("name", ["parts.json", "parts.csv"])
-@pytest.mark.parametrize("text", ["", "image,part\na,b\n", "[1, 2]", '{"a": {"nose": [1, 2]}}'])
+@pytest.mark.parametrize("text", ["", "image,part\na,b\n", "[1, 2]", *BAD_BOXES])
 def test_what_holds_no_parts(tmp_path, name, text):
     if name == "parts.csv" and not text.startswith("image"):
         text += "image\na\n"
@@ -157,3 +164,5 @@ def test_parts_that_are_missing_or_cut_off(tmp_path):
         ValueError, match=r"'nose' in b.png lies outside .* the centre of the 40×10"
     ):
         boxes_in_images([seen, {"nose": (0, 0, 4, 30)}], paths, (20, 20))
+    with pytest.raises(ValueError, match="or is smaller than a pixel there: take the photograph"):
+        boxes_in_images([seen, {"nose": (0, 50, 4, 50.5)}], paths, (20, 20))

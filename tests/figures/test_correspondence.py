@@ -101,6 +101,14 @@ def test_a_single_draw_has_no_deviation():
     assert any("one draw" in text for text in texts)
 
 
+def test_draws_without_a_number_do_not_count():
+    mean, deviation = mean_and_deviation(
+        [[0.25, np.nan, 0.75], [np.nan, 0.5, np.nan], [np.nan] * 3]
+    )
+    np.testing.assert_array_equal(mean, [0.5, 0.5, np.nan])
+    np.testing.assert_allclose(deviation, [np.std([0.25, 0.75], ddof=1), 0, np.nan], rtol=1e-12)
+
+
 def test_what_is_undefined_is_said_to_be_none():
     shown = correspondence(layers=("conv5",))
     shown.opposition[:] = np.nan

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from command import run
-from diagnose_filters import main, make_parser
+from diagnose_filters import different_names, main, make_parser
 from keras import layers
 from PIL import Image
 
@@ -135,6 +135,30 @@ def test_grey_filters_without_images(diagnose, mistake, photographs):
 )
 def test_what_cannot_be_used(mistake, name, options, sentence):
     assert re.match(sentence, mistake(name, options=options.split()))
+
+
+def test_nets_that_are_done_are_not_looked_at_again(diagnose, photographs, monkeypatch, capsys):
+    options = ["--images", photographs]
+    out = diagnose("good", options=options)
+    first, printed = (out / "good.npz").read_bytes(), capsys.readouterr().out
+    looked_at = []
+
+    def watched(model, *arguments, **given):
+        looked_at.append(model.name)
+        return diagnose_filters(model, *arguments, **given)
+
+    monkeypatch.setattr("kerasvis.analyses.diagnose_filters", watched)
+    diagnose("good", "other", options=options)
+    assert looked_at == ["other"]
+    assert (out / "good.npz").read_bytes() == first
+    assert capsys.readouterr().out.startswith(printed.partition("Figure")[0])
+    diagnose("good", options=[*options, "--second-layer", "conv2"])
+    assert looked_at == ["other", "good"]
+
+
+def test_names_are_different():
+    assert different_names(["a", "a", "b"]) == ["a", "a_2", "b"]
+    assert different_names(["a", "a", "a_2", "a"]) == ["a", "a_2", "a_2_2", "a_3"]
 
 
 def test_too_few_photographs(mistake, photographs, tmp_path):

@@ -179,10 +179,13 @@ def _trained_before(model, folder, recipe, data):
         fields = json.loads(filepath.read_text(encoding="utf-8"))
         fingerprint, result = fields.pop("fingerprint"), Result(**fields)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{filepath} is no result of an ablation ({error}): remove it.") from error
+        raise ValueError(
+            f"{filepath} is no result of an ablation ({error}): remove the folder {folder}."
+        ) from error
     if fingerprint != _fingerprint(run):
         raise ValueError(
-            f"{filepath} is of another recipe, net or data: give another folder, or remove it."
+            f"{filepath} is of another recipe, net or data: give another folder, or remove "
+            f"{folder}."
         )
     return result
 

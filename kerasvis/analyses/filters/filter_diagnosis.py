@@ -208,16 +208,20 @@ def diagnose_filters(
     filters = {node.name: filters_of(node.layer) for node in nodes}
     _check_finite(filters)
     strides = _strides(model, first)
-    strongest, projected = {}, _NOTHING_PROJECTED
+    strongest, projected, num_images = {}, _NOTHING_PROJECTED, 0
     if images is not None:
-        _check_number(images)
+        _check_has_length(images)
+        _check_number(len(images))
         watched = {node.name: rectified_node(graph, node) for node in nodes}
         target = second and (watched[second.name] or second)
         deconv = target and DeconvModel(model, target.name, rules=rules)
         scanned = [node.name for node in graph.nodes if node in (*watched.values(), target)]
         options = {"batch_size": batch_size, "filepath": filepath, "verbose": verbose}
         top = _scan(model, images, scanned, options)
-        strongest = {name: top[node.name].values for name, node in watched.items() if node}
+        num_images = len(images) - len(getattr(images, "skipped_reasons", ()))
+        _check_number(num_images)
+        k = num_images_to_find(num_images)
+        strongest = {name: top[node.name].values[:, :k] for name, node in watched.items() if node}
         if deconv:
             projected = _projected(deconv, images, top, strides, preprocessing, batch_size)
     layers = tuple(
@@ -236,7 +240,7 @@ def diagnose_filters(
         correlations=correlations,
         strides=strides,
         layers=layers,
-        num_images=0 if images is None else len(images),
+        num_images=num_images,
         **projected,
     )
 
@@ -299,14 +303,17 @@ def _check_finite(filters):
             )
 
 
-def _check_number(images):
+def _check_has_length(images):
     if not hasattr(images, "__len__"):
         raise ValueError(
             f"Images were given as {type(images).__name__}, but those with the strongest "
             "activations are fetched again: give an array or a sequence such as an ImageFolder."
         )
-    if len(images) < NUM_IMAGES_NEEDED:
+
+
+def _check_number(num_images):
+    if num_images < NUM_IMAGES_NEEDED:
         raise ValueError(
-            f"{len(images)} images are too few to tell which maps never fire: give at least "
+            f"{num_images} images are too few to tell which maps never fire: give at least "
             f"{NUM_IMAGES_NEEDED}, or none, to look at weights alone."
         )

@@ -14,17 +14,24 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
+from kerasvis.activations.image_sources import digest
 from kerasvis.analyses.transfer.all_images import AllImages
 from kerasvis.analyses.transfer.feature_cache import FeatureCache
 from kerasvis.analyses.transfer.flat_features import LARGEST_MAP
 from kerasvis.analyses.transfer.folds import draw_fold
 from kerasvis.analyses.transfer.from_scratch import fresh_convnet, predict_from_scratch
 from kerasvis.analyses.transfer.heads import HEADS, normalized
-from kerasvis.analyses.transfer.near_duplicates import NearDuplicates, find_near_duplicates
+from kerasvis.analyses.transfer.near_duplicates import (
+    LEAST_CORRELATION,
+    NearDuplicates,
+    find_near_duplicates,
+    fingerprint_of,
+)
 from kerasvis.analyses.transfer.per_class_accuracy import mean_per_class_accuracy
 from kerasvis.data.html_table import html_table
 from kerasvis.data.npz_files import read_npz, write_npz
 from kerasvis.data.preprocessing import Preprocessing
+from kerasvis.graph import image_shape
 
 NUM_TEST = 50  # test images of a class at most (Section 5.2)
 
@@ -136,7 +143,8 @@ def transfer_features(
             that was stopped goes on from there.
         scratch_recipe: a `kerasvis.training.Recipe`, by which the same net up to the last of
             `layers` is also trained on the new images alone, once for each size and fold, as the
-            baseline; for models that take raw pixels.
+            baseline; for models that take raw pixels, and of the images' size throughout, as
+            `Recipe.for_small_images(224)` is.
         batch_size: images in a step, for the features.
         seed: of drawing images and of training heads.
         verbose: 1 or 0, with or without progress bars; `"auto"`: with them on a terminal.
@@ -160,13 +168,12 @@ def transfer_features(
     per_class = _standardized_sizes(per_class)
     _check(layers, heads, test, verbose, {"folds": folds, "num_test": num_test})
     if scratch_recipe is not None:
-        _check_scratch(model, layers, data, preprocessing)
+        _check_scratch(model, layers, data, preprocessing, scratch_recipe)
     images = AllImages(data)
     with _folder(cache) as folder:
         features = FeatureCache(folder, model, layers, images, preprocessing, largest_map)
-        duplicates = NearDuplicates.none()
-        if trained_on is not None:
-            duplicates = find_near_duplicates(images.batches(), trained_on, verbose=verbose)
+        _draw(images, (), per_class[-1], num_test, test, seed, 0)  # too few are to fail now
+        duplicates = _near_duplicates(images, trained_on, folder, verbose)
         drawn = [
             _draw(images, duplicates.image_indices, per_class[-1], num_test, test, seed, number)
             for number in range(folds)
@@ -196,6 +203,18 @@ def transfer_features(
         num_images=len(images),
         duplicate_indices=duplicates.image_indices,
     )
+
+
+def _near_duplicates(images, references, folder, verbose):
+    """Those of the references, found once and kept in the folder."""
+    if references is None:
+        return NearDuplicates.none()
+    key = digest([images.fingerprint, fingerprint_of(references), LEAST_CORRELATION])
+    filepath = folder / f"near_duplicates-{key}.npz"
+    if not filepath.exists():
+        found = find_near_duplicates(images.batches(), references, verbose=verbose)
+        write_npz(filepath, found._asdict())
+    return NearDuplicates(**read_npz(filepath, "near-duplicates", NearDuplicates._fields))
 
 
 def _draw(images, left_out, per_class, num_test, test, seed, number):
@@ -281,12 +300,25 @@ def _check(layers, heads, test, verbose, numbers):
             raise ValueError(f"{name} is {number!r}: give an integer of at least 1.")
 
 
-def _check_scratch(model, layers, data, preprocessing):
+def _check_scratch(model, layers, data, preprocessing, recipe):
     """Builds the net once, so that what does not suit fails before the long work."""
     mode = preprocessing if isinstance(preprocessing, str) else preprocessing.mode
     if Preprocessing(mode).mode != "raw":
         raise ValueError(
             f"The preprocessing is {mode!r}, but a net from scratch is trained on raw pixels: give "
             "a model that preprocesses by itself, or no scratch_recipe."
+        )
+    size = tuple(data.image_size)
+    sizes = {
+        "data": size,
+        "model": image_shape(model)[:2],
+        "recipe's images": (recipe.image_size,) * 2,
+        "recipe's crops": (recipe.crop_size,) * 2,
+    }
+    if set(sizes.values()) != {size}:
+        found = ", ".join(f"{what} {rows}×{columns}" for what, (rows, columns) in sizes.items())
+        raise ValueError(
+            f"A net from scratch needs one size for all, but there are: {found}. Give "
+            f"Recipe.for_small_images({size[0]}), and a model and data of {size[0]}×{size[0]}."
         )
     fresh_convnet(model, layers[-1], len(data.class_names))

@@ -28,6 +28,8 @@ def fresh_convnet(model, layer, num_classes, seed=0):
         )
     keras.utils.set_random_seed(seed)
     trunk = keras.models.clone_model(keras.Model(model.inputs, model.get_layer(layer).output))
+    for each in trunk.layers:
+        each.trainable = True  # also what was frozen in the model
     x = keras.layers.Flatten(name="flat_features")(trunk.output)
     x = keras.layers.Dense(num_classes, activation="softmax", name="new_softmax")(x)
     return keras.Model(trunk.inputs, x, name=f"{model.name}_from_scratch")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import tqdm
 
+from kerasvis.activations.image_sources import image_source
 from kerasvis.data.image_folder import ImageFolder
 from kerasvis.data.labelled_data import LabelledData
 from kerasvis.data.labelled_images import fit_pixels
@@ -62,7 +63,8 @@ def find_near_duplicates(pixels, references, least_correlation=LEAST_CORRELATION
         A `NearDuplicates`.
 
     Raises:
-        ValueError: if `references` are none of these, or a number is outside its range.
+        ValueError: if `references` are none of these, none of them can be read, or a number is
+            outside its range.
 
     Reference:
         Zeiler & Fergus 2013, Section 5.2.
@@ -85,16 +87,33 @@ def find_near_duplicates(pixels, references, least_correlation=LEAST_CORRELATION
         unit=" references",
         disable={"auto": None}.get(verbose, not verbose),  # None: shown on a terminal only
     )
+    num_references = 0
     with bar:
         for indices, batch in batches:
+            num_references += len(indices)
             correlations = directions @ _directions(batch).T
             best, values = correlations.argmax(axis=1), correlations.max(axis=1)
             is_higher = values > highest
             highest[is_higher] = values[is_higher]
             nearest[is_higher] = indices[best[is_higher]]
             bar.update(len(indices))
+    if not num_references:
+        raise ValueError(
+            f"None of the references in {references} can be read: give photographs that can be."
+        )
     found = np.flatnonzero(highest >= least_correlation - 1e-6)  # as exact as float32
     return NearDuplicates(found, nearest[found], highest[found])
+
+
+def fingerprint_of(references):
+    """Hexadecimal digits that change with the references of `find_near_duplicates`."""
+    if isinstance(references, LabelledData):
+        return references.fingerprint
+    if isinstance(references, str | os.PathLike):
+        references = ImageFolder(references, THUMBNAIL_SIZE)
+    else:
+        _check(references, "References")
+    return image_source(references, NUM_AT_ONCE).fingerprint()
 
 
 def _directions(pixels):

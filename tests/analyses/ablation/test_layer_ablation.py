@@ -173,5 +173,5 @@ def test_results_of_another_training(ablation, directory, tmp_path):
         ablate_small(tmp_path)
     for damaged in (text[:-9], "[]", "{}", json.dumps({"fingerprint": "0", "errors": 1})):
         filepath.write_text(damaged)
-        with pytest.raises(ValueError, match=r"result\.json is no result of an ablation \("):
+        with pytest.raises(ValueError, match=r"is no result of an ablation \(.*: remove the fo"):
             ablate_small(tmp_path)

@@ -5,13 +5,14 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from PIL import Image
 
 import kerasvis as kv
 from kerasvis.analyses import FilterDiagnosis, diagnose_filters, filter_findings
 from kerasvis.analyses.filters.aliasing import aliasing
 from kerasvis.analyses.filters.filter_duplicates import earlier_twins
 from kerasvis.analyses.filters.filter_spectra import filter_spectra
-from kerasvis.data import Preprocessing
+from kerasvis.data import ImageFolder, Preprocessing
 
 SIZE = (47, 40)
 NUM_IMAGES = 60
@@ -249,6 +250,18 @@ def test_images_that_do_not_fit(model, images):
         diagnose_filters(model, images[:, :-1], verbose=0)
     with pytest.raises(ValueError, match="Images were given as generator, but those with the stro"):
         diagnose_filters(model, (image for image in images))
+
+
+def test_photographs_that_cannot_be_read_are_not_counted(model, images, tmp_path):
+    for number, pixels in enumerate(images[:52]):
+        Image.fromarray(pixels.astype("uint8")).save(tmp_path / f"{number:02d}.png")
+    for number in (3, 40):
+        (tmp_path / f"{number:02d}.png").write_bytes(b"no image")
+    folder = ImageFolder(tmp_path, images.shape[1:3])
+    assert diagnose_filters(model, folder, verbose=0).num_images == 50
+    (tmp_path / "07.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match="49 images are too few"):
+        diagnose_filters(model, ImageFolder(tmp_path, images.shape[1:3]), verbose=0)
 
 
 def test_a_model_without_convolutions():

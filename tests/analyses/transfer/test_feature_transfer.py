@@ -68,9 +68,26 @@ def test_planted_near_duplicates_are_left_out(monkeypatch):
     found = transfer("conv1", data, trained_on=both[planted])
     np.testing.assert_array_equal(found.duplicate_indices, planted)
     assert found.num_images == 39
-    for fold in drawn:
+    for fold in drawn[1:]:  # the first one only tries whether there are images enough
         used = {*fold.train.ravel().tolist(), *fold.test.tolist()}
         assert used == set(range(39)) - set(planted)
+
+
+def test_near_duplicates_are_looked_for_once(monkeypatch, tmp_path):
+    data = labelled_data()
+    first = transfer("conv1", data, trained_on=data.train.pixels[5:7], cache=tmp_path)
+    monkeypatch.setattr(feature_transfer, "find_near_duplicates", None)  # a call would be an error
+    again = transfer("conv1", data, trained_on=data.train.pixels[5:7], cache=tmp_path)
+    np.testing.assert_array_equal(again.duplicate_indices, [5, 6])
+    np.testing.assert_array_equal(again.accuracies, first.accuracies)
+    with pytest.raises(TypeError):
+        transfer("conv1", data, trained_on=data.train.pixels[5:8], cache=tmp_path)
+
+
+def test_classes_that_are_too_small_are_refused_first(monkeypatch):
+    monkeypatch.setattr(feature_transfer, "find_near_duplicates", None)
+    with pytest.raises(ValueError, match="The class 'ant' has 12 images for training and 0 others"):
+        transfer("conv1", per_class=12, trained_on=labelled_data().train.pixels)
 
 
 def test_the_given_test_images():
@@ -100,6 +117,23 @@ def test_from_scratch(tmp_path):
     assert ((found.scratch_accuracies >= 0) & (found.scratch_accuracies <= 1)).all()
     assert len(list(tmp_path.glob("from_scratch-*/history.csv"))) == 2
     assert transfer("conv1").scratch_accuracies.shape == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "layers", "sentence"),
+    [
+        (
+            Recipe.scaled(12),
+            ["conv1"],
+            "recipe's images 14×14, recipe's crops 12×12. Give Reci",
+        ),
+        (Recipe.for_small_images(12), ["fc6"], "A net from scratch cannot end at 'fc6'"),
+    ],
+)
+def test_from_scratch_with_what_does_not_fit(recipe, layers, sentence):
+    data = labelled_data(size=(12, 12))
+    with pytest.raises(ValueError, match=sentence):
+        transfer_features(convnet((12, 12)), layers, data, scratch_recipe=recipe, verbose=0)
 
 
 def test_save_and_load(tmp_path):
@@ -139,8 +173,9 @@ def test_save_and_load(tmp_path):
             "The preprocessing is 'tf', but a net from scratch is trained on raw pixels: give a mo",
         ),
         (
-            {"scratch_recipe": Recipe.for_small_images(12), "layers": ["fc6"]},
-            "A net from scratch cannot end at 'fc6'",
+            {"scratch_recipe": Recipe.for_small_images(12)},
+            "A net from scratch needs one size for all, but there are: data 12×15, model 12×15, "
+            "recipe's images 12×12, recipe's crops 12×12. Give Recipe.for_small_images",
         ),
     ],
 )

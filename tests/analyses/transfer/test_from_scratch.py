@@ -26,6 +26,14 @@ def test_the_same_net_with_new_weights():
         np.testing.assert_array_equal(weight, kept)
 
 
+def test_what_was_frozen_is_trained():
+    model = convnet(SIZE)
+    model.get_layer("conv1").trainable = False
+    fresh = fresh_convnet(model, "conv2", 3)
+    assert len(fresh.trainable_weights) == 6
+    assert not model.get_layer("conv1").trainable
+
+
 def test_weights_follow_from_the_seed():
     first, again, other = (
         fresh_convnet(convnet(SIZE), "conv2", 3, seed).get_weights() for seed in (1, 1, 2)

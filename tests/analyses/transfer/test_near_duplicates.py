@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerasvis.analyses.transfer.near_duplicates import find_near_duplicates
+from kerasvis.analyses.transfer.near_duplicates import find_near_duplicates, fingerprint_of
 from kerasvis.data import LabelledData, LabelledImages
 
 
@@ -78,6 +78,25 @@ def test_references_of_many_batches():
     references = np.concatenate([photographs(600, seed=3), images[1:2], photographs(40, seed=4)])
     found = find_near_duplicates(images, references, 1.0, verbose=0)
     assert [array.tolist() for array in found[:2]] == [[1], [600]]
+
+
+def test_references_that_cannot_be_read(tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"None of the references in .* can be read: give photogr"):
+        find_near_duplicates(photographs(2), tmp_path, verbose=0)
+
+
+def test_fingerprints_change_with_the_references(references):
+    images = photographs(3)
+    sets = LabelledImages(images, np.zeros(3, "int64"))
+    data = [LabelledData(sets, sets, (name,), (48, 60)) for name in ("a", "b")]
+    found = [fingerprint_of(each) for each in (references, str(references), images, *data)]
+    assert found[0] == found[1]
+    assert len(set(found)) == 4
+    (references / "0.png").unlink()
+    assert fingerprint_of(references) != found[0]
+    with pytest.raises(ValueError, match="References were given as float64"):
+        fingerprint_of(images / 2)
 
 
 def test_plain_images_are_like_nothing():
