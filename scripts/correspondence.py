@@ -7,7 +7,8 @@ The parts are boxes that somebody noted, in pixels of the photographs, in JSON: 
 [top, left, bottom, right]}}, or in CSV with the columns image, part, top, left, bottom, right.
 Units are compared place by place: --frame face first cuts out the part "face" of each photograph,
 so that eyes meet eyes. Writes correspondence.png, correspondence.csv and correspondence.npz, the
-arrays of a `Correspondence`.
+arrays of a `Correspondence`. A run that was stopped goes on when it is started again: what was
+measured is kept in the folder parts.
 """
 
 from pathlib import Path
@@ -57,6 +58,7 @@ def main(arguments):
             num_draws=arguments.draws,
             batch_size=arguments.batch_size,
             seed=arguments.seed,
+            directory=folder / "parts",
         )
         found.save(folder / "correspondence.npz")
         rows = rows_of(found)

@@ -3,7 +3,8 @@
     python scripts/feature_invariance.py --model VGG16 --images dog.jpg cat.jpg --out invariance
 
 Writes invariance.png, a row for each transformation as in the paper; invariance.npz, the arrays of
-a `FeatureInvariance`; and invariance.csv, a line for each image, transformation and value.
+a `FeatureInvariance`; and invariance.csv, a line for each image, transformation and value. A run
+that was stopped goes on when it is started again: what was measured is kept in the folder parts.
 """
 
 from pathlib import Path
@@ -53,6 +54,7 @@ def main(arguments):
             preprocessing=preprocessing,
             activation=arguments.activation,
             batch_size=arguments.batch_size,
+            directory=folder / "parts",
         )
         invariance.save(folder / "invariance.npz")
         lines = lines_of(invariance, photographs, class_names)

@@ -5,13 +5,16 @@ them in the same way, the net treats the parts alike, though nobody told it that
 """
 
 import dataclasses
+import functools
 import itertools
 
 import numpy as np
 import tqdm
 
+from kerasvis.activations.partial_scan import model_fingerprint
+from kerasvis.analyses.kept_arrays import KeptArrays
 from kerasvis.data.npz_files import read_npz, write_npz
-from kerasvis.graph import feature_extractor
+from kerasvis.graph import feature_extractor, read_graph
 from kerasvis.occlusion.fills import filled
 from kerasvis.occlusion.input_units import input_units, mean_of_data_set
 
@@ -95,6 +98,7 @@ def correspondence(
     rounding=ROUNDING,
     batch_size=16,
     seed=0,
+    directory=None,
     verbose="auto",
 ):
     """Occludes the same parts in several images, and compares how features change.
@@ -131,6 +135,8 @@ def correspondence(
             count as 0.
         batch_size: images in a step.
         seed: of the random boxes, and of noise.
+        directory: folder in which what is measured of each set of boxes is kept; an analysis that
+            was stopped goes on from there. By default nothing is kept.
         verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
 
     Returns:
@@ -139,6 +145,7 @@ def correspondence(
     Raises:
         ValueError: if an argument is wrong, a box is no part of its image, or the model gives NaN
             or infinity.
+        OSError: if the directory cannot be written to.
 
     Reference:
         Zeiler & Fergus 2013, Section 4.3 and Table 1.
@@ -157,8 +164,11 @@ def correspondence(
     _check(images, parts, layers, num_draws, rounding, batch_size, verbose)
     boxes = np.stack([_checked_boxes(name, boxes, images.shape) for name, boxes in parts.items()])
     random_boxes = draw_boxes(boxes, images.shape[1:3], num_draws, seed)
-    cover = Cover(model, images, fill_value, input_units(model, preprocessing), seed)
+    units = input_units(model, preprocessing)
+    cover = Cover(model, images, fill_value, units, seed)
     features = Features(feature_extractor(model, layers), batch_size)
+    how = [layers, images, np.asarray(fill_value), units and units.mode, rounding, seed]
+    kept = KeptArrays(directory, [model_fingerprint(read_graph(model).nodes), *how])
 
     base = features(images)
     smallest = [rounding * np.abs(x).max(axis=1, keepdims=True) for x in base]
@@ -167,12 +177,19 @@ def correspondence(
     distances, oppositions = np.zeros(shape), np.zeros(shape)
     disable = {"auto": None}.get(verbose, not verbose)  # None: shown on a terminal only
     places = list(np.ndindex(all_boxes.shape[:2]))
+
+    def measure(boxes):
+        changes = [x - y for x, y in zip(base, features(cover(boxes)), strict=True)]
+        signs = [signs_of_change(x, least) for x, least in zip(changes, smallest, strict=True)]
+        return tuple(np.stack([*map(of, signs)]) for of in (hamming_distances, opposite_shares))
+
     for place in tqdm.tqdm(places, "Occlusions", disable=disable):
-        occluded = features(cover(all_boxes[place]))
-        for number, (of_image, of_occluded) in enumerate(zip(base, occluded, strict=True)):
-            signs = signs_of_change(of_image - of_occluded, smallest[number])
-            distances[(number, *place)] = hamming_distances(signs)
-            oppositions[(number, *place)] = opposite_shares(signs)
+        distances[:, *place], oppositions[:, *place] = kept.once(
+            "boxes",
+            [all_boxes[place]],
+            ["distances", "oppositions"],
+            functools.partial(measure, all_boxes[place]),
+        )
     return Correspondence(
         layers=layers,
         parts=tuple(parts),

@@ -9,6 +9,7 @@ from keras import layers
 
 from kerasvis.analyses.part_correspondence import (
     Correspondence,
+    Cover,
     correspondence,
     draw_boxes,
     hamming_distances,
@@ -104,6 +105,28 @@ def test_shares_against_loops():
             shares.append(sum(a != b for a, b in both) / len(both))
     np.testing.assert_allclose(hamming_distances(signs), distances, rtol=1e-12)
     np.testing.assert_allclose(opposite_shares(signs), shares, rtol=1e-12)
+
+
+def test_an_analysis_that_was_stopped_goes_on(model, images, found, tmp_path, monkeypatch):
+    given = {"num_draws": 3, "verbose": 0, "directory": tmp_path}
+    asked, plain = [], Cover.__call__
+
+    def cover(self, boxes):
+        asked.append(boxes)
+        if len(asked) == 5:
+            raise KeyboardInterrupt
+        return plain(self, boxes)
+
+    monkeypatch.setattr(Cover, "__call__", cover)
+    with pytest.raises(KeyboardInterrupt):
+        correspondence(model, images, PARTS, ["fc", "conv1"], **given)
+    again = correspondence(model, images, PARTS, ["fc", "conv1"], **given)
+    assert len(asked) == 9  # of two parts and three draws of each, and the one that was stopped
+    np.testing.assert_array_equal(again.distances, found.distances)
+    np.testing.assert_array_equal(again.random_distances, found.random_distances)
+    np.testing.assert_array_equal(again.random_oppositions, found.random_oppositions)
+    correspondence(model, images, PARTS, ["fc", "conv1"], **given, fill_value=9)
+    assert len(asked) == 9 + 8
 
 
 def covered_signs(model, layer, images, boxes, colour=127.5):

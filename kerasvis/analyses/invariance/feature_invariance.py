@@ -6,11 +6,13 @@ objects alone.
 """
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
 import tqdm
 
+from kerasvis.activations.partial_scan import model_fingerprint
 from kerasvis.analyses.convolution_nodes import (
     CONVOLUTIONS,
     convolution_nodes,
@@ -18,6 +20,7 @@ from kerasvis.analyses.convolution_nodes import (
 )
 from kerasvis.analyses.invariance.feature_comparison import FeatureComparison, num_classes_of
 from kerasvis.analyses.invariance.image_transformations import TRANSFORMATIONS, transformed
+from kerasvis.analyses.kept_arrays import KeptArrays
 from kerasvis.data.npz_files import read_npz, write_npz
 from kerasvis.graph import image_shape, read_graph
 from kerasvis.graph.identities import IDENTITIES
@@ -126,6 +129,7 @@ def feature_invariance(
     preprocessing="auto",
     activation="auto",
     batch_size=16,
+    directory=None,
     verbose="auto",
 ):
     """Transforms photographs, and measures how far their features move.
@@ -151,6 +155,8 @@ def feature_invariance(
         activation: `"softmax"` or `"sigmoid"` for a model that returns logits, `"linear"` for one
             that returns probabilities; found from its last layer by default.
         batch_size: images in a step.
+        directory: folder in which what is measured of each image is kept; an analysis that was
+            stopped goes on from there. By default nothing is kept.
         verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
 
     Returns:
@@ -158,6 +164,7 @@ def feature_invariance(
 
     Raises:
         ValueError: if an argument is wrong, or the model gives NaN or infinity.
+        OSError: if the directory cannot be written to.
 
     Reference:
         Zeiler & Fergus 2013, Section 4, "Feature Invariance", and Figure 5 of arXiv v3.
@@ -181,15 +188,24 @@ def feature_invariance(
     comparison = FeatureComparison(model, layers, activation)
     asked = _one_for_each(class_indices, len(photographs), num_classes_of(model, size))
 
+    how = [model_fingerprint(read_graph(model).nodes), layers, size, preprocessing.mode, activation]
+    kept = KeptArrays(directory, [*how, *values, *values.values()])
+
+    def measure(photograph):
+        original = transformed(photograph, "translation", 0, size)
+        versions = [transformed(photograph, name, v, size) for name in values for v in values[name]]
+        return comparison.run(original, np.stack(versions), preprocessing.images, batch_size)
+
     classes, distances, probabilities = [], [], []
     disable = {"auto": None}.get(verbose, not verbose)  # None: shown on a terminal only
     for photograph, class_index in zip(
         tqdm.tqdm(photographs, "Images", disable=disable), asked, strict=True
     ):
-        original = transformed(photograph, "translation", 0, size)
-        versions = [transformed(photograph, name, v, size) for name in values for v in values[name]]
-        moved, of_classes = comparison.run(
-            original, np.stack(versions), preprocessing.images, batch_size
+        moved, of_classes = kept.once(
+            "image",
+            [photograph],
+            ["distances", "probabilities"],
+            functools.partial(measure, photograph),
         )
         classes.append(of_classes[0].argmax() if class_index is None else class_index)
         distances.append(moved.T)

@@ -9,7 +9,7 @@ import pytest
 from keras import layers
 
 import kerasvis as kv
-from kerasvis.analyses.invariance.feature_comparison import num_classes_of
+from kerasvis.analyses.invariance.feature_comparison import FeatureComparison, num_classes_of
 from kerasvis.analyses.invariance.feature_invariance import (
     FeatureInvariance,
     feature_invariance,
@@ -94,6 +94,30 @@ def test_definition(model, photographs, batch_size):
                 given = curves.probabilities[image, place]
                 np.testing.assert_allclose(given, probability, rtol=1e-5)
     assert found.curves[1].distances[:, :, 1].min() > 0.1, "turning changes something"
+
+
+def test_an_analysis_that_was_stopped_goes_on(
+    model, photographs, invariance, tmp_path, monkeypatch
+):
+    given = {"transformations": VALUES, "verbose": 0, "directory": tmp_path}
+    asked, plain = [], FeatureComparison.run
+
+    def run(*arguments):
+        asked.append(len(asked))
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return plain(*arguments)
+
+    monkeypatch.setattr(FeatureComparison, "run", run)
+    with pytest.raises(KeyboardInterrupt):
+        feature_invariance(model, photographs, 2, **given)
+    found = feature_invariance(model, photographs, 2, **given)
+    assert len(asked) == 4  # the third photograph once more, and no other
+    for curves, expected in zip(found.curves, invariance.curves, strict=True):
+        np.testing.assert_array_equal(curves.distances, expected.distances)
+        np.testing.assert_array_equal(curves.probabilities, expected.probabilities)
+    feature_invariance(model, photographs, 2, **given | {"layers": "conv1"})
+    assert len(asked) == 7
 
 
 def test_the_untransformed_image_is_at_distance_0(invariance):

@@ -1,0 +1,62 @@
+"""What a long analysis has measured, kept in a folder, so that one that was stopped goes on.
+
+Each part has a file of its own, written whole or not at all, whose name follows from all that the
+part depends on; what was measured otherwise is left alone.
+"""
+
+from pathlib import Path
+
+from kerasvis.activations.image_sources import digest
+from kerasvis.data.npz_files import read_npz, write_npz
+
+
+class KeptArrays:
+    """A folder of measured arrays.
+
+    Args:
+        directory: the folder, made if need be; None to keep nothing.
+        depends_on: arrays, and whatever has a telling `str`, on which every part depends.
+
+    Raises:
+        OSError: if the folder cannot be made.
+
+    Example:
+        kept = KeptArrays("parts", [model_fingerprint(nodes), "relu5"])
+        (distances,) = kept.once("image", [photograph], ["distances"], measure)
+    """
+
+    def __init__(self, directory, depends_on):
+        self.directory = directory
+        if directory is None:
+            return
+        self.directory = Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._key = digest(depends_on)
+
+    def once(self, part, depends_on, names, measure):
+        """The arrays of a part: read where they are there, else measured and written.
+
+        Args:
+            part: what it is, the beginning of its file's name.
+            depends_on: what this part depends on besides.
+            names: of the arrays.
+            measure: function of no arguments that returns them, one for each name.
+
+        Returns:
+            Tuple of arrays.
+
+        Raises:
+            OSError: if the part cannot be written.
+        """
+        if self.directory is None:
+            return measure()
+        filepath = self.directory / f"{part}-{digest([self._key, *depends_on])}.npz"
+        if filepath.exists():
+            try:
+                arrays = read_npz(filepath, part, names)
+                return tuple(arrays[name] for name in names)
+            except ValueError:
+                pass  # something else is in its place: measured again
+        arrays = measure()
+        write_npz(filepath, dict(zip(names, arrays, strict=True)))
+        return arrays
