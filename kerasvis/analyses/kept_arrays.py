@@ -15,13 +15,14 @@ class KeptArrays:
 
     Args:
         directory: the folder, made if need be; None to keep nothing.
-        depends_on: arrays, and whatever has a telling `str`, on which every part depends.
+        depends_on: function of no arguments that returns arrays, and whatever has a telling `str`,
+            on which every part depends; it is not called if nothing is kept.
 
     Raises:
         OSError: if the folder cannot be made.
 
     Example:
-        kept = KeptArrays("parts", [model_fingerprint(nodes), "relu5"])
+        kept = KeptArrays("parts", lambda: [model_fingerprint(nodes), "relu5"])
         (distances,) = kept.once("image", [photograph], ["distances"], measure)
     """
 
@@ -31,7 +32,7 @@ class KeptArrays:
             return
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._key = digest(depends_on)
+        self._key = digest(depends_on())
 
     def once(self, part, depends_on, names, measure):
         """The arrays of a part: read where they are there, else measured and written.

@@ -168,7 +168,7 @@ def correspondence(
     cover = Cover(model, images, fill_value, units, seed)
     features = Features(feature_extractor(model, layers), batch_size)
     how = [layers, images, np.asarray(fill_value), units and units.mode, rounding, seed]
-    kept = KeptArrays(directory, [model_fingerprint(read_graph(model).nodes), *how])
+    kept = KeptArrays(directory, lambda: [model_fingerprint(read_graph(model).nodes), *how])
 
     base = features(images)
     smallest = [rounding * np.abs(x).max(axis=1, keepdims=True) for x in base]

@@ -20,7 +20,7 @@ def measure():
 
 
 def once(measure, directory, depends_on=("net",), part="image", on=(1,)):
-    return KeptArrays(directory, depends_on).once(part, on, ["a", "b"], measure)
+    return KeptArrays(directory, lambda: depends_on).once(part, on, ["a", "b"], measure)
 
 
 def test_measured_once(measure, tmp_path):
@@ -50,6 +50,7 @@ def test_a_damaged_file_is_measured_again(measure, tmp_path):
 def test_nothing_is_kept_without_a_folder(measure):
     assert once(measure, None)[1] == 1
     assert once(measure, None)[1] == 2
+    KeptArrays(None, depends_on=None)  # a call would be an error
 
 
 def test_a_folder_that_cannot_be_made(measure, tmp_path):

@@ -188,8 +188,8 @@ def feature_invariance(
     comparison = FeatureComparison(model, layers, activation)
     asked = _one_for_each(class_indices, len(photographs), num_classes_of(model, size))
 
-    how = [model_fingerprint(read_graph(model).nodes), layers, size, preprocessing.mode, activation]
-    kept = KeptArrays(directory, [*how, *values, *values.values()])
+    how = [layers, size, preprocessing.mode, activation, *values, *values.values()]
+    kept = KeptArrays(directory, lambda: [model_fingerprint(read_graph(model).nodes), *how])
 
     def measure(photograph):
         original = transformed(photograph, "translation", 0, size)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
-from kerasvis.activations.image_sources import digest
+from kerasvis.analyses.kept_arrays import KeptArrays
 from kerasvis.analyses.transfer.all_images import AllImages
 from kerasvis.analyses.transfer.feature_cache import FeatureCache
 from kerasvis.analyses.transfer.flat_features import LARGEST_MAP
@@ -209,12 +209,15 @@ def _near_duplicates(images, references, folder, verbose):
     """Those of the references, found once and kept in the folder."""
     if references is None:
         return NearDuplicates.none()
-    key = digest([images.fingerprint, fingerprint_of(references), LEAST_CORRELATION])
-    filepath = folder / f"near_duplicates-{key}.npz"
-    if not filepath.exists():
-        found = find_near_duplicates(images.batches(), references, verbose=verbose)
-        write_npz(filepath, found._asdict())
-    return NearDuplicates(**read_npz(filepath, "near-duplicates", NearDuplicates._fields))
+    how = [images.fingerprint, fingerprint_of(references), LEAST_CORRELATION]
+    return NearDuplicates(
+        *KeptArrays(folder, lambda: how).once(
+            "near_duplicates",
+            [],
+            NearDuplicates._fields,
+            lambda: find_near_duplicates(images.batches(), references, verbose=verbose),
+        )
+    )
 
 
 def _draw(images, left_out, per_class, num_test, test, seed, number):
