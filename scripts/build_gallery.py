@@ -29,7 +29,7 @@ def main(arguments):
     occlusions = load_occlusions(arguments)
     with as_user_errors(ValueError):
         evolution = arguments.evolution and load_evolution(arguments.evolution)
-    folder = new_folder(arguments.out)
+    folder = new_folder(arguments.out, inputs=[arguments.images])
     classes = f"{len(set(labels))} classes" if labels else "classes not known"
     print(f"{len(images)} images, {classes}, {len(layers)} layers of {model.name}", flush=True)
     with as_user_errors(ValueError, OSError):

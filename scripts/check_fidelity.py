@@ -38,7 +38,7 @@ def main(arguments):
     with as_user_errors(ValueError):
         photographs = open_images(arguments.images, size, preprocessing, True)
         images = some_of(photographs, arguments.num_images)
-    folder = new_folder(arguments.out)
+    folder = new_folder(arguments.out, inputs=[arguments.images])
     print(f"{len(images)} of {len(photographs)} images, layer {arguments.layer}", flush=True)
     with as_user_errors(ValueError, OSError):
         report = fidelity_report(

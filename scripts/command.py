@@ -71,13 +71,25 @@ def import_quietly():
     logging.getLogger("absl").setLevel(logging.ERROR)
 
 
-def new_folder(path, argument="--out"):
+def new_folder(path, argument="--out", *, inputs=()):
     """Makes the folder that an argument names, to write into, before any long work.
 
+    Args:
+        path: the folder.
+        argument: how it was given.
+        inputs: files and folders that are read; none of them may lie in the folder, where a file
+            that is written could replace them.
+
     Raises:
-        UserError: if it cannot be made or written to.
+        UserError: if it cannot be made or written to, or an input lies in it.
     """
     folder = Path(path)
+    for path in map(Path, inputs):
+        if path.exists() and holds(folder, path):
+            raise UserError(
+                f"The output folder {folder} holds the input {path}, which could be replaced: "
+                f"give another {argument}."
+            )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".kerasvis-probe"
@@ -89,6 +101,12 @@ def new_folder(path, argument="--out"):
             f"{argument}."
         ) from error
     return folder
+
+
+def holds(folder, path):
+    """Whether files written into `folder` could replace `path`, or a file in it."""
+    folder, path = folder.resolve(), path.resolve()
+    return folder == path or folder in path.parents
 
 
 def save_figure(figure, filepath):

@@ -32,7 +32,7 @@ def main(arguments):
         images = kv.data.Preprocessing(preprocessing).images(np.stack([*photographs.values()]))
         layer, target = what_is_looked_at(arguments, model, images, names)
         options = options_of(arguments, model, layer, size)
-    folder = new_folder(arguments.out)
+    folder = new_folder(arguments.out, inputs=arguments.images)
     with as_user_errors(ValueError):
         comparison = compare_methods(
             model,

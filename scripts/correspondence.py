@@ -45,7 +45,7 @@ def main(arguments):
             for path, noted in zip(paths, parts.values(), strict=True)
         ]
         boxes = boxes_in_images(parts.values(), paths, size, arguments.frame)
-    folder = new_folder(arguments.out)
+    folder = new_folder(arguments.out, inputs=paths)
     print(f"{len(photographs)} photographs, {len(boxes)} parts of each", flush=True)
     with as_user_errors(ValueError, OSError):
         found = correspondence(

@@ -29,7 +29,7 @@ def main(arguments):
     with as_user_errors(ValueError):
         images = [open_for(convnet, arguments) for convnet in convnets]
     names = different_names([file_name(convnet.model.name) for convnet in convnets])
-    folder = new_folder(arguments.out)
+    folder = new_folder(arguments.out, inputs=filter(None, [arguments.images]))
     diagnoses = []
     with as_user_errors(ValueError, OSError):
         for name, convnet, photographs in zip(names, convnets, images, strict=True):

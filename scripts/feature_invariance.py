@@ -40,7 +40,7 @@ def main(arguments):
             for name in transformations
             if (given := getattr(arguments, name)) is not None
         }
-    folder = new_folder(arguments.out)
+    folder = new_folder(arguments.out, inputs=arguments.images)
     num_values = sum(map(len, transformations.values()))
     print(f"{len(photographs)} photographs, {num_values} transformations of each", flush=True)
     with as_user_errors(ValueError, OSError):

@@ -56,7 +56,7 @@ def run_analysis(arguments):
             batch_size=arguments.batch_size,
         )
         top = load_scan(arguments, analysis.layer)
-    folder = new_folder(arguments.out)
+    folder = new_folder(arguments.out, inputs=arguments.images)
 
     plan, num_positions = analysis.sweep.plan, analysis.occluders.shape
     print(

@@ -43,7 +43,7 @@ def main(arguments):
             images = open_images(
                 arguments.images, convnet.image_size, convnet.preprocessing, arguments.strict
             )
-    folder = new_folder(arguments.out)
+    folder = new_folder(arguments.out, inputs=filter(None, [arguments.images]))
     with as_user_errors(ValueError, OSError):
         if images is None:
             start = preferred_image(convnet, shape, arguments)

@@ -30,7 +30,7 @@ def main(arguments):
         layers = list(dict.fromkeys(arguments.layers or convolution_layers(model)))
         deconvs = [kv.DeconvModel(model, layer, arguments.rectification) for layer in layers]
     check_features(deconvs, arguments.features)
-    folder = new_folder(arguments.out)
+    folder = new_folder(arguments.out, inputs=[arguments.images])
     if arguments.tensorboard is not None:
         new_folder(arguments.tensorboard, "--tensorboard")
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from kerasvis.data.image_folder import SUFFIXES
 from kerasvis.data.labelled_images import LabelledImages, hexadecimal_digest, image_indices
-from kerasvis.data.photographs import read_photograph
+from kerasvis.data.photographs import FORMATS, read_photograph
 
 VALIDATION_FOLDERS = ("validation", "val", "test")  # the first one that is there counts
 _VERIFICATION_SIZE = (8, 8)  # JPEGs are then decoded at an eighth, which still reads every byte
@@ -144,7 +144,7 @@ def common_size(filepaths):
     sizes = {}
     for filepath in filepaths:
         try:
-            with Image.open(filepath) as image:
+            with Image.open(filepath, formats=FORMATS) as image:
                 sideways = image.getexif().get(0x0112) in _SIDEWAYS
                 sizes.setdefault(image.size if sideways else image.size[::-1], filepath)
         except Exception:  # whatever Pillow raises: the file is reported when it is decoded

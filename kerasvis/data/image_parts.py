@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from kerasvis.data.photographs import FORMATS
+
 EDGES = ("top", "left", "bottom", "right")
 
 
@@ -111,7 +113,7 @@ def boxes_in_images(parts, filepaths, image_size, frame=None):
 
 
 def _whole(path):
-    with Image.open(path) as photograph:
+    with Image.open(path, formats=FORMATS) as photograph:
         width, height = ImageOps.exif_transpose(photograph).size
     return 0, 0, height, width
 

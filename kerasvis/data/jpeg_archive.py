@@ -9,6 +9,7 @@ from PIL import Image
 
 from kerasvis.data.labelled_images import LabelledImages, fit_pixels
 from kerasvis.data.npz_files import read_npz
+from kerasvis.data.photographs import FORMATS
 
 _ARRAYS = ("words", *(f"{s}_{a}" for s in ("train", "val") for a in ("bytes", "offsets", "labels")))
 
@@ -78,7 +79,7 @@ def _decode_split(arrays, split, filepath, size):
 
 def _decode(encoded, name, size):
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
+        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
             pixels = np.asarray(image.convert("RGB"))
     except Exception as error:  # on corrupt bytes Pillow's readers raise nearly anything
         raise ValueError(f"The {name} cannot be decoded ({error}): replace or drop it.") from error

@@ -5,6 +5,10 @@ import os
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+# Pillow's readers of photographs. Of the others one runs a program on the file (EPS: Ghostscript),
+# whatever the file's name says.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+
 _SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
@@ -32,7 +36,7 @@ def read_photograph(filepath, size, frame=None):
     try:
         if os.path.getsize(filepath) == 0:
             raise ValueError("an empty file")
-        with Image.open(filepath) as image:
+        with Image.open(filepath, formats=FORMATS) as image:
             if frame is None:
                 image.draft(None, (2 * max(size),) * 2)  # a large JPEG is decoded at a fraction
             image = _as_rgb(ImageOps.exif_transpose(image))
@@ -40,7 +44,7 @@ def read_photograph(filepath, size, frame=None):
                 image = _cut(image, frame)
             return np.asarray(ImageOps.fit(image, (size[1], size[0]), Image.Resampling.BICUBIC))
     except UnidentifiedImageError as error:
-        raise ValueError("not an image that Pillow can read") from error
+        raise ValueError(f"not an image in the format {' or '.join(FORMATS)}") from error
     except Exception as error:  # on a corrupt file Pillow's readers raise nearly anything
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
 

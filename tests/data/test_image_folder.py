@@ -1,5 +1,6 @@
 """Photographs of every kind, from their files to images of one size."""
 
+import os
 import re
 import subprocess
 import sys
@@ -197,7 +198,7 @@ REASONS = {
     1: "image file is truncated",
     3: "an empty file",
     4: "cannot|not an image|size|tile|truncated",
-    5: "not an image that Pillow can read",
+    5: "not an image in the format BMP or GIF or JPEG or PNG or PPM or TIFF or WEBP",
     6: "floating-point pixels, whose range is not known",
     8: "decompression bomb",
 }
@@ -346,3 +347,19 @@ def test_real_photographs(shared_data):
     assert 40 < images.mean() < 200
     assert (images.std(axis=(1, 2, 3)) > 5).all()
     assert folder.skipped == []
+
+
+def test_only_readers_of_photographs_are_given_a_file(tmp_path, monkeypatch):
+    (tmp_path / "holiday.jpg").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\nshowpage\n"
+    )
+    called = tmp_path / "called"
+    ghostscript = tmp_path / "bin" / "gs"
+    ghostscript.parent.mkdir()
+    ghostscript.write_text(f"#!/bin/sh\ntouch {called}\n")
+    ghostscript.chmod(0o755)
+    monkeypatch.setenv("PATH", str(ghostscript.parent), prepend=os.pathsep)
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)
+    with pytest.raises(ValueError, match="JPEG"):
+        ImageFolder(tmp_path, (8, 8)).pixels(0)
+    assert not called.exists()

@@ -197,3 +197,18 @@ def test_killed_and_started_again(folder, tmp_path):
     assert (killed / "a.npz").stat().st_mtime_ns == finished
     for name in ("a.npz", "b.npz", "c.npz", "occlusion.csv"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes()
+
+
+@pytest.mark.parametrize("out", [".", "..", "../photos"])
+def test_photographs_are_never_replaced(folder, tmp_path, sentence_of, out):
+    photographs = tmp_path / "photos"
+    photographs.mkdir()
+    content = (folder / "a.png").read_bytes()
+    (photographs / "cat.png").write_bytes(content)
+    given = ["--model", folder / "model.keras", "--images", photographs, "--patch-size", 6]
+    given += ["--out", photographs / out]
+    sentence = sentence_of(run)(main, make_parser(), list(map(str, given)))
+    assert "--out" in sentence
+    assert str(photographs) in sentence
+    assert (photographs / "cat.png").read_bytes() == content
+    assert [path.name for path in photographs.iterdir()] == ["cat.png"]

@@ -333,10 +333,9 @@ def test_a_folder_without_photographs(mistake, tmp_path):
     assert "such as notes.txt: give one that does" in sentence
     assert not out.exists()
     (folder / "notes.jpg").write_text("no photograph")
-    assert mistake(images=folder) == (
-        "No image could be scanned: none of 1 files can be decoded, such as "
-        f"{folder / 'notes.jpg'} (not an image that Pillow can read)."
-    )
+    sentence = mistake(images=folder)
+    assert sentence.startswith("No image could be scanned: none of 1 files can be decoded")
+    assert f"{folder / 'notes.jpg'} (not an image" in sentence
 
 
 def test_an_output_folder_that_cannot_be_written_to(mistake, photographs):
