@@ -91,7 +91,7 @@ def vgg16():
 def by_kerasvis(model, maps_layer, images, classes):
     arguments = (model, model.layers[-1].name, images, Unit(classes.tolist()))
     found = {
-        method: attribute(method, *arguments)
+        method: attribute(*arguments, method)
         for method in ("gradient", "gradient_times_input", "guided", "deconvnet")
     }
     scores = model.predict(images, verbose=0)[np.arange(len(images)), classes]

@@ -47,10 +47,10 @@ def main():
 def time_of_kerasvis(model, layer, images, repetitions=3):
     """Median seconds per unit of one call, after the first, which compiles."""
     deconv = kv.DeconvModel(model, layer)
-    top = kv.find_top_activations(model, images, [layer], k=K, verbose=0)
+    top = kv.find_top_activations(model, [layer], images, K, verbose=0)
     num_units = NUM_FEATURES * K
     call = lambda: kv.visualize_features(  # noqa: E731
-        deconv, images, top, range(NUM_FEATURES), preprocessing="caffe"
+        deconv.convnet, deconv.layer, images, range(NUM_FEATURES), top=top, preprocessing="caffe"
     )
     return median_times({"": call}, repetitions)[""] / num_units
 

@@ -31,7 +31,7 @@ def main():
     contenders = {
         "predict": lambda: model.predict(images, batch_size=BATCH_SIZE, verbose=0),
         "scan": lambda: find_top_activations(
-            model, images, layers, batch_size=BATCH_SIZE, verbose=0
+            model, layers, images, batch_size=BATCH_SIZE, verbose=0
         ),
     }
     times = median_times(contenders, arguments.repetitions)

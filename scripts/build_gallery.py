@@ -35,9 +35,9 @@ def main(arguments):
     with as_user_errors(ValueError, OSError):
         first_page = write_gallery(
             model,
+            layers,
             images,
             folder,
-            layers,
             labels=labels,
             occlusions=occlusions,
             evolution=evolution,

@@ -43,14 +43,14 @@ def main(arguments):
     with as_user_errors(ValueError, OSError):
         report = fidelity_report(
             model,
-            images,
             arguments.layer,
+            images,
             arguments.methods,
-            feature_index=arguments.feature,
+            feature=arguments.feature,
             checks=arguments.checks,
             stages=arguments.stages,
             patch_size=arguments.patch_size and as_size(arguments.patch_size),
-            fill_value=as_fill(arguments.fill),
+            baseline=as_fill(arguments.fill),
             preprocessing=preprocessing,
             seed=arguments.seed,
             directory=folder / "parts",

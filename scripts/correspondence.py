@@ -31,7 +31,7 @@ random     0.107  0.073
 
 def main(arguments):
     import kerasvis as kv
-    from kerasvis.analyses.part_correspondence import correspondence
+    from kerasvis.analyses.part_correspondence import measure_correspondence
     from kerasvis.data.image_parts import boxes_in_images, read_parts
     from kerasvis.figures.correspondence import correspondence_bars
 
@@ -48,12 +48,12 @@ def main(arguments):
     folder = new_folder(arguments.out, inputs=paths)
     print(f"{len(photographs)} photographs, {len(boxes)} parts of each", flush=True)
     with as_user_errors(ValueError, OSError):
-        found = correspondence(
+        found = measure_correspondence(
             model,
+            arguments.layers,
             kv.data.Preprocessing(preprocessing).images(np.stack(photographs)),
             boxes,
-            arguments.layers,
-            fill_value=as_fill(arguments.fill),
+            baseline=as_fill(arguments.fill),
             preprocessing=preprocessing,
             num_draws=arguments.draws,
             batch_size=arguments.batch_size,

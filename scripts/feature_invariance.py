@@ -46,9 +46,9 @@ def main(arguments):
     with as_user_errors(ValueError, OSError):
         invariance = feature_invariance(
             model,
+            arguments.layers,
             photographs.values(),
             classes,
-            arguments.layers,
             transformations=transformations,
             image_size=size,
             preprocessing=preprocessing,

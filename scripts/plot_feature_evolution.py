@@ -92,9 +92,9 @@ def evolution_of_checkpoints(arguments):
     with as_user_errors(ValueError):
         evolution = kv.analyses.evolution_of_models(
             models_of(first, filepaths, epochs),
-            epochs,
-            images,
             layers,
+            images,
+            epochs,
             arguments.features and dict.fromkeys(layers, arguments.features),
             num_features=arguments.num_features or 8,
             seed=arguments.seed,

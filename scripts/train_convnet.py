@@ -200,8 +200,8 @@ def evolution(data, recipe, folder, arguments):
     from kerasvis.callbacks import FeatureEvolution
 
     return FeatureEvolution(
-        probe_images(data.train, recipe, arguments.evolution_images),
         CONVOLUTIONS,
+        probe_images(data.train, recipe, arguments.evolution_images),
         directory=folder / "evolution",
         with_patches=not arguments.without_patches,
         seed=recipe.seed,

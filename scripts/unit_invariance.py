@@ -32,7 +32,7 @@ def main(arguments):
     from kerasvis.attributions import SMOOTH_RULES, unit_invariance
     from kerasvis.data import Preprocessing
     from kerasvis.figures import unit_invariance_grid
-    from kerasvis.occlusion import filled
+    from kerasvis.occlusion import baseline_image
 
     convnet = open_convnet(arguments)
     with as_user_errors(ValueError):
@@ -58,7 +58,7 @@ def main(arguments):
             arguments.layer,
             start.image,
             start.unit,
-            centre=filled(start.image, "grey", preprocessing),
+            centre=baseline_image(start.image, "grey", preprocessing),
             num_directions=arguments.num_directions,
             angles=arguments.angles,
             step=arguments.step,
@@ -104,7 +104,7 @@ def strongest_photograph(convnet, shape, images, arguments, filepath):
     import kerasvis as kv
 
     layer, feature = arguments.layer, arguments.feature
-    top = kv.find_top_activations(convnet.model, images, [layer], k=1, filepath=filepath)[layer]
+    top = kv.find_top_activations(convnet.model, [layer], images, 1, filepath=filepath)[layer]
     report_skipped(images)
     if not top.values[feature, 0] > 0:
         raise UserError(

@@ -39,8 +39,8 @@ def main(arguments):
         write_image_list(images, folder / "images.csv")
         top = kv.find_top_activations(
             model,
-            images,
             layers,
+            images,
             arguments.k,
             batch_size=arguments.batch_size,
             filepath=folder / "top_activations.npz",
@@ -79,13 +79,16 @@ def visualize(deconv, images, top, preprocessing, arguments, folder):
 
     begin = time.monotonic()
     features = kv.visualize_features(
-        deconv,
+        deconv.convnet,
+        deconv.layer,
         images,
-        top,
         arguments.features,
+        top=top,
         num_features=arguments.num_features,
         seed=arguments.seed,
         preprocessing=preprocessing,
+        rectification=deconv.rectification,
+        verbose=0,
     )
     name = file_name(deconv.layer)
     features.save(folder / f"{name}.npz")

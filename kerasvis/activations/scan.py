@@ -20,7 +20,7 @@ SECONDS_BETWEEN_SAVES = 30
 
 
 def find_top_activations(
-    model, images, layers, k=9, *, batch_size=16, filepath=None, verbose="auto"
+    model, layers, images, k=9, *, batch_size=16, filepath=None, verbose="auto"
 ):
     """Finds the k strongest activations of every feature map, one per image, over a data set.
 
@@ -38,11 +38,11 @@ def find_top_activations(
 
     Args:
         model: a functional or Sequential `keras.Model`; it is left as it is.
+        layers: names of layers, or one name; `"outer/inner"` inside a nested model. The units of a
+            dense layer count as feature maps of one cell.
         images: array `(images, rows, columns, channels)`; or a `tf.data.Dataset`, or anything else
             to iterate over, of batches of these, with or without labels; or an `ImageFolder`; or
             a `Shard` of any of these.
-        layers: names of layers, or one name; `"outer/inner"` inside a nested model. The units of a
-            dense layer count as feature maps of one cell.
         k: number of activations per feature map.
         batch_size: images per step, of an array or a folder.
         filepath: where to write the result, a file that `TopActivations.load` reads.

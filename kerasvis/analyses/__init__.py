@@ -35,7 +35,9 @@ from kerasvis.analyses.occlusion.occlusion_sensitivity import (
     occlusion_sensitivity as occlusion_sensitivity,
 )
 from kerasvis.analyses.part_correspondence import Correspondence as Correspondence
-from kerasvis.analyses.part_correspondence import correspondence as correspondence
+from kerasvis.analyses.part_correspondence import (
+    measure_correspondence as measure_correspondence,
+)
 from kerasvis.analyses.transfer.feature_transfer import FeatureTransfer as FeatureTransfer
 from kerasvis.analyses.transfer.feature_transfer import transfer_features as transfer_features
 from kerasvis.analyses.transfer.near_duplicates import NearDuplicates as NearDuplicates
@@ -59,7 +61,6 @@ __all__ = [
     "OcclusionSensitivity",
     "ablate",
     "convergence",
-    "correspondence",
     "diagnose_filters",
     "evolution_of_models",
     "feature_invariance",
@@ -68,6 +69,7 @@ __all__ = [
     "filter_findings",
     "find_near_duplicates",
     "load_evolution",
+    "measure_correspondence",
     "occlusion_agreement",
     "occlusion_sensitivity",
     "paper_variants",

@@ -9,8 +9,10 @@ import dataclasses
 import numpy as np
 import tqdm
 
+from kerasvis.activations import find_top_activations
 from kerasvis.data.npz_files import read_npz, write_npz
 from kerasvis.data.preprocessing import Preprocessing
+from kerasvis.deconvnet.deconv_model import DeconvModel
 from kerasvis.deconvnet.targets import Unit
 
 NUM_UNITS_AT_ONCE = 64  # bounds the memory for projections that are not yet cut
@@ -69,55 +71,84 @@ class FeatureVisualization:
 
 
 def visualize_features(
-    deconv,
+    model,
+    layers,
     images,
-    top,
-    feature_indices=None,
+    features=None,
     *,
+    top=None,
+    k=9,
     num_features=16,
     seed=0,
     preprocessing="raw",
+    rectification="deconvnet",
+    rules=(),
     batch_size=None,
-    verbose=0,
+    verbose="auto",
 ):
     """Projects the strongest activations of feature maps, each by itself.
 
     Args:
-        deconv: the `DeconvModel` of the layer.
-        images: what `top` was found over: an array `(images, rows, columns, channels)`, or a
-            sequence such as an `ImageFolder`, from which only the images needed are fetched.
-        top: the `TopActivations` that hold the layer.
-        feature_indices: numbers of the feature maps; by default `num_features` at random.
-        num_features: how many feature maps are drawn, all if there are fewer.
-        seed: of the drawing.
+        model: a functional or Sequential `keras.Model`; it is left as it is.
+        layers: names of layers, or one name.
+        images: array `(images, rows, columns, channels)`, or a sequence such as an `ImageFolder`,
+            from which only the images needed are fetched.
+        features: numbers of the feature maps, for one layer or for all of them; or `{layer:
+            numbers}`; by default `num_features` of each layer, a random subset.
+        top: the `TopActivations` of these layers over `images`; found by a scan by default.
+        k: strongest activations of each feature map, where a scan finds them.
+        num_features: size of the random subset, all if there are fewer.
+        seed: of the random subset.
         preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how `images` were made
             from RGB pixels.
+        rectification: as of `DeconvModel`.
+        rules: as of `DeconvModel`.
         batch_size: images (or crops of them) in a step; chosen from their size by default.
-        verbose: 1 or 0, with or without a progress bar.
+        verbose: 1 or 0, with or without progress bars; `"auto"`: with them on a terminal.
 
     Returns:
-        A `FeatureVisualization`, feature maps in the order given (drawn ones ascending).
+        `{layer: FeatureVisualization}`; one `FeatureVisualization` where `layers` is one name.
+        Feature maps come in the order given, those of a random subset ascending.
 
     Raises:
-        ValueError: if `top` does not hold the layer, or a feature index is outside it.
+        ValueError: if `top` does not hold a layer, a feature map is outside its layer, or a layer
+            cannot be projected through.
 
     Reference:
         Zeiler & Fergus 2013, Section 4 and Figure 2.
     """
-    found = top[deconv.layer]
-    layer_seed = [seed, *deconv.layer.encode()]  # layers of equal width get different maps
-    features = choose_features(len(found.values), feature_indices, num_features, layer_seed)
+    names = (layers,) if isinstance(layers, str) else tuple(layers)
     if isinstance(preprocessing, str):
         preprocessing = Preprocessing(preprocessing)
-    number = int((found.image_indices[features] >= 0).sum())
-    with tqdm.tqdm(desc=deconv.layer, unit=" maxima", total=number, disable=not verbose) as bar:
-        return visualize_chosen(
-            deconv, images, found, features, preprocessing, batch_size, advance=bar.update
-        )
+    deconvs = [DeconvModel(model, name, rectification, rules) for name in names]
+    chosen = [_features_of(deconv, features, num_features, seed) for deconv in deconvs]
+    if top is None:
+        scan = {} if batch_size is None else {"batch_size": batch_size}
+        top = find_top_activations(model, names, images, k, verbose=verbose, **scan)
+    found = {}
+    for deconv, numbers in zip(deconvs, chosen, strict=True):
+        strongest = top[deconv.layer]
+        number = int((strongest.image_indices[numbers] >= 0).sum())
+        disable = {"auto": None}.get(verbose, not verbose)  # None: shown on a terminal only
+        with tqdm.tqdm(desc=deconv.layer, unit=" maxima", total=number, disable=disable) as bar:
+            found[deconv.layer] = visualize_chosen(
+                deconv, images, strongest, numbers, preprocessing, batch_size, advance=bar.update
+            )
+    return found[layers] if isinstance(layers, str) else found
 
 
-def visualize_chosen(deconv, images, found, features, preprocessing, batch_size=None, *, advance):
-    """`visualize_features` of some feature maps, without a progress bar.
+def _features_of(deconv, features, num_features, seed):
+    """The feature maps of one layer."""
+    if isinstance(features, dict):
+        features = features.get(deconv.layer)
+    layer_seed = [seed, *deconv.layer.encode()]  # layers of equal width get different maps
+    return choose_features(deconv.target_shape[-1], features, num_features, layer_seed)
+
+
+def visualize_chosen(
+    deconv, images, found, features, preprocessing, batch_size=None, *, advance=lambda number: None
+):
+    """`visualize_features` of some feature maps of one layer, without a progress bar.
 
     Args:
         deconv: the `DeconvModel` of the layer.
@@ -148,16 +179,14 @@ def visualize_chosen(deconv, images, found, features, preprocessing, batch_size=
     )
 
 
-def choose_features(num_maps, feature_indices=None, num_features=16, seed=0):
+def choose_features(num_maps, features=None, num_features=16, seed=0):
     """The feature maps to show: those given, or a random subset in ascending order."""
-    if feature_indices is None:
+    if features is None:
         chosen = np.random.default_rng(seed).permutation(num_maps)[:num_features]
         return np.sort(chosen).astype("int64")
-    features = np.asarray(feature_indices)
+    given, features = features, np.asarray(features)
     if features.ndim != 1 or len(features) == 0 or features.dtype.kind not in "iu":
-        raise ValueError(
-            f"feature_indices is {feature_indices!r}: give a list of numbers of feature maps."
-        )
+        raise ValueError(f"features is {given!r}: give a list of numbers of feature maps.")
     wrong = features[(features < 0) | (features >= num_maps)]
     if len(wrong):
         raise ValueError(

@@ -15,7 +15,7 @@ from kerasvis.activations.partial_scan import model_fingerprint
 from kerasvis.analyses.kept_arrays import KeptArrays
 from kerasvis.data.npz_files import read_npz, write_npz
 from kerasvis.graph import feature_extractor, read_graph
-from kerasvis.occlusion.fills import filled
+from kerasvis.occlusion.baselines import baseline_image
 from kerasvis.occlusion.input_units import input_units, mean_of_data_set
 
 ROUNDING = 1e-6  # share of the largest feature: some units in the last place of float32
@@ -86,13 +86,13 @@ class Correspondence:
         return cls(**{name: arrays[name] for name in names})
 
 
-def correspondence(
+def measure_correspondence(
     model,
+    layers,
     images,
     parts,
-    layers,
     *,
-    fill_value="grey",
+    baseline="grey",
     preprocessing="auto",
     num_draws=10,
     rounding=ROUNDING,
@@ -125,8 +125,8 @@ def correspondence(
         parts: `{part: boxes}`, int `(images, 4)`: (top, left, bottom, right) of the part in each
             image, in pixels, half open.
         layers: names of layers, or one name.
-        fill_value: what occludes: `"grey"`, `"mean"`, `"blur"`, `"noise"`, a number, a colour or an
-            image; see `kerasvis.occlusion.filled`.
+        baseline: what occludes: `"grey"`, `"mean"`, `"blur"`, `"noise"`, a number, a colour or an
+            image; see `kerasvis.occlusion.baseline_image`.
         preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how the images were made
             from pixels. By default that of the net of `keras.applications` whose name the model
             bears, and `"raw"` for others.
@@ -155,7 +155,7 @@ def correspondence(
         >>> model = kv.convnets.ZFNet((64, 64, 3), classes=10, width=0.1, dense_units=32)
         >>> images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3))
         >>> noses = [[20, 30, 30, 40], [22, 28, 32, 38], [25, 33, 35, 43]]
-        >>> found = correspondence(model, images, {"nose": noses}, ["conv5", "fc7"])
+        >>> found = measure_correspondence(model, images, {"nose": noses}, ["conv5", "fc7"])
         >>> found.delta.shape, found.random_delta.shape
         ((2, 1), (2, 1, 10))
     """
@@ -165,9 +165,9 @@ def correspondence(
     boxes = np.stack([_checked_boxes(name, boxes, images.shape) for name, boxes in parts.items()])
     random_boxes = draw_boxes(boxes, images.shape[1:3], num_draws, seed)
     units = input_units(model, preprocessing)
-    cover = Cover(model, images, fill_value, units, seed)
+    cover = Cover(model, images, baseline, units, seed)
     features = Features(feature_extractor(model, layers), batch_size)
-    how = [layers, images, np.asarray(fill_value), units and units.mode, rounding, seed]
+    how = [layers, images, np.asarray(baseline), units and units.mode, rounding, seed]
     kept = KeptArrays(directory, lambda: [model_fingerprint(read_graph(model).nodes), *how])
 
     base = features(images)
@@ -258,7 +258,7 @@ class Cover:
     Args:
         model: the `keras.Model`, which may hold the mean of its data set.
         images: float32 `(images, rows, columns, channels)`.
-        fill_value: see `kerasvis.occlusion.filled`.
+        baseline: see `kerasvis.occlusion.baseline_image`.
         preprocessing: a `kerasvis.data.Preprocessing` or None.
         seed: of noise.
 
@@ -269,8 +269,8 @@ class Cover:
         float32 array of the shape of the images.
     """
 
-    def __init__(self, model, images, fill_value, preprocessing, seed):
-        self._images, self._fill_value, self._preprocessing = images, fill_value, preprocessing
+    def __init__(self, model, images, baseline, preprocessing, seed):
+        self._images, self._baseline, self._preprocessing = images, baseline, preprocessing
         self._mean, self._seed = mean_of_data_set(model, preprocessing), seed
         self._fill(images[0], (1, 1))  # a wrong one is to fail now
 
@@ -282,9 +282,9 @@ class Cover:
         return covered
 
     def _fill(self, image, patch_size):
-        return filled(
+        return baseline_image(
             image,
-            self._fill_value,
+            self._baseline,
             self._preprocessing,
             mean=self._mean,
             patch_size=patch_size,
@@ -316,7 +316,7 @@ class Features:
             if not np.isfinite(values).all():
                 raise ValueError(
                     f"Layer {name!r} gives NaN or infinity: check the range of the images, the "
-                    "fill_value and the model's weights."
+                    "baseline and the model's weights."
                 )
         return features
 

@@ -99,7 +99,7 @@ def compare_methods(
     maps = {}
     for method in methods:
         own = (options or {}).get(method, {})
-        found = attribute(method, model, layer, images, unit, **shared, **own)
+        found = attribute(model, layer, images, unit, method, **shared, **own)
         maps[method] = preprocessing.rgb(found) if found.ndim == 4 else found
     return MethodComparison(
         layer=layer,

@@ -31,12 +31,11 @@ METHODS = {
 
 
 def attribute(
-    method, model, layer, images, target, *, rules=(), batch_size=None, verbose=0, **options
+    model, layer, images, target, method, *, rules=(), batch_size=None, verbose=0, **options
 ):
     """Traces activations back to the image by one of several methods.
 
     Args:
-        method: name of a method, a key of `METHODS`.
         model: a functional or Sequential `keras.Model` with one input of images, channels last; it
             is left as it is.
         layer: name of the layer of the activation. A softmax or sigmoid there is left out: the
@@ -44,6 +43,7 @@ def attribute(
         images: array `(images, rows, columns, channels)`, as the model takes them.
         target: `kerasvis.targets.Unit`, `Strongest` or `WholeMap`; of a class score
             `Unit(class_index)`. A whole map counts as the sum of its units.
+        method: name of a method, a key of `METHODS`.
         rules: pairs in front of the built-in rules; see `kerasvis.rules`. For the methods that
             start at 1 but guided backpropagation, a rule has to pass down the true gradient; those
             of smooth activations are `kerasvis.attributions.SMOOTH_RULES`.

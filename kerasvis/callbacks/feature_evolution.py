@@ -33,12 +33,12 @@ class FeatureEvolution(keras.callbacks.Callback):
     are taken on one device. If several processes train together, give it to the first one only.
 
     Args:
+        layers: names of layers, or one name; `"outer/inner"` inside a nested model.
         images: the images to choose from, the training set or a part of it: an array `(images,
             rows, columns, channels)`, an `ImageFolder`, or something of batches of these, with or
             without labels, that gives the same images in the same order whenever it is read, as a
             `tf.data.Dataset` that does not shuffle.
-        layers: names of layers, or one name; `"outer/inner"` inside a nested model.
-        feature_indices: `{layer: numbers of feature maps}`; `num_features` of a layer are drawn at
+        features: `{layer: numbers of feature maps}`; `num_features` of a layer are drawn at
             random where it is missing.
         epochs: numbers of epochs, from 1; by default those of the paper.
         directory: folder for the snapshots; made if need be.
@@ -68,9 +68,9 @@ class FeatureEvolution(keras.callbacks.Callback):
 
     def __init__(
         self,
-        images,
         layers,
-        feature_indices=None,
+        images,
+        features=None,
         epochs=EPOCHS,
         *,
         directory,
@@ -89,7 +89,7 @@ class FeatureEvolution(keras.callbacks.Callback):
             preprocessing = Preprocessing(preprocessing)
         self.images = images
         self.layers = (layers,) if isinstance(layers, str) else tuple(layers)
-        self.feature_indices = feature_indices
+        self.features = features
         self.epochs = _standardized_epochs(epochs)
         self.files = SnapshotFiles(directory)
         self.num_features = num_features
@@ -139,7 +139,7 @@ class FeatureEvolution(keras.callbacks.Callback):
         return FeatureSnapshots(
             self.model,
             self.layers,
-            self.feature_indices,
+            self.features,
             num_features=self.num_features,
             seed=self.seed,
             rectification=self.rectification,

@@ -52,7 +52,8 @@ def correspondence_bars(correspondence, *, title=None, caption=None):
         Zeiler & Fergus 2013, Section 4.3 and Table 1.
 
     Example:
-        correspondence_bars(correspondence(model, images, parts, ["conv5"])).savefig("bars.png")
+        found = measure_correspondence(model, ["conv5"], images, parts)
+        correspondence_bars(found).savefig("bars.png")
     """
     _check(correspondence)
     names_width = MARGIN + max(text_width(name, NAME) for name in correspondence.parts) + 0.08

@@ -40,8 +40,8 @@ def feature_grid(features, *, maps_per_row=4, mosaic_size=MOSAIC_SIZE, title=Non
     maps, and only the figure grows. Four maps in a row are as wide as the page of a journal.
 
     Args:
-        features: one `FeatureVisualization` or a list of them, one per layer. Read are `layer`,
-            `feature_indices` `(features,)`, `image_indices` `(features, k)` (-1: none),
+        features: one `FeatureVisualization`, or a list or dict of them, one per layer. Read are
+            `layer`, `feature_indices` `(features,)`, `image_indices` `(features, k)` (-1: none),
             `projections` `(features, k, height, width, channels)`, signed, `patches` uint8 of the
             same shape, and `boxes` `(features, k, 4)`, the `(top, left, bottom, right)` of what
             lies inside the image; channels are 1 (grey) or 3 (RGB).
@@ -63,6 +63,8 @@ def feature_grid(features, *, maps_per_row=4, mosaic_size=MOSAIC_SIZE, title=Non
     Example:
         feature_grid(features).savefig("block3_conv3.png")
     """
+    if isinstance(features, dict):
+        features = features.values()
     layers = [features] if hasattr(features, "projections") else list(features)
     _check(layers, maps_per_row, mosaic_size)
     page = Page(_page_width(layers, maps_per_row, mosaic_size))

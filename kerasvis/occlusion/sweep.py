@@ -151,7 +151,7 @@ class OcclusionSweep:
             box = self.occluders.boxes.reshape(-1, 4)[np.argmax(wrong)].tolist()
             raise ValueError(
                 f"With the occluder at (top, left, bottom, right) = {tuple(box)} the model gives "
-                "NaN or infinity: check the range of the image, the fill_value and the weights."
+                "NaN or infinity: check the range of the image, the baseline and the weights."
             )
 
 

@@ -108,8 +108,8 @@ class Build:
         if missing:
             scanned = scan_layers(
                 self.model,
-                self.images,
                 missing,
+                self.images,
                 self.k,
                 self.arrays,
                 built_from,

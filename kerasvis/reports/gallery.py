@@ -31,9 +31,9 @@ FIGURE_DPI = 200
 
 def write_gallery(
     model,
+    layers,
     images,
     directory,
-    layers=None,
     *,
     labels=None,
     occlusions=(),
@@ -58,10 +58,10 @@ def write_gallery(
 
     Args:
         model: a functional or Sequential `keras.Model`; it is left as it is.
+        layers: names of layers, or one name; None for all convolutions.
         images: an array `(images, rows, columns, channels)`, as the model takes them, of 1 channel
             or 3; or an `ImageFolder`.
         directory: folder to write into.
-        layers: names of layers, by default of all convolutions.
         labels: the name of each image's class, in the images' order, None for an image without;
             see `class_labels`.
         occlusions: `kerasvis.figures.OcclusionRow`s, a page for each.

@@ -13,7 +13,7 @@ def is_scanned(folder, layer):
     return _statistics_file(folder, layer).is_file()
 
 
-def scan_layers(model, images, layers, k, folder, built_from, *, batch_size=16, verbose="auto"):
+def scan_layers(model, layers, images, k, folder, built_from, *, batch_size=16, verbose="auto"):
     """Scans layers, all together; one that was stopped goes on.
 
     Args:
@@ -38,8 +38,8 @@ def scan_layers(model, images, layers, k, folder, built_from, *, batch_size=16, 
     if file.is_file():
         top = TopActivations.load(file)
     else:
-        top = find_top_activations(model, images, layers, k, filepath=file, **options)
-    statistics = map_statistics(model, images, layers, **options)
+        top = find_top_activations(model, layers, images, k, filepath=file, **options)
+    statistics = map_statistics(model, layers, images, **options)
     return {layer: (top[layer], statistics[layer]) for layer in layers}
 
 

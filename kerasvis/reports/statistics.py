@@ -142,7 +142,7 @@ class MapStatistics:
         return cls(str(arrays["layer"]), arrays["image_indices"], arrays["maxima"])
 
 
-def map_statistics(model, images, layers, *, batch_size=16, verbose="auto"):
+def map_statistics(model, layers, images, *, batch_size=16, verbose="auto"):
     """Records the strongest activation of every feature map in every image, in one upward pass.
 
     Memory grows with images times feature maps, 4 bytes each.

@@ -97,7 +97,7 @@ def interrupted_scan(model, images, filepath, last=8, **options):
 
 def scan(model, images, filepath, layers=("conv", "dense"), k=3, batch_size=4):
     return find_top_activations(
-        model, images, layers, k, batch_size=batch_size, filepath=filepath, verbose=0
+        model, layers, images, k, batch_size=batch_size, filepath=filepath, verbose=0
     )
 
 

@@ -48,7 +48,7 @@ def assert_same(top, other):
 
 
 def scan(model, images, layers="conv", k=3, **options):
-    return find_top_activations(model, images, layers, k, **{"verbose": 0, **options})
+    return find_top_activations(model, layers, images, k, **{"verbose": 0, **options})
 
 
 @pytest.fixture(scope="module")

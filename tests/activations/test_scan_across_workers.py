@@ -28,7 +28,7 @@ def model():
 
 def scan(model, images, layers=LAYERS, k=4, **options):
     options = {"verbose": 0, "batch_size": 3} | options
-    return find_top_activations(model, images, layers, k, **options)
+    return find_top_activations(model, layers, images, k, **options)
 
 
 def shards(images, num_shards):

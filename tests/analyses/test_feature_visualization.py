@@ -45,7 +45,7 @@ def images(pixels):
 @pytest.fixture(scope="module")
 def top(model, images):
     return kv.find_top_activations(
-        model, images, ["conv1", "conv2", "both", "fc", "scores"], k=4, verbose=0
+        model, ["conv1", "conv2", "both", "fc", "scores"], images, 4, verbose=0
     )
 
 
@@ -87,7 +87,7 @@ def by_hand(deconv, images, pixels, found, feature_indices):
 def test_is_each_unit_projected_by_itself_and_cut(model, images, pixels, top, layer, rectification):
     deconv = kv.DeconvModel(model, layer, rectification)
     feature_indices = [2, 0]
-    features = kv.visualize_features(deconv, images, top, feature_indices)
+    features = kv.visualize_features(deconv.convnet, deconv.layer, images, feature_indices, top=top)
     found = top[layer]
     expected = by_hand(deconv, images, pixels, found, feature_indices)
     assert len(expected) == 8
@@ -110,7 +110,7 @@ def test_is_each_unit_projected_by_itself_and_cut(model, images, pixels, top, la
 
 
 def test_shapes_and_dtypes(model, images, top):
-    features = kv.visualize_features(kv.DeconvModel(model, "conv2"), images, top, [5])
+    features = kv.visualize_features(model, "conv2", images, [5], top=top)
     actual = {
         name: (array.dtype.name, array.shape)
         for name, array in dataclasses.asdict(features).items()
@@ -143,7 +143,7 @@ def test_windows_over_every_border(model, images, pixels):
     rows, columns, _ = deconv.target_shape
     corners = [(0, 0), (0, columns - 1), (rows - 1, 0), (rows - 1, columns - 1)]
     top = at([*corners, (rows // 2, columns // 2)])
-    features = kv.visualize_features(deconv, images, top, [0])
+    features = kv.visualize_features(deconv.convnet, deconv.layer, images, [0], top=top)
     height, width = features.patches.shape[2:4]
     overhanging = (features.boxes[0] != (0, 0, height, width)).any(axis=0)
     assert overhanging.all()  # over each of the four borders
@@ -165,25 +165,25 @@ def test_windows_over_every_border(model, images, pixels):
 
 def test_batch_size_changes_nothing(model, images, top):
     deconv = kv.DeconvModel(model, "conv2")
-    one = kv.visualize_features(deconv, images, top, batch_size=1)
-    many = kv.visualize_features(deconv, images, top, batch_size=64)
+    one = kv.visualize_features(deconv.convnet, deconv.layer, images, top=top, batch_size=1)
+    many = kv.visualize_features(deconv.convnet, deconv.layer, images, top=top, batch_size=64)
     scale = np.abs(one.projections).max()
     np.testing.assert_allclose(one.projections, many.projections, atol=1e-5 * scale)
 
 
 def test_units_beyond_one_part(model, images, top, monkeypatch):
     deconv = kv.DeconvModel(model, "conv2")
-    whole = kv.visualize_features(deconv, images, top)
+    whole = kv.visualize_features(deconv.convnet, deconv.layer, images, top=top)
     monkeypatch.setattr("kerasvis.analyses.feature_visualization.NUM_UNITS_AT_ONCE", 5)
-    parts = kv.visualize_features(deconv, images, top)
+    parts = kv.visualize_features(deconv.convnet, deconv.layer, images, top=top)
     scale = np.abs(whole.projections).max()
     np.testing.assert_allclose(parts.projections, whole.projections, atol=1e-5 * scale)
     np.testing.assert_array_equal(parts.patches, whole.patches)
 
 
 def test_fewer_images_than_places(model, images, pixels):
-    top = kv.find_top_activations(model, images[:2], ["conv1"], k=4, verbose=0)
-    features = kv.visualize_features(kv.DeconvModel(model, "conv1"), images[:2], top, [1, 3])
+    top = kv.find_top_activations(model, ["conv1"], images[:2], 4, verbose=0)
+    features = kv.visualize_features(model, "conv1", images[:2], [1, 3], top=top)
     assert (features.image_indices[:, 2:] == -1).all()
     assert (features.activations[:, 2:] == -np.inf).all()
     for name in ("projections", "patches", "boxes"):
@@ -194,16 +194,22 @@ def test_fewer_images_than_places(model, images, pixels):
 def test_a_random_subset_by_seed(model, images, top):
     deconv = kv.DeconvModel(model, "conv2")
     subsets = {
-        seed: kv.visualize_features(deconv, images, top, num_features=3, seed=seed).feature_indices
+        seed: kv.visualize_features(
+            deconv.convnet, deconv.layer, images, top=top, num_features=3, seed=seed
+        ).feature_indices
         for seed in range(5)
     }
-    again = kv.visualize_features(deconv, images, top, num_features=3, seed=2).feature_indices
+    again = kv.visualize_features(
+        deconv.convnet, deconv.layer, images, top=top, num_features=3, seed=2
+    ).feature_indices
     assert again.tolist() == subsets[2].tolist()
     assert len({tuple(subset) for subset in subsets.values()}) > 1
     for subset in subsets.values():
         assert len(set(subset)) == 3
         assert (np.diff(subset) > 0).all()
-    everything = kv.visualize_features(deconv, images, top, num_features=100).feature_indices
+    everything = kv.visualize_features(
+        deconv.convnet, deconv.layer, images, top=top, num_features=100
+    ).feature_indices
     assert everything.tolist() == list(range(6))
 
 
@@ -224,7 +230,7 @@ def test_only_the_images_needed_are_fetched(model, images, top):
             return images[indices]
 
     recording = Recording()
-    features = kv.visualize_features(kv.DeconvModel(model, "conv2"), recording, top, [4])
+    features = kv.visualize_features(model, "conv2", recording, [4], top=top)
     assert recording.asked == [sorted(set(features.image_indices.ravel()))]
 
 
@@ -232,9 +238,11 @@ def test_only_the_images_needed_are_fetched(model, images, top):
 def test_patches_are_the_pixels_and_projections_in_rgb(model, pixels, mode):
     preprocessing = Preprocessing(mode)
     images = preprocessing.images(pixels)
-    top = kv.find_top_activations(model, images, ["conv2"], k=3, verbose=0)
+    top = kv.find_top_activations(model, ["conv2"], images, 3, verbose=0)
     deconv = kv.DeconvModel(model, "conv2")
-    plain = kv.visualize_features(deconv, images, top, [1, 2], preprocessing=preprocessing)
+    plain = kv.visualize_features(
+        deconv.convnet, deconv.layer, images, [1, 2], top=top, preprocessing=preprocessing
+    )
     for feature, place in np.ndindex(2, 3):
         index = plain.image_indices[feature, place]
         row, column = plain.positions[feature, place]
@@ -250,7 +258,9 @@ def test_patches_are_the_pixels_and_projections_in_rgb(model, pixels, mode):
             projection = projection[..., ::-1]
         actual = plain.projections[feature, place][inside[0] : inside[2], inside[1] : inside[3]]
         np.testing.assert_allclose(actual, projection, atol=1e-5 * np.abs(projection).max())
-    by_name = kv.visualize_features(deconv, images, top, [1, 2], preprocessing=mode)
+    by_name = kv.visualize_features(
+        deconv.convnet, deconv.layer, images, [1, 2], top=top, preprocessing=mode
+    )
     np.testing.assert_array_equal(by_name.patches, plain.patches)
 
 
@@ -264,8 +274,12 @@ def test_a_folder_of_photographs(model, pixels, tmp_path):
     deconv = kv.DeconvModel(model, "both")
     shown = []
     for source in (folder, images):
-        top = kv.find_top_activations(model, source, ["both"], k=2, verbose=0)
-        shown.append(kv.visualize_features(deconv, source, top, [0, 5], preprocessing="caffe"))
+        top = kv.find_top_activations(model, ["both"], source, 2, verbose=0)
+        shown.append(
+            kv.visualize_features(
+                deconv.convnet, deconv.layer, source, [0, 5], top=top, preprocessing="caffe"
+            )
+        )
     for name, array in dataclasses.asdict(shown[0]).items():
         np.testing.assert_array_equal(array, getattr(shown[1], name), err_msg=name)
 
@@ -273,20 +287,20 @@ def test_a_folder_of_photographs(model, pixels, tmp_path):
 def test_one_channel():
     model = keras.Sequential([keras.Input((9, 8, 1)), layers.Conv2D(2, 3, name="conv")])
     images = np.random.default_rng(0).integers(0, 256, (3, 9, 8, 1)).astype("float32")
-    top = kv.find_top_activations(model, images, ["conv"], k=2, verbose=0)
-    features = kv.visualize_features(kv.DeconvModel(model, "conv"), images, top)
+    top = kv.find_top_activations(model, ["conv"], images, 2, verbose=0)
+    features = kv.visualize_features(model, "conv", images, top=top)
     assert features.projections.shape == features.patches.shape == (2, 2, 3, 3, 1)
 
 
 def test_the_model_is_left_as_it_is(model, images, top):
     before = [w.copy() for w in model.get_weights()]
-    kv.visualize_features(kv.DeconvModel(model, "conv2"), images, top)
+    kv.visualize_features(model, "conv2", images, top=top)
     for weight, kept in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, kept)
 
 
 def test_save_and_load(model, images, top, tmp_path):
-    features = kv.visualize_features(kv.DeconvModel(model, "conv2"), images, top, [3])
+    features = kv.visualize_features(model, "conv2", images, [3], top=top)
     features.save(tmp_path / "a.npz")
     features.save(tmp_path / "b.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
@@ -315,27 +329,27 @@ def test_loading_something_else(top, tmp_path):
     [
         ([0, 6], "Feature 6 is not in the layer, which has 6 feature maps: give 0 to 5."),
         ([-1], "Feature -1 is not in the layer, which has 6 feature maps: give 0 to 5."),
-        ([], "feature_indices is []: give a list of numbers of feature maps."),
-        ([0.5], "feature_indices is [0.5]: give a list of numbers of feature maps."),
-        (3, "feature_indices is 3: give a list of numbers of feature maps."),
+        ([], "features is []: give a list of numbers of feature maps."),
+        ([0.5], "features is [0.5]: give a list of numbers of feature maps."),
+        (3, "features is 3: give a list of numbers of feature maps."),
     ],
 )
 def test_feature_indices_that_do_not_fit(model, images, top, feature_indices, sentence):
     with pytest.raises(ValueError) as raised:  # noqa: PT011 - compared below
-        kv.visualize_features(kv.DeconvModel(model, "conv2"), images, top, feature_indices)
+        kv.visualize_features(model, "conv2", images, feature_indices, top=top)
     assert str(raised.value) == sentence
 
 
 def test_a_layer_that_was_not_scanned(model, images, top):
     deconv = kv.DeconvModel(model, "pool1")
     with pytest.raises(ValueError, match="The layer 'pool1' was not scanned, but conv1, conv2"):
-        kv.visualize_features(deconv, images, top)
+        kv.visualize_features(deconv.convnet, deconv.layer, images, top=top)
 
 
 def test_an_unknown_preprocessing(model, images, top):
     deconv = kv.DeconvModel(model, "conv2")
     with pytest.raises(ValueError, match="There is no preprocessing 'coffee': give 'raw'"):
-        kv.visualize_features(deconv, images, top, preprocessing="coffee")
+        kv.visualize_features(deconv.convnet, deconv.layer, images, top=top, preprocessing="coffee")
 
 
 def test_no_image_left(model, images):
@@ -343,6 +357,4 @@ def test_no_image_left(model, images):
         np.full((6, 2), -np.inf, "float32"), np.full((6, 2), -1), np.full((6, 2, 2), -1, "int32")
     )
     with pytest.raises(ValueError, match="No image is left among the strongest activations: scan"):
-        kv.visualize_features(
-            kv.DeconvModel(model, "conv2"), images, TopActivations({"conv2": nothing})
-        )
+        kv.visualize_features(model, "conv2", images, top=TopActivations({"conv2": nothing}))

@@ -10,9 +10,9 @@ from keras import layers
 from kerasvis.analyses.part_correspondence import (
     Correspondence,
     Cover,
-    correspondence,
     draw_boxes,
     hamming_distances,
+    measure_correspondence,
     opposite_shares,
     signs_of_change,
 )
@@ -51,7 +51,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def found(model, images):
-    return correspondence(model, images, PARTS, ["fc", "conv1"], num_draws=3, verbose=0)
+    return measure_correspondence(model, ["fc", "conv1"], images, PARTS, num_draws=3, verbose=0)
 
 
 def test_by_hand():
@@ -73,7 +73,9 @@ def test_by_hand():
         # all four values: ε = (40, −93, 0, −10), (20, −93, −70, 80), (0, −93, 150, −10)
         "whole": [[0, 0, 2, 2]] * 3,
     }
-    found = correspondence(model, images, parts, "pixels", fill_value=100, verbose=0, num_draws=2)
+    found = measure_correspondence(
+        model, "pixels", images, parts, baseline=100, verbose=0, num_draws=2
+    )
     assert found.num_units.tolist() == [4]
     fixed, moved, whole = found.distances[0]
     np.testing.assert_array_equal(fixed, [0, 1 / 4, 1 / 4])
@@ -119,13 +121,13 @@ def test_an_analysis_that_was_stopped_goes_on(model, images, found, tmp_path, mo
 
     monkeypatch.setattr(Cover, "__call__", cover)
     with pytest.raises(KeyboardInterrupt):
-        correspondence(model, images, PARTS, ["fc", "conv1"], **given)
-    again = correspondence(model, images, PARTS, ["fc", "conv1"], **given)
+        measure_correspondence(model, ["fc", "conv1"], images, PARTS, **given)
+    again = measure_correspondence(model, ["fc", "conv1"], images, PARTS, **given)
     assert len(asked) == 9  # of two parts and three draws of each, and the one that was stopped
     np.testing.assert_array_equal(again.distances, found.distances)
     np.testing.assert_array_equal(again.random_distances, found.random_distances)
     np.testing.assert_array_equal(again.random_oppositions, found.random_oppositions)
-    correspondence(model, images, PARTS, ["fc", "conv1"], **given, fill_value=9)
+    measure_correspondence(model, ["fc", "conv1"], images, PARTS, **given, baseline=9)
     assert len(asked) == 9 + 8
 
 
@@ -145,8 +147,8 @@ def covered_signs(model, layer, images, boxes, colour=127.5):
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
 def test_definition(model, images, batch_size):
-    found = correspondence(
-        model, images, PARTS, ["fc", "conv1"], num_draws=2, batch_size=batch_size, verbose=0
+    found = measure_correspondence(
+        model, ["fc", "conv1"], images, PARTS, num_draws=2, batch_size=batch_size, verbose=0
     )
     assert (found.layers, found.parts) == (("fc", "conv1"), ("eye", "nose"))
     assert found.num_units.tolist() == [30, 7 * 9 * 4]
@@ -172,7 +174,7 @@ def test_definition(model, images, batch_size):
 def test_equal_images_agree(model, images):
     same = np.stack([images[0]] * 3)
     boxes = [PARTS["nose"][0]] * 3
-    found = correspondence(model, same, {"nose": boxes}, ["fc"], num_draws=4, verbose=0)
+    found = measure_correspondence(model, ["fc"], same, {"nose": boxes}, num_draws=4, verbose=0)
     assert found.delta.tolist() == [[0]]
     assert found.opposition.tolist() == [[0]]
     assert found.random_delta.min() > 0
@@ -195,21 +197,21 @@ def test_random_boxes():
 
 
 def test_the_seed_draws_the_boxes(model, images, found):
-    again = correspondence(model, images, PARTS, ["fc", "conv1"], num_draws=3, verbose=0)
+    again = measure_correspondence(model, ["fc", "conv1"], images, PARTS, num_draws=3, verbose=0)
     np.testing.assert_array_equal(again.random_distances, found.random_distances)
-    other = correspondence(model, images, PARTS, "fc", num_draws=3, seed=1, verbose=0)
+    other = measure_correspondence(model, "fc", images, PARTS, num_draws=3, seed=1, verbose=0)
     np.testing.assert_array_equal(other.delta, found.delta[:1])
     assert (other.random_boxes != found.random_boxes).any()
 
 
 def test_what_occludes(model, images, found):
-    def delta(fill_value, **options):
-        return correspondence(
+    def delta(baseline, **options):
+        return measure_correspondence(
             model,
+            ["fc", "conv1"],
             images,
             PARTS,
-            ["fc", "conv1"],
-            fill_value=fill_value,
+            baseline=baseline,
             num_draws=1,
             verbose=0,
             **options,
@@ -217,22 +219,24 @@ def test_what_occludes(model, images, found):
 
     np.testing.assert_array_equal(delta(127.5), found.delta)
     np.testing.assert_array_equal(delta([127.5] * 3, preprocessing=None), found.delta)
-    for fill_value in (0, "blur", "noise"):
-        assert (delta(fill_value) != found.delta).any()
+    for baseline in (0, "blur", "noise"):
+        assert (delta(baseline) != found.delta).any()
     # Grey is the middle of the range of pixels, whatever the model's units.
     named = convnet(name="vgg16")
     caffe = Preprocessing("caffe").images(images)
     given = {"layers": "fc", "num_draws": 1, "verbose": 0}
     grey = Preprocessing("caffe").images(np.full(3, 127.5))
     np.testing.assert_array_equal(
-        correspondence(named, caffe, PARTS, **given).delta,
-        correspondence(named, caffe, PARTS, fill_value=grey, **given).delta,
+        measure_correspondence(named, images=caffe, parts=PARTS, **given).delta,
+        measure_correspondence(named, images=caffe, parts=PARTS, baseline=grey, **given).delta,
     )
 
 
 def test_rounding_counts_as_no_change(model, images):
-    all_of_it = correspondence(model, images, PARTS, "fc", rounding=0.999, num_draws=1, verbose=0)
-    some = correspondence(model, images, PARTS, "fc", rounding=0, num_draws=1, verbose=0)
+    all_of_it = measure_correspondence(
+        model, "fc", images, PARTS, rounding=0.999, num_draws=1, verbose=0
+    )
+    some = measure_correspondence(model, "fc", images, PARTS, rounding=0, num_draws=1, verbose=0)
     assert all_of_it.delta.max() < some.delta.min()
 
 
@@ -278,14 +282,14 @@ def test_what_is_no_such_file(tmp_path):
         ({"batch_size": 0}, "batch_size is 0: give 1 or more."),
         ({"rounding": 1}, "rounding is 1: give a share from 0 to below 1."),
         ({"verbose": 2}, "verbose is 2: give 'auto', 0 or 1."),
-        ({"fill_value": "black"}, "fill_value is 'black': give 'grey', 'mean', 'blur', 'noise'"),
-        ({"preprocessing": None}, "fill_value is 'grey', but how the image was made of pixels is"),
+        ({"baseline": "black"}, "baseline is 'black': give 'grey', 'mean', 'blur', 'noise'"),
+        ({"preprocessing": None}, "baseline is 'grey', but how the image was made of pixels is"),
     ],
 )
 def test_mistakes(model, images, options, sentence):
     arguments = {"images": images, "parts": PARTS, "layers": ["fc"]} | options
     with pytest.raises(ValueError, match=re.escape(sentence)):
-        correspondence(model, **arguments)
+        measure_correspondence(model, **arguments)
 
 
 def test_infinities_are_refused(images):
@@ -293,4 +297,4 @@ def test_infinities_are_refused(images):
     kernel, bias = model.get_layer("conv1").get_weights()
     model.get_layer("conv1").set_weights([kernel, bias + np.inf])
     with pytest.raises(ValueError, match="Layer 'conv1' gives NaN or infinity: check the range"):
-        correspondence(model, images, PARTS, ["conv1"], verbose=0)
+        measure_correspondence(model, ["conv1"], images, PARTS, verbose=0)

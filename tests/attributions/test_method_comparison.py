@@ -46,7 +46,7 @@ def test_every_method_traces_back_the_same_unit(model, images, pixels, compariso
     assert list(comparison.maps) == list(METHODS)
     unit = Unit(1, *positions.T)
     for method, maps in comparison.maps.items():
-        expected = attribute(method, model, "active2", images, unit, **OPTIONS.get(method, {}))
+        expected = attribute(model, "active2", images, unit, method, **OPTIONS.get(method, {}))
         if method == "grad_cam":
             assert maps.shape == (3, *SIZE)
         else:

@@ -49,8 +49,8 @@ TARGETS = {
 def test_gradient_starts_at_1(model, images, name):
     layer, target, value = TARGETS[name]
     _, expected = taped(model, layer, images, value)
-    assert_close(attribute("gradient", model, layer, images, target), expected)
-    actual = attribute("gradient_times_input", model, layer, images, target)
+    assert_close(attribute(model, layer, images, target, "gradient"), expected)
+    actual = attribute(model, layer, images, target, "gradient_times_input")
     assert_close(actual, expected * images)
     assert actual.dtype == "float32"
 
@@ -59,14 +59,14 @@ def test_the_score_before_a_softmax_is_meant(images):
     keras.utils.set_random_seed(1)
     _, expected = taped(convnet(last=None), "scores", images, lambda y: y[:, 2])
     keras.utils.set_random_seed(1)
-    actual = attribute("gradient", convnet(last="softmax"), "scores", images, Unit(2))
+    actual = attribute(convnet(last="softmax"), "scores", images, Unit(2), "gradient")
     assert_close(actual, expected)
 
 
 def test_a_silent_unit_has_gradient_0_and_no_nan(model, images):
     maps = keras.Model(model.input, model.get_layer("active2").output)(images).numpy()
     _, row, column, feature = np.argwhere(maps[:1] == 0)[0]
-    actual = attribute("gradient", model, "active2", images[:1], Unit(feature, row, column))
+    actual = attribute(model, "active2", images[:1], Unit(feature, row, column), "gradient")
     assert not actual.any()
 
 
@@ -76,7 +76,7 @@ def test_a_negative_score_has_its_gradient(model, images):
     image, index = np.argwhere(scores < 0)[0]
     chosen = images[image][None]
     _, expected = taped(model, "scores", chosen, lambda y: y[:, index])
-    assert_close(attribute("gradient", model, "scores", chosen, Unit(index)), expected)
+    assert_close(attribute(model, "scores", chosen, Unit(index), "gradient"), expected)
 
 
 @pytest.mark.parametrize("rectification", ["deconvnet", "guided"])
@@ -85,13 +85,13 @@ def test_projections_are_those_of_the_deconvnet(model, images, rectification):
     activations, _ = kv.DeconvModel(model, "active2").locate(images, 1)
     assert activations.min() > 0
     scale = activations[:, None, None, None] if rectification == "guided" else 1
-    actual = attribute(rectification, model, "active2", images, Strongest(1))
+    actual = attribute(model, "active2", images, Strongest(1), rectification)
     assert_close(actual * scale, projected)
 
 
 def test_smoothgrad_is_the_mean_over_noisy_images(model, images):
     options = {"num_samples": 7, "noise_level": 0.2, "seed": 5}
-    actual = attribute("smoothgrad", model, "scores", images, Unit(1), **options)
+    actual = attribute(model, "scores", images, Unit(1), "smoothgrad", **options)
     rng = np.random.default_rng(5)
     total = 0
     for _ in range(7):
@@ -99,25 +99,25 @@ def test_smoothgrad_is_the_mean_over_noisy_images(model, images):
         noisy = [x + 0.2 * (x.max() - x.min()) * noise for x in images]
         total = total + taped(model, "scores", np.stack(noisy), lambda y: y[:, 1])[1]
     assert_close(actual, total / 7)
-    alone = attribute("smoothgrad", model, "scores", images[1:2], Unit(1), **options)
+    alone = attribute(model, "scores", images[1:2], Unit(1), "smoothgrad", **options)
     assert_close(alone, actual[1:2])
-    other = attribute("smoothgrad", model, "scores", images, Unit(1), **{**options, "seed": 6})
+    other = attribute(model, "scores", images, Unit(1), "smoothgrad", **{**options, "seed": 6})
     assert np.abs(other - actual).max() > 1e-3 * np.abs(actual).max()
 
 
 def test_smoothgrad_without_noise_is_the_gradient(model, images):
     options = {"num_samples": 2, "noise_level": 0}
-    actual = attribute("smoothgrad", model, "sum", images, Strongest(0), **options)
-    assert_close(actual, attribute("gradient", model, "sum", images, Strongest(0)))
+    actual = attribute(model, "sum", images, Strongest(0), "smoothgrad", **options)
+    assert_close(actual, attribute(model, "sum", images, Strongest(0), "gradient"))
 
 
 def test_smoothgrad_stays_at_the_unit_that_is_strongest_without_noise(model, images):
     deconv = kv.DeconvModel(model, "sum")
     _, positions = deconv.locate(images, 0)
     options = {"num_samples": 4, "noise_level": 1.0}
-    actual = attribute("smoothgrad", model, "sum", images, Strongest(0), **options)
+    actual = attribute(model, "sum", images, Strongest(0), "smoothgrad", **options)
     assert_close(
-        actual, attribute("smoothgrad", model, "sum", images, Unit(0, *positions.T), **options)
+        actual, attribute(model, "sum", images, Unit(0, *positions.T), "smoothgrad", **options)
     )
 
 
@@ -136,7 +136,7 @@ def test_grad_cam_by_its_definition(model, images, maps_layer):
 
 def test_grad_cam_is_resized_bilinearly(model, images):
     coarse = coarse_grad_cam(model, "scores", images, Unit(3))
-    resized = attribute("grad_cam", model, "scores", images, Unit(3))
+    resized = attribute(model, "scores", images, Unit(3), "grad_cam")
     assert coarse.shape == (3, 6, 5)
     assert_close(resized, np.stack([bilinear(heat, SIZE) for heat in coarse]))
 
@@ -179,7 +179,7 @@ def test_last_feature_maps_of_any_size_and_without_maps_of_one_position():
     model = keras.Model(inputs, layers.Flatten(name="flat")(x))
     assert last_feature_maps(model, "flat", image_size=(20, 30)) == "conv1"
     images = random_images(size=(20, 30))
-    assert attribute("grad_cam", model, "flat", images, Unit(1)).shape == (3, 20, 30)
+    assert attribute(model, "flat", images, Unit(1), "grad_cam").shape == (3, 20, 30)
 
 
 @pytest.mark.parametrize(
@@ -189,19 +189,19 @@ def test_smooth_rules_are_the_gradient(images, activation):
     model = convnet(activation, last=None)
     _, expected = taped(model, "scores", images, lambda y: y[:, 0])
     with pytest.raises(ValueError, match=f"has the activation '{activation}', which is no ReLU"):
-        attribute("gradient", model, "scores", images, Unit(0))
-    actual = attribute("gradient", model, "scores", images, Unit(0), rules=SMOOTH_RULES)
+        attribute(model, "scores", images, Unit(0), "gradient")
+    actual = attribute(model, "scores", images, Unit(0), "gradient", rules=SMOOTH_RULES)
     assert_close(actual, expected)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_all_methods_take_the_same_arguments(model, images, method):
     before = [w.copy() for w in model.get_weights()]
-    whole = attribute(method, model, "scores", images, Unit([0, 1, 2]), batch_size=2)
+    whole = attribute(model, "scores", images, Unit([0, 1, 2]), method, batch_size=2)
     assert whole.shape == (images.shape[:3] if method == "grad_cam" else images.shape)
     assert whole.dtype == "float32"
     assert np.isfinite(whole).all()
-    alone = attribute(method, model, "scores", images[1:2], Unit(1))
+    alone = attribute(model, "scores", images[1:2], Unit(1), method)
     np.testing.assert_allclose(alone, whole[1:2], rtol=1e-4, atol=1e-5 * np.abs(whole).max())
     for weight, same in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, same)
@@ -211,7 +211,7 @@ def test_grey_images():
     model = convnet(channels=1, last=None)
     images = random_images(channels=1)
     for method in ("gradient", "smoothgrad"):
-        assert attribute(method, model, "scores", images, Unit(1)).shape == images.shape
+        assert attribute(model, "scores", images, Unit(1), method).shape == images.shape
 
 
 def no_convolution():
@@ -273,4 +273,4 @@ ERRORS = [
 def test_mistakes(arguments, options, sentence):
     method, build, layer, num_images, target = arguments
     with pytest.raises(ValueError, match=re.escape(sentence)):
-        attribute(method, build(), layer, random_images(num_images), target, **options)
+        attribute(build(), layer, random_images(num_images), target, method, **options)

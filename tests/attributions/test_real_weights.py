@@ -33,12 +33,12 @@ def test_gradient_of_a_class_score(model, image):
         tape.watch(pixels)
         score = scores(pixels)[:, TENCH]
     expected = tape.gradient(score, pixels).numpy()
-    actual = attribute("gradient", model, "softmax", image, Unit(TENCH))
+    actual = attribute(model, "softmax", image, Unit(TENCH), "gradient")
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
 def test_grad_cam_lies_on_the_fish(model, image):
     """It fills the middle of the photograph from side to side; above and below is cloth."""
     assert last_feature_maps(model, "softmax") == "conv10"
-    (heat,) = attribute("grad_cam", model, "softmax", image, Unit(TENCH))
+    (heat,) = attribute(model, "softmax", image, Unit(TENCH), "grad_cam")
     assert heat[90:180].mean() > 3 * heat[:60].mean()

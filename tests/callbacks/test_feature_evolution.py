@@ -66,9 +66,9 @@ def fit(model, callbacks, epochs=2, **options):
 def evolution(tmp_path):
     """Makes the callback for a folder of the test's."""
 
-    def evolution(images=IMAGES, layers=LAYERS, feature_indices=FEATURES, epochs=(1, 2), **options):
+    def evolution(images=IMAGES, layers=LAYERS, features=FEATURES, epochs=(1, 2), **options):
         options = {"directory": tmp_path / "evolution"} | options
-        return FeatureEvolution(images, layers, feature_indices, epochs, **options)
+        return FeatureEvolution(layers, images, features, epochs, **options)
 
     return evolution
 
@@ -77,7 +77,7 @@ def evolution(tmp_path):
 def recording(tmp_path_factory):
     """`(folder, weights)`: snapshots of two epochs of `convnet()`, and its weights then."""
     folder, model = tmp_path_factory.mktemp("recording"), convnet()
-    fit(model, [FeatureEvolution(IMAGES, LAYERS, FEATURES, (1, 2), directory=folder)])
+    fit(model, [FeatureEvolution(LAYERS, IMAGES, FEATURES, (1, 2), directory=folder)])
     return folder, model.get_weights()
 
 
@@ -149,7 +149,7 @@ def test_snapshots_show_the_weights_of_their_epochs(evolution, tmp_path):
             then.set_weights(weights.of_epochs[epoch])
             maps = below.predict(IMAGES, verbose=0)[..., FEATURES[layer]]
             seen = recorded[layer]
-            assert seen.feature_indices.tolist() == FEATURES[layer]
+            assert seen.features.tolist() == FEATURES[layer]
             for row, feature in enumerate(FEATURES[layer]):
                 place = np.unravel_index(maps[..., row].argmax(), maps.shape[:3])
                 number, position = place[0], list(map(int, place[1:]))
@@ -225,7 +225,7 @@ def test_nothing_is_traced_after_the_first_snapshot(evolution, monkeypatch):
 def test_goes_on_after_a_crash(evolution, tmp_path):
     def run(*more):
         backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
-        options = {"layers": ["conv2"], "feature_indices": {"conv2": [4, 1]}}
+        options = {"layers": ["conv2"], "features": {"conv2": [4, 1]}}
         callback = evolution(epochs=(1, 2, 4, 5), **options)
         fit(convnet(), [backup, callback, *more], epochs=5)
         return options
@@ -256,7 +256,7 @@ def test_an_epoch_whose_file_is_there_is_not_done_again(recorded, evolution, mon
 
 
 def test_goes_on_in_a_second_fit_but_does_not_begin_again(evolution):
-    model, callback = convnet(), evolution(layers=["conv1"], feature_indices=None)
+    model, callback = convnet(), evolution(layers=["conv1"], features=None)
     fit(model, [callback], epochs=1)
     fit(model, [callback], epochs=2, initial_epoch=1)
     assert callback.files.epochs() == [1, 2]
@@ -279,8 +279,8 @@ def test_snapshots_of_another_run_are_refused(recorded, evolution):
 @pytest.mark.parametrize(
     ("changed", "what"),
     [
-        ({"layers": ["conv1"], "feature_indices": {"conv1": [3, 0]}}, "layers and feature maps"),
-        ({"feature_indices": {"conv1": [1], "conv2": [4, 1, 2]}}, "feature maps"),
+        ({"layers": ["conv1"], "features": {"conv1": [3, 0]}}, "layers and feature maps"),
+        ({"features": {"conv1": [1], "conv2": [4, 1, 2]}}, "feature maps"),
         ({"rectification": "guided"}, "rectification"),
         ({"preprocessing": "caffe"}, "preprocessing"),
         ({"images": IMAGES[:-1]}, "images"),
@@ -297,7 +297,7 @@ def test_snapshots_of_other_settings_are_refused(recorded, evolution, changed, w
 def test_under_a_mirrored_strategy(evolution, fits_in_scope, two_devices):
     with two_devices.scope():
         model = convnet()
-    options = {"layers": ["conv2"], "feature_indices": {"conv2": [4, 1]}}
+    options = {"layers": ["conv2"], "features": {"conv2": [4, 1]}}
     weights, callback = Weights(), evolution(**options)
     if fits_in_scope:
         with two_devices.scope():
@@ -327,9 +327,9 @@ def test_every_kind_of_images_gives_the_same(evolution, tmp_path):
 
 
 def test_features_are_drawn_where_none_are_given(evolution):
-    callback = evolution(feature_indices={"conv2": [1]}, num_features=2)
+    callback = evolution(features={"conv2": [1]}, num_features=2)
     begin(callback, convnet(), 0)
-    features = callback._snapshots.feature_indices
+    features = callback._snapshots.features
     assert len(set(features["conv1"].tolist())) == 2
     assert features["conv2"].tolist() == [1]
 
@@ -410,11 +410,11 @@ def test_images_that_are_shuffled(evolution):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"layers": ["conv3"], "feature_indices": None}, "The model has no layer 'conv3'"),
-        ({"layers": [], "feature_indices": None}, "No layers were given: name at least one"),
-        ({"layers": ["conv1"]}, "feature_indices holds 'conv2', but the layers are conv1: add it"),
-        ({"feature_indices": [1, 2]}, r"feature_indices is \[1, 2\]: give a dict from layers to"),
-        ({"feature_indices": {"conv1": [4]}}, "Feature 4 is not in the layer, which has 4 "),
+        ({"layers": ["conv3"], "features": None}, "The model has no layer 'conv3'"),
+        ({"layers": [], "features": None}, "No layers were given: name at least one"),
+        ({"layers": ["conv1"]}, "features holds 'conv2', but the layers are conv1: add it"),
+        ({"features": [1, 2]}, r"features is \[1, 2\]: give a dict from layers to"),
+        ({"features": {"conv1": [4]}}, "Feature 4 is not in the layer, which has 4 "),
     ],
 )
 def test_what_does_not_fit_is_refused_before_training(evolution, options, sentence):

@@ -126,7 +126,7 @@ def test_what_is_not_finite_is_named_by_its_position(images, method, value):
     # The first position that covers it begins at row 12 and column 20.
     sentence = (
         "With the occluder at (top, left, bottom, right) = (12, 20, 17, 26) the model gives NaN or "
-        "infinity: check the range of the image, the fill_value and the weights."
+        "infinity: check the range of the image, the baseline and the weights."
     )
     sweep = OcclusionSweep(
         small_net(), OCCLUDERS, "conv", method=method, activation="softmax", batch_size=7

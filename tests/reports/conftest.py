@@ -29,7 +29,7 @@ def images():
 
 @pytest.fixture(scope="session")
 def occlusions(images):
-    options = {"patch_size": 6, "strides": 4, "layer": SECOND, "feature_index": 2, "verbose": 0}
+    options = {"patch_size": 6, "strides": 4, "layer": SECOND, "feature": 2, "verbose": 0}
     heat = kv.occlusion_sensitivity(small_convnet("small"), images[0], class_index=1, **options)
     pixels = images[0].astype("uint8")
     return [OcclusionRow(heat, pixels, {1: EVIL}, title=f"{EVIL}.png"), OcclusionRow(heat, pixels)]
@@ -40,7 +40,7 @@ def gallery(model, images, occlusions, tmp_path_factory):
     """The folder; nothing lies beside it."""
     directory = tmp_path_factory.mktemp("beside") / "gallery"
     options = {"labels": LABELS, "occlusions": occlusions, "batch_size": 5, "verbose": 0}
-    write_gallery(model, images, directory, **options)
+    write_gallery(model, images=images, directory=directory, **{"layers": None} | options)
     return directory
 
 
@@ -53,7 +53,7 @@ def evolution():
 def evolving(model, images, evolution, tmp_path_factory):
     """The folder of a gallery of two layers, of some of whose maps the evolution is known."""
     directory = tmp_path_factory.mktemp("beside") / "evolving"
-    write_gallery(model, images, directory, [FIRST, NESTED], evolution=evolution, verbose=0)
+    write_gallery(model, [FIRST, NESTED], images, directory, evolution=evolution, verbose=0)
     return directory
 
 
@@ -62,7 +62,7 @@ def write(model, images, tmp_path):
     """Writes a gallery of its own; returns its folder."""
 
     def write(layers=None, model=model, images=images, **options):
-        write_gallery(model, images, tmp_path / "gallery", layers, verbose=0, **options)
+        write_gallery(model, layers, images, tmp_path / "gallery", verbose=0, **options)
         return tmp_path / "gallery"
 
     return write

@@ -57,7 +57,7 @@ def convnets_of_epochs():
 def small_evolution():
     """What the maps of `WATCHED` responded to, found by the models of all epochs."""
     models = convnets_of_epochs()
-    return evolution_of_models(models.values(), EPOCHS, random_images(), [*WATCHED], WATCHED)
+    return evolution_of_models(models.values(), [*WATCHED], random_images(), EPOCHS, WATCHED)
 
 
 def random_images(number=NUM_IMAGES, seed=0):

@@ -18,8 +18,8 @@ def write_again(model, images, gallery):
     """Builds the gallery of all tests again, with something changed."""
 
     def write_again(model=model, images=images, **options):
-        settings = {"labels": LABELS, "batch_size": 5, "verbose": 0} | options
-        return write_gallery(model, images, gallery, **settings)
+        settings = {"layers": None, "labels": LABELS, "batch_size": 5, "verbose": 0} | options
+        return write_gallery(model, images=images, directory=gallery, **settings)
 
     return write_again
 

@@ -162,7 +162,7 @@ def test_given_later_it_redoes_nothing(write, evolution, projected, scanned):
 
 def test_the_same_again_writes_nothing(evolving, evolution, model, images, projected, scanned):
     before = files_of(evolving)
-    write_gallery(model, images, evolving, evolution=evolution, layers=FIRST, verbose=0)
+    write_gallery(model, FIRST, images, evolving, evolution=evolution, verbose=0)
     assert (projected, scanned) == ([], [])
     assert files_of(evolving) == before
 

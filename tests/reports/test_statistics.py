@@ -20,7 +20,7 @@ def statistics_of(maxima, image_indices=None):
 
 def test_maxima_are_those_of_the_maps():
     model, images = small_convnet(), whole_numbered_images(7)
-    found = map_statistics(model, images, LAYERS, batch_size=3, verbose=0)
+    found = map_statistics(model, LAYERS, images, batch_size=3, verbose=0)
     outputs = feature_extractor(model, LAYERS).predict(images, verbose=0)
     assert list(found) == LAYERS
     for layer, maps in zip(LAYERS, outputs, strict=True):
@@ -40,7 +40,7 @@ def test_images_that_cannot_be_decoded_are_left_out(tmp_path):
         keras.utils.save_img(tmp_path / f"{name}.png", pixels)
     (tmp_path / "c.png").write_bytes(b"no image")
     folder = ImageFolder(tmp_path, (7, 9))
-    statistics = map_statistics(small_convnet(), folder, ["conv"], batch_size=2, verbose=0)["conv"]
+    statistics = map_statistics(small_convnet(), ["conv"], folder, batch_size=2, verbose=0)["conv"]
     assert statistics.image_indices.tolist() == [0, 1, 3]
     assert len(statistics.maxima) == 3
 
@@ -139,4 +139,4 @@ def test_other_files_are_refused(tmp_path):
 
 def test_unknown_layer_is_named():
     with pytest.raises(ValueError, match="The model has no layer 'cnv': did you mean conv"):
-        map_statistics(small_convnet(), whole_numbered_images(2), ["cnv"], verbose=0)
+        map_statistics(small_convnet(), ["cnv"], whole_numbered_images(2), verbose=0)

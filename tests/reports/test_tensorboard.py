@@ -70,8 +70,8 @@ def convnet():
 
 def run_callback(folder, model, images):
     evolution = FeatureEvolution(
-        images,
         LAYERS,
+        images,
         epochs=(1, 3),
         directory=folder / "evolution",
         num_features=3,

@@ -94,7 +94,7 @@ def test_occlusion_pages(build, model_file, photographs, tmp_path):
     photograph = photographs / "cat & dog" / "0.png"
     model = keras.saving.load_model(model_file)
     image = np.asarray(Image.open(photograph), "float32")
-    options = {"patch_size": 6, "strides": 6, "layer": "squeeze", "feature_index": 1, "verbose": 0}
+    options = {"patch_size": 6, "strides": 6, "layer": "squeeze", "feature": 1, "verbose": 0}
     kv.occlusion_sensitivity(model, image, class_index=2, **options).save(tmp_path / "heat.npz")
     out = build("--layers", "squeeze", "--occlusion", tmp_path / "heat.npz", photograph)
     page = Page.read(out / "occlusion" / "0.html")

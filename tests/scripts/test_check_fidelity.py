@@ -67,7 +67,7 @@ def test_writes_and_prints_the_report(check, model_file, photographs, capsys):
     pixels = [np.asarray(Image.open(photographs / f"{n}.png")) for n in (0, 2)]
     model = keras.saving.load_model(model_file)
     expected = fidelity_report.fidelity_report(
-        model, np.stack(pixels).astype("float32"), "conv2", METHODS, verbose=0
+        model, "conv2", np.stack(pixels).astype("float32"), METHODS, verbose=0
     )
     report = FidelityReport.load(out / "fidelity.npz")
     np.testing.assert_array_equal(report.positions, expected.positions)

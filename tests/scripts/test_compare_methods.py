@@ -75,7 +75,7 @@ def test_the_class_that_the_model_gives_each_photograph(compare, folder, capsys)
     images = np.stack([read_photograph(folder / n, SIZE) for n in ("a.png", "b.png")])
     classes = model.predict(images.astype("float32"), verbose=0).argmax(1)
     assert found.feature_indices.tolist() == classes.tolist()
-    expected = attribute("gradient", model, "classes", images, Unit(classes))
+    expected = attribute(model, "classes", images, Unit(classes), "gradient")
     np.testing.assert_allclose(
         found.maps["gradient"], expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max()
     )
@@ -101,7 +101,7 @@ def test_a_class_by_name_and_options_of_methods(compare, folder):
     }
     assert list(found.maps) == list(options)
     for method, own in options.items():
-        expected = attribute(method, model, "classes", image, Unit(2), **own)
+        expected = attribute(model, "classes", image, Unit(2), method, **own)
         np.testing.assert_allclose(
             found.maps[method], expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max()
         )

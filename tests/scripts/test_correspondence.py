@@ -142,7 +142,7 @@ def test_mistakes(mistake, photographs, tmp_path):
         "a.png cannot be read: the frame [0, 0, 33, 2] is not inside its 32×40 pixels; leave it "
         "out."
     )
-    assert mistake("--fill", "black").startswith("fill_value is 'black': give 'grey'")
+    assert mistake("--fill", "black").startswith("baseline is 'black': give 'grey'")
     one = noted(tmp_path, {"a.png": PARTS["a.png"]})
     assert "holds parts of 1 images: note two or more." in mistake(parts=one)
     unlike = noted(tmp_path, PARTS | {"b.png": {"eye": [0, 0, 2, 2]}})

@@ -108,7 +108,7 @@ def test_options_reach_the_analysis(cover, folder):
     model = keras.models.load_model(folder / "model.keras")
     pixels = kv.data.photographs.read_photograph(folder / "a.png", SIZE)
     settings = {"patch_size": (5, 4), "strides": (3, 2), "box": (2, 3, 17, 22), "verbose": 0}
-    expected = kv.occlusion_sensitivity(model, pixels, fill_value=[1, 2, 3], **settings)
+    expected = kv.occlusion_sensitivity(model, pixels, baseline=[1, 2, 3], **settings)
     np.testing.assert_allclose(result.probability, expected.probability, rtol=1e-5)
 
 
@@ -116,7 +116,7 @@ def test_projections_from_other_images(cover, folder, tmp_path):
     photographs = kv.data.ImageFolder(folder, SIZE, "raw")
     model = keras.models.load_model(folder / "model.keras")
     scan = tmp_path / "top.npz"
-    kv.find_top_activations(model, photographs, ["conv2"], k=2, verbose=0).save(scan)
+    kv.find_top_activations(model, ["conv2"], photographs, 2, verbose=0).save(scan)
     out = cover("--scan", scan, "--scan-images", folder)
     assert (out / "occlusion.png").exists()
 
@@ -144,7 +144,7 @@ MISTAKES = {
     "dense layer": (["--layer", "scores"], "has no rows and columns: give a layer of feature maps"),
     "large": (["--patch-size", "21"], "The occluder of 21×21 pixels is larger than the image of"),
     "stride": (["--strides", "0"], "strides is 0: give a whole number of pixels, 1 or more"),
-    "fill": (["--fill", "green"], "fill_value is 'green': give 'grey', 'mean', 'blur', 'noise'"),
+    "fill": (["--fill", "green"], "baseline is 'green': give 'grey', 'mean', 'blur', 'noise'"),
     "mean": (["--fill", "mean"], "neither the model nor its preprocessing holds the mean"),
     "scan alone": (["--scan", "top.npz"], "--scan names images by number: give --scan-images"),
     "names": (["--class-names", "{folder}/bad.json"], "bad.json holds no class names: give"),

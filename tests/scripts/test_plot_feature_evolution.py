@@ -53,8 +53,8 @@ def data(tmp_path_factory):
     model = convnet(0)
     model.compile(keras.optimizers.SGD(0.0), "mse")
     callback = kv.callbacks.FeatureEvolution(
-        pixels().astype("float32"),
         ["conv1", "conv2"],
+        pixels().astype("float32"),
         epochs=(2, 10),
         directory=folder / "snapshots",
         num_features=3,

@@ -142,11 +142,13 @@ def test_features_layers_and_rectification_are_those_asked_for(visualize, models
     pixels = np.stack([random_pixels(number, SIZE) for number in range(NUM_PHOTOGRAPHS)])
     images = kv.data.Preprocessing("caffe").images(pixels)
     expected = kv.visualize_features(
-        kv.DeconvModel(model, "conv2", "guided"),
+        model,
+        "conv2",
         images,
-        kv.find_top_activations(model, images, ["conv2"], k=2),
         [3, 1],
+        top=kv.find_top_activations(model, ["conv2"], images, 2),
         preprocessing="caffe",
+        rectification="guided",
     )
     np.testing.assert_allclose(features.projections, expected.projections, rtol=1e-5, atol=1e-4)
     np.testing.assert_array_equal(features.patches, expected.patches)

@@ -230,7 +230,7 @@ def test_the_evolution_of_features_has_no_gap(tmp_path, while_saving):
     def evolution():
         probe = TRAIN.pixels[:9, :CROP_SIZE, :CROP_SIZE].astype("float32")
         return FeatureEvolution(
-            probe, ["conv1"], epochs=(1, 2, 3), directory=tmp_path / "evolution"
+            ["conv1"], probe, epochs=(1, 2, 3), directory=tmp_path / "evolution"
         )
 
     class Interrupted(keras.callbacks.Callback):

@@ -160,7 +160,7 @@ def load_evolution(directory):
     return evolution_of_snapshots(epochs, [snapshot.features for snapshot in snapshots])
 
 
-def evolution_of_models(models, epochs, images, layers, feature_indices=None, **options):
+def evolution_of_models(models, layers, images, epochs, features=None, **options):
     """The evolution of a net of which one model was kept at each of some epochs.
 
     The first model carries the others' weights in turn, so that nothing is compiled twice, and its
@@ -168,11 +168,11 @@ def evolution_of_models(models, epochs, images, layers, feature_indices=None, **
 
     Args:
         models: `keras.Model`s of one architecture; may be loaded while they are asked for.
-        epochs: numbers of their epochs, ascending.
+        layers: names of layers, or one name.
         images: array `(images, rows, columns, channels)`, an `ImageFolder`, or something of
             batches of images that can be read again and again.
-        layers: names of layers, or one name.
-        feature_indices: `{layer: numbers of feature maps}`; drawn at random where missing.
+        epochs: numbers of their epochs, ascending.
+        features: `{layer: numbers of feature maps}`; drawn at random where missing.
         **options: of `FeatureSnapshots`: `num_features`, `seed`, `rectification`,
             `preprocessing`, `batch_size`.
 
@@ -184,7 +184,7 @@ def evolution_of_models(models, epochs, images, layers, feature_indices=None, **
     """
     models = iter(models)
     carrier = next(models)
-    snapshots = FeatureSnapshots(carrier, layers, feature_indices, **options)
+    snapshots = FeatureSnapshots(carrier, layers, features, **options)
     own_weights = carrier.get_weights()
     try:
         taken = [snapshots.take(images)]

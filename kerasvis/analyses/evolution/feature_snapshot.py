@@ -9,7 +9,8 @@ from kerasvis.activations.image_sources import Progress, image_source
 from kerasvis.activations.map_maxima import MapMaxima, nodes_up_to
 from kerasvis.activations.running_top import RunningTop
 from kerasvis.activations.top_activations import TopActivations
-from kerasvis.analyses.feature_visualization import choose_features, visualize_features
+from kerasvis.analyses.feature_visualization import choose_features, visualize_chosen
+from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.deconvnet.deconv_model import DeconvModel, fitting_batch_size
 
 
@@ -26,7 +27,7 @@ class FeatureSnapshots:
     Args:
         model: a functional or Sequential `keras.Model`; left as it is.
         layers: names of layers, or one name.
-        feature_indices: `{layer: numbers of feature maps}`; where a layer is missing, some are
+        features: `{layer: numbers of feature maps}`; where a layer is missing, some are
             drawn at random.
         num_features: how many are drawn of each layer, all if there are fewer.
         seed: of the drawing.
@@ -36,7 +37,7 @@ class FeatureSnapshots:
         batch_size: images per step; chosen from their size by default.
 
     Attributes:
-        feature_indices: `{layer: int64 (features,)}`, with those that were drawn.
+        features: `{layer: int64 (features,)}`, with those that were drawn.
 
     Raises:
         ValueError: if a layer or a feature map is not in the model.
@@ -46,7 +47,7 @@ class FeatureSnapshots:
         self,
         model,
         layers,
-        feature_indices=None,
+        features=None,
         *,
         num_features=8,
         seed=0,
@@ -55,14 +56,16 @@ class FeatureSnapshots:
         batch_size=None,
     ):
         layers = (layers,) if isinstance(layers, str) else tuple(layers)
-        _check_layers(layers, feature_indices or {})
+        _check_layers(layers, features or {})
         self.deconvs = {name: DeconvModel(model, name, rectification) for name in layers}
         self.feature_indices = {
             name: choose_features(
-                deconv.target_shape[-1], (feature_indices or {}).get(name), num_features, seed
+                deconv.target_shape[-1], (features or {}).get(name), num_features, seed
             )
             for name, deconv in self.deconvs.items()
         }
+        if isinstance(preprocessing, str):
+            preprocessing = Preprocessing(preprocessing)
         self.preprocessing = preprocessing
         self.batch_size = batch_size
         self._maxima = MapMaxima(model, layers)
@@ -91,12 +94,8 @@ class FeatureSnapshots:
         self._check_weights()
         top, winners = self._scan(image_source(images, self._batch_size(images)))
         return {
-            name: visualize_features(
-                deconv,
-                winners,
-                top,
-                self.feature_indices[name],
-                preprocessing=self.preprocessing,
+            name: visualize_chosen(
+                deconv, winners, top[name], self.feature_indices[name], self.preprocessing
             )
             for name, deconv in self.deconvs.items()
         }
@@ -191,18 +190,18 @@ class Winners:
         return np.stack(images)
 
 
-def _check_layers(layers, feature_indices):
+def _check_layers(layers, features):
     if not layers:
         raise ValueError("No layers were given: name at least one.")
     if repeated := sorted({name for name in layers if layers.count(name) > 1}):
         raise ValueError(f"The layer {repeated[0]!r} was given more than once: name each once.")
-    if not isinstance(feature_indices, dict):
+    if not isinstance(features, dict):
         raise ValueError(
-            f"feature_indices is {feature_indices!r}: give a dict from layers to lists of numbers "
+            f"features is {features!r}: give a dict from layers to lists of numbers "
             "of feature maps."
         )
-    if unknown := [name for name in feature_indices if name not in layers]:
+    if unknown := [name for name in features if name not in layers]:
         raise ValueError(
-            f"feature_indices holds {unknown[0]!r}, but the layers are {', '.join(layers)}: add it "
+            f"features holds {unknown[0]!r}, but the layers are {', '.join(layers)}: add it "
             "to layers, or leave it out."
         )

@@ -40,14 +40,14 @@ class ChosenUnits:
         return Unit(self.features, *([] if self.is_dense else self.positions.T))
 
 
-def choose_units(model, layer, images, feature_index=None, rules=()):
+def choose_units(model, layer, images, feature=None, rules=()):
     """Chooses the strongest unit in every image.
 
     Args:
         model: a functional or Sequential `keras.Model`.
         layer: name of the layer.
         images: float32 `(images, rows, columns, channels)`.
-        feature_index: number of a feature map, or a list of one per image; by default the feature
+        feature: number of a feature map, or a list of one per image; by default the feature
             map in which the strongest unit of the layer is.
         rules: the user's rules for layers that the deconvnet does not know.
 
@@ -61,8 +61,8 @@ def choose_units(model, layer, images, feature_index=None, rules=()):
     plan = plan_of(model, layer, rules=rules)
     activations = in_batches(LayerActivations(plan), {"images": images})
     features = activations.max(axis=(1, 2)).argmax(axis=1).astype("int32")
-    if feature_index is not None:
-        target = Strongest(feature_index)
+    if feature is not None:
+        target = Strongest(feature)
         features = as_arrays(target, len(images), activations.shape[1:])[0]
     positions = strongest_positions(activations, features)
     units = ChosenUnits(
@@ -164,5 +164,5 @@ def _check_active(units):
         if activation <= 0:
             raise ValueError(
                 f"Feature {units.features[number]} of layer {units.layer!r} is not active in "
-                f"image {number}: give another feature_index, or other images."
+                f"image {number}: give another feature, or other images."
             )

@@ -29,21 +29,21 @@ from kerasvis.analyses.fidelity.weight_randomization import (
     measure_weight_randomization,
     weighted_layers,
 )
-from kerasvis.occlusion.fills import filled
+from kerasvis.occlusion.baselines import baseline_image
 from kerasvis.occlusion.input_units import input_units, mean_of_data_set
 
 
 def fidelity_report(
     model,
-    images,
     layer,
+    images,
     methods=("deconvnet", "guided", "gradient"),
     *,
-    feature_index=None,
+    feature=None,
     checks=tuple(CHECKS),
     stages=None,
     patch_size=None,
-    fill_value="grey",
+    baseline="grey",
     preprocessing="auto",
     num_units=4,
     num_pairs=4,
@@ -63,21 +63,21 @@ def fidelity_report(
 
     Args:
         model: a functional or Sequential `keras.Model`; it is left as it is.
-        images: `(images, rows, columns, channels)`, as the model takes them. Five to ten will do.
         layer: name of the layer whose units are asked about.
+        images: `(images, rows, columns, channels)`, as the model takes them. Five to ten will do.
         methods: names out of `"deconvnet"`, `"guided"`, `"gradient"` and `"edges"`, a control that
             looks at the image alone; or a mapping from names to these or to functions
             `method(model, layer, images, target)`, which return maps of the shape of the images for
             a `kerasvis.targets.Unit` with one entry per image.
-        feature_index: number of a feature map, or a list of one per image; by default the feature
+        feature: number of a feature map, or a list of one per image; by default the feature
             map in which the layer's strongest unit is.
         checks: names of the checks, which are those of the report's attributes.
         stages: names of the layers at which maps of random copies are compared; by default all
             layers with weights at or below `layer`.
         patch_size: `(height, width)` of the patch in pixels, or a side; by default a third of what
             a unit sees along each side.
-        fill_value: how the image looks where it is covered: `"grey"`, `"mean"`, `"blur"`,
-            `"noise"`, a number, a colour or an image; see `kerasvis.occlusion.filled`.
+        baseline: how the image looks where it is covered: `"grey"`, `"mean"`, `"blur"`,
+            `"noise"`, a number, a colour or an image; see `kerasvis.occlusion.baseline_image`.
         preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how the images were made
             from pixels. By default that of the net of `keras.applications` whose name the model
             bears, and `"raw"` for others.
@@ -116,14 +116,14 @@ def fidelity_report(
     _check_counts(counts, num_units, num_steps, verbose)
     methods, checks = as_methods(methods, rules), _as_checks(checks)
     _check_names(methods)
-    units, activations = choose_units(model, layer, images, feature_index, rules)
+    units, activations = choose_units(model, layer, images, feature, rules)
     _check_sight(units)
     stages = check_stages(weighted_layers(model, layer), stages)
     patch_size = as_patch_size(patch_size, units)
     preprocessing = input_units(model, preprocessing)
     mean = mean_of_data_set(model, preprocessing)
     fill = {"mean": mean, "patch_size": patch_size, "seed": seed}
-    fills = np.stack([filled(image, fill_value, preprocessing, **fill) for image in images])
+    fills = np.stack([baseline_image(image, baseline, preprocessing, **fill) for image in images])
     covered = {"fills": fills, "seed": seed}
     parts = FidelityParts(directory, model, images, units, rules)
 

@@ -9,13 +9,13 @@ import dataclasses
 
 import numpy as np
 
-from kerasvis.activations import LayerActivations, TopActivations, find_top_activations
+from kerasvis.activations import LayerActivations, find_top_activations
 from kerasvis.analyses.convolution_nodes import (
     convolution_nodes,
     first_and_second,
     rectified_node,
 )
-from kerasvis.analyses.feature_visualization import visualize_features
+from kerasvis.analyses.feature_visualization import visualize_chosen
 from kerasvis.analyses.filters.aliasing import aliasing
 from kerasvis.analyses.filters.dead_filters import (
     NUM_IMAGES_NEEDED,
@@ -264,19 +264,14 @@ def _scan(model, images, layers, options):
     """The strongest activations of the layers, as many as tell which maps almost never fire."""
     if not layers:
         return {}
-    return find_top_activations(model, images, layers, num_images_to_find(len(images)), **options)
+    return find_top_activations(model, layers, images, num_images_to_find(len(images)), **options)
 
 
 def _projected(deconv, images, top, strides, preprocessing, batch_size):
     """The fields of a `FilterDiagnosis` on the second layer."""
     strongest = LayerActivations(*(array[:, :1] for array in top[deconv.layer]))
-    features = visualize_features(
-        deconv,
-        images,
-        TopActivations({deconv.layer: strongest}),
-        range(len(strongest.values)),
-        preprocessing=preprocessing,
-        batch_size=batch_size,
+    features = visualize_chosen(
+        deconv, images, strongest, np.arange(len(strongest.values)), preprocessing, batch_size
     )
     projections = features.projections[:, 0]
     return {

@@ -120,9 +120,9 @@ def paper_transformations(height):
 
 def feature_invariance(
     model,
-    photographs,
+    layers,
+    images,
     class_indices=None,
-    layers=None,
     *,
     transformations=None,
     image_size=None,
@@ -137,14 +137,14 @@ def feature_invariance(
     Args:
         model: a functional or Sequential `keras.Model` that returns scores of classes; it is left
             as it is.
-        photographs: uint8 pixels, `(images, rows, columns, channels)` or a sequence of `(rows,
+        layers: names of layers, or one name; None for the first and the last layer of features,
+            as `first_and_last_features` finds them.
+        images: uint8 pixels, `(images, rows, columns, channels)` or a sequence of `(rows,
             columns, channels)`, RGB. The model sees the centre. Photographs that are larger than
             the image have something to move in from their sides; beyond their border the nearest
             pixel is repeated.
         class_indices: the true class: one number, or one for each image; by default the most
             probable class of each untransformed image.
-        layers: names of layers, or one name; by default the first and the last layer of features,
-            as `first_and_last_features` finds them.
         transformations: `{"translation": pixels down, "scale": factors, "rotation": degrees
             counter-clockwise}`, each a list of numbers, or some of these; `paper_transformations`
             by default.
@@ -172,15 +172,15 @@ def feature_invariance(
     Example:
         >>> import kerasvis as kv
         >>> model = kv.convnets.ZFNet((64, 64, 3), classes=10, width=0.1, dense_units=32)
-        >>> photographs = np.random.default_rng(0).integers(0, 256, (2, 80, 80, 3), "uint8")
-        >>> found = feature_invariance(model, photographs, transformations={"scale": [1, 1.5]})
+        >>> pixels = np.random.default_rng(0).integers(0, 256, (2, 80, 80, 3), "uint8")
+        >>> found = feature_invariance(model, None, pixels, transformations={"scale": [1, 1.5]})
         >>> found.layers, found.curves[0].distances[:, :, 0].tolist()
         (('conv1', 'fc7'), [[0.0, 0.0], [0.0, 0.0]])
     """
     size = _image_size(model, image_size)
     values = paper_transformations(size[0]) if transformations is None else transformations
     values = _standardized_values(values)
-    photographs = _checked_photographs(photographs, size)
+    photographs = _checked_photographs(images, size)
     layers = first_and_last_features(model) if layers is None else layers
     layers = (layers,) if isinstance(layers, str) else tuple(layers)
     preprocessing = input_units(model, preprocessing)

@@ -9,7 +9,7 @@ import scipy.stats
 from kerasvis.analyses.occlusion.occlusion_sensitivity import OcclusionAnalysis
 from kerasvis.data.npz_files import read_npz, write_npz
 
-FILL_VALUES = ("grey", "blur", "noise")
+BASELINES = ("grey", "blur", "noise")
 PATCH_SIZES = (16, 32)
 
 
@@ -65,7 +65,7 @@ class OcclusionAgreement:
 
 
 def occlusion_agreement(
-    model, image, class_index=None, *, fill_values=FILL_VALUES, patch_sizes=PATCH_SIZES, **settings
+    model, image, class_index=None, *, baselines=BASELINES, patch_sizes=PATCH_SIZES, **settings
 ):
     """Repeats `occlusion_sensitivity` with several occluders, and compares the maps.
 
@@ -76,7 +76,7 @@ def occlusion_agreement(
         model: as of `occlusion_sensitivity`.
         image: one image, `(rows, columns, channels)`.
         class_index: number of the correct class; the most probable one by default.
-        fill_values: fills, see `kerasvis.occlusion.filled`.
+        baselines: fills, see `kerasvis.occlusion.baseline_image`.
         patch_sizes: sizes of the occluder in pixels, numbers or pairs.
         **settings: the others of `OcclusionAnalysis`; the feature map that is watched is the same
             with all occluders.
@@ -95,20 +95,20 @@ def occlusion_agreement(
         >>> found.agreement.shape
         (3, 3)
     """
-    fill_values, patch_sizes = list(fill_values), list(patch_sizes)
-    if len(fill_values) * len(patch_sizes) < 2:
+    baselines, patch_sizes = list(baselines), list(patch_sizes)
+    if len(baselines) * len(patch_sizes) < 2:
         raise ValueError(
-            f"{len(fill_values)} fills of {len(patch_sizes)} sizes are fewer than two occluders: "
+            f"{len(baselines)} fills of {len(patch_sizes)} sizes are fewer than two occluders: "
             "give two or more, to be compared."
         )
     names, results = [], []
     for patch_size in patch_sizes:
         analysis = OcclusionAnalysis(model, np.shape(image)[:2], patch_size=patch_size, **settings)
-        for number, fill_value in enumerate(fill_values):
-            result = analysis.with_fill(fill_value)(image, class_index)
-            settings["feature_index"] = result.feature_index
+        for number, baseline in enumerate(baselines):
+            result = analysis.with_baseline(baseline)(image, class_index)
+            settings["feature"] = result.feature_index
             size = "×".join(map(str, result.patch_size))
-            name = fill_value if isinstance(fill_value, str) else f"fill {number}"
+            name = baseline if isinstance(baseline, str) else f"fill {number}"
             names.append(f"{size} {name}")
             results.append(result)
     drops = np.stack([result.heat_map(result.drop) for result in results])

@@ -13,7 +13,7 @@ from kerasvis.analyses.occlusion.occlusion_result import OcclusionSensitivity
 from kerasvis.deconvnet import DeconvModel
 from kerasvis.deconvnet.targets import WholeMap
 from kerasvis.graph import image_shape, read_graph
-from kerasvis.occlusion.fills import filled
+from kerasvis.occlusion.baselines import baseline_image
 from kerasvis.occlusion.input_units import input_units, mean_of_data_set
 from kerasvis.occlusion.occluders import Occluders
 from kerasvis.occlusion.sweep import OcclusionSweep
@@ -78,15 +78,15 @@ class OcclusionAnalysis:
         patch_size: size of the occluder in pixels, a number or a pair.
         strides: steps between its positions in pixels, a number or a pair.
         box: `(top, left, bottom, right)`, the part of the image to cover; all of it by default.
-        fill_value: what covers: `"grey"`, `"mean"`, `"blur"`, `"noise"`, a number, a colour or an
-            image; see `kerasvis.occlusion.filled`.
+        baseline: what covers: `"grey"`, `"mean"`, `"blur"`, `"noise"`, a number, a colour or an
+            image; see `kerasvis.occlusion.baseline_image`.
         preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how the images were made
             from pixels. By default that of the net of `keras.applications` whose name the model
-            bears, and `"raw"` for others. None for one that is not known: then `fill_value` has to
+            bears, and `"raw"` for others. None for one that is not known: then `baseline` has to
             be given in numbers, or as `"blur"`.
         seed: of the noise.
         layer: name of the layer to watch; by default the last convolution.
-        feature_index: its feature map; by default the one with the strongest activation in the
+        feature: its feature map; by default the one with the strongest activation in the
             uncovered image.
         class_indices: classes whose probabilities are asked for besides that of the correct class;
             by default the five most probable ones of the uncovered image.
@@ -125,11 +125,11 @@ class OcclusionAnalysis:
         patch_size=16,
         strides=8,
         box=None,
-        fill_value="grey",
+        baseline="grey",
         preprocessing="auto",
         seed=0,
         layer=None,
-        feature_index=None,
+        feature=None,
         class_indices=None,
         activation="auto",
         method="auto",
@@ -152,28 +152,28 @@ class OcclusionAnalysis:
         )
         self.nodes = self.sweep.nodes
         self._model, self._activation, self._method = model, activation, method
-        self._feature_index, self._class_indices = feature_index, class_indices
+        self._feature, self._class_indices = feature, class_indices
         self._verbose = verbose
         self._deconv = _deconv_or_none(model, self.layer)
-        self._set_fill(fill_value, seed)
+        self._set_fill(baseline, seed)
 
-    def with_fill(self, fill_value, seed=0):
+    def with_baseline(self, baseline, seed=0):
         """The same analysis with another fill; what was compiled is shared."""
         other = copy.copy(self)
-        other._set_fill(fill_value, seed)
+        other._set_fill(baseline, seed)
         return other
 
-    def _set_fill(self, fill_value, seed):
-        self._fill_value, self._seed = fill_value, seed
+    def _set_fill(self, baseline, seed):
+        self._baseline, self._seed = baseline, seed
         self._fill(np.zeros(self.image_shape, "float32"))  # a wrong one is to fail now
 
     @property
     def settings(self):
         """All that a result depends on besides the model, the image and its class."""
-        arrays = [self._fill_value, self._class_indices]
+        arrays = [self._baseline, self._class_indices]
         return (
             *(x if x is None or isinstance(x, str) else np.asarray(x) for x in arrays),
-            *(self.occluders, self.preprocessing, self._seed, self.layer, self._feature_index),
+            *(self.occluders, self.preprocessing, self._seed, self.layer, self._feature),
             *(self._activation, self._method),
         )
 
@@ -212,9 +212,9 @@ class OcclusionAnalysis:
 
     def _fill(self, image):
         mean = mean_of_data_set(self._model, self.preprocessing)
-        return filled(
+        return baseline_image(
             image,
-            self._fill_value,
+            self._baseline,
             self.preprocessing,
             mean=mean,
             patch_size=self.occluders.patch_size,
@@ -242,14 +242,14 @@ class OcclusionAnalysis:
         return np.array(list(dict.fromkeys([class_index, *asked])), "int64")
 
     def _watched_map(self, num_maps, strongest_map):
-        if self._feature_index is None:
+        if self._feature is None:
             return strongest_map
-        if self._feature_index not in range(num_maps):
+        if self._feature not in range(num_maps):
             raise ValueError(
-                f"Layer {self.layer!r} has no feature map {self._feature_index}, but "
+                f"Layer {self.layer!r} has no feature map {self._feature}, but "
                 f"{num_maps} of them: give 0 to {num_maps - 1}."
             )
-        return int(self._feature_index)
+        return int(self._feature)
 
     def _project(self, image, feature_index):
         if self._deconv is None:

@@ -146,7 +146,7 @@ def test_models_of_several_epochs_give_what_each_gives_alone():
     models = [convnet(seed) for seed in range(3)]
     before = models[0].get_weights()
     layers, features = ["conv", "scores"], {"conv": [2, 0], "scores": [1]}
-    evolution = evolution_of_models(iter(models), [1, 5, 9], IMAGES, layers, features)
+    evolution = evolution_of_models(iter(models), layers, IMAGES, [1, 5, 9], features)
     alone = [FeatureSnapshots(model, layers, features).take(IMAGES) for model in models]
     assert_same(evolution, evolution_of_snapshots([1, 5, 9], alone))
     assert len(np.unique(evolution["conv"].activations)) == 6
@@ -157,14 +157,14 @@ def test_models_of_several_epochs_give_what_each_gives_alone():
 def test_models_of_another_architecture():
     models = [convnet(), convnet(filters=5)]
     with pytest.raises(ValueError, match="The model of epoch 5 has other layers, or layers of ot"):
-        evolution_of_models(models, [1, 5], IMAGES, ["conv"])
+        evolution_of_models(models, ["conv"], IMAGES, [1, 5])
 
 
 def test_a_snapshot_is_the_strongest_of_visualize_features():
     model = convnet()
     snapshot = FeatureSnapshots(model, "conv", {"conv": [3, 1]}, batch_size=4).take(IMAGES)
-    top = kv.find_top_activations(model, IMAGES, ["conv"], k=1, verbose=0)
-    expected = kv.visualize_features(kv.DeconvModel(model, "conv"), IMAGES, top, [3, 1])
+    top = kv.find_top_activations(model, ["conv"], IMAGES, 1, verbose=0)
+    expected = kv.visualize_features(model, "conv", IMAGES, [3, 1], top=top)
     for part in PARTS:
         actual = getattr(snapshot["conv"], part)
         np.testing.assert_allclose(actual, getattr(expected, part), rtol=1e-5, atol=1e-6)

@@ -37,7 +37,7 @@ METHODS = {"zf": "deconvnet", "gradient": "gradient", "pixels": own_pixels}
 
 def small_report(model, images, methods=METHODS, **options):
     options = {"num_draws": 2, "num_steps": 3, "verbose": 0, **options}
-    return fidelity_report(model, images, "conv2", methods, **options)
+    return fidelity_report(model, "conv2", images, methods, **options)
 
 
 def equal(first, second):

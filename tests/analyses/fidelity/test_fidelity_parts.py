@@ -215,6 +215,6 @@ def test_what_is_asked_for_more_is_measured_alone(tmp_path, model, images, monke
     watched.finished.clear()
     small_report(model, images, METHODS, checks=checks, patch_size=3, **options)
     small_report(model, images, METHODS, checks=checks, patch_size=3, seed=1, **options)
-    small_report(model, images, METHODS, checks=checks, patch_size=3, fill_value=9, **options)
+    small_report(model, images, METHODS, checks=checks, patch_size=3, baseline=9, **options)
     small_report(model, images, METHODS, checks=checks, patch_size=3, num_draws=3, **options)
     assert watched.finished == 4 * of_patches

@@ -13,7 +13,7 @@ from kerasvis.analyses.fidelity.fidelity_table import fidelity_rows
 from kerasvis.analyses.fidelity.patch_sufficiency import measure_patch_sufficiency
 from kerasvis.analyses.fidelity.unit_maps import as_methods
 from kerasvis.data import Preprocessing
-from kerasvis.occlusion import filled
+from kerasvis.occlusion import baseline_image
 from tests.analyses.fidelity.fidelity_reports import (
     METHODS,
     SIZE,
@@ -56,7 +56,7 @@ def test_all_checks_on_the_same_units(model, images, report):
 
 
 def test_a_check_by_itself_is_the_same(model, images, report):
-    alone = fidelity_report(model, images, "conv2", METHODS, checks="selectivity", verbose=0)
+    alone = fidelity_report(model, "conv2", images, METHODS, checks="selectivity", verbose=0)
     assert equal(alone.selectivity, report.selectivity)
     assert [name for name in CHECKS if getattr(alone, name) is not None] == ["selectivity"]
     assert {row.check for row in fidelity_rows(alone)} == {"selectivity"}
@@ -78,11 +78,9 @@ def test_a_method_by_itself_is_the_same(model, images, report):
 def test_covered_with_what_was_asked_for(model, images):
     options = {"checks": "patch_sufficiency", "verbose": 0, "seed": 3, "patch_size": (3, 2)}
     preprocessing = Preprocessing("raw")
-    for fill_value in ("grey", "noise", 40.0):
-        found = fidelity_report(
-            model, images, "conv2", "deconvnet", fill_value=fill_value, **options
-        )
-        fills = np.stack([filled(x, fill_value, preprocessing, seed=3) for x in images])
+    for baseline in ("grey", "noise", 40.0):
+        found = fidelity_report(model, "conv2", images, "deconvnet", baseline=baseline, **options)
+        fills = np.stack([baseline_image(x, baseline, preprocessing, seed=3) for x in images])
         units, _ = choose_units(model, "conv2", images)
         methods = as_methods("deconvnet")
         expected = measure_patch_sufficiency(
@@ -94,8 +92,8 @@ def test_covered_with_what_was_asked_for(model, images):
 def test_only_methods_of_the_user(model, images):
     report = fidelity_report(
         model,
-        images,
         "conv2",
+        images,
         {"pixels": own_pixels},
         checks=("cosine_convergence", "selectivity"),
         verbose=0,
@@ -116,8 +114,8 @@ def test_only_methods_of_the_user(model, images):
         ({"checks": ()}, "No check was given"),
         ({"stages": ["pool1"]}, "Stage 'pool1' is no layer with weights"),
         ({"patch_size": 9}, "patch_size is 9×9 pixels, but a unit sees 8×8"),
-        ({"fill_value": "gray"}, "fill_value is 'gray'"),
-        ({"feature_index": 8}, "feature is 8, but the layer has 8 features"),
+        ({"baseline": "gray"}, "baseline is 'gray'"),
+        ({"feature": 8}, "feature is 8, but the layer has 8 features"),
         ({"num_draws": 0}, "num_draws is 0: give 1 or more"),
         ({"num_pairs": 0}, "num_pairs is 0: give 1 or more"),
         ({"num_units": 1}, "num_units is 1: give 2 or more"),
@@ -145,8 +143,8 @@ def test_trained_weights_reproduce_what_was_published():
     images = photographs[[0, len(photographs) // 3, 2 * len(photographs) // 3]]
     report = fidelity_report(
         model,
-        images,
         "conv5",
+        images,
         checks=("weight_randomization", "cosine_convergence"),
         stages=("conv5",),
         num_pairs=2,

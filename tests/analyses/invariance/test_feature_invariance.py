@@ -52,7 +52,7 @@ def photographs():
 
 @pytest.fixture(scope="module")
 def invariance(model, photographs):
-    return feature_invariance(model, photographs, 2, transformations=VALUES, verbose=0)
+    return feature_invariance(model, None, photographs, 2, transformations=VALUES, verbose=0)
 
 
 def looked_at(model, layer, pixels):
@@ -67,9 +67,9 @@ def looked_at(model, layer, pixels):
 def test_definition(model, photographs, batch_size):
     found = feature_invariance(
         model,
+        ["conv2", "norm1"],
         photographs,
         [0, 3, 5],
-        ["conv2", "norm1"],
         transformations=VALUES,
         batch_size=batch_size,
         verbose=0,
@@ -99,7 +99,7 @@ def test_definition(model, photographs, batch_size):
 def test_an_analysis_that_was_stopped_goes_on(
     model, photographs, invariance, tmp_path, monkeypatch
 ):
-    given = {"transformations": VALUES, "verbose": 0, "directory": tmp_path}
+    given = {"layers": None, "transformations": VALUES, "verbose": 0, "directory": tmp_path}
     asked, plain = [], FeatureComparison.run
 
     def run(*arguments):
@@ -110,13 +110,13 @@ def test_an_analysis_that_was_stopped_goes_on(
 
     monkeypatch.setattr(FeatureComparison, "run", run)
     with pytest.raises(KeyboardInterrupt):
-        feature_invariance(model, photographs, 2, **given)
-    found = feature_invariance(model, photographs, 2, **given)
+        feature_invariance(model, images=photographs, class_indices=2, **given)
+    found = feature_invariance(model, images=photographs, class_indices=2, **given)
     assert len(asked) == 4  # the third photograph once more, and no other
     for curves, expected in zip(found.curves, invariance.curves, strict=True):
         np.testing.assert_array_equal(curves.distances, expected.distances)
         np.testing.assert_array_equal(curves.probabilities, expected.probabilities)
-    feature_invariance(model, photographs, 2, **given | {"layers": "conv1"})
+    feature_invariance(model, images=photographs, class_indices=2, **given | {"layers": "conv1"})
     assert len(asked) == 7
 
 
@@ -128,7 +128,9 @@ def test_the_untransformed_image_is_at_distance_0(invariance):
 
 
 def test_the_true_class_is_by_default_the_most_probable_one(model, photographs):
-    found = feature_invariance(model, photographs, transformations={"rotation": [0, 90]}, verbose=0)
+    found = feature_invariance(
+        model, None, photographs, transformations={"rotation": [0, 90]}, verbose=0
+    )
     centres = [transformed(x, "translation", 0, SIZE) for x in photographs]
     probabilities = [looked_at(model, "conv1", x)[1] for x in centres]
     assert found.class_indices.tolist() == [p.argmax() for p in probabilities]
@@ -149,7 +151,7 @@ def test_examples_are_what_the_model_saw(photographs, invariance):
 
 def test_few_images_and_values_are_kept_as_examples(model, photographs):
     found = feature_invariance(
-        model, photographs[:1] * 7, transformations={"rotation": range(9)}, verbose=0
+        model, None, photographs[:1] * 7, transformations={"rotation": range(9)}, verbose=0
     )
     assert found.curves[0].example_values.tolist() == [0, 4, 8]
     assert found.curves[0].examples.shape == (5, 3, *SIZE, 3)
@@ -158,20 +160,28 @@ def test_few_images_and_values_are_kept_as_examples(model, photographs):
 
 def test_pixels_are_preprocessed(photographs):
     model = convnet(name="vgg16")  # which bears the name of a net that takes BGR minus the mean
-    found = feature_invariance(model, photographs, 1, transformations=VALUES, verbose=0)
+    found = feature_invariance(model, None, photographs, 1, transformations=VALUES, verbose=0)
     named = feature_invariance(
-        model, photographs, 1, transformations=VALUES, preprocessing="caffe", verbose=0
+        model, None, photographs, 1, transformations=VALUES, preprocessing="caffe", verbose=0
     )
     raw = feature_invariance(
-        model, photographs, 1, transformations=VALUES, preprocessing=Preprocessing("raw"), verbose=0
+        model,
+        None,
+        photographs,
+        1,
+        transformations=VALUES,
+        preprocessing=Preprocessing("raw"),
+        verbose=0,
     )
     np.testing.assert_array_equal(found.curves[0].distances, named.curves[0].distances)
     assert np.abs(found.curves[0].distances - raw.curves[0].distances).max() > 1e-3
 
 
 def test_the_activation_of_logits(model, photographs):
-    arguments = {"transformations": {"scale": [1]}, "verbose": 0}
-    sigmoid = feature_invariance(model, photographs, 3, activation="sigmoid", **arguments)
+    arguments = {"layers": None, "transformations": {"scale": [1]}, "verbose": 0}
+    sigmoid = feature_invariance(
+        model, images=photographs, class_indices=3, activation="sigmoid", **arguments
+    )
     (scores,) = np.array(model(photographs[0][None].astype("float32"), training=False))
     expected = 1 / (1 + np.exp(-scores[3]))
     np.testing.assert_allclose(sigmoid.curves[0].probabilities[0, 0], expected, rtol=1e-5)
@@ -180,7 +190,7 @@ def test_the_activation_of_logits(model, photographs):
 def test_a_model_of_any_size(photographs):
     model = convnet((None, None))
     found = feature_invariance(
-        model, photographs, image_size=(20, 17), transformations=VALUES, verbose=0
+        model, None, photographs, image_size=(20, 17), transformations=VALUES, verbose=0
     )
     assert found.curves[0].examples.shape[2:4] == (20, 17)
 
@@ -197,7 +207,7 @@ def test_paper_transformations():
 
 
 def test_paper_transformations_are_the_default(model, photographs):
-    found = feature_invariance(model, photographs[:1], verbose=0)
+    found = feature_invariance(model, None, photographs[:1], verbose=0)
     for curves, values in zip(found.curves, paper_transformations(SIZE[0]).values(), strict=True):
         np.testing.assert_array_equal(curves.values, values)
 
@@ -225,7 +235,7 @@ def test_first_and_last_features_are_the_default(invariance):
 def test_the_model_stays_as_it_is(model, photographs):
     before = [w.copy() for w in model.get_weights()]
     names = [layer.name for layer in model.layers]
-    feature_invariance(model, photographs, transformations=VALUES, verbose=0)
+    feature_invariance(model, None, photographs, transformations=VALUES, verbose=0)
     assert [layer.name for layer in model.layers] == names
     for weight, same in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, same)
@@ -258,14 +268,14 @@ PIXELS = np.zeros((1, *SIZE, 3), "uint8")
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"photographs": []}, "No photograph was given: give at least one."),
+        ({"images": []}, "No photograph was given: give at least one."),
         (
-            {"photographs": PIXELS.astype("float32")},
+            {"images": PIXELS.astype("float32")},
             "A photograph of shape (23, 18, 3) and type float32 came, but pixels (rows, columns, "
             "channels) of type uint8 were expected.",
         ),
         (
-            {"photographs": PIXELS[:, :, 1:]},
+            {"images": PIXELS[:, :, 1:]},
             "A photograph of 23×17 pixels came, but the model sees 23×18: enlarge it.",
         ),
         (
@@ -306,17 +316,17 @@ PIXELS = np.zeros((1, *SIZE, 3), "uint8")
     ],
 )
 def test_mistakes(model, options, sentence):
-    arguments = {"photographs": PIXELS} | options
+    arguments = {"layers": None, "images": PIXELS} | options
     with pytest.raises(ValueError, match=re.escape(sentence)):
         feature_invariance(model, **arguments)
 
 
 def test_models_that_do_not_fit(model):
     with pytest.raises(ValueError, match="any size: give image_size, \\(height, width\\) in pix"):
-        feature_invariance(convnet((None, None)), PIXELS)
+        feature_invariance(convnet((None, None)), None, PIXELS)
     maps = keras.Model(model.input, model.get_layer("conv2").output, name="maps")
     with pytest.raises(ValueError, match=r"'maps' returns \(None, 9, 14, 4\), but scores"):
-        feature_invariance(maps, PIXELS)
+        feature_invariance(maps, None, PIXELS)
     two = keras.Model(model.input, [model.output, model.get_layer("pooled").output], name="two")
     with pytest.raises(ValueError, match="'two' has 2 outputs, but one vector of scores was"):
         num_classes_of(two, SIZE)
@@ -324,7 +334,7 @@ def test_models_that_do_not_fit(model):
         [keras.Input((*SIZE, 3)), layers.Flatten(), layers.Dense(2)], name="flat"
     )
     with pytest.raises(ValueError, match="'flat' has no convolution below its scores: give layers"):
-        feature_invariance(dense, PIXELS)
+        feature_invariance(dense, None, PIXELS)
 
 
 def test_infinities_are_refused(photographs):
@@ -332,7 +342,7 @@ def test_infinities_are_refused(photographs):
     kernel, bias = model.get_layer("conv2").get_weights()
     model.get_layer("conv2").set_weights([kernel, bias + np.inf])
     with pytest.raises(ValueError, match="gives NaN or infinity: check the range of the images"):
-        feature_invariance(model, photographs, transformations=VALUES, verbose=0)
+        feature_invariance(model, None, photographs, transformations=VALUES, verbose=0)
 
 
 def test_a_small_translation_changes_the_first_layer_most(shared_data):
@@ -344,7 +354,7 @@ def test_a_small_translation_changes_the_first_layer_most(shared_data):
     folder = shared_data / "imagenet-samples" / "images"
     photographs = [read_photograph(folder / name, (227, 227)) for name in names]
     found = feature_invariance(
-        model, photographs, transformations={"translation": [0, 5, 60]}, verbose=0
+        model, None, photographs, transformations={"translation": [0, 5, 60]}, verbose=0
     )
     assert found.layers == ("conv1", "fire9")
     assert found.class_indices.tolist() == [162, 87]

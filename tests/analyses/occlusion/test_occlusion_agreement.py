@@ -30,7 +30,7 @@ def image():
 
 @pytest.fixture(scope="module")
 def found(model, image):
-    options = {"fill_values": ["grey", 40.0], "patch_sizes": [4, (5, 6)]}
+    options = {"baselines": ["grey", 40.0], "patch_sizes": [4, (5, 6)]}
     return occlusion_agreement(model, image, 2, **options, **SETTINGS)
 
 
@@ -41,7 +41,7 @@ def test_maps_are_those_of_single_analyses(model, image, found):
         [(4, "grey"), (4, 40.0), ((5, 6), "grey"), ((5, 6), 40.0)]
     ):
         single = occlusion_sensitivity(
-            model, image, 2, patch_size=patch_size, fill_value=fill, feature_index=feature,
+            model, image, 2, patch_size=patch_size, baseline=fill, feature=feature,
             **SETTINGS,
         )  # fmt: skip
         np.testing.assert_allclose(found.drops[number], single.heat_map(single.drop), rtol=1e-5)
@@ -82,4 +82,4 @@ def test_round_trip(found, tmp_path):
 
 def test_one_occluder_cannot_be_compared(model, image):
     with pytest.raises(ValueError, match="1 fills of 1 sizes are fewer than two occluders: give"):
-        occlusion_agreement(model, image, fill_values=["grey"], patch_sizes=[4], **SETTINGS)
+        occlusion_agreement(model, image, baselines=["grey"], patch_sizes=[4], **SETTINGS)

@@ -77,7 +77,7 @@ def test_a_stopped_run_goes_on(model, images, tmp_path):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"patch_size": 3}, {"strides": 3}, {"fill_value": 5.0}, {"feature_index": 1}, {"seed": 1}],
+    [{"patch_size": 3}, {"strides": 3}, {"baseline": 5.0}, {"feature": 1}, {"seed": 1}],
     ids=lambda settings: next(iter(settings)),
 )
 def test_other_settings_are_another_run(model, images, tmp_path, settings):

@@ -22,7 +22,7 @@ from kerasvis.convnets.published_weights import (
 )
 from kerasvis.data import ImageFolder, Preprocessing
 from kerasvis.layers import PixelMean
-from kerasvis.occlusion import Occluders, filled
+from kerasvis.occlusion import Occluders, baseline_image
 from tests.oracles.covered_images import covered_images, looked_at
 
 SIZE = (33, 26)
@@ -269,9 +269,9 @@ def test_projection_is_that_of_the_whole_map(model, images, preprocessing, order
         model,
         image,
         layer="right",
-        feature_index=1,
+        feature=1,
         preprocessing=preprocessing,
-        fill_value="blur",
+        baseline="blur",
         **SMALL,
     )
     expected = kv.DeconvModel(model, "right").project(image[None], kv.targets.WholeMap(1))[0]
@@ -362,9 +362,9 @@ FILLS = {
 @pytest.mark.parametrize("fill", FILLS)
 def test_fill(model, images, fill):
     result = kv.occlusion_sensitivity(
-        model, images[0], 0, **WINDOWS, fill_value=FILLS[fill], seed=7, verbose=0
+        model, images[0], 0, **WINDOWS, baseline=FILLS[fill], seed=7, verbose=0
     )
-    expected = filled(images[0], FILLS[fill], Preprocessing(), patch_size=(7, 5), seed=7)
+    expected = baseline_image(images[0], FILLS[fill], Preprocessing(), patch_size=(7, 5), seed=7)
     assert_is_defined(result, model, images[0], expected)
 
 
@@ -373,14 +373,14 @@ def test_fill_by_the_mean_of_the_model(images):
     mean = PixelMean()
     model = convnet(first=[mean])
     mean.adapt(images)
-    result = kv.occlusion_sensitivity(model, images[0], 0, **WINDOWS, fill_value="mean", verbose=0)
+    result = kv.occlusion_sensitivity(model, images[0], 0, **WINDOWS, baseline="mean", verbose=0)
     assert_is_defined(result, model, images[0], images.mean(axis=0))
 
 
 @pytest.mark.usefixtures("eager_functions")
 def test_fill_by_the_mean_of_the_preprocessing(model, images):
     image = Preprocessing("torch").images(images[0])
-    settings = {"preprocessing": "torch", "fill_value": "mean", "verbose": 0}
+    settings = {"preprocessing": "torch", "baseline": "mean", "verbose": 0}
     result = kv.occlusion_sensitivity(model, image, 0, **WINDOWS, **settings)
     assert_is_defined(result, model, image, np.zeros_like(image))
 
@@ -466,12 +466,12 @@ def test_analysis_made_once_is_that_of_each_image(model, images):
 @pytest.mark.usefixtures("eager_functions")
 def test_another_fill_of_the_same_analysis(model, images):
     analysis = OcclusionAnalysis(model, SIZE, **SMALL)
-    other = analysis.with_fill("noise", seed=3)
-    expected = kv.occlusion_sensitivity(model, images[0], 1, fill_value="noise", seed=3, **SMALL)
+    other = analysis.with_baseline("noise", seed=3)
+    expected = kv.occlusion_sensitivity(model, images[0], 1, baseline="noise", seed=3, **SMALL)
     assert_same(other(images[0], 1), expected)
     assert_same(analysis(images[0], 1), kv.occlusion_sensitivity(model, images[0], 1, **SMALL))
-    with pytest.raises(ValueError, match=r"^fill_value is 'black': give"):
-        analysis.with_fill("black")
+    with pytest.raises(ValueError, match=r"^baseline is 'black': give"):
+        analysis.with_baseline("black")
 
 
 def test_two_replicas_are_one(model, images, two_devices):
@@ -565,11 +565,11 @@ ERRORS = {
         "The model has no layer 'conv3': did you mean conv2 or conv1?",
     ),
     "feature": (
-        {"feature_index": 6},
+        {"feature": 6},
         "Layer 'conv2' has no feature map 6, but 6 of them: give 0 to 5.",
     ),
     "feature of no number": (
-        {"feature_index": 1.5},
+        {"feature": 1.5},
         "Layer 'conv2' has no feature map 1.5, but 6 of them: give 0 to 5.",
     ),
     "size": (
@@ -602,18 +602,18 @@ ERRORS = {
     ),
     "NaN": ({"image": WITH_NAN}, "The image holds NaN or infinity: correct it."),
     "fill": (
-        {"fill_value": "mean"},
-        "fill_value is 'mean', but neither the model nor its preprocessing holds the mean of a "
+        {"baseline": "mean"},
+        "baseline is 'mean', but neither the model nor its preprocessing holds the mean of a "
         "data set: give it as a colour or an image.",
     ),
     "fill of unknown units": (
         {"preprocessing": None},
-        "fill_value is 'grey', but how the image was made of pixels is not known: give "
-        "preprocessing, or fill_value as a number or a colour in units of the image.",
+        "baseline is 'grey', but how the image was made of pixels is not known: give "
+        "preprocessing, or baseline as a number or a colour in units of the image.",
     ),
     "fill of another size": (
-        {"fill_value": np.zeros((5, 5, 3))},
-        "fill_value is neither a finite number, nor a colour of 3 channels, nor an image of "
+        {"baseline": np.zeros((5, 5, 3))},
+        "baseline is neither a finite number, nor a colour of 3 channels, nor an image of "
         "33×26×3 values: give one of these.",
     ),
     "preprocessing": (
@@ -676,10 +676,10 @@ def test_model_that_gives_nan_for_a_covered_image():
     model = keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
     sentence = (
         "With the occluder at (top, left, bottom, right) = (0, 0, 13, 13) the model gives NaN or "
-        "infinity: check the range of the image, the fill_value and the weights."
+        "infinity: check the range of the image, the baseline and the weights."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-        kv.occlusion_sensitivity(model, IMAGE, fill_value=3e38, **SMALL)
+        kv.occlusion_sensitivity(model, IMAGE, baseline=3e38, **SMALL)
 
 
 MIDDLE = (64, 64, 192, 192)  # nine positions

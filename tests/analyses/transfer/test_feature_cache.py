@@ -49,14 +49,14 @@ def num_computed(monkeypatch):
     return num_computed
 
 
-def filled(directory, images, layers=LAYERS, model=None, **options):
+def baseline_image(directory, images, layers=LAYERS, model=None, **options):
     cache = FeatureCache(directory, model or convnet(), layers, images, **options)
     cache.fill(batch_size=4, verbose=0)
     return cache
 
 
 def test_features_of_all_images_in_order(tmp_path, images):
-    cache, model = filled(tmp_path, images), convnet()
+    cache, model = baseline_image(tmp_path, images), convnet()
     pixels = np.concatenate(list(images.batches()))
     expected = FlatFeatures(model, LAYERS, SIZE)(pixels.astype("float32"))
     for layer, features in zip(LAYERS, expected, strict=True):
@@ -65,21 +65,21 @@ def test_features_of_all_images_in_order(tmp_path, images):
 
 
 def test_every_image_is_computed_once(tmp_path, images, num_computed):
-    filled(tmp_path, images)
+    baseline_image(tmp_path, images)
     assert num_computed() == {"conv1": 36, "conv2": 36}
-    filled(tmp_path, images)
+    baseline_image(tmp_path, images)
     assert num_computed() == {}
 
 
 def test_a_further_layer_is_computed_alone(tmp_path, images, num_computed):
-    filled(tmp_path, images, ["conv2"])
+    baseline_image(tmp_path, images, ["conv2"])
     num_computed()
-    filled(tmp_path, images, ["conv1", "conv2"])
+    baseline_image(tmp_path, images, ["conv1", "conv2"])
     assert num_computed() == {"conv1": 36}
 
 
 def test_a_run_that_was_stopped_goes_on(tmp_path, images, num_computed, monkeypatch):
-    whole = filled(tmp_path / "whole", images)
+    whole = baseline_image(tmp_path / "whole", images)
     num_computed()
     plain, written = feature_cache.write_npz, []
 
@@ -91,10 +91,10 @@ def test_a_run_that_was_stopped_goes_on(tmp_path, images, num_computed, monkeypa
 
     monkeypatch.setattr(feature_cache, "write_npz", stopped_after_five)
     with pytest.raises(KeyboardInterrupt):
-        filled(tmp_path / "stopped", images)
+        baseline_image(tmp_path / "stopped", images)
     assert num_computed() == {"conv1": 30, "conv2": 30}
     monkeypatch.setattr(feature_cache, "write_npz", plain)
-    stopped = filled(tmp_path / "stopped", images)
+    stopped = baseline_image(tmp_path / "stopped", images)
     assert num_computed() == {"conv1": 16, "conv2": 16}
     for layer in LAYERS:
         np.testing.assert_array_equal(stopped.load(layer), whole.load(layer))
@@ -130,16 +130,16 @@ def test_the_key_changes_with_all_that_features_depend_on(tmp_path, images):
 
 
 def test_layers_above_do_not_matter(tmp_path, images, num_computed):
-    filled(tmp_path, images)
+    baseline_image(tmp_path, images)
     num_computed()
     model = convnet()
     other = keras.Sequential([keras.Input((*SIZE, 3)), *model.layers[:-1], keras.layers.Dense(9)])
-    filled(tmp_path, images, model=other)
+    baseline_image(tmp_path, images, model=other)
     assert num_computed() == {}
 
 
 def test_images_are_preprocessed(tmp_path, images):
-    features = filled(tmp_path, images, ["conv1"], preprocessing="tf").load("conv1")
+    features = baseline_image(tmp_path, images, ["conv1"], preprocessing="tf").load("conv1")
     pixels = np.concatenate(list(images.batches())).astype("float32") / 127.5 - 1
     (expected,) = FlatFeatures(convnet(), ["conv1"], SIZE)(pixels)
     np.testing.assert_allclose(features, expected, rtol=1e-5, atol=1e-6)
@@ -149,20 +149,20 @@ def test_features_that_are_not_finite(tmp_path, images):
     model = convnet()
     model.get_layer("conv2").bias.assign([0, np.inf, 0, 0, 0, 0])
     with pytest.raises(ValueError, match="Image 0 gives NaN or infinity in layer 'conv2': check"):
-        filled(tmp_path, images, model=model)
+        baseline_image(tmp_path, images, model=model)
 
 
 def test_a_folder_that_cannot_be_made(tmp_path, images):
     (tmp_path / "file").write_text("here")
     with pytest.raises(ValueError, match=r"The features cannot be written to .*file .*: make room"):
-        filled(tmp_path / "file", images)
+        baseline_image(tmp_path / "file", images)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written_to(tmp_path, images):
     tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
     with pytest.raises(ValueError, match="The features cannot be written to"):
-        filled(tmp_path, images)
+        baseline_image(tmp_path, images)
 
 
 def test_a_layer_that_is_not_there(tmp_path, images):

@@ -12,12 +12,12 @@ GREY = 127.5  # the middle of the range of pixels
 NAMES = ("grey", "mean", "blur", "noise")
 
 
-def filled(image, fill_value, preprocessing, *, mean=None, patch_size=(16, 16), seed=0):
+def baseline_image(image, baseline, preprocessing, *, mean=None, patch_size=(16, 16), seed=0):
     """The image as it looks where it is covered.
 
     Args:
         image: float `(rows, columns, channels)`, as the model takes it.
-        fill_value: `"grey"`, the middle of the range of pixels; `"mean"`, the data set's mean;
+        baseline: `"grey"`, the middle of the range of pixels; `"mean"`, the data set's mean;
             `"blur"`, the image itself, blurred by a Gaussian half as wide as the occluder;
             `"noise"`, every value of every pixel by chance from the range of pixels; a number; a
             colour `(channels,)`; or an image of the shape of `image`. Numbers are in the units of
@@ -33,34 +33,34 @@ def filled(image, fill_value, preprocessing, *, mean=None, patch_size=(16, 16), 
         float32 array of the shape of `image`.
 
     Raises:
-        ValueError: if `fill_value` is none of these, or what it takes is not known.
+        ValueError: if `baseline` is none of these, or what it takes is not known.
     """
     image = np.asarray(image, "float32")
-    if not isinstance(fill_value, str):
-        return _spread(fill_value, image.shape, "fill_value")
-    if fill_value in ("grey", "noise") and preprocessing is None:
+    if not isinstance(baseline, str):
+        return _spread(baseline, image.shape, "baseline")
+    if baseline in ("grey", "noise") and preprocessing is None:
         raise ValueError(
-            f"fill_value is {fill_value!r}, but how the image was made of pixels is not known: "
-            "give preprocessing, or fill_value as a number or a colour in units of the image."
+            f"baseline is {baseline!r}, but how the image was made of pixels is not known: "
+            "give preprocessing, or baseline as a number or a colour in units of the image."
         )
-    if fill_value == "grey":
+    if baseline == "grey":
         return preprocessing.images(np.full(image.shape, GREY, "float32"))
-    if fill_value == "blur":
+    if baseline == "blur":
         return scipy.ndimage.gaussian_filter(
             image, (*(size / 2 for size in patch_size), 0), mode="nearest"
         )
-    if fill_value == "noise":
+    if baseline == "noise":
         pixels = np.random.default_rng(seed).uniform(0, 255, image.shape).astype("float32")
         return preprocessing.images(pixels)
-    if fill_value == "mean":
+    if baseline == "mean":
         if mean is None:
             raise ValueError(
-                "fill_value is 'mean', but neither the model nor its preprocessing holds the mean "
+                "baseline is 'mean', but neither the model nor its preprocessing holds the mean "
                 "of a data set: give it as a colour or an image."
             )
         return _spread(mean, image.shape, "mean")
     raise ValueError(
-        f"fill_value is {fill_value!r}: give {', '.join(map(repr, NAMES))}, a number, a colour or "
+        f"baseline is {baseline!r}: give {', '.join(map(repr, NAMES))}, a number, a colour or "
         "an image."
     )
 

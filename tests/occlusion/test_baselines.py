@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kerasvis.data import Preprocessing
-from kerasvis.occlusion import filled
+from kerasvis.occlusion import baseline_image
 
 SHAPE = (9, 7, 3)
 MODES = ["raw", "caffe", "tf", "torch"]
@@ -19,7 +19,7 @@ def image():
 
 def test_grey_of_pixels(image):
     expected = np.full(SHAPE, 127.5, "float32")
-    actual = filled(image, "grey", Preprocessing("raw"))
+    actual = baseline_image(image, "grey", Preprocessing("raw"))
     assert actual.dtype == np.float32
     np.testing.assert_array_equal(actual, expected)
 
@@ -33,7 +33,7 @@ def test_grey_of_pixels(image):
     ],
 )
 def test_grey_in_units_of_the_image(image, mode, colour):
-    actual = filled(image, "grey", Preprocessing(mode))
+    actual = baseline_image(image, "grey", Preprocessing(mode))
     expected = np.broadcast_to(colour, SHAPE)
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
 
@@ -41,15 +41,15 @@ def test_grey_in_units_of_the_image(image, mode, colour):
 @pytest.mark.parametrize("mode", MODES)
 def test_noise_is_of_pixels_and_by_its_seed(image, mode):
     preprocessing = Preprocessing(mode)
-    noise = filled(image, "noise", preprocessing, seed=3)
+    noise = baseline_image(image, "noise", preprocessing, seed=3)
     assert (noise.shape, noise.dtype) == (SHAPE, np.float32)
     preprocessing.check_range(noise)
     pixels = preprocessing.pixels(noise)
     assert len(np.unique(pixels)) > 100
     assert pixels.min() < 20
     assert pixels.max() > 235
-    np.testing.assert_array_equal(noise, filled(image, "noise", preprocessing, seed=3))
-    assert (noise != filled(image, "noise", preprocessing, seed=4)).mean() > 0.9
+    np.testing.assert_array_equal(noise, baseline_image(image, "noise", preprocessing, seed=3))
+    assert (noise != baseline_image(image, "noise", preprocessing, seed=4)).mean() > 0.9
 
 
 def blurred_along(axis, image, sigma):
@@ -69,7 +69,7 @@ def blurred_along(axis, image, sigma):
 
 
 def test_blur_is_half_as_wide_as_the_occluder(image):
-    blur = filled(image, "blur", None, patch_size=(4, 3))
+    blur = baseline_image(image, "blur", None, patch_size=(4, 3))
     expected = blurred_along(1, blurred_along(0, image.astype("float64"), 2.0), 1.5)
     assert blur.dtype == np.float32
     np.testing.assert_allclose(blur, expected, rtol=1e-4)
@@ -77,19 +77,19 @@ def test_blur_is_half_as_wide_as_the_occluder(image):
 
 def test_blur_keeps_the_channels_apart(image):
     image[..., 1] = 0
-    blur = filled(image, "blur", None)
+    blur = baseline_image(image, "blur", None)
     np.testing.assert_array_equal(blur[..., 1], 0)
     assert blur[..., 0].std() < image[..., 0].std()
 
 
 @pytest.mark.parametrize("value", [7, np.float64(7), np.array(7)])
 def test_number(image, value):
-    np.testing.assert_array_equal(filled(image, value, None), np.full(SHAPE, 7, "float32"))
+    np.testing.assert_array_equal(baseline_image(image, value, None), np.full(SHAPE, 7, "float32"))
 
 
 @pytest.mark.parametrize("value", [(1, 2, 3), [1, 2, 3], np.array([1, 2, 3], "uint8")])
 def test_colour(image, value):
-    actual = filled(image, value, None)
+    actual = baseline_image(image, value, None)
     for row in range(SHAPE[0]):
         for column in range(SHAPE[1]):
             assert actual[row, column].tolist() == [1, 2, 3]
@@ -97,7 +97,7 @@ def test_colour(image, value):
 
 def test_image(image):
     value = image[::-1].copy()
-    actual = filled(image, value, None)
+    actual = baseline_image(image, value, None)
     np.testing.assert_array_equal(actual, value)
     actual[:] = 0
     assert value.any(), "it is a copy"
@@ -106,22 +106,25 @@ def test_image(image):
 @pytest.mark.parametrize("shape", [(), (3,), (1, 1, 3), (9, 7, 1), SHAPE])
 def test_mean(image, shape):
     mean = np.random.default_rng(0).uniform(90, 140, shape)
-    actual = filled(image, "mean", Preprocessing(), mean=mean)
+    actual = baseline_image(image, "mean", Preprocessing(), mean=mean)
     assert (actual.shape, actual.dtype) == (SHAPE, np.float32)
     np.testing.assert_allclose(actual, np.zeros(SHAPE) + mean, rtol=1e-6)
 
 
 def test_grey_images_of_one_channel():
     image = np.zeros((5, 4, 1))
-    assert filled(image, "grey", Preprocessing()).tolist() == np.full((5, 4, 1), 127.5).tolist()
-    assert filled(image, [9], None).tolist() == np.full((5, 4, 1), 9.0).tolist()
-    assert filled(image, "noise", Preprocessing()).shape == (5, 4, 1)
+    assert (
+        baseline_image(image, "grey", Preprocessing()).tolist()
+        == np.full((5, 4, 1), 127.5).tolist()
+    )
+    assert baseline_image(image, [9], None).tolist() == np.full((5, 4, 1), 9.0).tolist()
+    assert baseline_image(image, "noise", Preprocessing()).shape == (5, 4, 1)
 
 
-@pytest.mark.parametrize("fill_value", ["grey", "blur", "noise", 3.0])
-def test_image_is_left_as_it_is(image, fill_value):
+@pytest.mark.parametrize("baseline", ["grey", "blur", "noise", 3.0])
+def test_image_is_left_as_it_is(image, baseline):
     before = image.copy()
-    filled(image, fill_value, Preprocessing())
+    baseline_image(image, baseline, Preprocessing())
     np.testing.assert_array_equal(image, before)
 
 
@@ -131,36 +134,36 @@ NEITHER = (
 )
 ERRORS = [
     (
-        {"fill_value": name},
-        f"fill_value is {name!r}, but how the image was made of pixels is not known: give "
-        "preprocessing, or fill_value as a number or a colour in units of the image.",
+        {"baseline": name},
+        f"baseline is {name!r}, but how the image was made of pixels is not known: give "
+        "preprocessing, or baseline as a number or a colour in units of the image.",
     )
     for name in ("grey", "noise")
 ]
 ERRORS += [
     (
-        {"fill_value": "mean"},
-        "fill_value is 'mean', but neither the model nor its preprocessing holds the mean of a "
+        {"baseline": "mean"},
+        "baseline is 'mean', but neither the model nor its preprocessing holds the mean of a "
         "data set: give it as a colour or an image.",
     ),
     (
-        {"fill_value": "black"},
-        "fill_value is 'black': give 'grey', 'mean', 'blur', 'noise', a number, a colour or an "
+        {"baseline": "black"},
+        "baseline is 'black': give 'grey', 'mean', 'blur', 'noise', a number, a colour or an "
         "image.",
     ),
-    ({"fill_value": (1, 2)}, f"fill_value {NEITHER}"),
-    ({"fill_value": np.zeros((9, 7))}, f"fill_value {NEITHER}"),
-    ({"fill_value": np.zeros((7, 9, 3))}, f"fill_value {NEITHER}"),
-    ({"fill_value": np.zeros((1, *SHAPE))}, f"fill_value {NEITHER}"),
-    ({"fill_value": np.nan}, f"fill_value {NEITHER}"),
-    ({"fill_value": (0, np.inf, 0)}, f"fill_value {NEITHER}"),
-    ({"fill_value": None}, f"fill_value {NEITHER}"),
-    ({"fill_value": ["a", "b", "c"]}, f"fill_value {NEITHER}"),
-    ({"fill_value": "mean", "mean": np.zeros(4)}, f"mean {NEITHER}"),
+    ({"baseline": (1, 2)}, f"baseline {NEITHER}"),
+    ({"baseline": np.zeros((9, 7))}, f"baseline {NEITHER}"),
+    ({"baseline": np.zeros((7, 9, 3))}, f"baseline {NEITHER}"),
+    ({"baseline": np.zeros((1, *SHAPE))}, f"baseline {NEITHER}"),
+    ({"baseline": np.nan}, f"baseline {NEITHER}"),
+    ({"baseline": (0, np.inf, 0)}, f"baseline {NEITHER}"),
+    ({"baseline": None}, f"baseline {NEITHER}"),
+    ({"baseline": ["a", "b", "c"]}, f"baseline {NEITHER}"),
+    ({"baseline": "mean", "mean": np.zeros(4)}, f"mean {NEITHER}"),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), ERRORS)
 def test_error(image, arguments, sentence):
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-        filled(image, **{"preprocessing": None, **arguments})
+        baseline_image(image, **{"preprocessing": None, **arguments})
