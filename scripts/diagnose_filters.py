@@ -74,9 +74,10 @@ def different_names(names):
 
 def fingerprint_of(model, photographs, preprocessing, arguments):
     """Hexadecimal digits that change with all that a diagnosis depends on."""
-    from kerasvis.activations.image_sources import digest, image_source
     from kerasvis.activations.partial_scan import model_fingerprint
+    from kerasvis.data.image_sources import image_source
     from kerasvis.graph import read_graph
+    from kerasvis.storage.fingerprints import digest
 
     images = photographs and image_source(photographs, arguments.batch_size).fingerprint()
     layers = [arguments.first_layer, arguments.second_layer]

@@ -122,7 +122,7 @@ def first_maps(features, num_maps):
     arrays = {
         field.name: getattr(features, field.name)[:num_maps].copy()
         for field in dataclasses.fields(features)
-        if field.name != "layer"
+        if field.name not in ("layer", "pixel_range")
     }
     return dataclasses.replace(features, **arrays)
 

@@ -15,22 +15,30 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # room → the rooms it may import. A room stands below all that it imports, so there are no cycles.
 MAY_IMPORT = {
+    "storage": set(),
     "layers": set(),
     "graph": {"layers"},
-    "data": {"layers", "graph"},
+    "data": {"storage", "layers", "graph"},
+    "arguments": {"data", "graph"},
     "convnets": {"layers", "graph", "data"},
-    "deconvnet": {"layers", "graph", "data", "convnets"},
-    "attributions": {"layers", "graph", "data", "deconvnet"},
-    "activations": {"layers", "graph", "data", "convnets"},
-    "occlusion": {"layers", "graph", "data"},
+    "deconvnet": {"layers", "graph", "data", "arguments", "convnets"},
+    "attributions": {"layers", "graph", "data", "arguments", "deconvnet"},
+    "activations": {"storage", "layers", "graph", "data", "arguments", "convnets"},
+    "occlusion": {"layers", "graph", "data", "arguments"},
     "training": {"layers", "graph", "data", "convnets"},
     "analyses": {
-        *("layers", "graph", "data", "convnets", "deconvnet"),
+        *("storage", "layers", "graph", "data", "arguments", "convnets", "deconvnet"),
         *("attributions", "activations", "occlusion", "training"),
     },
     "figures": set(),
-    "reports": {"graph", "data", "deconvnet", "activations", "analyses", "figures"},
-    "callbacks": {"graph", "data", "deconvnet", "activations", "analyses", "figures", "reports"},
+    "reports": {
+        *("storage", "graph", "data", "arguments", "deconvnet", "activations", "analyses"),
+        "figures",
+    },
+    "callbacks": {
+        *("storage", "graph", "data", "arguments", "deconvnet", "activations", "analyses"),
+        *("figures", "reports"),
+    },
 }
 
 # Where TensorFlow is the subject; everywhere else the code is written in Keras' terms.

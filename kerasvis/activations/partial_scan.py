@@ -6,11 +6,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kerasvis.activations.image_sources import Progress, digest
 from kerasvis.activations.running_top import RunningTop
 from kerasvis.activations.top_activations import LayerActivations
+from kerasvis.data.image_sources import Progress
 from kerasvis.data.npz_files import read_npz, write_npz
 from kerasvis.graph.nodes import Tensor
+from kerasvis.storage.fingerprints import digest
 
 
 class PartialScan:

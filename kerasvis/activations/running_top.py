@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kerasvis.activations.image_sources import Progress
 from kerasvis.activations.top_activations import LayerActivations
+from kerasvis.data.image_sources import Progress
 
 
 class RunningTop(NamedTuple):

@@ -2,26 +2,42 @@
 
 import contextlib
 import itertools
-import operator
 import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tqdm
 
-from kerasvis.activations.image_sources import image_source
 from kerasvis.activations.map_maxima import MapMaxima, nodes_up_to
 from kerasvis.activations.partial_scan import PartialScan, model_fingerprint
 from kerasvis.activations.running_top import RunningTop
 from kerasvis.activations.top_activations import TopActivations
+from kerasvis.arguments import (
+    LARGEST_K,
+    positive_integer,
+    standardize_images,
+    standardize_layers,
+    standardize_verbose,
+)
 from kerasvis.graph import image_shape
 
 SECONDS_BETWEEN_SAVES = 30
 
 
 def find_top_activations(
-    model, layers, images, k=9, *, batch_size=16, filepath=None, verbose="auto"
-):
+    model: keras.Model,
+    layers: str | Sequence[str],
+    images: Any,
+    k: int = 9,
+    *,
+    batch_size: int = 16,
+    steps: int | None = None,
+    filepath: str | Path | None = None,
+    verbose: str | int = "auto",
+) -> TopActivations:
     """Finds the k strongest activations of every feature map, one per image, over a data set.
 
     All layers are watched in one upward pass. Of equal activations the image with the lowest index
@@ -40,11 +56,11 @@ def find_top_activations(
         model: a functional or Sequential `keras.Model`; it is left as it is.
         layers: names of layers, or one name; `"outer/inner"` inside a nested model. The units of a
             dense layer count as feature maps of one cell.
-        images: array `(images, rows, columns, channels)`; or a `tf.data.Dataset`, or anything else
-            to iterate over, of batches of these, with or without labels; or an `ImageFolder`; or
+        images: what `kerasvis.arguments.standardize_images` takes: an array, a folder, batches; or
             a `Shard` of any of these.
         k: number of activations per feature map.
         batch_size: images per step, of an array or a folder.
+        steps: batches to read at most; needed where a data set has no end, or does not tell.
         filepath: where to write the result, a file that `TopActivations.load` reads.
         verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
 
@@ -67,15 +83,14 @@ def find_top_activations(
         >>> top["a"].image_indices[0]
         array([0, 1])
     """
-    layers = _standardized_layers(layers)
-    k, batch_size = _positive_integer(k, "k"), _positive_integer(batch_size, "batch_size")
-    if verbose not in ("auto", 0, 1):
-        raise ValueError(f"verbose is {verbose!r}: give 'auto', 0 or 1.")
+    layers = standardize_layers(layers)
+    k = positive_integer(k, "k", LARGEST_K)
+    is_shown = standardize_verbose(verbose)
     shape, dtype = image_shape(model), model.inputs[0].dtype
     maxima = MapMaxima(model, layers)
     nodes = nodes_up_to(model, layers)
     _check_weights(nodes)
-    source = image_source(images, batch_size)
+    source = standardize_images(model, images, batch_size=batch_size, steps=steps)
     top = RunningTop.before_all_images(sum(maxima.num_maps), k)
     partial = None
     if filepath is not None:
@@ -89,7 +104,7 @@ def find_top_activations(
         unit=" images",
         total=source.num_images,
         initial=top.progress.next_index,
-        disable={"auto": None}.get(verbose, not verbose),  # None: shown on a terminal only
+        disable=not is_shown,
     )
     try:
         with bar, contextlib.closing(source.batches(top.progress)) as batches:
@@ -130,25 +145,6 @@ def _begun(partial, top, source):
     top, skipped_reasons = earlier
     source.skipped_reasons.update(skipped_reasons)
     return top
-
-
-def _standardized_layers(layers):
-    layers = (layers,) if isinstance(layers, str) else tuple(layers)
-    if not layers:
-        raise ValueError("No layers were given: name at least one.")
-    if repeated := sorted({name for name in layers if layers.count(name) > 1}):
-        raise ValueError(f"The layer {repeated[0]!r} was given more than once: name each once.")
-    return layers
-
-
-def _positive_integer(value, name):
-    try:
-        integer = operator.index(value)
-    except TypeError:
-        integer = 0
-    if integer < 1:
-        raise ValueError(f"{name} is {value!r}: give an integer of at least 1.")
-    return integer
 
 
 def _standardized_batch(batch, shape, dtype):

@@ -8,28 +8,12 @@ merge_top_activations(parts).save("top.npz")  # the bytes of a scan by one worke
 ```
 """
 
-from typing import Any, NamedTuple
-
 import numpy as np
 
 from kerasvis.activations.top_activations import LayerActivations, TopActivations
+from kerasvis.data.image_sources import Shard
 
-
-class Shard(NamedTuple):
-    """The share of one worker in the images of a scan: every `num_shards`-th batch.
-
-    Whole batches are shared out, so that each is computed as in a scan by one worker, to the bit.
-    A worker reads all of a folder or data set of batches, and computes only its own.
-
-    Attributes:
-        images: whatever `find_top_activations` takes, the same for all workers.
-        index: of the worker, from 0.
-        num_shards: number of workers.
-    """
-
-    images: Any
-    index: int
-    num_shards: int
+__all__ = ["Shard", "merge_top_activations"]
 
 
 def merge_top_activations(parts):

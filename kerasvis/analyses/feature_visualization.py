@@ -10,8 +10,8 @@ import numpy as np
 import tqdm
 
 from kerasvis.activations import find_top_activations
+from kerasvis.arguments import standardize_images, standardize_layers, standardize_verbose
 from kerasvis.data.npz_files import read_npz, write_npz
-from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.deconvnet.deconv_model import DeconvModel
 from kerasvis.deconvnet.targets import Unit
 
@@ -37,6 +37,7 @@ class FeatureVisualization:
             they were left out.
         boxes: int32 `(features, k, 4)`: the part of the window inside the image, as (top, left,
             bottom, right) in the window, half open.
+        pixel_range: how the images were made from pixels, in words.
     """
 
     layer: str
@@ -47,6 +48,7 @@ class FeatureVisualization:
     projections: np.ndarray
     patches: np.ndarray
     boxes: np.ndarray
+    pixel_range: str = ""
 
     def without_patches(self):
         """The same without the image patches, to be given away where the images cannot be."""
@@ -56,7 +58,8 @@ class FeatureVisualization:
 
     def save(self, filepath):
         """Writes an `.npz` archive, whole or not at all."""
-        write_npz(filepath, {**dataclasses.asdict(self), "layer": np.array(self.layer)})
+        texts = {name: np.array(getattr(self, name)) for name in ("layer", "pixel_range")}
+        write_npz(filepath, {**dataclasses.asdict(self), **texts})
 
     @classmethod
     def load(cls, filepath):
@@ -67,7 +70,8 @@ class FeatureVisualization:
         """
         names = [field.name for field in dataclasses.fields(cls)]
         arrays = read_npz(filepath, "visualized features", names)
-        return cls(**{**arrays, "layer": str(arrays["layer"])})
+        texts = {name: str(arrays[name]) for name in ("layer", "pixel_range")}
+        return cls(**{**arrays, **texts})
 
 
 def visualize_features(
@@ -80,10 +84,11 @@ def visualize_features(
     k=9,
     num_features=16,
     seed=0,
-    preprocessing="raw",
+    preprocessing=None,
     rectification="deconvnet",
     rules=(),
     batch_size=None,
+    steps=None,
     verbose="auto",
 ):
     """Projects the strongest activations of feature maps, each by itself.
@@ -91,19 +96,21 @@ def visualize_features(
     Args:
         model: a functional or Sequential `keras.Model`; it is left as it is.
         layers: names of layers, or one name.
-        images: array `(images, rows, columns, channels)`, or a sequence such as an `ImageFolder`,
-            from which only the images needed are fetched.
+        images: what `kerasvis.arguments.standardize_images` takes: an array, a folder, batches;
+            those with the strongest activations are fetched again.
         features: numbers of the feature maps, for one layer or for all of them; or `{layer:
             numbers}`; by default `num_features` of each layer, a random subset.
         top: the `TopActivations` of these layers over `images`; found by a scan by default.
         k: strongest activations of each feature map, where a scan finds them.
         num_features: size of the random subset, all if there are fewer.
         seed: of the random subset.
-        preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how `images` were made
-            from RGB pixels.
+        preprocessing: how `images` were made from pixels: what `kerasvis.data.Preprocessing.of`
+            takes. By default that of the images, or of the model, or what the range of an array
+            tells.
         rectification: as of `DeconvModel`.
         rules: as of `DeconvModel`.
         batch_size: images (or crops of them) in a step; chosen from their size by default.
+        steps: batches to read at most; needed where a data set has no end, or does not tell.
         verbose: 1 or 0, with or without progress bars; `"auto"`: with them on a terminal.
 
     Returns:
@@ -117,22 +124,24 @@ def visualize_features(
     Reference:
         Zeiler & Fergus 2013, Section 4 and Figure 2.
     """
-    names = (layers,) if isinstance(layers, str) else tuple(layers)
-    if isinstance(preprocessing, str):
-        preprocessing = Preprocessing(preprocessing)
+    names, is_shown = standardize_layers(layers), standardize_verbose(verbose)
+    source = standardize_images(
+        model, images, preprocessing, batch_size=batch_size or 16, steps=steps, fetched=True
+    )
+    source.known_preprocessing()
     deconvs = [DeconvModel(model, name, rectification, rules) for name in names]
     chosen = [_features_of(deconv, features, num_features, seed) for deconv in deconvs]
     if top is None:
-        scan = {} if batch_size is None else {"batch_size": batch_size}
-        top = find_top_activations(model, names, images, k, verbose=verbose, **scan)
+        top = find_top_activations(model, names, source, k, verbose=verbose)
     found = {}
     for deconv, numbers in zip(deconvs, chosen, strict=True):
         strongest = top[deconv.layer]
         number = int((strongest.image_indices[numbers] >= 0).sum())
-        disable = {"auto": None}.get(verbose, not verbose)  # None: shown on a terminal only
-        with tqdm.tqdm(desc=deconv.layer, unit=" maxima", total=number, disable=disable) as bar:
+        with tqdm.tqdm(
+            desc=deconv.layer, unit=" maxima", total=number, disable=not is_shown
+        ) as bar:
             found[deconv.layer] = visualize_chosen(
-                deconv, images, strongest, numbers, preprocessing, batch_size, advance=bar.update
+                deconv, source, strongest, numbers, batch_size, advance=bar.update
             )
     return found[layers] if isinstance(layers, str) else found
 
@@ -146,17 +155,25 @@ def _features_of(deconv, features, num_features, seed):
 
 
 def visualize_chosen(
-    deconv, images, found, features, preprocessing, batch_size=None, *, advance=lambda number: None
+    deconv,
+    images,
+    found,
+    features,
+    batch_size=None,
+    *,
+    with_patches=True,
+    advance=lambda number: None,
 ):
     """`visualize_features` of some feature maps of one layer, without a progress bar.
 
     Args:
         deconv: the `DeconvModel` of the layer.
-        images: that were scanned.
+        images: the `Images` that were scanned.
         found: the layer's `LayerActivations`.
         features: int64 `(features,)`.
-        preprocessing: a `Preprocessing`.
         batch_size: images (or crops of them) in a step.
+        with_patches: whether the image patches are shown, too; if not, it need not be known how
+            the images were made from pixels.
         advance: function of the number of projections that were made since it was called last.
     """
     images_used, image_numbers = fetch(images, found.image_indices[features])
@@ -165,17 +182,24 @@ def visualize_chosen(
     windows = windows_of(deconv, images_used.shape[1:3], positions[is_present])
     units = (image_numbers, np.repeat(features, is_present.sum(axis=1)), positions[is_present])
     projections = project_in_windows(deconv, images_used, *units, windows, batch_size, advance)
-    pixels = preprocessing.pixels(images_used)
-    patches = [windows.cut(pixels[n], i) for i, n in enumerate(image_numbers)]
-    return FeatureVisualization(
+    visualized = FeatureVisualization(
         layer=deconv.layer,
         feature_indices=features,
         activations=found.values[features],
         image_indices=found.image_indices[features],
         positions=positions,
-        projections=_on_grid(preprocessing.rgb(projections), is_present, "float32"),
-        patches=_on_grid(patches, is_present, "uint8"),
+        projections=_on_grid(images.rgb(projections), is_present, "float32"),
+        patches=np.zeros((*is_present.shape, 0, 0, images_used.shape[3]), "uint8"),
         boxes=_on_grid(windows.boxes, is_present, "int32"),
+    )
+    if not with_patches:
+        return visualized
+    pixels = images.to_pixels(images_used)
+    patches = [windows.cut(pixels[n], i) for i, n in enumerate(image_numbers)]
+    return dataclasses.replace(
+        visualized,
+        patches=_on_grid(patches, is_present, "uint8"),
+        pixel_range=str(images.known_preprocessing()),
     )
 
 
@@ -205,7 +229,7 @@ def fetch(images, image_indices):
     needed, numbers = np.unique(image_indices[image_indices >= 0], return_inverse=True)
     if len(needed) == 0:
         raise ValueError("No image is left among the strongest activations: scan some images.")
-    return np.asarray(images[needed]), numbers.ravel()
+    return images[needed], numbers.ravel()
 
 
 @dataclasses.dataclass(frozen=True)

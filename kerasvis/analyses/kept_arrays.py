@@ -6,8 +6,8 @@ part depends on; what was measured otherwise is left alone.
 
 from pathlib import Path
 
-from kerasvis.activations.image_sources import digest
 from kerasvis.data.npz_files import read_npz, write_npz
+from kerasvis.storage.fingerprints import digest
 
 
 class KeptArrays:

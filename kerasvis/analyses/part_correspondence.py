@@ -13,10 +13,11 @@ import tqdm
 
 from kerasvis.activations.partial_scan import model_fingerprint
 from kerasvis.analyses.kept_arrays import KeptArrays
+from kerasvis.arguments import standardize_images, standardize_layers, standardize_verbose
 from kerasvis.data.npz_files import read_npz, write_npz
 from kerasvis.graph import feature_extractor, read_graph
 from kerasvis.occlusion.baselines import baseline_image
-from kerasvis.occlusion.input_units import input_units, mean_of_data_set
+from kerasvis.occlusion.input_units import mean_of_data_set
 
 ROUNDING = 1e-6  # share of the largest feature: some units in the last place of float32
 
@@ -93,7 +94,7 @@ def measure_correspondence(
     parts,
     *,
     baseline="grey",
-    preprocessing="auto",
+    preprocessing=None,
     num_draws=10,
     rounding=ROUNDING,
     batch_size=16,
@@ -121,15 +122,15 @@ def measure_correspondence(
 
     Args:
         model: a functional or Sequential `keras.Model`; it is left as it is.
-        images: `(images, rows, columns, channels)`, as the model takes them: two or more.
+        layers: names of layers, or one name.
+        images: what `kerasvis.arguments.standardize_images` takes: two or more.
         parts: `{part: boxes}`, int `(images, 4)`: (top, left, bottom, right) of the part in each
             image, in pixels, half open.
-        layers: names of layers, or one name.
         baseline: what occludes: `"grey"`, `"mean"`, `"blur"`, `"noise"`, a number, a colour or an
             image; see `kerasvis.occlusion.baseline_image`.
-        preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how the images were made
-            from pixels. By default that of the net of `keras.applications` whose name the model
-            bears, and `"raw"` for others.
+        preprocessing: how the images were made from pixels: what `kerasvis.data.Preprocessing.of`
+            takes. By default that of the images, or of the model, or what the range of an array
+            tells.
         num_draws: how often boxes of the same sizes are put anywhere instead of the parts.
         rounding: changes of at most this share of the image's largest feature, in absolute value,
             count as 0.
@@ -155,16 +156,16 @@ def measure_correspondence(
         >>> model = kv.convnets.ZFNet((64, 64, 3), classes=10, width=0.1, dense_units=32)
         >>> images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3))
         >>> noses = [[20, 30, 30, 40], [22, 28, 32, 38], [25, 33, 35, 43]]
-        >>> found = measure_correspondence(model, images, {"nose": noses}, ["conv5", "fc7"])
+        >>> found = measure_correspondence(model, ["conv5", "fc7"], images, {"nose": noses})
         >>> found.delta.shape, found.random_delta.shape
         ((2, 1), (2, 1, 10))
     """
-    images = np.asarray(images, "float32")
-    layers = (layers,) if isinstance(layers, str) else tuple(layers)
-    _check(images, parts, layers, num_draws, rounding, batch_size, verbose)
+    layers, is_shown = standardize_layers(layers), standardize_verbose(verbose)
+    source = standardize_images(model, images, preprocessing)
+    images, units = source.all().astype("float32"), source.preprocessing
+    _check(images, parts, num_draws, rounding, batch_size)
     boxes = np.stack([_checked_boxes(name, boxes, images.shape) for name, boxes in parts.items()])
     random_boxes = draw_boxes(boxes, images.shape[1:3], num_draws, seed)
-    units = input_units(model, preprocessing)
     cover = Cover(model, images, baseline, units, seed)
     features = Features(feature_extractor(model, layers), batch_size)
     how = [layers, images, np.asarray(baseline), units and units.mode, rounding, seed]
@@ -175,7 +176,6 @@ def measure_correspondence(
     all_boxes = np.concatenate([boxes[:, None], random_boxes], axis=1)
     shape = (len(layers), *all_boxes.shape[:2], len(_pairs(len(images))))
     distances, oppositions = np.zeros(shape), np.zeros(shape)
-    disable = {"auto": None}.get(verbose, not verbose)  # None: shown on a terminal only
     places = list(np.ndindex(all_boxes.shape[:2]))
 
     def measure(boxes):
@@ -183,7 +183,7 @@ def measure_correspondence(
         signs = [signs_of_change(x, least) for x, least in zip(changes, smallest, strict=True)]
         return tuple(np.stack([*map(of, signs)]) for of in (hamming_distances, opposite_shares))
 
-    for place in tqdm.tqdm(places, "Occlusions", disable=disable):
+    for place in tqdm.tqdm(places, "Occlusions", disable=not is_shown):
         distances[:, *place], oppositions[:, *place] = kept.once(
             "boxes",
             [all_boxes[place]],
@@ -357,20 +357,15 @@ def _checked_boxes(name, boxes, shape):
     return boxes.astype("int64")
 
 
-def _check(images, parts, layers, num_draws, rounding, batch_size, verbose):
-    if images.ndim != 4 or len(images) < 2:
+def _check(images, parts, num_draws, rounding, batch_size):
+    if len(images) < 2:
         raise ValueError(
-            f"Images of shape {images.shape} came, but two or more, (images, rows, columns, "
-            "channels), were expected."
+            f"Give two or more images, to be compared. Received: images of shape {images.shape}"
         )
     if not parts:
         raise ValueError("No part was given: give the boxes of at least one.")
-    if not layers:
-        raise ValueError("No layer was given: give the name of at least one.")
     for name, number in {"num_draws": num_draws, "batch_size": batch_size}.items():
         if number < 1:
             raise ValueError(f"{name} is {number}: give 1 or more.")
     if not 0 <= rounding < 1:
         raise ValueError(f"rounding is {rounding}: give a share from 0 to below 1.")
-    if verbose not in ("auto", 0, 1):
-        raise ValueError(f"verbose is {verbose!r}: give 'auto', 0 or 1.")

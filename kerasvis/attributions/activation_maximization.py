@@ -10,11 +10,11 @@ import keras
 import numpy as np
 import tqdm
 
+from kerasvis.arguments import standardize_preprocessing
 from kerasvis.attributions.activation_gradient import ActivationGradient
 from kerasvis.attributions.pixel_parametrization import MAX_PIXEL, PixelParametrization
 from kerasvis.attributions.total_variation import total_variation_gradient
 from kerasvis.data.npz_files import read_npz, write_npz
-from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.graph import image_shape
 
 
@@ -59,7 +59,7 @@ def maximize_activation(
     target,
     *,
     image_size=None,
-    preprocessing="raw",
+    preprocessing=None,
     parametrization="frequencies",
     num_steps=256,
     learning_rate=0.05,
@@ -81,8 +81,9 @@ def maximize_activation(
         target: `kerasvis.targets.Unit`, `Strongest` (whichever unit of the map is strongest at that
             step) or `WholeMap` (the sum of the map); with a list of features, an image for each.
         image_size: `(height, width)` in pixels, for models that take any size.
-        preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how the model's images
-            are made from RGB pixels.
+        preprocessing: how the images that the model takes are made from pixels: what
+            `kerasvis.data.Preprocessing.of` takes; by default that of the model, see
+            `kerasvis.arguments.standardize_preprocessing`.
         parametrization: `"frequencies"` or `"pixels"`; see `pixel_parametrization`.
         num_steps: steps of the ascent.
         learning_rate: of Adam; about how much each coefficient changes in a step.
@@ -117,8 +118,7 @@ def maximize_activation(
         (2, 16, 16, 3)
     """
     _check(num_steps, learning_rate, initial_deviation, jitter, total_variation)
-    if isinstance(preprocessing, str):
-        preprocessing = Preprocessing(preprocessing)
+    preprocessing = standardize_preprocessing(model, preprocessing)
     derivatives = ActivationGradient(model, layer, rules=rules)
     num_images = np.size(target.feature)
     shape = (num_images, *_image_shape(model, image_size))

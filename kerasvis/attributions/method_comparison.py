@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 
+from kerasvis.arguments import standardize_images
 from kerasvis.attributions.activation_gradient import ActivationGradient
 from kerasvis.attributions.methods import METHODS, attribute, check_method
 from kerasvis.data.npz_files import read_npz, write_npz
-from kerasvis.data.preprocessing import Preprocessing
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ def compare_methods(
     methods=tuple(METHODS),
     *,
     options=None,
-    preprocessing="raw",
+    preprocessing=None,
     rules=(),
     batch_size=None,
     verbose=0,
@@ -75,8 +75,9 @@ def compare_methods(
             `Strongest`, all methods take the same unit.
         methods: names of methods, keys of `METHODS`.
         options: `{method: {option: value}}`, for some of the methods.
-        preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how `images` were made
-            from RGB pixels.
+        preprocessing: how `images` were made from pixels: what `kerasvis.data.Preprocessing.of`
+            takes. By default that of the images, or of the model, or what the range of an array
+            tells.
 
     Returns:
         A `MethodComparison`.
@@ -88,10 +89,10 @@ def compare_methods(
         compare_methods(model, "predictions", images, Unit(285), ["deconvnet", "grad_cam"])
     """
     _check(methods, options or {})
-    if isinstance(preprocessing, str):
-        preprocessing = Preprocessing(preprocessing)
+    source = standardize_images(model, images, preprocessing, fetched=True)
+    preprocessing = source.known_preprocessing()
+    images = source.all()
     derivatives = ActivationGradient(model, layer, rules=rules)
-    images = derivatives.deconv.check_images(images)
     unit = derivatives.fixed(images, target, batch_size)
     chosen = derivatives.inputs_for(images, unit)
     activations = derivatives.derive(images, unit, batch_size)["activation"]
@@ -106,7 +107,7 @@ def compare_methods(
         feature_indices=chosen["feature"].astype("int64"),
         positions=chosen["position"].astype("int64"),
         activations=activations,
-        pixels=preprocessing.pixels(images),
+        pixels=source.to_pixels(images),
         maps=maps,
     )
 

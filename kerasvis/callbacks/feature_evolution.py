@@ -2,18 +2,22 @@
 
 import concurrent.futures
 import operator
+import threading
 import warnings
+from pathlib import Path
 
 import keras
 
-from kerasvis.activations.image_sources import image_source
 from kerasvis.activations.map_maxima import nodes_up_to
 from kerasvis.activations.partial_scan import model_fingerprint
 from kerasvis.analyses.evolution.feature_snapshot import FeatureSnapshots, NotFiniteError
 from kerasvis.analyses.evolution.snapshot_files import Snapshot, SnapshotFiles, changed_settings
+from kerasvis.arguments import standardize_layers
 from kerasvis.data import Preprocessing
+from kerasvis.data.image_sources import StreamImages, image_source
 
 EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # Figure 4
+SECONDS_TO_END = 10  # for a snapshot that is interrupted
 
 
 class FeatureEvolution(keras.callbacks.Callback):
@@ -45,9 +49,11 @@ class FeatureEvolution(keras.callbacks.Callback):
         num_features: how many feature maps are drawn of a layer, all if there are fewer.
         seed: of the drawing.
         rectification: as of `kerasvis.DeconvModel`.
-        preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how `images` were made
-            from RGB pixels; by default that of the `ImageFolder`, or `"raw"`.
+        rules: as of `kerasvis.DeconvModel`.
+        preprocessing: how `images` were made from pixels: what `kerasvis.data.Preprocessing.of`
+            takes; by default found as `kerasvis.arguments.standardize_images` does.
         batch_size: images per step; chosen from their size by default.
+        steps: batches to read at most; needed where a data set has no end, or does not tell.
         with_patches: whether the snapshots hold the image patches, too; without them they can be
             given away where the images cannot be.
         tensorboard: folder for event files, which show the figure of every layer, projections and
@@ -77,29 +83,30 @@ class FeatureEvolution(keras.callbacks.Callback):
         num_features=8,
         seed=0,
         rectification="deconvnet",
+        rules=(),
         preprocessing=None,
         batch_size=None,
+        steps=None,
         with_patches=True,
         tensorboard=None,
     ):
         super().__init__()
-        if preprocessing is None:
-            preprocessing = getattr(images, "preprocessing", "raw")
-        if isinstance(preprocessing, str):
-            preprocessing = Preprocessing(preprocessing)
         self.images = images
-        self.layers = (layers,) if isinstance(layers, str) else tuple(layers)
+        self.layers = standardize_layers(layers)
         self.features = features
         self.epochs = _standardized_epochs(epochs)
         self.files = SnapshotFiles(directory)
         self.num_features = num_features
         self.seed = seed
         self.rectification = rectification
-        self.preprocessing = preprocessing
+        self.rules = rules
+        self.preprocessing = None if preprocessing is None else Preprocessing.of(preprocessing)
         self.batch_size = batch_size
+        self.steps = steps
         self.with_patches = with_patches
         self.tensorboard = tensorboard
-        self._images_fingerprint = _fingerprint(images)
+        _check_can_be_read_again(images, steps)
+        self._of_images = {}  # what the snapshots depend on
         self._watched = None  # the model that is training
         self._snapshots = None  # of it
         self._run = None
@@ -108,7 +115,12 @@ class FeatureEvolution(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self.files.make_folder()
         if self._watched is not self.model:
-            self._snapshots = in_a_thread_of_its_own(self._build)
+            self._snapshots = in_a_thread_of_its_own(self._build, interrupt=lambda: None)
+            source = self._snapshots.source(self.images, 1)
+            self._of_images = {
+                "preprocessing": getattr(source.preprocessing, "mode", None),
+                "images": source.fingerprint(),
+            }
             self._watched, self._run = self.model, None
         self._epoch_is_first = True
 
@@ -122,7 +134,8 @@ class FeatureEvolution(keras.callbacks.Callback):
         if epoch not in self.epochs or self.files.filepath(epoch).exists():
             return
         try:
-            features = in_a_thread_of_its_own(self._snapshots.take, self.images)
+            take, interrupt = self._snapshots.take, self._snapshots.interrupt
+            features = in_a_thread_of_its_own(take, self.images, interrupt=interrupt)
         except NotFiniteError as error:  # the end of training is not for this callback to decide
             warnings.warn(f"No snapshot was taken after epoch {epoch}: {error}", stacklevel=2)
             return
@@ -143,8 +156,11 @@ class FeatureEvolution(keras.callbacks.Callback):
             num_features=self.num_features,
             seed=self.seed,
             rectification=self.rectification,
+            rules=self.rules,
             preprocessing=self.preprocessing,
             batch_size=self.batch_size,
+            steps=self.steps,
+            with_patches=self.with_patches or self.tensorboard is not None,
         )
 
     def _settings(self):
@@ -154,8 +170,7 @@ class FeatureEvolution(keras.callbacks.Callback):
             "layers": list(self.layers),
             "feature maps": {name: numbers.tolist() for name, numbers in indices.items()},
             "rectification": self.rectification,
-            "preprocessing": self.preprocessing.mode,
-            "images": self._images_fingerprint,
+            **self._of_images,
             **left_out,
         }
 
@@ -193,14 +208,32 @@ class FeatureEvolution(keras.callbacks.Callback):
         )
 
 
-def in_a_thread_of_its_own(function, *arguments):
+def in_a_thread_of_its_own(function, *arguments, interrupt):
     """Calls a function where no distribution strategy, device or Keras setting is in force.
 
     These belong to the thread. Under a `MirroredStrategy` each replica would compute every batch,
     and their results would come one after the other.
+
+    Args:
+        function: what is called, with `arguments`.
+        interrupt: function that makes it end early, called where this thread is interrupted.
     """
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        return pool.submit(function, *arguments).result()
+    found = concurrent.futures.Future()
+
+    def run():
+        try:
+            found.set_result(function(*arguments))
+        except BaseException as error:
+            found.set_exception(error)
+
+    thread = threading.Thread(target=run, daemon=True)  # one that hangs does not keep Python alive
+    thread.start()
+    try:
+        return found.result()
+    except KeyboardInterrupt:
+        interrupt()
+        thread.join(SECONDS_TO_END)
+        raise
 
 
 def _standardized_epochs(epochs):
@@ -213,17 +246,9 @@ def _standardized_epochs(epochs):
     return tuple(numbers)
 
 
-def _fingerprint(images):
-    """What the images are known by, if they are the same whenever they are read."""
-    if not hasattr(images, "shape") and hasattr(images, "__iter__") and iter(images) is images:
-        raise ValueError(
-            f"The images are a {type(images).__name__}, which can be read once only: give an "
-            "array, an ImageFolder, a tf.data.Dataset or a list of batches."
-        )
-    fingerprint, again = (image_source(images, batch_size=1).fingerprint() for _ in range(2))
-    if fingerprint != again:
-        raise ValueError(
-            "The images come in another order, or changed, whenever they are read, so that an "
-            "image index would mean nothing: give them without shuffling or augmentation."
-        )
-    return fingerprint
+def _check_can_be_read_again(images, steps):
+    """Refuses a stream that does not give the same images whenever it is read."""
+    comes_in_batches = not isinstance(images, str | Path) and not hasattr(images, "labels")
+    source = image_source(images, batch_size=1, steps=steps) if comes_in_batches else None
+    if isinstance(source, StreamImages):
+        source.check_repeats()

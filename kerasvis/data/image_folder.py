@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import copy
 import os
 from pathlib import Path
 
@@ -43,12 +44,10 @@ class ImageFolder:
         winners = folder.pixels(top["conv3"].image_indices[42])
     """
 
-    def __init__(self, directory, size, preprocessing="raw", strict=False):
+    def __init__(self, directory, size=None, preprocessing=None, strict=False):
         self.directory = Path(directory)
-        self.size = _standardized_size(size)
-        if not isinstance(preprocessing, Preprocessing):
-            preprocessing = Preprocessing(preprocessing)
-        self.preprocessing = preprocessing
+        self.size = None if size is None else _standardized_size(size)
+        self.preprocessing = None if preprocessing is None else Preprocessing.of(preprocessing)
         self.strict = strict
         self.filepaths = _find_photographs(self.directory)
         self.skipped_reasons = {}
@@ -62,7 +61,22 @@ class ImageFolder:
         Returns:
             float32 `(images, height, width, 3)`, preprocessed; `(height, width, 3)` for an integer.
         """
-        return self.preprocessing.images(self.pixels(indices))
+        return self._to_images(self.pixels(indices))
+
+    def with_size(self, size, channels=3):
+        """The same photographs at another size; what is skipped is shared."""
+        other = copy.copy(self)
+        other.size = _standardized_size(size)
+        return other
+
+    def with_preprocessing(self, preprocessing):
+        """The same photographs with another preprocessing; what is skipped is shared."""
+        other = copy.copy(self)
+        other.preprocessing = Preprocessing.of(preprocessing)
+        return other
+
+    def _to_images(self, pixels):
+        return (self.preprocessing or Preprocessing()).images(pixels)
 
     @property
     def skipped(self):
@@ -118,10 +132,10 @@ class ImageFolder:
             indices.append(index)
             batch.append(pixels)
             if len(batch) == batch_size:
-                yield np.array(indices, "int64"), self.preprocessing.images(np.stack(batch))
+                yield np.array(indices, "int64"), self._to_images(np.stack(batch))
                 indices, batch = [], []
         if batch:
-            yield np.array(indices, "int64"), self.preprocessing.images(np.stack(batch))
+            yield np.array(indices, "int64"), self._to_images(np.stack(batch))
 
     def _decode_ahead(self, start, num_ahead):
         """`(index, (pixels, reason))` in order, with at most `num_ahead` images decoded ahead."""

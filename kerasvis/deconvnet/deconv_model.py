@@ -5,6 +5,7 @@ import functools
 import keras
 import numpy as np
 
+from kerasvis.arguments import standardize_images
 from kerasvis.deconvnet import passes
 from kerasvis.deconvnet.crops import UnitCrops
 from kerasvis.deconvnet.mirror import Record
@@ -225,7 +226,8 @@ class DeconvModel(keras.Model):
 
     def check_images(self, images):
         """Refuses images that do not fit the model; returns them as an array."""
-        images = np.asarray(images)
+        if not isinstance(images, np.ndarray):
+            images = standardize_images(self.convnet, images).all()
         if images.dtype.kind not in "fiub":
             raise ValueError(
                 f"The images have the dtype {images.dtype}, but numbers were expected: give them "

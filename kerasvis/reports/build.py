@@ -3,19 +3,16 @@
 import dataclasses
 from pathlib import Path
 
-from kerasvis.activations.image_sources import image_source
 from kerasvis.activations.partial_scan import model_fingerprint
 from kerasvis.analyses import FilterDiagnosis, diagnose_filters, filter_findings
 from kerasvis.analyses.convolution_nodes import convolution_nodes
 from kerasvis.analyses.filters.dead_filters import NUM_IMAGES_NEEDED
-from kerasvis.data.image_folder import ImageFolder
-from kerasvis.data.preprocessing import Preprocessing
+from kerasvis.data.image_sources import Images
 from kerasvis.deconvnet.deconv_model import DeconvModel
 from kerasvis.graph import image_shape, read_graph
 from kerasvis.reports.built_from import check_built_from, note_built_from
 from kerasvis.reports.layer_pictures import (
     image_filters,
-    image_size,
     write_evolution,
     write_filters,
     write_sprites,
@@ -31,10 +28,9 @@ class Build:
     """A gallery in the making; the attributes are the arguments of `write_gallery`."""
 
     model: object
-    images: object
+    images: Images
     directory: Path
     k: int
-    preprocessing: Preprocessing
     rectification: str
     rules: tuple
     batch_size: int
@@ -48,7 +44,7 @@ class Build:
     @property
     def image_size(self):
         """`(height, width)` of the images in pixels."""
-        return image_size(self.images)
+        return self.images.image_size
 
     def check_images(self, labels):
         """Refuses images that a gallery cannot show, and labels that do not fit them."""
@@ -58,14 +54,9 @@ class Build:
                 f"The model {self.model.name!r} takes images of {channels} channels, which are no "
                 "pictures: a gallery shows images of 1 channel or 3."
             )
-        if not isinstance(self.images, ImageFolder) and not hasattr(self.images, "shape"):
+        if labels is not None and len(labels) != self.images.count():
             raise ValueError(
-                f"Images were given as {type(self.images).__name__}, but those with the strongest "
-                "activations are fetched again: give an array or an ImageFolder."
-            )
-        if labels is not None and len(labels) != len(self.images):
-            raise ValueError(
-                f"{len(labels)} labels were given for {len(self.images)} images: give one for "
+                f"{len(labels)} labels were given for {self.images.count()} images: give one for "
                 "each, None for an image without."
             )
 
@@ -98,9 +89,9 @@ class Build:
         note = self.arrays / "built_from.json"
         built_from = {
             "model": model_fingerprint(read_graph(self.model).nodes),
-            "images": image_source(self.images, self.batch_size).fingerprint(),
+            "images": self.images.fingerprint(),
             "k": self.k,
-            "preprocessing": self.preprocessing.mode,
+            "preprocessing": self.images.known_preprocessing().mode,
             "rectification": self.rectification,
         }
         check_built_from(note, built_from)
@@ -133,8 +124,8 @@ class Build:
         """
         deconv = self.deconv(layer)
         top, statistics = load_layer(self.arrays, layer)
-        write_sprites(deconv, self.images, top, self.directory, self.preprocessing, self.verbose)
-        filters = image_filters(self.model, layer, self.preprocessing)
+        write_sprites(deconv, self.images, top, self.directory, self.verbose)
+        filters = image_filters(self.model, layer, self.images.known_preprocessing())
         if filters is not None:
             write_filters(layer, filters, self.directory)
         if evolution is not None:
@@ -159,8 +150,7 @@ class Build:
             try:
                 diagnosis = diagnose_filters(
                     self.model,
-                    self.images if len(self.images) >= NUM_IMAGES_NEEDED else None,
-                    preprocessing=self.preprocessing,
+                    self.images if self._has_enough_images() else None,
                     batch_size=self.batch_size,
                     filepath=scan,
                     verbose=self.verbose,
@@ -170,3 +160,6 @@ class Build:
             diagnosis.save(file)
             scan.unlink(missing_ok=True)
         return filter_findings(FilterDiagnosis.load(file)), ""
+
+    def _has_enough_images(self):
+        return self.images.count() >= NUM_IMAGES_NEEDED

@@ -17,11 +17,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kerasvis.data.preprocessing import Preprocessing
+from kerasvis.arguments import standardize_images
 from kerasvis.figures.occlusion_panel import occlusion_panel
 from kerasvis.reports import addresses, pages
 from kerasvis.reports.build import Build
-from kerasvis.reports.image_labels import image_names
 from kerasvis.reports.model_table import model_table
 from kerasvis.reports.sprites import webp
 from kerasvis.reports.whole_files import write_whole
@@ -39,10 +38,11 @@ def write_gallery(
     occlusions=(),
     evolution=None,
     k=9,
-    preprocessing="raw",
+    preprocessing=None,
     rectification="deconvnet",
     rules=(),
     batch_size=16,
+    steps=None,
     verbose="auto",
 ):
     """Writes pages on every feature map of some layers, to be opened in a browser.
@@ -59,8 +59,8 @@ def write_gallery(
     Args:
         model: a functional or Sequential `keras.Model`; it is left as it is.
         layers: names of layers, or one name; None for all convolutions.
-        images: an array `(images, rows, columns, channels)`, as the model takes them, of 1 channel
-            or 3; or an `ImageFolder`.
+        images: what `kerasvis.arguments.standardize_images` takes, of 1 channel or 3; those with
+            the strongest activations are fetched again.
         directory: folder to write into.
         labels: the name of each image's class, in the images' order, None for an image without;
             see `class_labels`.
@@ -69,11 +69,13 @@ def write_gallery(
             the pages of its feature maps show what these responded to over epochs. Like labels and
             occlusions, give it again when a build goes on.
         k: number of strongest activations of each feature map.
-        preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how `images` were made
-            from RGB pixels.
+        preprocessing: how `images` were made from pixels: what `kerasvis.data.Preprocessing.of`
+            takes. By default that of the images, or of the model, or what the range of an array
+            tells.
         rectification: of the deconvnet, see `DeconvModel`.
         rules: of the deconvnet, see `kerasvis.rules`; give the same when a build goes on.
         batch_size: images in a step of the scan.
+        steps: batches to read at most; needed where a data set has no end, or does not tell.
         verbose: 1 or 0, with or without progress bars; `"auto"`: with them on a terminal.
 
     Returns:
@@ -92,10 +94,12 @@ def write_gallery(
         write_gallery(model, images, "gallery", ["conv1", "conv5"])
     """
     directory = Path(directory)
-    if isinstance(preprocessing, str):
-        preprocessing = Preprocessing(preprocessing)
-    settings = (k, preprocessing, rectification, rules, batch_size, verbose)
-    build = Build(model, images, directory, *settings)
+    source = standardize_images(
+        model, images, preprocessing, batch_size=batch_size, steps=steps, fetched=True
+    )
+    source.known_preprocessing()
+    settings = (k, rectification, rules, batch_size, verbose)
+    build = Build(model, source, directory, *settings)
     build.check_images(labels)
     layers = build.layers(layers)
     evolutions = build.evolutions(evolution) if evolution is not None else {}
@@ -115,7 +119,7 @@ def write_gallery(
         layers=reports,
         occlusions=tuple(occlusions),
     )
-    return _write_site(overview, image_names(images), labels, directory)
+    return _write_site(overview, source.names, labels, directory)
 
 
 def _write_site(overview, names, labels, directory):

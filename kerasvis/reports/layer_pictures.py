@@ -11,7 +11,6 @@ import tqdm
 from kerasvis.analyses.convolution_nodes import convolution_nodes
 from kerasvis.analyses.feature_visualization import visualize_chosen
 from kerasvis.analyses.filters.dead_filters import filters_of
-from kerasvis.data.image_folder import ImageFolder
 from kerasvis.graph import image_shape, read_graph
 from kerasvis.reports import addresses
 from kerasvis.reports.sprites import SpriteLayout, feature_sprite, filter_pixels, webp
@@ -23,15 +22,14 @@ NUM_BYTES_AT_ONCE = 2**30
 NUM_CHANNELS = 3  # at most
 
 
-def write_sprites(deconv, images, top, directory, preprocessing, verbose="auto"):
+def write_sprites(deconv, images, top, directory, verbose="auto"):
     """Projects the strongest activations of every feature map that has no sprite yet.
 
     Args:
         deconv: the `DeconvModel` of the layer.
-        images: that were scanned.
+        images: the `Images` that were scanned.
         top: the layer's `LayerActivations`.
         directory: of the gallery.
-        preprocessing: a `Preprocessing`.
         verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
     """
     directory = Path(directory)
@@ -49,26 +47,21 @@ def write_sprites(deconv, images, top, directory, preprocessing, verbose="auto")
     with bar:
         for begin in range(0, len(missing), num_at_once):
             chosen = missing[begin : begin + num_at_once]
-            contents = _sprite_files(deconv, images, top, chosen, preprocessing, bar.update)
+            contents = _sprite_files(deconv, images, top, chosen, bar.update)
             for feature, content in zip(chosen, contents, strict=True):
                 write_whole(files[feature], content)
 
 
-def _sprite_files(deconv, images, top, chosen, preprocessing, advance):
+def _sprite_files(deconv, images, top, chosen, advance):
     """The sprites of the feature maps chosen; their projections are gone when it returns."""
-    features = visualize_chosen(deconv, images, top, chosen, preprocessing, advance=advance)
+    features = visualize_chosen(deconv, images, top, chosen, advance=advance)
     return [sprite_file(features, number) for number in range(len(chosen))]
 
 
 def _num_bytes(deconv, images, top):
     """Memory for the projections of one map."""
-    height, width = deconv.receptive_field(image_size(images)).window_size
+    height, width = deconv.receptive_field(images.image_size).window_size
     return 4 * top.values.shape[1] * height * width * NUM_CHANNELS
-
-
-def image_size(images):
-    """`(height, width)` in pixels of what is an `ImageFolder` or an array."""
-    return images.size if isinstance(images, ImageFolder) else tuple(images.shape[1:3])
 
 
 def sprite_file(features, number):

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from kerasvis.activations import TopActivations, find_top_activations
-from kerasvis.activations.image_sources import digest
 from kerasvis.reports.addresses import slug
 from kerasvis.reports.statistics import MapStatistics, map_statistics
+from kerasvis.storage.fingerprints import digest
 
 
 def is_scanned(folder, layer):

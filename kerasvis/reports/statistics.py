@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import tqdm
 
-from kerasvis.activations.image_sources import Progress, image_source
 from kerasvis.activations.map_maxima import MapMaxima
+from kerasvis.arguments import standardize_images, standardize_layers, standardize_verbose
+from kerasvis.data.image_sources import Progress
 from kerasvis.data.npz_files import read_npz, write_npz
 
 
@@ -142,7 +143,7 @@ class MapStatistics:
         return cls(str(arrays["layer"]), arrays["image_indices"], arrays["maxima"])
 
 
-def map_statistics(model, layers, images, *, batch_size=16, verbose="auto"):
+def map_statistics(model, layers, images, *, batch_size=16, steps=None, verbose="auto"):
     """Records the strongest activation of every feature map in every image, in one upward pass.
 
     Memory grows with images times feature maps, 4 bytes each.
@@ -150,8 +151,9 @@ def map_statistics(model, layers, images, *, batch_size=16, verbose="auto"):
     Args:
         model: a functional or Sequential `keras.Model`; it is left as it is.
         images: what `find_top_activations` takes, but for a `Shard`.
-        layers: names of layers.
+        layers: names of layers, or one name.
         batch_size: images per step, of an array or a folder.
+        steps: batches to read at most, where a data set has no end.
         verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
 
     Returns:
@@ -166,15 +168,16 @@ def map_statistics(model, layers, images, *, batch_size=16, verbose="auto"):
         >>> map_statistics(model, np.ones((5, 8, 8, 3)), ["a"], verbose=0)["a"].maxima.shape
         (5, 4)
     """
+    layers, is_shown = standardize_layers(layers), standardize_verbose(verbose)
     maxima = MapMaxima(model, layers)
-    source = image_source(images, batch_size)
+    source = standardize_images(model, images, batch_size=batch_size, steps=steps)
     dtype = model.inputs[0].dtype
     indices, values = [], []
     bar = tqdm.tqdm(
         desc="All activations",
         unit=" images",
         total=source.num_images,
-        disable={"auto": None}.get(verbose, not verbose),
+        disable=not is_shown,
     )
     with bar, contextlib.closing(source.batches(Progress())) as batches:
         for image_indices, batch in batches:

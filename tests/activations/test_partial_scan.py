@@ -15,6 +15,7 @@ from PIL import Image
 from kerasvis.activations import TopActivations, find_top_activations
 from kerasvis.activations import scan as scan_module
 from kerasvis.data import ImageFolder
+from kerasvis.data.image_sources import image_source
 from tests.activations.small_models import small_convnet, whole_numbered_images
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,7 +44,7 @@ for filepath in filepaths:
     if killed_at != "never":
         scan.SECONDS_BETWEEN_SAVES = 0
     killed_at = int(killed_at) if killed_at.isdigit() else None
-    find_top_activations(model, batches(killed_at), ["b", "a"], filepath=filepath, verbose=0)
+    find_top_activations(model, ["b", "a"], batches(killed_at), filepath=filepath, verbose=0)
     killed_at = "never"
 """
 
@@ -300,14 +301,14 @@ def test_a_scan_that_finds_no_image_leaves_nothing(model, tmp_path):
 def test_other_preprocessing_is_other_images(model, tmp_path, monkeypatch):
     directory = photographs(tmp_path / "photographs")
     folders = [ImageFolder(directory, (7, 9), mode) for mode in ("raw", "tf")]
-    assert len({scan_module.image_source(folder, 4).fingerprint() for folder in folders}) == 2
+    assert len({image_source(folder, 4).fingerprint() for folder in folders}) == 2
     moved = tmp_path / "moved"
     directory.rename(moved)
     before = ImageFolder(moved, (7, 9))
-    fingerprint = scan_module.image_source(before, 4).fingerprint()
+    fingerprint = image_source(before, 4).fingerprint()
     (moved / "05.png").rename(moved / "05.jpg")
     after = ImageFolder(moved, (7, 9))
-    assert scan_module.image_source(after, 4).fingerprint() != fingerprint
+    assert image_source(after, 4).fingerprint() != fingerprint
 
 
 def test_path_that_cannot_be_written_is_an_error_before_the_scan(model, tmp_path):

@@ -12,9 +12,9 @@ import tensorflow as tf
 from hypothesis import strategies as st
 
 from kerasvis.activations import find_top_activations
-from kerasvis.activations.image_sources import Progress
 from kerasvis.activations.map_maxima import MapMaxima
 from kerasvis.activations.running_top import RunningTop
+from kerasvis.data.image_sources import Progress
 from tests.activations.small_models import (
     small_convnet,
     whole_numbered,
@@ -158,6 +158,22 @@ def test_the_model_is_left_as_it_is(model):
         np.testing.assert_array_equal(weight, earlier)
 
 
+class Batches(keras.utils.PyDataset):
+    """Batches of four images, and labels, without end where they are asked for one by one."""
+
+    def __init__(self, images):
+        super().__init__()
+        self.images = images
+
+    @property
+    def num_batches(self):
+        return -(-len(self.images) // 4)
+
+    def __getitem__(self, index):
+        images = np.roll(self.images, -4 * index, axis=0)
+        return images[: min(4, len(images) - 4 * index)], np.zeros(4)
+
+
 def test_all_sources_agree(model, tmp_path):
     images = whole_numbered_images(11)
     expected = scan(model, images, LAYERS, batch_size=4)
@@ -173,6 +189,11 @@ def test_all_sources_agree(model, tmp_path):
         np.load(tmp_path / "images.npy", mmap_mode="r"),
         tf.constant(images),
         images.astype("int8"),
+        list(images),
+        (images, labels),
+        tf.data.Dataset.from_tensor_slices({"image": images, "label": labels}).batch(4),
+        tf.data.Dataset.from_tensor_slices((images, labels)),
+        Batches(images),
     ]
     for source in sources:
         assert_same(scan(model, source, LAYERS, batch_size=4), expected)
@@ -258,61 +279,35 @@ def test_weights_that_are_not_finite_are_an_error(value):
     scan(model, whole_numbered_images(3), "pool")  # below them all is well
 
 
-def labelled_by_name():
-    dataset = tf.data.Dataset.from_tensor_slices(
-        {"image": whole_numbered_images(3), "label": [1] * 3}
-    )
-    return dataset.batch(2)
-
-
 WRONG = [
     (
         {"layers": "con"},
         "The model has no layer 'con': did you mean conv",
     ),
-    ({"layers": []}, "No layers were given: name at least one."),
+    ({"layers": []}, "layers=[]"),
     ({"layers": ["pool", "pool"]}, "The layer 'pool' was given more than once: name each once."),
-    ({"k": 0}, "k is 0: give an integer of at least 1."),
-    ({"k": 2.5}, "k is 2.5: give an integer of at least 1."),
-    ({"batch_size": -1}, "batch_size is -1: give an integer of at least 1."),
-    ({"verbose": 2}, "verbose is 2: give 'auto', 0 or 1."),
-    (
-        {"images": np.zeros((0, 7, 9, 3))},
-        "Images of shape (0, 7, 9, 3) were given: give at least one image, as (images, rows, "
-        "columns, channels).",
-    ),
-    ({"images": np.zeros((7, 9, 3))}, "Images of shape (7, 9, 3) were given: give at least one"),
-    (
-        {"images": np.zeros((2, 9, 7, 3))},
-        "A batch of float64 (2, 9, 7, 3) came, but the model takes images (batch, 7, 9, 3): resize "
-        "the images, or batch the data set.",
-    ),
-    (
-        {"images": [np.zeros((7, 9, 3))]},
-        "A batch of float64 (7, 9, 3) came, but the model takes images (batch, 7, 9, 3): resize",
-    ),
-    (
-        {"images": [np.full((2, 7, 9, 3), "a")]},
-        "A batch of <U1 (2, 7, 9, 3) came, but the model takes images (batch, 7, 9, 3): resize",
-    ),
-    ({"images": []}, "The data set holds no images: give at least one."),
-    (
-        {"images": "photographs"},
-        "Images were given as str: give an array (images, rows, columns, channels), a "
-        "tf.data.Dataset of batches, or an ImageFolder.",
-    ),
-    (
-        {"images": labelled_by_name()},
-        "The data set's batches are dictionaries of image, label: map it to the images, as in "
-        "dataset.map(lambda batch: batch['image']).",
-    ),
+    ({"k": 0}, "k=0"),
+    ({"k": 2.5}, "k=2.5"),
+    ({"k": 999999999}, "k=999999999"),
+    ({"batch_size": -1}, "batch_size=-1"),
+    ({"steps": 0}, "steps=0"),
+    ({"verbose": 3}, "verbose=3"),
+    ({"images": np.zeros((0, 7, 9, 3))}, "images of shape (0, 7, 9, 3)"),
+    ({"images": np.zeros((7, 9, 3))}, "images of shape (7, 9, 3)"),
+    ({"images": np.zeros((2, 9, 7, 3))}, "(9, 7, 3)"),
+    ({"images": [np.zeros((2, 7, 9, 1))]}, "(7, 9, 1)"),
+    ({"images": [np.full((2, 7, 9, 3), "a")]}, "<U1"),
+    ({"images": []}, "no images"),
+    ({"images": "no photographs"}, "no photographs"),
+    ({"images": tf.data.Dataset.from_tensors(np.zeros((2, 7, 9, 3))).repeat()}, "steps="),
+    ({"images": {"a": np.zeros((2, 7, 9, 3))}}, "images={'a'"),
 ]
 
 
 @pytest.mark.parametrize(("options", "sentence"), WRONG)
 def test_errors(model, options, sentence):
     options = {"images": whole_numbered_images(2), "layers": "conv", "verbose": 0, **options}
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
         find_top_activations(model, **options)
 
 

@@ -87,7 +87,9 @@ def by_hand(deconv, images, pixels, found, feature_indices):
 def test_is_each_unit_projected_by_itself_and_cut(model, images, pixels, top, layer, rectification):
     deconv = kv.DeconvModel(model, layer, rectification)
     feature_indices = [2, 0]
-    features = kv.visualize_features(deconv.convnet, deconv.layer, images, feature_indices, top=top)
+    features = kv.visualize_features(
+        deconv.convnet, deconv.layer, images, feature_indices, top=top, rectification=rectification
+    )
     found = top[layer]
     expected = by_hand(deconv, images, pixels, found, feature_indices)
     assert len(expected) == 8
@@ -114,7 +116,7 @@ def test_shapes_and_dtypes(model, images, top):
     actual = {
         name: (array.dtype.name, array.shape)
         for name, array in dataclasses.asdict(features).items()
-        if name != "layer"
+        if name not in ("layer", "pixel_range")
     }
     window = (15, 10)  # rows: 3, then + 2 * 2, then + 2 * 4; columns: 4, then + 2 * 1, then + 2 * 2
     assert actual == {
@@ -222,16 +224,18 @@ def test_every_feature_map_is_drawn_equally_often():
 
 def test_only_the_images_needed_are_fetched(model, images, top):
     class Recording:
+        shape = images.shape
+
         def __init__(self):
             self.asked = []
 
-        def __getitem__(self, indices):
-            self.asked.append(list(indices))
-            return images[indices]
+        def __getitem__(self, index):
+            self.asked.append(index)
+            return images[index]
 
     recording = Recording()
-    features = kv.visualize_features(model, "conv2", recording, [4], top=top)
-    assert recording.asked == [sorted(set(features.image_indices.ravel()))]
+    features = kv.visualize_features(model, "conv2", recording, [4], top=top, preprocessing="raw")
+    assert recording.asked == sorted(set(features.image_indices.ravel()))
 
 
 @pytest.mark.parametrize("mode", ["raw", "caffe", "tf", "torch"])
@@ -305,9 +309,9 @@ def test_save_and_load(model, images, top, tmp_path):
     features.save(tmp_path / "b.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     loaded = FeatureVisualization.load(tmp_path / "a.npz")
-    assert loaded.layer == "conv2"
+    assert (loaded.layer, loaded.pixel_range) == ("conv2", "pixels in [0, 255]")
     for name, array in dataclasses.asdict(features).items():
-        if name != "layer":
+        if name not in ("layer", "pixel_range"):
             assert getattr(loaded, name).dtype == array.dtype
             np.testing.assert_array_equal(getattr(loaded, name), array)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "b.npz"]
@@ -348,7 +352,7 @@ def test_a_layer_that_was_not_scanned(model, images, top):
 
 def test_an_unknown_preprocessing(model, images, top):
     deconv = kv.DeconvModel(model, "conv2")
-    with pytest.raises(ValueError, match="There is no preprocessing 'coffee': give 'raw'"):
+    with pytest.raises(ValueError, match="preprocessing='coffee'"):
         kv.visualize_features(deconv.convnet, deconv.layer, images, top=top, preprocessing="coffee")
 
 

@@ -154,7 +154,7 @@ ERRORS = [
     ({"initial_deviation": -1}, "initial_deviation -1 and total_variation"),
     ({"parametrization": "fourier"}, "The parametrization is 'fourier': give one of"),
     ({"image_size": (7, 5)}, "have the shape (1, 7, 5, 3), but the model takes (images, 6, 5, 3)"),
-    ({"preprocessing": "bgr"}, "There is no preprocessing 'bgr'"),
+    ({"preprocessing": "bgr"}, "preprocessing='bgr'"),
     ({"target": Unit(3)}, "feature is 3, but the layer has 3 features"),
     ({"layer": "unit"}, "no layer 'unit': did you mean units"),
 ]

@@ -55,14 +55,16 @@ def test_every_method_traces_back_the_same_unit(model, images, pixels, compariso
 
 
 def test_scores_and_whole_maps(model, images):
-    found = compare_methods(model, "scores", images, Unit([3, 0, 0]), ["gradient"])
+    found = compare_methods(
+        model, "scores", images, Unit([3, 0, 0]), ["gradient"], preprocessing="caffe"
+    )
     assert found.feature_indices.tolist() == [3, 0, 0]
     assert not found.positions.any()
     logits = keras.Model(model.input, model.get_layer("pooled").output)(images).numpy()
     kernel, bias = model.get_layer("scores").get_weights()
     scores = logits @ kernel + bias
     np.testing.assert_allclose(found.activations, scores[[0, 1, 2], [3, 0, 0]], rtol=1e-5)
-    whole = compare_methods(model, "sum", images, WholeMap(2), ["gradient"])
+    whole = compare_methods(model, "sum", images, WholeMap(2), ["gradient"], preprocessing="caffe")
     maps = keras.Model(model.input, model.get_layer("sum").output)(images).numpy()
     np.testing.assert_allclose(whole.activations, maps[..., 2].sum((1, 2)), rtol=1e-5)
     assert (whole.positions == -2).all()
@@ -92,13 +94,14 @@ ERRORS = [
         {"methods": ["gradient"], "options": {"grad_cam": {}}},
         "There are options of 'grad_cam', which is not among the methods: give it, too.",
     ),
-    ({"preprocessing": "bgr"}, "There is no preprocessing 'bgr'"),
+    ({"preprocessing": "bgr"}, "preprocessing='bgr'"),
     ({"target": Unit(9)}, "feature is 9, but the layer has 4 features"),
 ]
 
 
 @pytest.mark.parametrize(("options", "sentence"), ERRORS)
 def test_mistakes(model, images, options, sentence):
-    arguments = {"layer": "scores", "images": images, "target": Unit(1), **options}
+    arguments = {"layer": "scores", "images": images, "target": Unit(1)}
+    arguments |= {"preprocessing": "caffe", **options}
     with pytest.raises(ValueError, match=re.escape(sentence)):
         compare_methods(model, **arguments)

@@ -315,7 +315,7 @@ def test_wrong_size(tmp_path, size):
 
 
 def test_wrong_preprocessing(tmp_path):
-    with pytest.raises(ValueError, match="There is no preprocessing 'vgg'"):
+    with pytest.raises(ValueError, match="preprocessing='vgg'"):
         ImageFolder(tmp_path, SIZE, "vgg")
 
 

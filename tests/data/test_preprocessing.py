@@ -1,7 +1,6 @@
 """Preprocessing against each net's own `preprocess_input`, and its inverse."""
 
 import importlib
-import re
 
 import keras
 import numpy as np
@@ -93,16 +92,13 @@ def test_is_frozen_and_compares_by_mode():
 
 
 def test_unknown_mode():
-    sentence = "There is no preprocessing 'rgb': give 'raw', 'caffe', 'tf' or 'torch'."
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+    with pytest.raises(ValueError, match=r"'raw', .*Received: preprocessing='rgb'"):
         Preprocessing("rgb")
 
 
 @pytest.mark.parametrize(("name", "known"), [("Exception", "xception"), ("AlexNet", "vgg")])
 def test_unknown_net(name, known):
-    with pytest.raises(
-        ValueError, match=rf"^The preprocessing of '{name}' is not known, that of .*{known}"
-    ):
+    with pytest.raises(ValueError, match=rf"not known, that of .*{known}.*Received: name='{name}'"):
         Preprocessing.of_application(name)
 
 
@@ -138,17 +134,14 @@ def test_values_out_of_range(mode, end):
     images[0, 0, 0] = extreme + sign * 0.5e-3 * width
     preprocessing.check_range(images)
     images[0, 0, 0] = extreme + sign * 2e-3 * width
-    sentence = (
-        f"The image's values lie from {images.min():.4g} to {images.max():.4g}, but those of "
-        f"pixels with preprocessing {mode!r} {RANGES[mode]}: give the preprocessing by which it "
-        "was made, or None and everything in units of the image."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+    with pytest.raises(ValueError, match="preprocessing") as error:
         preprocessing.check_range(images)
+    for fact in (f"from {images.min():.4g} to {images.max():.4g}", RANGES[mode], repr(mode)):
+        assert fact in str(error.value)
 
 
 def test_scaled_pixels_are_no_raw_ones():
-    with pytest.raises(ValueError, match=r"^The image's values lie from 0 to 1, but those of"):
+    with pytest.raises(ValueError, match=r"from 0 to 1, .*'raw'"):
         Preprocessing("raw").check_range(all_pixels() / 255)
     Preprocessing("tf").check_range(all_pixels() / 255)
 

@@ -88,9 +88,9 @@ def scanned(monkeypatch):
     calls = []
     original = layer_scan.find_top_activations
 
-    def recorded(model, images, layers, k, **options):
+    def recorded(model, layers, images, k, **options):
         calls.append(list(layers))
-        return original(model, images, layers, k, **options)
+        return original(model, layers, images, k, **options)
 
     monkeypatch.setattr(layer_scan, "find_top_activations", recorded)
     return calls

@@ -322,11 +322,11 @@ def test_a_model_without_convolutions_has_no_findings(write):
 def test_mistakes_are_told(write, model, images, scanned):
     with pytest.raises(ValueError, match="The model has no layer 'conv9'"):
         write(["conv9"])
-    with pytest.raises(ValueError, match=r"Images were given as list, .* or an ImageFolder\."):
-        write(images=list(images))
+    with pytest.raises(ValueError, match=r"read once only|whether it has an end"):
+        write(images=iter([images]))
     with pytest.raises(ValueError, match="2 labels were given for 13 images: give one for each"):
         write(labels=["a", "b"])
-    with pytest.raises(ValueError, match="There is no preprocessing 'rgb'"):
+    with pytest.raises(ValueError, match="preprocessing='rgb'"):
         write(preprocessing="rgb")
     assert scanned == []
 

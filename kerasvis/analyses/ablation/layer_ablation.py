@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import tqdm
 
-from kerasvis.activations.image_sources import digest
 from kerasvis.data.html_table import html_table
 from kerasvis.data.npz_files import read_npz, write_npz
+from kerasvis.storage.fingerprints import digest
 from kerasvis.training import Checkpoint, describe_run, fit, prepare
 from kerasvis.training.batches import num_steps, validation_batches
 from kerasvis.training.whole_files import write_text

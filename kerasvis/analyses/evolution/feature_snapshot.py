@@ -1,16 +1,17 @@
 """What feature maps respond to with the weights of this moment: one column of Figure 4."""
 
 import contextlib
+import threading
 
 import keras
 import numpy as np
 
-from kerasvis.activations.image_sources import Progress, image_source
 from kerasvis.activations.map_maxima import MapMaxima, nodes_up_to
 from kerasvis.activations.running_top import RunningTop
 from kerasvis.activations.top_activations import TopActivations
 from kerasvis.analyses.feature_visualization import choose_features, visualize_chosen
-from kerasvis.data.preprocessing import Preprocessing
+from kerasvis.arguments import standardize_images, standardize_layers
+from kerasvis.data.image_sources import Images
 from kerasvis.deconvnet.deconv_model import DeconvModel, fitting_batch_size
 
 
@@ -32,9 +33,12 @@ class FeatureSnapshots:
         num_features: how many are drawn of each layer, all if there are fewer.
         seed: of the drawing.
         rectification: as of `DeconvModel`.
-        preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how the images were made
-            from RGB pixels.
+        rules: as of `DeconvModel`.
+        preprocessing: how the images were made from pixels: what `kerasvis.data.Preprocessing.of`
+            takes; by default found as `kerasvis.arguments.standardize_images` does.
         batch_size: images per step; chosen from their size by default.
+        steps: batches to read at most, where a data set has no end.
+        with_patches: whether the image patches are kept, too.
 
     Attributes:
         features: `{layer: int64 (features,)}`, with those that were drawn.
@@ -52,21 +56,25 @@ class FeatureSnapshots:
         num_features=8,
         seed=0,
         rectification="deconvnet",
-        preprocessing="raw",
+        rules=(),
+        preprocessing=None,
         batch_size=None,
+        steps=None,
+        with_patches=True,
     ):
-        layers = (layers,) if isinstance(layers, str) else tuple(layers)
+        layers = standardize_layers(layers)
         _check_layers(layers, features or {})
-        self.deconvs = {name: DeconvModel(model, name, rectification) for name in layers}
+        self.deconvs = {name: DeconvModel(model, name, rectification, rules) for name in layers}
         self.feature_indices = {
             name: choose_features(
                 deconv.target_shape[-1], (features or {}).get(name), num_features, seed
             )
             for name, deconv in self.deconvs.items()
         }
-        if isinstance(preprocessing, str):
-            preprocessing = Preprocessing(preprocessing)
+        self._model = model
         self.preprocessing = preprocessing
+        self.steps, self.with_patches = steps, with_patches
+        self._interrupted = threading.Event()
         self.batch_size = batch_size
         self._maxima = MapMaxima(model, layers)
         self._nodes = nodes_up_to(model, layers)
@@ -92,13 +100,30 @@ class FeatureSnapshots:
             ValueError: if the images do not fit the model.
         """
         self._check_weights()
-        top, winners = self._scan(image_source(images, self._batch_size(images)))
+        self._interrupted.clear()
+        top, winners = self._scan(self.source(images, self._batch_size(images)))
         return {
             name: visualize_chosen(
-                deconv, winners, top[name], self.feature_indices[name], self.preprocessing
+                deconv,
+                winners,
+                top[name],
+                self.feature_indices[name],
+                with_patches=self.with_patches,
             )
             for name, deconv in self.deconvs.items()
         }
+
+    def source(self, images, batch_size):
+        """The `Images` for what the snapshots are taken of."""
+        options = {"batch_size": batch_size, "steps": self.steps, "fetched": True}
+        source = standardize_images(self._model, images, self.preprocessing, **options)
+        if self.with_patches:
+            source.known_preprocessing()
+        return source
+
+    def interrupt(self):
+        """Ends a snapshot that another thread is taking, after its batch."""
+        self._interrupted.set()
 
     def _batch_size(self, images):
         if self.batch_size:
@@ -109,9 +134,11 @@ class FeatureSnapshots:
     def _scan(self, source):
         """The strongest activations of all feature maps, and the images of the chosen ones."""
         top = RunningTop.before_all_images(sum(self._maxima.num_maps), k=1)
-        winners = Winners(self._chosen())
-        with contextlib.closing(source.batches(Progress())) as batches:
+        winners = Winners(self._chosen(), source.preprocessing)
+        with contextlib.closing(source.batches()) as batches:
             for image_indices, batch in batches:
+                if self._interrupted.is_set():
+                    raise InterruptedError("The snapshot was interrupted.")
                 batch = self._checked(batch)
                 values, rows, columns = self._maxima.predict_on_batch(batch)
                 self._check_finite(values, image_indices, source)
@@ -153,14 +180,17 @@ class FeatureSnapshots:
             )
 
 
-class Winners:
+class Winners(Images):
     """The images that are the strongest of some feature map so far, and no others.
 
     Args:
         chosen: numbers of the feature maps that count.
+        preprocessing: by which the images were made from pixels, or None.
     """
 
-    def __init__(self, chosen):
+    def __init__(self, chosen, preprocessing):
+        super().__init__()
+        self.preprocessing = preprocessing
         self._chosen = chosen
         self._images = {}
 
@@ -180,7 +210,7 @@ class Winners:
         }
 
     def __getitem__(self, image_indices):
-        images = [self._images[index] for index in image_indices.tolist()]
+        images = [self._images[index] for index in np.ravel(image_indices).tolist()]
         sizes = sorted({image.shape[:2] for image in images})
         if len(sizes) > 1:
             raise ValueError(
@@ -191,10 +221,6 @@ class Winners:
 
 
 def _check_layers(layers, features):
-    if not layers:
-        raise ValueError("No layers were given: name at least one.")
-    if repeated := sorted({name for name in layers if layers.count(name) > 1}):
-        raise ValueError(f"The layer {repeated[0]!r} was given more than once: name each once.")
     if not isinstance(features, dict):
         raise ValueError(
             f"features is {features!r}: give a dict from layers to lists of numbers "

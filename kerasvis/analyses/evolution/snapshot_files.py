@@ -12,7 +12,11 @@ from kerasvis.analyses.feature_visualization import FeatureVisualization
 from kerasvis.data.npz_files import read_npz, write_npz
 
 NAME = re.compile(r"epoch_(\d{4,})\.npz")
-PARTS = [field.name for field in dataclasses.fields(FeatureVisualization) if field.name != "layer"]
+PARTS = [
+    field.name
+    for field in dataclasses.fields(FeatureVisualization)
+    if field.name not in ("layer", "pixel_range")
+]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,8 +29,9 @@ from kerasvis.analyses.fidelity.weight_randomization import (
     measure_weight_randomization,
     weighted_layers,
 )
+from kerasvis.arguments import standardize_images, standardize_verbose
 from kerasvis.occlusion.baselines import baseline_image
-from kerasvis.occlusion.input_units import input_units, mean_of_data_set
+from kerasvis.occlusion.input_units import mean_of_data_set
 
 
 def fidelity_report(
@@ -44,7 +45,7 @@ def fidelity_report(
     stages=None,
     patch_size=None,
     baseline="grey",
-    preprocessing="auto",
+    preprocessing=None,
     num_units=4,
     num_pairs=4,
     num_draws=5,
@@ -64,7 +65,7 @@ def fidelity_report(
     Args:
         model: a functional or Sequential `keras.Model`; it is left as it is.
         layer: name of the layer whose units are asked about.
-        images: `(images, rows, columns, channels)`, as the model takes them. Five to ten will do.
+        images: what `kerasvis.arguments.standardize_images` takes. Five to ten will do.
         methods: names out of `"deconvnet"`, `"guided"`, `"gradient"` and `"edges"`, a control that
             looks at the image alone; or a mapping from names to these or to functions
             `method(model, layer, images, target)`, which return maps of the shape of the images for
@@ -78,9 +79,9 @@ def fidelity_report(
             a unit sees along each side.
         baseline: how the image looks where it is covered: `"grey"`, `"mean"`, `"blur"`,
             `"noise"`, a number, a colour or an image; see `kerasvis.occlusion.baseline_image`.
-        preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how the images were made
-            from pixels. By default that of the net of `keras.applications` whose name the model
-            bears, and `"raw"` for others.
+        preprocessing: how the images were made from pixels: what `kerasvis.data.Preprocessing.of`
+            takes. By default that of the images, or of the model, or what the range of an array
+            tells.
         num_units: units compared in one image.
         num_pairs: pairs of random signals for each image.
         num_draws: random boxes for each image.
@@ -106,21 +107,21 @@ def fidelity_report(
         >>> import kerasvis as kv
         >>> model = kv.convnets.ZFNet((64, 64, 3), classes=10, width=0.1, dense_units=32)
         >>> images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3))
-        >>> report = fidelity_report(model, images, "conv2", checks=["selectivity"])
+        >>> report = fidelity_report(model, "conv2", images, checks=["selectivity"])
         >>> report.selectivity.between_units.shape
         (3, 2, 4)
     """
-    images = np.asarray(images, "float32")
-    _check_images(images)
+    source = standardize_images(model, images, preprocessing)
+    images, preprocessing = source.all().astype("float32"), source.preprocessing
     counts = {"num_pairs": num_pairs, "num_draws": num_draws}
-    _check_counts(counts, num_units, num_steps, verbose)
+    _check_counts(counts, num_units, num_steps)
+    is_shown = standardize_verbose(verbose)
     methods, checks = as_methods(methods, rules), _as_checks(checks)
     _check_names(methods)
     units, activations = choose_units(model, layer, images, feature, rules)
     _check_sight(units)
     stages = check_stages(weighted_layers(model, layer), stages)
     patch_size = as_patch_size(patch_size, units)
-    preprocessing = input_units(model, preprocessing)
     mean = mean_of_data_set(model, preprocessing)
     fill = {"mean": mean, "patch_size": patch_size, "seed": seed}
     fills = np.stack([baseline_image(image, baseline, preprocessing, **fill) for image in images])
@@ -160,7 +161,7 @@ def fidelity_report(
         ),
     }
     asked = (model, layer, images, units)
-    found = _measure_all({name: plans[name] for name in checks}, asked, parts, verbose)
+    found = _measure_all({name: plans[name] for name in checks}, asked, parts, is_shown)
     return FidelityReport(
         layer,
         tuple(methods),
@@ -193,12 +194,11 @@ class Check(NamedTuple):
         return self.measure(*asked, methods=methods, advance=advance, **self.settings)
 
 
-def _measure_all(plans, asked, parts, verbose):
+def _measure_all(plans, asked, parts, is_shown):
     """`{name: result}` of the checks; what is among the parts is not measured again."""
-    disable = {"auto": None}.get(verbose, not verbose)  # None: shown on a terminal only
     total = sum(len(check.methods) * check.num_advances for check in plans.values())
     found, num_done = {}, 0
-    with tqdm.tqdm(total=total, desc="Fidelity", disable=disable) as bar:
+    with tqdm.tqdm(total=total, desc="Fidelity", disable=not is_shown) as bar:
         for name, check in plans.items():
             results = []
             for method_name, method in check.methods.items():
@@ -231,14 +231,6 @@ def _as_checks(checks):
     return tuple(name for name in CHECKS if name in checks)
 
 
-def _check_images(images):
-    if images.ndim != 4 or not len(images):
-        raise ValueError(
-            f"Images of shape {images.shape} came, but (images, rows, columns, channels) were "
-            "expected, one or more."
-        )
-
-
 def _check_names(methods):
     if RANDOM in methods:
         raise ValueError(f"A method is called {RANDOM!r}, as the control is: give it another name.")
@@ -253,12 +245,10 @@ def _check_sight(units):
         )
 
 
-def _check_counts(counts, num_units, num_steps, verbose):
+def _check_counts(counts, num_units, num_steps):
     for name, number in counts.items():
         if number < 1:
             raise ValueError(f"{name} is {number}: give 1 or more.")
     for name, number in {"num_units": num_units, "num_steps": num_steps}.items():
         if number < 2:
             raise ValueError(f"{name} is {number}: give 2 or more.")
-    if verbose not in ("auto", 0, 1):
-        raise ValueError(f"verbose is {verbose!r}: give 'auto', 0 or 1.")

@@ -27,6 +27,7 @@ from kerasvis.analyses.filters.dead_filters import (
 from kerasvis.analyses.filters.filter_duplicates import earlier_twins
 from kerasvis.analyses.filters.filter_findings import filter_findings
 from kerasvis.analyses.filters.filter_spectra import filter_spectra
+from kerasvis.arguments import standardize_images, standardize_preprocessing
 from kerasvis.data.html_table import html_table
 from kerasvis.data.npz_files import read_npz, write_npz
 from kerasvis.data.preprocessing import Preprocessing
@@ -156,8 +157,9 @@ def diagnose_filters(
     first_layer=None,
     second_layer=None,
     rules=(),
-    preprocessing="raw",
+    preprocessing=None,
     batch_size=16,
+    steps=None,
     filepath=None,
     verbose="auto",
 ):
@@ -169,14 +171,16 @@ def diagnose_filters(
 
     Args:
         model: a functional or Sequential `keras.Model`; it is left as it is.
-        images: array `(images, rows, columns, channels)`, or a sequence such as an `ImageFolder`;
-            at least 50. How many of them a map fires in is what tells a dead map.
+        images: what `kerasvis.arguments.standardize_images` takes; at least 50. How
+            many of them a map is active in tells a dead map.
         first_layer: name of a convolution layer that looks at the image; the first by default.
         second_layer: name of the one above it; by default the next.
         rules: for the way down from the second layer, see `kerasvis.rules`.
-        preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how `images` were made
-            from RGB pixels.
+        preprocessing: how `images` were made from pixels: what `kerasvis.data.Preprocessing.of`
+            takes. By default that of the images, or of the model, or what the range of an array
+            tells.
         batch_size: images in a step.
+        steps: batches to read at most; needed where a data set has no end, or does not tell.
         filepath: where to keep the strongest activations, so that a scan that was stopped goes on.
         verbose: 1 or 0, with or without progress bars; `"auto"`: with them on a terminal.
 
@@ -200,8 +204,6 @@ def diagnose_filters(
         >>> diagnose_filters(model).strides
         array([2, 2])
     """
-    if isinstance(preprocessing, str):
-        preprocessing = Preprocessing(preprocessing)
     graph = read_graph(model)
     nodes = convolution_nodes(graph)
     first, second = first_and_second(model, graph, nodes, first_layer, second_layer)
@@ -210,23 +212,29 @@ def diagnose_filters(
     strides = _strides(model, first)
     strongest, projected, num_images = {}, _NOTHING_PROJECTED, 0
     if images is not None:
-        _check_has_length(images)
-        _check_number(len(images))
+        images = standardize_images(
+            model, images, preprocessing, batch_size=batch_size, steps=steps, fetched=True
+        )
+        _check_number(images.count())
         watched = {node.name: rectified_node(graph, node) for node in nodes}
         target = second and (watched[second.name] or second)
         deconv = target and DeconvModel(model, target.name, rules=rules)
         scanned = [node.name for node in graph.nodes if node in (*watched.values(), target)]
-        options = {"batch_size": batch_size, "filepath": filepath, "verbose": verbose}
+        options = {"filepath": filepath, "verbose": verbose}
         top = _scan(model, images, scanned, options)
-        num_images = len(images) - len(getattr(images, "skipped_reasons", ()))
+        num_images = images.count() - len(images.skipped_reasons)
         _check_number(num_images)
         k = num_images_to_find(num_images)
         strongest = {name: top[node.name].values[:, :k] for name, node in watched.items() if node}
         if deconv:
-            projected = _projected(deconv, images, top, strides, preprocessing, batch_size)
+            projected = _projected(deconv, images, top, strides, batch_size)
     layers = tuple(
         layer_filters(name, kernels, strongest.get(name)) for name, kernels in filters.items()
     )
+    if images is None:
+        preprocessing = standardize_preprocessing(model, preprocessing)
+    else:
+        preprocessing = images.preprocessing or Preprocessing()
     kernels = _in_rgb_order(filters[first.name], preprocessing)
     is_weak = next(layer.is_weak for layer in layers if layer.layer == first.name)
     twins, correlations = earlier_twins(kernels, is_weak)
@@ -264,14 +272,16 @@ def _scan(model, images, layers, options):
     """The strongest activations of the layers, as many as tell which maps almost never fire."""
     if not layers:
         return {}
-    return find_top_activations(model, layers, images, num_images_to_find(len(images)), **options)
+    return find_top_activations(
+        model, layers, images, num_images_to_find(images.count()), **options
+    )
 
 
-def _projected(deconv, images, top, strides, preprocessing, batch_size):
+def _projected(deconv, images, top, strides, batch_size):
     """The fields of a `FilterDiagnosis` on the second layer."""
     strongest = LayerActivations(*(array[:, :1] for array in top[deconv.layer]))
     features = visualize_chosen(
-        deconv, images, strongest, np.arange(len(strongest.values)), preprocessing, batch_size
+        deconv, images, strongest, np.arange(len(strongest.values)), batch_size, with_patches=False
     )
     projections = features.projections[:, 0]
     return {
@@ -296,14 +306,6 @@ def _check_finite(filters):
                 f"{num_broken} of {kernels.shape[-1]} filters of layer {name!r} hold NaN or "
                 "infinity: load weights that are finite, or look for a training that diverged."
             )
-
-
-def _check_has_length(images):
-    if not hasattr(images, "__len__"):
-        raise ValueError(
-            f"Images were given as {type(images).__name__}, but those with the strongest "
-            "activations are fetched again: give an array or a sequence such as an ImageFolder."
-        )
 
 
 def _check_number(num_images):

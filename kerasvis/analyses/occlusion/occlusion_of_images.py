@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasvis.activations.image_sources import digest
 from kerasvis.activations.partial_scan import model_fingerprint
 from kerasvis.analyses.occlusion.occlusion_result import OcclusionSensitivity
 from kerasvis.data.npz_files import read_npz, write_npz
+from kerasvis.storage.fingerprints import digest
 
 
 def stream_occlusion_sensitivity(analysis, images, class_indices, filepaths):

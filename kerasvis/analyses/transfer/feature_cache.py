@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
-from kerasvis.activations.image_sources import digest
 from kerasvis.activations.map_maxima import nodes_up_to
 from kerasvis.activations.partial_scan import model_fingerprint
 from kerasvis.analyses.transfer.flat_features import LARGEST_MAP, FlatFeatures
 from kerasvis.data.npz_files import read_npz, write_npz
 from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.graph import image_shape
+from kerasvis.storage.fingerprints import digest
 
 PART_SIZE = 512  # images whose features are written together
 
@@ -50,8 +50,7 @@ class FeatureCache:
     def __init__(
         self, directory, model, layers, images, preprocessing="raw", largest_map=LARGEST_MAP
     ):
-        if isinstance(preprocessing, str):
-            preprocessing = Preprocessing(preprocessing)
+        preprocessing = Preprocessing.of(preprocessing)
         self.model, self.layers, self.images = model, tuple(layers), images
         self.preprocessing = preprocessing
         self.largest_map = None if largest_map is None else tuple(largest_map)

@@ -28,9 +28,9 @@ from kerasvis.analyses.transfer.near_duplicates import (
     fingerprint_of,
 )
 from kerasvis.analyses.transfer.per_class_accuracy import mean_per_class_accuracy
+from kerasvis.arguments import standardize_layers, standardize_preprocessing
 from kerasvis.data.html_table import html_table
 from kerasvis.data.npz_files import read_npz, write_npz
-from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.graph import image_shape
 
 NUM_TEST = 50  # test images of a class at most (Section 5.2)
@@ -106,7 +106,7 @@ def transfer_features(
     num_test=NUM_TEST,
     test="rest",
     trained_on=None,
-    preprocessing="raw",
+    preprocessing=None,
     largest_map=LARGEST_MAP,
     cache=None,
     scratch_recipe=None,
@@ -135,8 +135,9 @@ def transfer_features(
         trained_on: images that the model was trained on, as far as there are some, whose
             near-duplicates are left out: a folder of photographs, an array, or labelled data, as
             the references of `find_near_duplicates`.
-        preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how the images that the
-            model takes are made from RGB pixels.
+        preprocessing: how the images that the model takes are made from pixels: what
+            `kerasvis.data.Preprocessing.of` takes; by default that of the model, see
+            `kerasvis.arguments.standardize_preprocessing`.
         largest_map: `(rows, columns)` that feature maps have at most, see `FlatFeatures`; None
             takes all as they are.
         cache: folder in which the features are kept for the next run, see `FeatureCache`; a run
@@ -163,10 +164,11 @@ def transfer_features(
         transfer = transfer_features(model, ["pool1", "pool2", "pool5"], data, cache="features")
         transfer.accuracies.mean(axis=-1)  # (layers, heads, sizes)
     """
-    layers = (layers,) if isinstance(layers, str) else tuple(layers)
+    layers = standardize_layers(layers)
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
     per_class = _standardized_sizes(per_class)
     _check(layers, heads, test, verbose, {"folds": folds, "num_test": num_test})
+    preprocessing = standardize_preprocessing(model, preprocessing)
     if scratch_recipe is not None:
         _check_scratch(model, layers, data, preprocessing, scratch_recipe)
     images = AllImages(data)
@@ -305,11 +307,10 @@ def _check(layers, heads, test, verbose, numbers):
 
 def _check_scratch(model, layers, data, preprocessing, recipe):
     """Builds the net once, so that what does not suit fails before the long work."""
-    mode = preprocessing if isinstance(preprocessing, str) else preprocessing.mode
-    if Preprocessing(mode).mode != "raw":
+    if preprocessing.mode != "raw":
         raise ValueError(
-            f"The preprocessing is {mode!r}, but a net from scratch is trained on raw pixels: give "
-            "a model that preprocesses by itself, or no scratch_recipe."
+            f"The preprocessing is {preprocessing.mode!r}, but a net from scratch is trained "
+            "on raw pixels: give a model that preprocesses by itself, or no scratch_recipe."
         )
     size = tuple(data.image_size)
     sizes = {

@@ -2,7 +2,7 @@
 
 import keras
 
-from kerasvis.activations.image_sources import digest
+from kerasvis.storage.fingerprints import digest
 from kerasvis.training import fit
 
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import tqdm
 
-from kerasvis.activations.image_sources import image_source
 from kerasvis.data.image_folder import ImageFolder
+from kerasvis.data.image_sources import image_source
 from kerasvis.data.labelled_data import LabelledData
 from kerasvis.data.labelled_images import fit_pixels
 

@@ -105,7 +105,7 @@ def test_only_methods_of_the_user(model, images):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"images": np.zeros((*SIZE, 3))}, r"Images of shape \(21, 17, 3\) came, but \(images"),
+        ({"images": np.zeros((*SIZE, 3))}, r"images of shape \(21, 17, 3\)"),
         ({"layer": "conv3"}, "no layer 'conv3': did you mean"),
         ({"layer": "scale"}, "layer 'scale' sees 1×1 pixels, too few for a map"),
         ({"methods": ("saliency",)}, "There is no method 'saliency'"),
@@ -120,7 +120,7 @@ def test_only_methods_of_the_user(model, images):
         ({"num_pairs": 0}, "num_pairs is 0: give 1 or more"),
         ({"num_units": 1}, "num_units is 1: give 2 or more"),
         ({"num_steps": 1}, "num_steps is 1: give 2 or more"),
-        ({"verbose": 2}, "verbose is 2: give 'auto', 0 or 1"),
+        ({"verbose": 3}, "verbose=3"),
     ],
 )
 def test_errors(model, images, changes, sentence):

@@ -167,7 +167,7 @@ def test_save_and_load(tmp_path):
         ({"test": "train"}, "test is 'train': give 'rest' or 'given'."),
         ({"verbose": 2}, "verbose is 2: give 'auto', 0 or 1."),
         ({"per_class": 12}, "The class 'ant' has 12 images for training and 0 others for the test"),
-        ({"preprocessing": "coffee"}, "There is no preprocessing 'coffee': give 'raw'"),
+        ({"preprocessing": "coffee"}, "preprocessing='coffee'"),
         (
             {"scratch_recipe": Recipe.for_small_images(12), "preprocessing": "tf"},
             "The preprocessing is 'tf', but a net from scratch is trained on raw pixels: give a mo",

@@ -1,0 +1,259 @@
+"""The one door: what a public call is given is made standard here, and nowhere else.
+
+Everything is checked before any long work. What passes is right everywhere behind the door.
+"""
+
+import operator
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasvis.data.image_folder import ImageFolder
+from kerasvis.data.image_sources import (
+    FolderImages,
+    Images,
+    PixelImages,
+    Shard,
+    ShardImages,
+    StreamImages,
+    image_source,
+    short,
+)
+from kerasvis.data.jpeg_archive import load_jpeg_archive
+from kerasvis.data.known_models import preprocessing_of_model
+from kerasvis.data.photographs import read_photograph
+from kerasvis.data.preprocessing import Preprocessing
+from kerasvis.graph import image_shape
+
+LARGEST_NUMBER = 10**6  # of anything that is counted
+LARGEST_K = 10**4  # strongest activations that are kept of each feature map
+
+
+def standardize_layers(layers: str | Sequence[str] | None, default: Sequence[str] = ()) -> tuple:
+    """Names of layers, each once.
+
+    Args:
+        layers: names, or one name; None for `default`.
+        default: what None means.
+
+    Raises:
+        ValueError: if there is no name, or one comes twice.
+    """
+    if layers is None:
+        layers = default
+    is_collection = isinstance(layers, Collection) and not hasattr(layers, "shape")
+    names = (layers,) if isinstance(layers, str) else tuple(layers) if is_collection else ()
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(
+            "Give the names of layers, at least one, in front of the images. "
+            f"Received: layers={short(layers)}"
+        )
+    if repeated := sorted({str(name) for name in names if names.count(name) > 1}):
+        raise ValueError(
+            f"The layer {repeated[0]!r} was given more than once: name each once. "
+            f"Received: layers={list(names)!r}"
+        )
+    return names
+
+
+def standardize_images(
+    model: keras.Model,
+    images: Any,
+    preprocessing: Any = None,
+    *,
+    batch_size: int = 16,
+    steps: int | None = None,
+    fetched: bool = False,
+) -> Images:
+    """The `Images` for what a user brings, with the preprocessing that they carry.
+
+    The preprocessing is the one that is stated, or else that of the images (an `ImageFolder`'s). A
+    folder that states none takes that of the model, where it is one of `keras.applications` or
+    KerasHub by what it is; other models take pixels. Of plain arrays and streams the range tells
+    it: uint8 or [0, 255], [0, 1], [-1, 1]; or the model, where it is known and the range fits.
+
+    Args:
+        model: a `keras.Model` with one input of images.
+        images: array or tensor `(images, rows, columns, channels)`, as the model takes them; a
+            sequence of images of one size; an `ImageFolder`, or the path of a folder or a
+            photograph; labelled images, or the path of an archive of them; batches of images, with
+            or without labels (`tf.data.Dataset`, `keras.utils.PyDataset`, a list or anything else
+            to iterate over); or a `Shard` of any of these.
+        preprocessing: what `Preprocessing.of` takes, or None.
+        batch_size: images per step.
+        steps: batches to read at most, where images come in batches.
+        fetched: whether some images will be fetched again by their indices.
+
+    Raises:
+        ValueError: if the images are none of these or do not fit the model; if they have no end and
+            `steps` is None; if they are to be fetched, and can be read only once; or if the
+            preprocessing is not that of the images.
+    """
+    batch_size = positive_integer(batch_size, "batch_size")
+    steps = None if steps is None else positive_integer(steps, "steps")
+    if isinstance(images, Shard):
+        source = standardize_images(
+            model, images.images, preprocessing, batch_size=batch_size, steps=steps
+        )
+        return ShardImages(source, images.index, images.num_shards)
+    source = images
+    if not isinstance(images, Images):
+        stated = None if preprocessing is None else Preprocessing.of(preprocessing)
+        source = _source(model, images, stated, batch_size, steps)
+    _check_fits(model, source)
+    if fetched and isinstance(source, StreamImages):
+        source.check_repeats()
+    return source
+
+
+def _source(model, images, stated, batch_size, steps):
+    *size, _ = image_shape(model)
+    if isinstance(images, str | Path):
+        images = _at_path(Path(images), size)
+    if isinstance(images, ImageFolder):
+        return _of_folder(model, images, stated, batch_size)
+    if hasattr(images, "pixels") and hasattr(images, "labels"):  # labelled, in memory
+        return PixelImages(images.pixels, standardize_preprocessing(model, stated), batch_size)
+    if hasattr(images, "batches") and hasattr(images, "labels"):  # labelled, decoded when needed
+        preprocessing = standardize_preprocessing(model, stated)
+        source = StreamImages(_preprocessed(images, preprocessing, batch_size), True)
+        source.preprocessing = preprocessing
+        return source
+    source = image_source(images, batch_size, steps=steps)
+    source.preprocessing = _agreed(stated, source.preprocessing) or _recognized(model, source)
+    return source
+
+
+def _at_path(path, size):
+    """What lies at a path: a folder, an archive, or one photograph."""
+    if path.suffix == ".npz":
+        return load_jpeg_archive(path, _whole_size(size)).train
+    if path.is_file():
+        return read_photograph(path, _whole_size(size))[None]
+    return ImageFolder(path)
+
+
+def _whole_size(size):
+    if None in size:
+        raise ValueError(
+            "The model takes images of any size: give an ImageFolder with a size, (height, width) "
+            "in pixels."
+        )
+    return tuple(size)
+
+
+def _of_folder(model, folder, stated, batch_size):
+    *size, channels = image_shape(model)
+    if folder.size is None:
+        folder = folder.with_size(_whole_size(size), channels)
+    preprocessing = _agreed(stated, folder.preprocessing) or standardize_preprocessing(model)
+    return FolderImages(folder.with_preprocessing(preprocessing), batch_size)
+
+
+def standardize_preprocessing(model: keras.Model, preprocessing: Any = None) -> Preprocessing:
+    """The preprocessing where images are made from pixels.
+
+    It is the one that is stated, or that of the model, where it is one of `keras.applications` or
+    KerasHub by what it is; other models take pixels.
+    """
+    if preprocessing is not None:
+        return Preprocessing.of(preprocessing)
+    return preprocessing_of_model(model) or Preprocessing("raw")
+
+
+def _preprocessed(images, preprocessing, batch_size):
+    def open_batches():
+        for pixels, _ in images.batches(batch_size):
+            yield preprocessing.images(np.asarray(pixels))
+
+    return open_batches
+
+
+def _agreed(stated, own):
+    """The preprocessing that is stated or the images' own; a ValueError if they differ."""
+    if stated is not None and own is not None and stated != own:
+        raise ValueError(
+            f"The images carry the preprocessing {own.mode!r}, and another one is stated: leave it "
+            f"out. Received: preprocessing={stated.mode!r}"
+        )
+    return stated or own
+
+
+def _recognized(model, source):
+    """What the range of plain images tells; or what the model is, if their range fits; or None."""
+    values = source.sample()
+    if values.dtype.kind not in "fiub":
+        raise ValueError(
+            "Give images of numbers, as the model takes them. "
+            f"Received: images of dtype {values.dtype}"
+        )
+    found = Preprocessing.recognized(values) or preprocessing_of_model(model)
+    try:
+        if found is not None:
+            found.check_channels(values.shape[-1])
+            found.check_range(values)
+    except ValueError:
+        return None
+    return found
+
+
+def _check_fits(model, source):
+    """Refuses images that the model does not take, as far as this is known before they are read."""
+    shape, own = image_shape(model), source.image_shape
+    fits = len(own) == 3 and all(a in (None, b) for a, b in zip(shape, own, strict=True))
+    if not fits:
+        wanted = ", ".join("any" if length is None else str(length) for length in shape)
+        raise ValueError(
+            f"The model {model.name!r} takes images (batch, {wanted}): resize the images, and put "
+            f"a single one into a batch of one, image[None]. Received: images of shape {own}"
+        )
+
+
+def standardize_verbose(verbose: Any) -> bool:
+    """Whether progress is shown: `"auto"` (on a terminal), 0, 1 or 2, as in Keras."""
+    if isinstance(verbose, str) and verbose == "auto":
+        return sys.stderr.isatty()
+    if isinstance(verbose, bool | int) and verbose in (0, 1, 2):
+        return bool(verbose)
+    raise ValueError(f"Give 'auto', 0, 1 or 2. Received: verbose={verbose!r}")
+
+
+def standardize_class(class_index: Any, num_classes: int) -> int:
+    """The number of a class; a ValueError if the model has none of that number."""
+    try:
+        number = operator.index(class_index)
+    except TypeError:
+        number = -1
+    if isinstance(class_index, bool) or not 0 <= number < num_classes:
+        raise ValueError(
+            f"The model knows {num_classes} classes: give a number from 0 to {num_classes - 1}. "
+            f"Received: class_index={class_index!r}"
+        )
+    return number
+
+
+def standardize_classes(class_indices: Any, num_images: int, num_classes: int) -> list:
+    """The class of each image: one number for all, one for each, or None where it is not given."""
+    if class_indices is None or np.ndim(class_indices) == 0:
+        class_indices = [class_indices] * num_images
+    if len(class_indices) != num_images:
+        raise ValueError(
+            f"Give one class for all {num_images} images, or one for each. "
+            f"Received: {len(class_indices)} classes"
+        )
+    return [None if c is None else standardize_class(c, num_classes) for c in class_indices]
+
+
+def positive_integer(value: Any, name: str, most: int = LARGEST_NUMBER) -> int:
+    """A whole number from 1 to `most`; a ValueError that names the argument otherwise."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = 0
+    if isinstance(value, bool) or not 1 <= number <= most:
+        raise ValueError(f"Give a whole number from 1 to {most}. Received: {name}={value!r}")
+    return number

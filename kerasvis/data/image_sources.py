@@ -1,0 +1,543 @@
+"""Where images come from: an array, a stream of batches, a folder, or a shard of these.
+
+Each source says how many images it has, reads batches from where a run stopped, fetches images
+again by their indices, names an image for an error, and has a fingerprint by which a resumed run
+knows its images again. It carries the preprocessing by which its images were made from pixels, so
+that `pixels` leads back to the photographs.
+"""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kerasvis.data.image_folder import ImageFolder
+from kerasvis.data.preprocessing import Preprocessing
+from kerasvis.storage.fingerprints import digest
+
+_NUM_SAMPLES = 64  # images of an array that go into its fingerprint
+_MAX_FETCHED_BYTES = 2**30  # of a stream's images, which are kept so that it is not read so often
+
+
+class Progress(NamedTuple):
+    """How far a run over images has come.
+
+    Attributes:
+        num_batches: batches that are done.
+        next_index: image index after the last one that is done.
+    """
+
+    num_batches: int = 0
+    next_index: int = 0
+
+
+START = Progress()
+
+
+class Shard(NamedTuple):
+    """The share of one worker in the images of a scan: every `num_shards`-th batch.
+
+    Whole batches are shared out, so that each is computed as in a scan by one worker, to the bit.
+    A worker reads all of a folder or data set of batches, and computes only its own.
+
+    Attributes:
+        images: whatever `find_top_activations` takes, the same for all workers.
+        index: of the worker, from 0.
+        num_shards: number of workers.
+    """
+
+    images: Any
+    index: int
+    num_shards: int
+
+
+class Images:
+    """What an analysis reads, whatever it was given.
+
+    Attributes:
+        num_images: number of images; None if it is not known before they are read.
+        image_shape: `(rows, columns, channels)` of each image; None where sizes differ.
+        preprocessing: the `Preprocessing` by which the images were made from pixels; None if it is
+            not known.
+        skipped_reasons: `{image index: reason}` of the images left out of batches so far.
+        can_be_fetched: whether images can be had again by their indices.
+    """
+
+    num_images: int | None = None
+    image_shape: tuple[int, int, int] | None = None
+    preprocessing: Preprocessing | None = None
+    can_be_fetched = True
+
+    def __init__(self):
+        self.skipped_reasons = {}
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """`(height, width)` of the images in pixels."""
+        return self.image_shape[:2]
+
+    def batches(self, progress: Progress = START) -> Iterator:
+        """Yields `(image indices, images)`, from where a run stopped."""
+        raise NotImplementedError
+
+    def __getitem__(self, indices) -> np.ndarray:
+        """The images at `indices`, an array of whole numbers: `(images, rows, columns, channels)`.
+
+        They are as the model takes them.
+        """
+        raise NotImplementedError
+
+    def sample(self) -> np.ndarray:
+        """A few images, by which a range is known: `(images, rows, columns, channels)`."""
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """What tells these images from others."""
+        raise NotImplementedError
+
+    def pixels(self, indices) -> np.ndarray:
+        """uint8 `(images, rows, columns, channels)`, for showing; RGB where there are three.
+
+        Raises:
+            ValueError: if it is not known how the images were made from pixels, or their values
+                contradict it.
+        """
+        return self.to_pixels(self[indices])
+
+    def to_pixels(self, images: np.ndarray) -> np.ndarray:
+        """The pixels of images that were fetched; see `pixels`."""
+        preprocessing = self.known_preprocessing()
+        preprocessing.check_range(images)
+        return preprocessing.pixels(images)
+
+    def rgb(self, projections: np.ndarray) -> np.ndarray:
+        """Projections with their channels in RGB order, as far as it is known."""
+        return projections if self.preprocessing is None else self.preprocessing.rgb(projections)
+
+    def known_preprocessing(self) -> Preprocessing:
+        """The preprocessing; a ValueError if it is not known."""
+        if self.preprocessing is None:
+            values = self.sample()
+            raise ValueError(
+                "How the images were made from pixels is not known, and their values tell none of "
+                "[0, 255], [0, 1] and [-1, 1]: give preprocessing='caffe' or another one, or a "
+                f"pair of functions (forward, inverse). Received: images from {values.min():.4g} "
+                f"to {values.max():.4g}"
+            )
+        return self.preprocessing
+
+    def describe(self, index: int) -> str:
+        """What an error calls an image."""
+        return f"Image {index}"
+
+    def all(self) -> np.ndarray:
+        """All images, in memory; a ValueError for one that cannot be decoded."""
+        images = np.concatenate([batch for _, batch in self.batches()])
+        if self.skipped_reasons:
+            name, reason = self.skipped[0]
+            raise ValueError(
+                f"{name} cannot be read ({reason}): repair it, or take it out of the images."
+            )
+        return images
+
+    def count(self) -> int:
+        """The number of images, for which those of a stream are read once."""
+        return self.num_images
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """A name for each image."""
+        return tuple(f"image {index}" for index in range(self.count()))
+
+    @property
+    def skipped(self) -> list:
+        """`(name, reason)` of the images left out of batches so far, in order."""
+        return [(self.describe(i), reason) for i, reason in sorted(self.skipped_reasons.items())]
+
+    def why_none(self) -> str:
+        """Why there was no image, as the end of a sentence."""
+        return "there is none."
+
+
+class ArrayImages(Images):
+    """An array or tensor of images, in memory or not; or a sequence of images of one size."""
+
+    def __init__(self, images, batch_size):
+        super().__init__()
+        shape = _shape_of(images)
+        if len(shape) != 4 or not shape[0]:
+            raise ValueError(
+                "Give at least one image, as an array (images, rows, columns, channels). "
+                f"Received: images of shape {shape}"
+            )
+        self.images, self.batch_size = images, batch_size
+        self.num_images, self.image_shape = shape[0], shape[1:]
+        self.preprocessing = getattr(images, "preprocessing", None)
+
+    def batches(self, progress=START):
+        for begin in range(progress.next_index, self.num_images, self.batch_size):
+            end = min(begin + self.batch_size, self.num_images)
+            yield np.arange(begin, end), _as_array(self.images[begin:end])
+
+    def __getitem__(self, indices):
+        return np.stack([_as_array(self.images[index]) for index in np.ravel(indices).tolist()])
+
+    def sample(self):
+        numbers = np.linspace(0, self.num_images - 1, _NUM_SAMPLES).astype("int64")
+        return self[np.unique(numbers)]
+
+    def fingerprint(self):
+        return digest(["array", self.batch_size, self.num_images, *self.sample()])
+
+    @property
+    def names(self):
+        crops = getattr(self.images, "crops", None)
+        return super().names if crops is None else tuple(map(str, crops))
+
+
+class PixelImages(ArrayImages):
+    """uint8 pixels in memory, from which the images are made as they are needed."""
+
+    def __init__(self, pixels, preprocessing, batch_size):
+        super().__init__(pixels, batch_size)
+        self.preprocessing = preprocessing
+
+    def batches(self, progress=START):
+        for indices, pixels in super().batches(progress):
+            yield indices, self.preprocessing.images(pixels)
+
+    def __getitem__(self, indices):
+        return self.preprocessing.images(super().__getitem__(indices))
+
+    def pixels(self, indices):
+        return super().__getitem__(indices)
+
+    def to_pixels(self, images):
+        return self.preprocessing.pixels(images)
+
+    def fingerprint(self):
+        return digest([self.preprocessing.mode, super().fingerprint()])
+
+
+class FolderImages(Images):
+    """The photographs of an `ImageFolder`."""
+
+    def __init__(self, folder, batch_size):
+        self.folder, self.batch_size = folder, batch_size
+        self.num_images = len(folder)
+        self.image_shape = (*folder.size, getattr(folder, "channels", 3))
+        self.preprocessing = folder.preprocessing
+        self.skipped_reasons = folder.skipped_reasons
+
+    def batches(self, progress=START):
+        return self.folder.batches(self.batch_size, start=progress.next_index)
+
+    def __getitem__(self, indices):
+        return self.folder[np.ravel(indices)]
+
+    def pixels(self, indices):
+        return self.folder.pixels(np.ravel(indices))
+
+    def to_pixels(self, images):
+        return self.preprocessing.pixels(images)
+
+    def sample(self):
+        return next(self.batches())[1]
+
+    def describe(self, index):
+        return f"Image {index} ({self.folder.filepaths[index]})"
+
+    @property
+    def names(self):
+        directory = self.folder.directory
+        return tuple(path.relative_to(directory).as_posix() for path in self.folder.filepaths)
+
+    @property
+    def skipped(self):
+        return self.folder.skipped
+
+    def why_none(self):
+        path, reason = self.folder.skipped[0]
+        return f"none of {len(self.folder)} files can be decoded, such as {path} ({reason})."
+
+    def fingerprint(self):
+        files = [
+            f"{path.relative_to(self.folder.directory).as_posix()} {path.stat().st_size}"
+            for path in self.folder.filepaths
+        ]
+        preprocessing, size = getattr(self.preprocessing, "mode", None), self.folder.size
+        return digest(["folder", self.batch_size, preprocessing, size, *files])
+
+
+class StreamImages(Images):
+    """Batches of images, with or without labels, read one after another.
+
+    Args:
+        open_batches: function that returns an iterator over arrays `(images, rows, columns,
+            channels)` from the first one on.
+        can_be_fetched: whether `open_batches` gives the same batches whenever it is called.
+        ends: whether it is known that the batches have an end.
+    """
+
+    def __init__(self, open_batches: Callable, can_be_fetched: bool, ends: bool = True):
+        super().__init__()
+        self._open, self._ends = open_batches, ends
+        self.can_be_fetched = can_be_fetched
+        self._reading = self._read()
+        self._first = next(self._reading, None)
+        if self._first is None:
+            raise ValueError("The data set has no images: give at least one.")
+        self.image_shape = self._first.shape[1:]
+        self._fetched = {}
+
+    def _read(self):
+        return (batch for batch in self._open() if batch.shape[:1] != (0,))
+
+    def batches(self, progress=START):
+        """Yields `(image indices, images)`; batches that are done are read and dropped."""
+        reading, self._reading = self._reading, None
+        if reading is None:  # the one that found the first batch was taken
+            reading = self._read()
+            next(reading, None)
+        begin = progress.next_index
+        every = itertools.chain([self._first], reading)
+        for number, batch in enumerate(itertools.islice(every, progress.num_batches, None)):
+            if number and not self._ends and np.array_equal(batch, self._first):
+                raise _no_end("begins again with its first batch, so it may have no end", self)
+            yield np.arange(begin, begin + len(batch)), batch
+            begin += len(batch)
+        self.num_images = begin
+
+    def count(self):
+        if self.num_images is None:
+            self.num_images = sum(map(len, self._read()))
+        return self.num_images
+
+    def __getitem__(self, indices):
+        indices = np.ravel(indices).tolist()
+        missing = sorted(set(indices) - self._fetched.keys())
+        if missing:
+            self._fetch(missing)
+        images = [self._fetched[index] for index in indices]
+        if len({image.shape for image in images}) > 1:
+            raise ValueError(
+                "The images have different sizes: bring them to one size, so that they can be "
+                f"shown together. Received: {sorted({image.shape[:2] for image in images})}"
+            )
+        return np.stack(images)
+
+    def _fetch(self, missing):
+        if sum(image.nbytes for image in self._fetched.values()) > _MAX_FETCHED_BYTES:
+            self._fetched = {}
+        wanted, begin = iter(missing), 0
+        index = next(wanted)
+        for batch in self._read():
+            while index is not None and index < begin + len(batch):
+                self._fetched[index] = np.array(batch[index - begin])
+                index = next(wanted, None)
+            if index is None:
+                return
+            begin += len(batch)
+        raise ValueError(
+            f"The data set gave {begin} images when it was read again, and not image {index}: give "
+            "one that gives the same images whenever it is read."
+        )
+
+    def check_repeats(self):
+        """Refuses a stream that may have no end, or gives other images when it is read again."""
+        if not self._ends:
+            raise _no_end("does not say whether it has an end", self)
+        again = next(self._read(), None) if self.can_be_fetched else None
+        if again is None or not np.array_equal(again, self._first):
+            raise ValueError(
+                "The images with the strongest activations are fetched again, but this data set "
+                "can be read once only, or comes in another order or changed whenever it is read: "
+                "give an array, an ImageFolder, or a data set without shuffling and augmentation. "
+                f"Received: images={self._open!r}"
+            )
+
+    def sample(self):
+        return self._first
+
+    def fingerprint(self):
+        return digest(["batches", self._first])
+
+
+class ShardImages(Images):
+    """Every `num_shards`-th batch of other images, from that numbered `index` on."""
+
+    def __init__(self, source, index, num_shards):
+        if not 0 <= index < num_shards:
+            raise ValueError(
+                f"Shard {index} of {num_shards} was asked for: number the shards from 0 to one "
+                "less than there are."
+            )
+        self.source, self.index, self.num_shards = source, index, num_shards
+        self.image_shape, self.preprocessing = source.image_shape, source.preprocessing
+        self.skipped_reasons = source.skipped_reasons
+        self.describe, self.sample = source.describe, source.sample
+
+    def batches(self, progress=START):
+        done = 0
+        if progress.num_batches:
+            done = (progress.num_batches - 1) * self.num_shards + self.index + 1
+        every = self.source.batches(Progress(done, progress.next_index))
+        with contextlib.closing(every):
+            for number, batch in enumerate(every, done):
+                if number % self.num_shards == self.index:
+                    yield batch
+
+    def __getitem__(self, indices):
+        return self.source[indices]
+
+    def why_none(self):
+        return f"shard {self.index} of {self.num_shards} is empty, as there are fewer batches."
+
+    def fingerprint(self):
+        return digest(["shard", self.index, self.num_shards, self.source.fingerprint()])
+
+
+def image_source(images: Any, batch_size: int, *, steps: int | None = None) -> Images:
+    """The `Images` for what a user gave, as it is.
+
+    Args:
+        images: array or tensor `(images, rows, columns, channels)`; a sequence of images of one
+            size; an `ImageFolder`; or batches of images, with or without labels: a
+            `tf.data.Dataset`, a `keras.utils.PyDataset`, a list of batches or anything else to
+            iterate over; or a `Shard` of any of these.
+        batch_size: images per step, of what does not come in batches.
+        steps: batches to read at most, of what does.
+
+    Raises:
+        ValueError: if it is none of these, has no image, or has no end.
+    """
+    if isinstance(images, Images):
+        return images
+    if isinstance(images, Shard):
+        source = image_source(images.images, batch_size, steps=steps)
+        return ShardImages(source, images.index, images.num_shards)
+    if isinstance(images, ImageFolder):
+        return FolderImages(images, batch_size)
+    if hasattr(images, "shape") or _is_sequence_of_images(images):
+        return ArrayImages(images, batch_size)
+    if _is_images_and_labels(images):
+        return ArrayImages(images[0], batch_size)
+    return _stream(images, batch_size, steps)
+
+
+def _stream(images, batch_size, steps):
+    if hasattr(images, "element_spec"):  # a tf.data.Dataset
+        known = int(images.cardinality())
+        num_batches = {-1: np.inf, -2: None}.get(known, known)
+        open_elements, again = images.__iter__, True
+    elif hasattr(images, "num_batches") and hasattr(images, "__getitem__"):  # a PyDataset
+        num_batches, again = images.num_batches, True
+        open_elements = lambda: map(images.__getitem__, itertools.count())  # noqa: E731
+    elif hasattr(images, "__iter__") and not isinstance(images, str | bytes | dict):
+        num_batches = len(images) if hasattr(images, "__len__") else None
+        open_elements, again = images.__iter__, iter(images) is not images
+    else:
+        raise ValueError(
+            "Give an array (images, rows, columns, channels), an ImageFolder, a tf.data.Dataset, "
+            f"a PyDataset or a list of batches. Received: images={short(images)}"
+        )
+    if num_batches == np.inf and steps is None:
+        raise _no_end("has no end", images)
+    lengths = [number for number in (num_batches, steps) if number is not None]
+    num_steps = min(lengths) if lengths else None
+
+    def open_batches():
+        return _batches(itertools.islice(open_elements(), num_steps), batch_size)
+
+    return StreamImages(open_batches, again, ends=num_steps is not None)
+
+
+def _no_end(whether, images):
+    return ValueError(
+        f"The data set {whether}: give steps=, the number of batches to read, or a data set that "
+        f"is not repeated. Received: images={short(images)}"
+    )
+
+
+def _batches(elements, batch_size):
+    """Arrays `(images, rows, columns, channels)`; images that come one by one are put together."""
+    waiting = []
+    for element in elements:
+        images = _images_of(element)
+        if images.ndim != 3:
+            yield images
+            continue
+        waiting.append(images)
+        if len(waiting) == batch_size:
+            yield np.stack(waiting)
+            waiting = []
+    if waiting:
+        yield np.stack(waiting)
+
+
+def _images_of(element):
+    """The images among what comes with them: labels, weights, names."""
+    if isinstance(element, tuple | list) and len(element):
+        element = element[0]
+    if isinstance(element, dict):
+        element = _entry_of_images(element)
+    return _as_array(element)
+
+
+def _entry_of_images(entries):
+    for name in ("image", "images"):
+        if name in entries:
+            return entries[name]
+    found = [value for value in entries.values() if len(_shape_of(value)) in (3, 4)]
+    if len(found) == 1:
+        return found[0]
+    raise ValueError(
+        "The data set's elements are dictionaries, and it is not clear which entry holds the "
+        "images: map it to them, as in dataset.map(lambda batch: batch['image']). "
+        f"Received: entries {', '.join(map(str, entries))}"
+    )
+
+
+def _is_sequence_of_images(images):
+    """Whether it is a list of images, or another sequence of them, and not of batches."""
+    is_list = isinstance(images, list | tuple)
+    is_sequence = hasattr(images, "__len__") and hasattr(images, "__getitem__")
+    if not (is_list or is_sequence) or isinstance(images, str | bytes | dict):
+        return False
+    if hasattr(images, "num_batches") or not len(images):
+        return False
+    return len(_shape_of(images[0])) == 3
+
+
+def _is_images_and_labels(images):
+    if not isinstance(images, tuple) or len(images) < 2:
+        return False
+    return len(_shape_of(images[0])) == 4 and len(_shape_of(images[1])) <= 2
+
+
+def _shape_of(images):
+    """The shape of an array, or of a sequence of images; () of anything else."""
+    if hasattr(images, "shape"):
+        return tuple(images.shape)
+    if isinstance(images, list | tuple | dict | str | bytes) and not _is_sequence_of_images(images):
+        return ()
+    if hasattr(images, "__len__") and hasattr(images, "__getitem__"):
+        return (len(images), *_shape_of(images[0]))
+    return ()
+
+
+def _as_array(images):
+    """An array of what may be a tensor of any library."""
+    if isinstance(images, np.ndarray):
+        return images
+    if hasattr(images, "detach"):  # of PyTorch
+        images = images.detach().cpu()
+    return np.asarray(images)
+
+
+def short(value: Any) -> str:
+    """What an error shows of a value that may be long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 100 else f"{text[:97]}..."

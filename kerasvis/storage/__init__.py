@@ -1,0 +1,1 @@
+"""What is kept in files: fingerprints by which it is known again."""
