@@ -1,4 +1,4 @@
-"""What all commands share: a quiet start, how a user's mistake ends, files written whole."""
+"""What all commands share: a quiet start, how a user's mistake ends, files written atomically."""
 
 import argparse
 import contextlib
@@ -110,16 +110,16 @@ def holds(folder, path):
 
 
 def save_figure(figure, filepath):
-    """Writes a PNG, whole or not at all."""
-    filepath = Path(filepath)
-    beside = filepath.with_name(filepath.name + ".writing")
-    figure.savefig(beside, format="png")
-    os.replace(beside, filepath)
+    """Writes a PNG atomically."""
+    from kerasvis.storage.files import atomic
+
+    with atomic(filepath) as temporary:
+        figure.savefig(temporary, format="png")
 
 
 def write_csv(header, rows, filepath):
-    """Writes a table, whole or not at all."""
-    from kerasvis.training.whole_files import write_text
+    """Writes a table atomically."""
+    from kerasvis.storage.files import write_text
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -3,7 +3,6 @@
 python scripts/convert_weights.py --net squeezenet --weights squeezenet_v1_1.npz --out net.keras
 """
 
-import os
 from pathlib import Path
 
 from command import Parser, UserError, as_user_errors, new_folder, run
@@ -27,10 +26,11 @@ def main(arguments):
 
 
 def save(model, filepath):
-    """Writes a model, whole or not at all."""
-    beside = filepath.with_name(f".{filepath.stem}.writing.keras")
-    model.save(beside)
-    os.replace(beside, filepath)
+    """Writes a model atomically."""
+    from kerasvis.storage.files import atomic
+
+    with atomic(filepath) as temporary:
+        model.save(temporary)
 
 
 def parser():

@@ -98,7 +98,7 @@ def finished(folder, name, run):
 def write(diagnosis, folder, name, run):
     """Prints the findings of one net, and writes its arrays and numbers."""
     import kerasvis as kv
-    from kerasvis.training.whole_files import write_text
+    from kerasvis.storage.files import write_text
 
     findings = kv.analyses.filter_findings(diagnosis)
     print(f"\n{diagnosis.model}", *map(str, findings), sep="\n", flush=True)

@@ -157,14 +157,14 @@ def train(model, data, recipe, folder, callbacks=()):
 
 def train_and_save(model, data, recipe, folder, arguments):
     """Trains, and writes all there is to keep; the model card, which says so, comes last."""
+    from kerasvis.storage.files import atomic, write_text
     from kerasvis.training import Checkpoint, ten_crop_evaluate
-    from kerasvis.training.whole_files import whole_file, write_text
 
     callbacks = callbacks_of(data, recipe, folder, arguments)
     history = train(model, data, recipe, folder, callbacks)
     accuracy = ten_crop_evaluate(model, data.validation) if recipe.crops == "ten" else None
-    with whole_file(folder / "model.keras") as beside:
-        without_training(model).save(beside)
+    with atomic(folder / "model.keras") as temporary:
+        without_training(model).save(temporary)
     recipe.save(folder / "recipe.json")
     write_text(folder / "classes.json", json.dumps(data.class_names, indent=1) + "\n")
     card = model_card(model, data, recipe, arguments, history, accuracy)

@@ -131,7 +131,7 @@ def row(key, folds):
 
 
 def write_results(rows, transfer, arguments, folder):
-    from kerasvis.training.whole_files import write_text
+    from kerasvis.storage.files import write_text
 
     lines = [[row[column] for column in COLUMNS] for row in rows]
     write_csv(COLUMNS, lines, folder / "accuracies.csv")

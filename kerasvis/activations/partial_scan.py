@@ -9,8 +9,8 @@ import numpy as np
 from kerasvis.activations.running_top import RunningTop
 from kerasvis.activations.top_activations import LayerActivations
 from kerasvis.data.image_sources import Progress
-from kerasvis.data.npz_files import read_npz, write_npz
 from kerasvis.graph.nodes import Tensor
+from kerasvis.storage.files import read_npz, write_npz
 from kerasvis.storage.fingerprints import digest
 
 
@@ -50,7 +50,11 @@ class PartialScan:
         return top, {int(index): reason for index, reason in skipped.items()}
 
     def save(self, top, skipped_reasons):
-        """Writes the state, whole or not at all."""
+        """Writes the state atomically.
+
+        Raises:
+            ValueError: if it cannot be written.
+        """
         arrays = {
             "fingerprint": np.array(json.dumps(self.fingerprint)),
             "progress": np.array(top.progress, "int64"),
@@ -60,9 +64,7 @@ class PartialScan:
         try:
             write_npz(self.filepath, arrays)
         except OSError as error:
-            raise ValueError(
-                f"{self.filepath} cannot be written ({error.strerror}): give another filepath."
-            ) from error
+            raise ValueError(str(error)) from error
 
     def remove(self):
         """Deletes the file, once the whole scan is saved."""

@@ -1,12 +1,13 @@
 """The strongest activations of every feature map: what a scan leaves behind."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from kerasvis.data.html_table import html_table
-from kerasvis.data.npz_files import read_npz, write_npz
+from kerasvis.storage.fields import Array
+from kerasvis.storage.html_table import html_table
+from kerasvis.storage.results import Result, layers_as_dict
 
 
 class LayerActivations(NamedTuple):
@@ -21,13 +22,13 @@ class LayerActivations(NamedTuple):
             the units of a dense layer.
     """
 
-    values: np.ndarray
-    image_indices: np.ndarray
-    positions: np.ndarray
+    values: Annotated[np.ndarray, Array("float32", "features", "k")]
+    image_indices: Annotated[np.ndarray, Array("int64", "features", "k")]
+    positions: Annotated[np.ndarray, Array("int32", "features", "k", 2)]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TopActivations:
+class TopActivations(Result):
     """The strongest activations of every feature map of some layers.
 
     `top["conv3"]` is a layer's `LayerActivations`; iterating gives the layers' names.
@@ -72,42 +73,6 @@ class TopActivations:
         ]
         return html_table("Top activations", header, rows)
 
-    def save(self, filepath):
-        """Writes an `.npz` file with `layers` and, for each layer, `<layer>/values` and so on."""
-        arrays = {"layers": np.array(self.layers, "str")}
-        for name, layer in self.activations.items():
-            arrays |= {f"{name}/{part}": array for part, array in layer._asdict().items()}
-        write_npz(filepath, arrays)
-
     @classmethod
-    def load(cls, filepath):
-        """Reads what `save` wrote.
-
-        Raises:
-            ValueError: if the file holds no top activations.
-        """
-        what = "top activations"
-        names = read_npz(filepath, what, ["layers"])["layers"]
-        if names.ndim != 1 or names.dtype.kind != "U":
-            raise ValueError(f"{filepath} is no .npz file of {what}: 'layers' are no names.")
-        parts = [[f"{name}/{part}" for part in LayerActivations._fields] for name in names]
-        arrays = read_npz(filepath, what, [part for layer in parts for part in layer])
-        activations = {}
-        for name, layer in zip(names.tolist(), parts, strict=True):
-            activations[name] = LayerActivations(*(arrays[part] for part in layer))
-            _check(filepath, name, activations[name])
-        return cls(activations)
-
-
-def _check(filepath, name, layer):
-    values, image_indices, positions = layer
-    shapes = (values.shape, image_indices.shape, positions.shape)
-    expected = (values.shape, values.shape, (*values.shape, 2))
-    dtypes = tuple(array.dtype.name for array in layer)
-    if values.ndim != 2 or shapes != expected or dtypes != ("float32", "int64", "int32"):
-        described = ", ".join(f"{d} {s}" for d, s in zip(dtypes, shapes, strict=True))
-        raise ValueError(
-            f"{filepath} is no .npz file of top activations: layer {name!r} has {described} where "
-            "float32 (feature maps, k), int64 (feature maps, k), int32 (feature maps, k, 2) were "
-            "expected."
-        )
+    def upgraded(cls, arrays, version):
+        return layers_as_dict(arrays, "activations")

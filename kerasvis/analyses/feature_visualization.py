@@ -11,9 +11,9 @@ import tqdm
 
 from kerasvis.activations import find_top_activations
 from kerasvis.arguments import standardize_images, standardize_layers, standardize_verbose
-from kerasvis.data.npz_files import read_npz, write_npz
 from kerasvis.deconvnet.deconv_model import DeconvModel
 from kerasvis.deconvnet.targets import Unit
+from kerasvis.storage.files import read_npz, write_npz
 
 NUM_UNITS_AT_ONCE = 64  # bounds the memory for projections that are not yet cut
 

@@ -6,7 +6,7 @@ part depends on; what was measured otherwise is left alone.
 
 from pathlib import Path
 
-from kerasvis.data.npz_files import read_npz, write_npz
+from kerasvis.storage.files import read_npz, write_npz
 from kerasvis.storage.fingerprints import digest
 
 

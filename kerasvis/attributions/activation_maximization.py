@@ -14,8 +14,8 @@ from kerasvis.arguments import standardize_preprocessing
 from kerasvis.attributions.activation_gradient import ActivationGradient
 from kerasvis.attributions.pixel_parametrization import MAX_PIXEL, PixelParametrization
 from kerasvis.attributions.total_variation import total_variation_gradient
-from kerasvis.data.npz_files import read_npz, write_npz
 from kerasvis.graph import image_shape
+from kerasvis.storage.files import read_npz, write_npz
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ import numpy as np
 from kerasvis.arguments import standardize_images
 from kerasvis.attributions.activation_gradient import ActivationGradient
 from kerasvis.attributions.methods import METHODS, attribute, check_method
-from kerasvis.data.npz_files import read_npz, write_npz
+from kerasvis.storage.files import read_npz, write_npz
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

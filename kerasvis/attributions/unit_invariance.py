@@ -24,8 +24,8 @@ import tqdm
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from kerasvis.attributions.activation_gradient import ActivationGradient
-from kerasvis.data.npz_files import read_npz, write_npz
 from kerasvis.deconvnet.targets import Unit
+from kerasvis.storage.files import read_npz, write_npz
 
 DEFAULT_ANGLES = (-60, -40, -20, 0, 20, 40, 60)
 

@@ -5,12 +5,11 @@ their authors trained them: on inputs of another order and scale. The convnets h
 pixels, so the first layer's kernel is rewritten to give the same answers on those.
 """
 
-import zipfile
-
 import numpy as np
 
 from kerasvis.convnets.alexnet import AlexNet
 from kerasvis.convnets.squeezenet import SqueezeNet
+from kerasvis.storage.files import read_npz
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of pixels / 255, as AlexNet's trunk was trained
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -74,20 +73,9 @@ def read_arrays(filepath):
     """The arrays of an `.npz` archive: `{name: array}`.
 
     Raises:
-        ValueError: if there is no such file, or it is no archive of arrays.
+        ValueError: if there is no such file, or it is not an archive of arrays.
     """
-    try:
-        with np.load(filepath, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except FileNotFoundError as error:
-        raise ValueError(
-            f"There is no file {filepath}: give the .npz archive of published weights."
-        ) from error
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{filepath} is no .npz archive of arrays: give one with <layer>/kernel and "
-            "<layer>/bias of each layer."
-        ) from error
+    return read_npz(filepath, "published weights, <layer>/kernel and <layer>/bias of each layer")
 
 
 def check_arrays(model, arrays):

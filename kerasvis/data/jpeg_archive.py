@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from kerasvis.data.labelled_images import LabelledImages, fit_pixels
-from kerasvis.data.npz_files import read_npz
 from kerasvis.data.photographs import FORMATS
+from kerasvis.storage.files import read_npz
 
 _ARRAYS = ("words", *(f"{s}_{a}" for s in ("train", "val") for a in ("bytes", "offsets", "labels")))
 

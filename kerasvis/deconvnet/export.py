@@ -1,7 +1,6 @@
 """The deconvnet as a SavedModel, which plain TensorFlow serves."""
 
 import os
-import shutil
 from pathlib import Path
 
 import keras
@@ -9,6 +8,7 @@ import tensorflow as tf
 
 from kerasvis.deconvnet.targets import STRONGEST, WHOLE
 from kerasvis.layers.xla_compilation import plain_operations
+from kerasvis.storage.files import atomic
 
 ENTRIES = {"assets", "fingerprint.pb", "saved_model.pb", "variables"}  # of a SavedModel's folder
 
@@ -18,7 +18,7 @@ def export(deconv, filepath, verbose=False):
 
     Args:
         deconv: a `DeconvModel`.
-        filepath: folder to write, whole or not at all; a SavedModel that is there is replaced.
+        filepath: folder to write, atomically; a SavedModel that is there is replaced.
         verbose: whether Keras lists the endpoints.
 
     Raises:
@@ -27,17 +27,11 @@ def export(deconv, filepath, verbose=False):
     """
     filepath = Path(filepath).absolute()
     check_replaceable(filepath)
-    beside = filepath.with_name(filepath.name + ".writing")
-    shutil.rmtree(beside, ignore_errors=True)
-    try:
-        with plain_operations():
-            archive_of(deconv).write_out(str(beside), verbose=verbose)
-        shutil.rmtree(filepath, ignore_errors=True)
-        os.replace(beside, filepath)
-    except (OSError, tf.errors.OpError) as error:
-        raise OSError(f"{filepath} cannot be written ({error}): give another folder.") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    with atomic(filepath) as temporary, plain_operations():
+        try:
+            archive_of(deconv).write_out(str(temporary), verbose=verbose)
+        except tf.errors.OpError as error:
+            raise OSError(str(error)) from error
 
 
 def check_replaceable(filepath):

@@ -10,11 +10,11 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from kerasvis.data.html_table import html_text
 from kerasvis.deconvnet.mirror import Call, Mirror
 from kerasvis.deconvnet.rules import activation_of, is_activation_layer, mirrors_of, rule_table
 from kerasvis.graph.nodes import Node, Tensor
 from kerasvis.graph.shapes import infer_shapes
+from kerasvis.storage.html_table import html_text
 
 SCORE_ACTIVATIONS = (keras.activations.softmax, keras.activations.sigmoid)
 

@@ -9,10 +9,10 @@ import dataclasses
 
 import numpy as np
 
-from kerasvis.data.html_table import html_text
 from kerasvis.graph import pixelwise_nodes
 from kerasvis.occlusion.touched_windows import AxisWindow, union
 from kerasvis.occlusion.window_rules import WindowRule, num_operations_per_cell, window_rule
+from kerasvis.storage.html_table import html_text
 
 # Reading and writing a value takes a CPU as long as so many multiplications of a convolution.
 OPERATIONS_PER_VALUE = 32

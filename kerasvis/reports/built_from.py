@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from kerasvis.reports.whole_files import write_whole
+from kerasvis.storage.files import write_if_changed
 
 
 def check_built_from(filepath, built_from):
@@ -36,4 +36,4 @@ def check_built_from(filepath, built_from):
 
 def note_built_from(filepath, built_from):
     """Notes down what a gallery is built from."""
-    write_whole(filepath, json.dumps(built_from, indent=2) + "\n")
+    write_if_changed(filepath, json.dumps(built_from, indent=2) + "\n")

@@ -23,7 +23,7 @@ from kerasvis.reports import addresses, pages
 from kerasvis.reports.build import Build
 from kerasvis.reports.model_table import model_table
 from kerasvis.reports.sprites import webp
-from kerasvis.reports.whole_files import write_whole
+from kerasvis.storage.files import write_if_changed
 
 FIGURE_DPI = 200
 
@@ -127,18 +127,18 @@ def _write_site(overview, names, labels, directory):
     for report in overview.layers:
         for feature in range(report.num_maps):
             page = pages.map_page(overview, report, feature, names, labels)
-            write_whole(directory / addresses.map_page(report.layer, feature), page)
+            write_if_changed(directory / addresses.map_page(report.layer, feature), page)
         page = pages.layer_page(overview, report)
-        write_whole(directory / addresses.layer_page(report.layer), page)
+        write_if_changed(directory / addresses.layer_page(report.layer), page)
     for number, row in enumerate(overview.occlusions):
-        write_whole(directory / addresses.occlusion_picture(number), _figure(row))
+        write_if_changed(directory / addresses.occlusion_picture(number), _figure(row))
         page = pages.occlusion_page(overview, number)
-        write_whole(directory / addresses.occlusion_page(number), page)
+        write_if_changed(directory / addresses.occlusion_page(number), page)
     for file in importlib.resources.files("kerasvis.reports").joinpath("static").iterdir():
-        write_whole(directory / file.name, file.read_bytes())
-    write_whole(directory / "search.js", pages.search_index(overview))
+        write_if_changed(directory / file.name, file.read_bytes())
+    write_if_changed(directory / "search.js", pages.search_index(overview))
     first_page = directory / "index.html"
-    write_whole(first_page, pages.overview_page(overview))  # last: all it leads to is there
+    write_if_changed(first_page, pages.overview_page(overview))  # last: all it leads to is there
     return first_page
 
 

@@ -14,7 +14,7 @@ from kerasvis.analyses.filters.dead_filters import filters_of
 from kerasvis.graph import image_shape, read_graph
 from kerasvis.reports import addresses
 from kerasvis.reports.sprites import SpriteLayout, feature_sprite, filter_pixels, webp
-from kerasvis.reports.whole_files import write_whole
+from kerasvis.storage.files import write_if_changed
 
 # Of projections that are not yet in a sprite. The more at once, the more units lie in one image,
 # which then goes up through the net once for all.
@@ -49,7 +49,7 @@ def write_sprites(deconv, images, top, directory, verbose="auto"):
             chosen = missing[begin : begin + num_at_once]
             contents = _sprite_files(deconv, images, top, chosen, bar.update)
             for feature, content in zip(chosen, contents, strict=True):
-                write_whole(files[feature], content)
+                write_if_changed(files[feature], content)
 
 
 def _sprite_files(deconv, images, top, chosen, advance):
@@ -80,7 +80,7 @@ def write_evolution(evolution, directory):
     """
     for number, feature in enumerate(evolution.feature_indices.tolist()):
         file = Path(directory) / addresses.evolution_sprite(evolution.layer, feature)
-        write_whole(file, sprite_file(evolution, number))
+        write_if_changed(file, sprite_file(evolution, number))
 
 
 def write_filters(layer, filters, directory):
@@ -93,7 +93,7 @@ def write_filters(layer, filters, directory):
     """
     for feature, pixels in enumerate(filter_pixels(filters)):
         content = webp(pixels, lossless=True)
-        write_whole(Path(directory) / addresses.filter_picture(layer, feature), content)
+        write_if_changed(Path(directory) / addresses.filter_picture(layer, feature), content)
 
 
 def image_filters(model, layer, preprocessing):

@@ -15,7 +15,7 @@ import tqdm
 from kerasvis.activations.map_maxima import MapMaxima
 from kerasvis.arguments import standardize_images, standardize_layers, standardize_verbose
 from kerasvis.data.image_sources import Progress
-from kerasvis.data.npz_files import read_npz, write_npz
+from kerasvis.storage.files import read_npz, write_npz
 
 
 class Histogram(NamedTuple):

@@ -1,1 +1,1 @@
-"""What is kept in files: fingerprints by which it is known again."""
+"""What is kept in files: written atomically, read without pickle, known by fingerprints."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras
 
-from kerasvis.training.whole_files import write_text
+from kerasvis.storage.files import write_text
 
 
 class AnnealOnPlateau(keras.callbacks.Callback):

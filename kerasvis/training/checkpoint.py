@@ -4,10 +4,9 @@ import hashlib
 import json
 from pathlib import Path
 
-import numpy as np
 from keras import ops
 
-from kerasvis.training.whole_files import whole_file, write_text
+from kerasvis.storage.files import read_npz, write_npz, write_text
 
 
 class Checkpoint:
@@ -66,8 +65,7 @@ class Checkpoint:
         """
         name = f"epoch-{len(next(iter(history.values()))):04}.npz"
         arrays = {key: ops.convert_to_numpy(value) for key, value in _variables(model).items()}
-        with whole_file(self.folder / name) as beside:
-            np.savez(beside, allow_pickle=False, **arrays)
+        write_npz(self.folder / name, arrays)
         state = {"variables": name, "history": history}
         write_text(self.folder / "state.json", json.dumps(state, indent=1) + "\n")
         self._remove_variables(but=name)
@@ -122,10 +120,8 @@ def _variables(model):
 
 def _read_arrays(filepath, names):
     try:
-        # Opened here, as NumPy does not close a file that turns out to be damaged.
-        with open(filepath, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {name: file[name] for name in names}
-    except Exception as error:  # whatever a damaged file makes NumPy's reader raise
+        return read_npz(filepath, "the variables of a training run", names)
+    except ValueError as error:
         raise ValueError(
             f"The saved state {filepath} cannot be read ({error}): give another folder to begin "
             "anew."

@@ -8,6 +8,7 @@ import numpy as np
 
 from kerasvis.data.sub_crops import ten_crops
 from kerasvis.layers.pixel_mean import PixelMean
+from kerasvis.storage.files import write_text
 from kerasvis.training.annealing import AnnealOnPlateau
 from kerasvis.training.batches import (
     num_steps,
@@ -18,7 +19,6 @@ from kerasvis.training.checkpoint import Checkpoint, describe_run
 from kerasvis.training.constraints import limit_filters
 from kerasvis.training.distribution import is_chief, replicated, spread
 from kerasvis.training.waiting import WaitingForData
-from kerasvis.training.whole_files import write_text
 
 
 def fit(model, train, validation, recipe, *, callbacks=(), directory=None, verbose=2):

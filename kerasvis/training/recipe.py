@@ -6,7 +6,7 @@ import json
 import typing
 from pathlib import Path
 
-from kerasvis.training.whole_files import write_text
+from kerasvis.storage.files import write_text
 
 PAPER_IMAGE_SIZE, PAPER_CROP_SIZE = 256, 224  # Section 3
 

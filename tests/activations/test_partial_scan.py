@@ -315,10 +315,8 @@ def test_path_that_cannot_be_written_is_an_error_before_the_scan(model, tmp_path
     images = whole_numbered_images(3)
     images[0] = np.nan  # would be the error of the scan itself
     filepath = tmp_path / "missing" / "top.npz"
-    sentence = (
-        f"{filepath}.partial cannot be written (No such file or directory): give another filepath."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+    sentence = f"{filepath}.partial cannot be written (No such file or directory)"
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
         scan(model, images, filepath)
     sentence = f"{tmp_path} is a folder: give the path of a file to write."
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
@@ -327,5 +325,6 @@ def test_path_that_cannot_be_written_is_an_error_before_the_scan(model, tmp_path
 
 def test_file_that_is_no_partial_scan_is_an_error(model, tmp_path):
     (tmp_path / "top.npz.partial").write_text("something else")
-    with pytest.raises(ValueError, match=r"top\.npz\.partial is no \.npz file of a partial scan"):
+    sentence = r"not an \.npz file containing a partial scan.*\.partial'$"
+    with pytest.raises(ValueError, match=sentence):
         scan(model, whole_numbered_images(3), tmp_path / "top.npz")

@@ -319,12 +319,12 @@ def test_save_and_load(model, images, top, tmp_path):
 
 def test_loading_something_else(top, tmp_path):
     top.save(tmp_path / "top.npz")
-    with pytest.raises(ValueError, match=r"top\.npz is no \.npz file of visualized features: it h"):
+    with pytest.raises(ValueError, match=r"not an \.npz file.*: it .*top\.npz"):
         FeatureVisualization.load(tmp_path / "top.npz")
-    with pytest.raises(ValueError, match=r"There is no file .*none\.npz: give one that holds vis"):
+    with pytest.raises(ValueError, match=r"There is no such file: .*none\.npz"):
         FeatureVisualization.load(tmp_path / "none.npz")
     np.savez(tmp_path / "pickled.npz", layer=np.array([{}], dtype=object))
-    with pytest.raises(ValueError, match=r"pickled\.npz is no \.npz file of visualized features"):
+    with pytest.raises(ValueError, match=r"not an \.npz file.*pickled\.npz"):
         FeatureVisualization.load(tmp_path / "pickled.npz")
 
 

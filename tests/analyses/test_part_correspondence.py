@@ -251,7 +251,7 @@ def test_save_and_load(found, tmp_path):
 
 def test_what_is_no_such_file(tmp_path):
     np.savez(tmp_path / "other.npz", layers=["fc"])
-    with pytest.raises(ValueError, match=r"no .npz file of correspondence: it has no 'parts'"):
+    with pytest.raises(ValueError, match=r"not an \.npz file.*: it has no 'parts'"):
         Correspondence.load(tmp_path / "other.npz")
 
 

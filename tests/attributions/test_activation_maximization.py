@@ -141,7 +141,7 @@ def test_save_and_load(linear, tmp_path):
     assert loaded.layer == "units"
     for field in dataclasses.fields(found)[1:]:
         np.testing.assert_array_equal(getattr(loaded, field.name), getattr(found, field.name))
-    with pytest.raises(ValueError, match=r"is no \.npz file of preferred images"):
+    with pytest.raises(ValueError, match=r"not an \.npz file"):
         PreferredImages.load(__file__)
 
 

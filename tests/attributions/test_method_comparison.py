@@ -82,7 +82,7 @@ def test_save_and_load(comparison, tmp_path):
     arrays = dict(np.load(tmp_path / "methods.npz"))
     del arrays["map guided"]
     np.savez(tmp_path / "other.npz", **arrays)
-    with pytest.raises(ValueError, match=r"no \.npz file of a comparison of .* no 'map guided'"):
+    with pytest.raises(ValueError, match=r"not an \.npz file.*: it has no '.*guided'"):
         MethodComparison.load(tmp_path / "other.npz")
 
 

@@ -213,7 +213,7 @@ def test_save_and_load(quadratic, image, tmp_path):
         np.testing.assert_array_equal(given, expected)
     again = unit_invariance(quadratic, "forms", image, Unit(0), **options)
     np.testing.assert_array_equal(again.directions, found.directions)
-    with pytest.raises(ValueError, match=r"is no \.npz file of a unit's invariance"):
+    with pytest.raises(ValueError, match=r"not an \.npz file"):
         UnitInvariance.load(__file__)
 
 

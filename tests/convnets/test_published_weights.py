@@ -164,17 +164,19 @@ def assert_ends_with(sentence, capsys, *arguments):
 def test_a_users_mistakes(tmp_path, squeezenet_arrays, capsys):
     net, out = ("--net", "squeezenet"), ("--out", tmp_path / "net.keras")
     missing = tmp_path / "none.npz"
-    sentence = f"There is no file {missing}: give the .npz archive of published weights."
+    content = "published weights, <layer>/kernel and <layer>/bias of each layer"
+    received = "Received: filepath="
+    sentence = f"There is no such file: give one that contains {content}. {received}'{missing}'"
     assert_ends_with(sentence, capsys, *net, *out, "--weights", missing)
 
     text = tmp_path / "text.npz"
     text.write_text("no archive")
     array = tmp_path / "array.npy"
     np.save(array, np.zeros(3))
-    for file in (text, array, tmp_path):
+    for file in (text, array):
         sentence = (
-            f"{file} is no .npz archive of arrays: give one with <layer>/kernel and <layer>/bias "
-            "of each layer."
+            f"The file is not an .npz file containing {content}: give one that is. "
+            f"{received}'{file}'"
         )
         assert_ends_with(sentence, capsys, *net, *out, "--weights", file)
 
@@ -199,6 +201,5 @@ def test_as_a_command(tmp_path):
     )
     assert finished.returncode == 2
     assert finished.stdout == ""
-    assert finished.stderr == (
-        f"There is no file {missing}: give the .npz archive of published weights.\n"
-    )
+    assert finished.stderr.startswith("There is no such file: ")
+    assert finished.stderr.endswith(f"Received: filepath='{missing}'\n")

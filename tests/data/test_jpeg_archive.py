@@ -108,16 +108,16 @@ def test_missing_array(tmp_path):
     del incomplete["val_offsets"]
     np.savez(tmp_path / "a.npz", **incomplete)
     with pytest.raises(
-        ValueError, match=r"is no .npz file of labelled JPEG images: it has no 'val_offsets'\."
+        ValueError, match=r"not an \.npz file .* labelled JPEG images: it has no 'val_offsets'\."
     ):
         load_jpeg_archive(tmp_path / "a.npz")
 
 
 def test_no_archive(tmp_path):
     (tmp_path / "a.npz").write_text("a text")
-    with pytest.raises(ValueError, match=r"is no \.npz file of labelled JPEG images"):
+    with pytest.raises(ValueError, match=r"not an \.npz file containing labelled JPEG images"):
         load_jpeg_archive(tmp_path / "a.npz")
-    with pytest.raises(ValueError, match=r"There is no file .*b\.npz: give one that holds"):
+    with pytest.raises(ValueError, match=r"There is no such file: .* labelled JPEG images.*b\.npz"):
         load_jpeg_archive(tmp_path / "b.npz")
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 from kerasvis.data import ImageFolder
 from kerasvis.graph import feature_extractor
 from kerasvis.reports import addresses
+from kerasvis.storage.files import TEMPORARY
 from tests.reports.small_galleries import (
     EVIL,
     FIRST,
@@ -73,7 +74,7 @@ def test_every_page_can_be_reached(gallery):
 def test_nothing_lies_outside_and_nothing_is_half_written(gallery):
     assert list(gallery.parent.iterdir()) == [gallery]
     names = {path.name for path in gallery.rglob("*")}
-    assert not [name for name in names if "writing" in name or "scan" in name]
+    assert not [name for name in names if TEMPORARY in name or "scan" in name]
     assert ".." not in names
 
 

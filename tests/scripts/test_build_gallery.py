@@ -153,8 +153,8 @@ def test_mistakes_are_told_in_a_sentence(mistake, photographs, tmp_path):
     damaged = tmp_path / "damaged.npz"
     damaged.write_bytes(b"")
     photograph = photographs / "cat & dog" / "0.png"
-    assert "is no .npz file of occlusion" in mistake("--occlusion", damaged, photograph)
-    assert "There is no file" in mistake("--occlusion", tmp_path / "no.npz", photograph)
+    assert "not an .npz file containing" in mistake("--occlusion", damaged, photograph)
+    assert "There is no such file" in mistake("--occlusion", tmp_path / "no.npz", photograph)
     names = tmp_path / "names.json"
     assert "cannot be read" in mistake("--class-names", names)
     names.write_text("{")

@@ -14,6 +14,7 @@ from visualize_features import main, make_parser
 import kerasvis as kv
 from kerasvis.activations.map_maxima import MapMaxima
 from kerasvis.analyses import FeatureVisualization
+from kerasvis.storage.files import TEMPORARY
 
 ROOT = Path(__file__).resolve().parents[2]
 NUM_PHOTOGRAPHS = 7
@@ -242,7 +243,7 @@ def test_an_interrupted_scan_goes_on(visualize, tmp_path, monkeypatch):
     assert num_calls == [2, 2, 2, 2, 1]
     for path in whole.iterdir():
         assert (out / path.name).read_bytes() == path.read_bytes(), path.name
-    assert not list(out.glob("*.partial")) + list(out.glob("*.writing"))
+    assert not list(out.glob("*.partial")) + list(out.glob(f"*{TEMPORARY}*"))
 
 
 def test_a_scan_of_something_else_in_the_folder_is_an_error(

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kerasvis.storage.files import TEMPORARY
 from kerasvis.training import AnnealOnPlateau, Checkpoint, Recipe, fit
 from tests.training.small_runs import small_convnet, small_images, small_recipe
 
@@ -155,7 +156,7 @@ def test_a_full_disk(disk):
         fit(small_convnet(), *data, small_recipe(epochs=2), directory=disk / "two", verbose=0)
     for path, content in before.items():
         assert path.read_bytes() == content
-    assert not list(disk.rglob("writing-*"))
+    assert not list(disk.rglob(f"*{TEMPORARY}*"))
     (disk / "filler").unlink()
     history = fit(small_convnet(), *data, small_recipe(epochs=2), directory=disk / "two", verbose=0)
     assert len(history.history["loss"]) == 2
@@ -188,7 +189,7 @@ def test_an_epoch_that_cannot_be_saved(tmp_path, monkeypatch, name):
     with pytest.raises(OSError, match=rf"{name} cannot be written \(No space left on device\)"):
         fit(small_convnet(), *data, small_recipe(epochs=2), directory=tmp_path, verbose=0)
     monkeypatch.undo()
-    assert not list(tmp_path.rglob("writing-*"))
+    assert not list(tmp_path.rglob(f"*{TEMPORARY}*"))
     state = json.loads((tmp_path / "checkpoint" / "state.json").read_text())
     assert len(state["history"]["loss"]) == 1
     assert (tmp_path / "checkpoint" / state["variables"]).exists()

@@ -10,12 +10,11 @@ import keras
 import numpy as np
 import tqdm
 
-from kerasvis.data.html_table import html_table
-from kerasvis.data.npz_files import read_npz, write_npz
+from kerasvis.storage.files import read_npz, write_npz, write_text
 from kerasvis.storage.fingerprints import digest
+from kerasvis.storage.html_table import html_table
 from kerasvis.training import Checkpoint, describe_run, fit, prepare
 from kerasvis.training.batches import num_steps, validation_batches
-from kerasvis.training.whole_files import write_text
 
 
 @dataclasses.dataclass(frozen=True)

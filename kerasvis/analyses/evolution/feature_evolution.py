@@ -6,7 +6,7 @@ import numpy as np
 
 from kerasvis.analyses.evolution.feature_snapshot import FeatureSnapshots
 from kerasvis.analyses.evolution.snapshot_files import PARTS, SnapshotFiles, changed_settings
-from kerasvis.data.npz_files import read_npz, write_npz
+from kerasvis.storage.files import read_npz, write_npz
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

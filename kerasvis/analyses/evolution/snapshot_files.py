@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from kerasvis.analyses.feature_visualization import FeatureVisualization
-from kerasvis.data.npz_files import read_npz, write_npz
+from kerasvis.storage.files import read_npz, write_npz
 
 NAME = re.compile(r"epoch_(\d{4,})\.npz")
 PARTS = [
@@ -77,7 +77,7 @@ class SnapshotFiles:
             ) from error
 
     def save(self, snapshot):
-        """Writes a snapshot, whole or not at all.
+        """Writes a snapshot atomically.
 
         Raises:
             ValueError: if it cannot be written.
@@ -95,11 +95,7 @@ class SnapshotFiles:
         try:
             write_npz(filepath, arrays, compressed=True)
         except OSError as error:
-            filepath.with_name(filepath.name + ".writing").unlink(missing_ok=True)
-            raise ValueError(
-                f"{filepath} cannot be written ({error.strerror}): make room, or give another "
-                "directory, and start again."
-            ) from error
+            raise ValueError(str(error)) from error
 
     def load(self, epoch):
         """Reads the snapshot of an epoch.

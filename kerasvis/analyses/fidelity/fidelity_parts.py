@@ -15,7 +15,7 @@ from kerasvis.activations.map_maxima import nodes_up_to
 from kerasvis.activations.partial_scan import model_fingerprint
 from kerasvis.analyses.fidelity.fidelity_result import CHECKS, from_arrays, to_arrays
 from kerasvis.analyses.fidelity.unit_maps import RectifiedProjection
-from kerasvis.data.npz_files import read_npz, write_npz
+from kerasvis.storage.files import read_npz, write_npz
 from kerasvis.storage.fingerprints import digest
 
 

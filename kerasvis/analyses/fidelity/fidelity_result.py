@@ -10,8 +10,8 @@ from kerasvis.analyses.fidelity.insertion_deletion import InsertionDeletion
 from kerasvis.analyses.fidelity.patch_sufficiency import PatchSufficiency
 from kerasvis.analyses.fidelity.selectivity import Selectivity
 from kerasvis.analyses.fidelity.weight_randomization import WeightRandomization
-from kerasvis.data.html_table import html_table
-from kerasvis.data.npz_files import read_npz, write_npz
+from kerasvis.storage.files import read_npz, write_npz
+from kerasvis.storage.html_table import html_table
 
 CHECKS = {
     "weight_randomization": WeightRandomization,

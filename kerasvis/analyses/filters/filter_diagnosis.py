@@ -28,11 +28,11 @@ from kerasvis.analyses.filters.filter_duplicates import earlier_twins
 from kerasvis.analyses.filters.filter_findings import filter_findings
 from kerasvis.analyses.filters.filter_spectra import filter_spectra
 from kerasvis.arguments import standardize_images, standardize_preprocessing
-from kerasvis.data.html_table import html_table
-from kerasvis.data.npz_files import read_npz, write_npz
 from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.deconvnet.deconv_model import DeconvModel
 from kerasvis.graph import image_shape, read_graph, receptive_field
+from kerasvis.storage.files import read_npz, write_npz
+from kerasvis.storage.html_table import html_table
 
 ANY_SIZE = 256  # of images, where the model leaves it open: strides are the same at any
 

@@ -21,10 +21,10 @@ from kerasvis.analyses.convolution_nodes import (
 from kerasvis.analyses.invariance.feature_comparison import FeatureComparison, num_classes_of
 from kerasvis.analyses.invariance.image_transformations import TRANSFORMATIONS, transformed
 from kerasvis.analyses.kept_arrays import KeptArrays
-from kerasvis.data.npz_files import read_npz, write_npz
 from kerasvis.graph import image_shape, read_graph
 from kerasvis.graph.identities import IDENTITIES
 from kerasvis.occlusion.input_units import input_units
+from kerasvis.storage.files import read_npz, write_npz
 
 PAPER_HEIGHT = 224  # pixels, of the images that the paper's translations refer to
 NUM_EXAMPLE_IMAGES, NUM_EXAMPLE_VALUES = 5, 3

@@ -2,19 +2,21 @@
 
 import dataclasses
 import itertools
+from typing import Annotated
 
 import numpy as np
 import scipy.stats
 
 from kerasvis.analyses.occlusion.occlusion_sensitivity import OcclusionAnalysis
-from kerasvis.data.npz_files import read_npz, write_npz
+from kerasvis.storage.fields import Array
+from kerasvis.storage.results import Result
 
 BASELINES = ("grey", "blur", "noise")
 PATCH_SIZES = (16, 32)
 
 
-@dataclasses.dataclass(frozen=True)
-class OcclusionAgreement:
+@dataclasses.dataclass(frozen=True, eq=False)
+class OcclusionAgreement(Result):
     """The maps of several occluders over one image, and how alike their ranks are.
 
     Attributes:
@@ -27,11 +29,11 @@ class OcclusionAgreement:
         activity_agreement: the same of the activity's drops.
     """
 
-    occluders: np.ndarray
-    drops: np.ndarray
-    activity_drops: np.ndarray
-    agreement: np.ndarray
-    activity_agreement: np.ndarray
+    occluders: Annotated[np.ndarray, Array("str", "settings")]
+    drops: Annotated[np.ndarray, Array("float32", "settings", "height", "width")]
+    activity_drops: Annotated[np.ndarray, Array("float32", "settings", "height", "width")]
+    agreement: Annotated[np.ndarray, Array("float64", "settings", "settings")]
+    activity_agreement: Annotated[np.ndarray, Array("float64", "settings", "settings")]
 
     @property
     def lowest(self):
@@ -47,21 +49,6 @@ class OcclusionAgreement:
         for name, row in zip(self.occluders, self.agreement, strict=True):
             lines.append(f"{name:<{width}}" + "".join(f"{value:>{width}.2f}" for value in row))
         return "\n".join(lines)
-
-    def save(self, filepath):
-        """Writes an `.npz` archive, whole or not at all."""
-        write_npz(filepath, dataclasses.asdict(self))
-
-    @classmethod
-    def load(cls, filepath):
-        """Reads an archive written by `save`.
-
-        Raises:
-            ValueError: if the file is no such archive.
-        """
-        names = [field.name for field in dataclasses.fields(cls)]
-        arrays = read_npz(filepath, "agreement of occluders", names)
-        return cls(*(arrays[name] for name in names))
 
 
 def occlusion_agreement(

@@ -6,7 +6,7 @@ import numpy as np
 
 from kerasvis.activations.partial_scan import model_fingerprint
 from kerasvis.analyses.occlusion.occlusion_result import OcclusionSensitivity
-from kerasvis.data.npz_files import read_npz, write_npz
+from kerasvis.storage.files import read_npz, write_npz
 from kerasvis.storage.fingerprints import digest
 
 
@@ -41,8 +41,7 @@ def _finished(filepath, fingerprint):
         return None
     try:
         arrays = read_npz(filepath, "occlusion sensitivity", ["fingerprint"])
+        is_same = str(arrays["fingerprint"]) == fingerprint
+        return OcclusionSensitivity.from_arrays(arrays) if is_same else None
     except ValueError:  # something else is in its place
         return None
-    if str(arrays["fingerprint"]) != fingerprint:
-        return None
-    return OcclusionSensitivity.load(filepath)

@@ -1,15 +1,19 @@
 """What occluding an image showed: an answer of the model for every position of the occluder."""
 
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 
-from kerasvis.data.npz_files import read_npz, write_npz
 from kerasvis.occlusion.occluders import Occluders
+from kerasvis.storage.fields import Array, names_of
+from kerasvis.storage.results import Result
+
+Map = Annotated[np.ndarray, Array("float32", "rows", "columns")]
 
 
-@dataclasses.dataclass(frozen=True)
-class OcclusionSensitivity:
+@dataclasses.dataclass(frozen=True, eq=False)
+class OcclusionSensitivity(Result):
     """What the model makes of one image, for every position of the occluder.
 
     A value is the one with the occluder there: a raw probability or activity. What it lost against
@@ -37,15 +41,15 @@ class OcclusionSensitivity:
 
     occluders: Occluders
     class_index: int
-    probability: np.ndarray
-    label: np.ndarray
-    class_indices: np.ndarray
-    probabilities: np.ndarray
+    probability: Map
+    label: Annotated[np.ndarray, Array("int64", "rows", "columns")]
+    class_indices: Annotated[np.ndarray, Array("int64", "classes")]
+    probabilities: Annotated[np.ndarray, Array("float32", "rows", "columns", "classes")]
     layer: str
     feature_index: int
-    activity: np.ndarray
-    projection: np.ndarray | None
-    base_probabilities: np.ndarray
+    activity: Map
+    projection: Annotated[np.ndarray, Array("float32", "height", "width", "channels")] | None
+    base_probabilities: Annotated[np.ndarray, Array("float32", "classes")]
     base_label: int
     base_activity: float
     method: str
@@ -90,38 +94,8 @@ class OcclusionSensitivity:
         """Values of positions over pixels; see `Occluders.heat_map`."""
         return self.occluders.heat_map(values)
 
-    def save(self, filepath):
-        """Writes an `.npz` archive, whole or not at all."""
-        write_npz(filepath, self.to_arrays())
-
-    def to_arrays(self):
-        """`{name: array}`, from which `from_arrays` makes the same again."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        fields |= dataclasses.asdict(fields.pop("occluders"))
-        fields["projection"] = np.zeros(0) if self.projection is None else self.projection
-        return {name: np.asarray(value) for name, value in fields.items()}
-
     @classmethod
-    def from_arrays(cls, arrays):
-        """The inverse of `to_arrays`."""
-        names = [field.name for field in dataclasses.fields(Occluders)]
-        occluders = Occluders(*(tuple(arrays[name].tolist()) for name in names))
-        values = {
-            name: array.item() if array.ndim == 0 else array
-            for name, array in arrays.items()
-            if name not in names
-        }
-        values["projection"] = values["projection"] if values["projection"].size else None
-        return cls(occluders=occluders, **values)
-
-    @classmethod
-    def load(cls, filepath):
-        """Reads an archive written by `save`.
-
-        Raises:
-            ValueError: if the file is no such archive.
-        """
-        names = [field.name for field in dataclasses.fields(cls) if field.name != "occluders"]
-        names += [field.name for field in dataclasses.fields(Occluders)]
-        arrays = read_npz(filepath, "occlusion sensitivity", names)
-        return cls.from_arrays({name: arrays[name] for name in names})
+    def upgraded(cls, arrays, version):
+        """Files from before there were versions name the occluders' fields like their own."""
+        inner = names_of(Occluders)
+        return {f"occluders/{name}" if name in inner else name: arrays[name] for name in arrays}

@@ -5,7 +5,6 @@ depend on. They are written in parts, each whole or not at all, so a run that wa
 after the last part; one that asks for a further layer computes that layer alone.
 """
 
-import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +13,9 @@ import tqdm
 from kerasvis.activations.map_maxima import nodes_up_to
 from kerasvis.activations.partial_scan import model_fingerprint
 from kerasvis.analyses.transfer.flat_features import LARGEST_MAP, FlatFeatures
-from kerasvis.data.npz_files import read_npz, write_npz
 from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.graph import image_shape
+from kerasvis.storage.files import read_npz, write_npz
 from kerasvis.storage.fingerprints import digest
 
 PART_SIZE = 512  # images whose features are written together
@@ -60,9 +59,7 @@ class FeatureCache:
             layer: Path(directory) / f"{_file_name(layer)}-{self._key(layer)}"
             for layer in self.layers
         }
-        with _writing(directory):
-            for folder in self.folders.values():
-                folder.mkdir(parents=True, exist_ok=True)
+        _make_folders(self.folders.values())
 
     @property
     def num_parts(self):
@@ -132,8 +129,10 @@ class FeatureCache:
                 f"Image {image} gives NaN or infinity in layer {layer!r}: check the range of the "
                 "images and the model's weights."
             )
-        with _writing(self.folders[layer]):
+        try:
             write_npz(self._path(layer, part), {"features": features})
+        except OSError as error:
+            raise ValueError(str(error)) from error
 
 
 def _check_size(model, size):
@@ -149,12 +148,12 @@ def _file_name(layer):
     return layer.replace("/", "-").replace(":", "-")
 
 
-@contextlib.contextmanager
-def _writing(path):
+def _make_folders(folders):
     try:
-        yield
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(
-            f"The features cannot be written to {path} ({error.strerror or error}): make room "
-            "there, or give another folder."
+            f"The folder {folder} cannot be made ({error.strerror}): make room there, or give "
+            "another one."
         ) from error

@@ -29,9 +29,9 @@ from kerasvis.analyses.transfer.near_duplicates import (
 )
 from kerasvis.analyses.transfer.per_class_accuracy import mean_per_class_accuracy
 from kerasvis.arguments import standardize_layers, standardize_preprocessing
-from kerasvis.data.html_table import html_table
-from kerasvis.data.npz_files import read_npz, write_npz
 from kerasvis.graph import image_shape
+from kerasvis.storage.files import read_npz, write_npz
+from kerasvis.storage.html_table import html_table
 
 NUM_TEST = 50  # test images of a class at most (Section 5.2)
 

@@ -11,6 +11,7 @@ from kerasvis.analyses.evolution.feature_evolution import LayerEvolution, evolut
 from kerasvis.analyses.evolution.feature_snapshot import FeatureSnapshots, NotFiniteError
 from kerasvis.analyses.evolution.snapshot_files import PARTS, Snapshot, SnapshotFiles
 from kerasvis.analyses.feature_visualization import FeatureVisualization
+from kerasvis.storage.files import TEMPORARY
 
 SIZE = (9, 11)
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (10, *SIZE, 3)).astype("float32")
@@ -92,7 +93,7 @@ def test_save_and_load(tmp_path):
 
 def test_a_file_of_something_else(tmp_path):
     np.savez(tmp_path / "other.npz", a=np.ones(2))
-    with pytest.raises(ValueError, match=r"other\.npz is no \.npz file of a feature evolution: it"):
+    with pytest.raises(ValueError, match=r"not an \.npz file.*: it has no .*other\.npz"):
         Evolution.load(tmp_path / "other.npz")
 
 
@@ -118,7 +119,7 @@ def write(tmp_path):
 
 def test_files_of_a_folder_are_put_in_order_of_epochs(write, tmp_path):
     snapshots = {epoch: write(epoch) for epoch in (10, 2, 12345)}
-    (tmp_path / "epoch_0003.npz.writing").touch()
+    (tmp_path / f".epoch_0003.a1.{TEMPORARY}.npz").touch()
     (tmp_path / "notes.txt").touch()
     expected = evolution_of_snapshots(sorted(snapshots), [snapshots[e] for e in sorted(snapshots)])
     assert_same(load_evolution(tmp_path), expected)

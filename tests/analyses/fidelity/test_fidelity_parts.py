@@ -189,7 +189,7 @@ def test_interrupted_before_a_part_is_written(tmp_path, model, images, monkeypat
     expected = small_report(model, images, METHODS, checks="selectivity")
     watched = Watched(monkeypatch)
     with monkeypatch.context() as patched:
-        patched.setattr("kerasvis.data.npz_files.os.replace", interrupt)
+        patched.setattr("kerasvis.storage.files.os.replace", interrupt)
         with pytest.raises(KeyboardInterrupt):
             small_report(model, images, METHODS, **options)
     assert equal(small_report(model, images, METHODS, **options), expected)

@@ -61,7 +61,7 @@ def test_saved_and_loaded(checks, tmp_path):
 
 def test_a_file_of_something_else(tmp_path):
     np.savez(tmp_path / "other.npz", layers=1)
-    with pytest.raises(ValueError, match=r"no \.npz file of a fidelity report: it has no 'layer'"):
+    with pytest.raises(ValueError, match=r"not an \.npz file.*: it has no 'layer'"):
         FidelityReport.load(tmp_path / "other.npz")
 
 

@@ -213,7 +213,7 @@ def test_saves_and_loads(model, diagnosis, tmp_path, with_images):
             np.testing.assert_array_equal(getattr(actual, field), value)
     assert list(map(str, filter_findings(loaded))) == list(map(str, filter_findings(saved)))
     np.savez(tmp_path / "b.npz", kernels=np.ones(3))
-    with pytest.raises(ValueError, match=r"is no \.npz file of a filter diagnosis: it has no 'mod"):
+    with pytest.raises(ValueError, match=r"not an \.npz file.*: it has no 'mod"):
         FilterDiagnosis.load(tmp_path / "b.npz")
 
 

@@ -258,7 +258,7 @@ def test_what_is_no_such_file(invariance, tmp_path):
     arrays = dict(np.load(tmp_path / "invariance.npz"))
     del arrays["scale distances"]
     np.savez(tmp_path / "other.npz", **arrays)
-    with pytest.raises(ValueError, match=r"no .npz file of feature inv.* has no 'scale distances'"):
+    with pytest.raises(ValueError, match=r"not an \.npz file.*: it has no 'scale distances'"):
         FeatureInvariance.load(tmp_path / "other.npz")
 
 

@@ -11,6 +11,7 @@ from kerasvis.analyses.transfer.all_images import AllImages
 from kerasvis.analyses.transfer.feature_cache import FeatureCache
 from kerasvis.analyses.transfer.flat_features import FlatFeatures
 from kerasvis.data import LabelledImages
+from kerasvis.storage.files import TEMPORARY
 from tests.analyses.transfer.transfers import SIZE, convnet, labelled_data
 
 LAYERS = ["conv1", "conv2"]
@@ -98,7 +99,7 @@ def test_a_run_that_was_stopped_goes_on(tmp_path, images, num_computed, monkeypa
     assert num_computed() == {"conv1": 16, "conv2": 16}
     for layer in LAYERS:
         np.testing.assert_array_equal(stopped.load(layer), whole.load(layer))
-    assert not list(tmp_path.rglob("*.writing"))
+    assert not list(tmp_path.rglob(f"*{TEMPORARY}*"))
 
 
 def test_the_key_changes_with_all_that_features_depend_on(tmp_path, images):
@@ -154,7 +155,7 @@ def test_features_that_are_not_finite(tmp_path, images):
 
 def test_a_folder_that_cannot_be_made(tmp_path, images):
     (tmp_path / "file").write_text("here")
-    with pytest.raises(ValueError, match=r"The features cannot be written to .*file .*: make room"):
+    with pytest.raises(ValueError, match=r"The folder .*file/.* cannot be made .*: make room"):
         baseline_image(tmp_path / "file", images)
 
 

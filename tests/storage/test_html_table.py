@@ -17,8 +17,8 @@ from kerasvis.analyses import (
     filter_findings,
 )
 from kerasvis.analyses.fidelity.selectivity import Selectivity
-from kerasvis.data.html_table import html_table, html_text
 from kerasvis.deconvnet import DeconvModel
+from kerasvis.storage.html_table import html_table, html_text
 
 HOSTILE = "<script>alert('&amp;')</script>"
 

@@ -1,0 +1,176 @@
+"""Files that are written atomically: the new content as a whole, or what was there before.
+
+Everything goes into a temporary file in the same folder first, reaches the disk, and then takes the
+place of the file. The same arrays always become the same bytes. Nothing is read by pickle.
+"""
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+TEMPORARY = "kerasvis-temporary"  # stands in the name of every temporary file
+
+
+@contextlib.contextmanager
+def atomic(filepath: str | os.PathLike) -> Iterator[Path]:
+    """Gives a temporary path to write to; at the end what is there takes the place of `filepath`.
+
+    An exception inside the block, also an interruption, leaves `filepath` as it was and removes
+    the temporary file. Only a killed process leaves one behind.
+
+    Args:
+        filepath: path of a file, or of a folder such as a SavedModel.
+
+    Yields:
+        The temporary path, in the same folder and with the same suffix.
+
+    Raises:
+        OSError: if it cannot be written; existing files stay intact.
+
+    Example:
+        >>> with atomic("model.keras") as temporary:
+        ...     model.save(temporary)
+    """
+    filepath = Path(filepath)
+    temporary = _temporary_path(filepath)
+    try:
+        yield temporary
+        _flush_to_disk(temporary)
+        _replace(temporary, filepath)
+    except OSError as error:
+        raise OSError(
+            f"{filepath} cannot be written ({error.strerror or error}): make room there or give "
+            "another path, and start again. Existing files stay intact."
+        ) from error
+    finally:
+        _remove(temporary)
+
+
+def write_bytes(filepath: str | os.PathLike, content: bytes) -> None:
+    """Writes a file atomically."""
+    with atomic(filepath) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(filepath: str | os.PathLike, text: str) -> None:
+    """Writes a UTF-8 text file atomically."""
+    write_bytes(filepath, text.encode("utf-8"))
+
+
+def write_if_changed(filepath: str | os.PathLike, content: bytes | str) -> bool:
+    """Writes a file atomically, and makes its folder, unless it holds the same bytes already.
+
+    Args:
+        filepath: path of the file.
+        content: bytes, or text, which becomes UTF-8. What UTF-8 cannot hold, as parts of a file
+            name that are not text, becomes a question mark.
+
+    Returns:
+        Whether it was written.
+    """
+    filepath = Path(filepath)
+    content = content.encode("utf-8", "replace") if isinstance(content, str) else content
+    if filepath.is_file() and filepath.read_bytes() == content:
+        return False
+    with atomic(filepath) as temporary:
+        filepath.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+    return True
+
+
+def write_npz(
+    filepath: str | os.PathLike, arrays: Mapping[str, np.ndarray], compressed: bool = False
+) -> None:
+    """Writes arrays atomically.
+
+    The bytes depend on the arrays and their order alone: NumPy dates every entry 1980.
+
+    Args:
+        filepath: path of the file.
+        arrays: `{name: array}`.
+        compressed: whether to save room; it takes much longer.
+    """
+    save = np.savez_compressed if compressed else np.savez
+    with atomic(filepath) as temporary, open(temporary, "wb") as file:
+        save(file, allow_pickle=False, **arrays)
+
+
+def read_npz(
+    filepath: str | os.PathLike, content: str, names: Iterable[str] = ()
+) -> dict[str, np.ndarray]:
+    """Reads the arrays of a file.
+
+    Args:
+        filepath: path of the `.npz` file.
+        content: what the file should contain, for the error.
+        names: names of arrays that have to be there.
+
+    Returns:
+        `{name: array}`.
+
+    Raises:
+        ValueError: if there is no such file, or it does not contain such arrays.
+    """
+    received = f"Received: filepath={str(filepath)!r}"
+    wrong = f"The file is not an .npz file containing {content}"
+    try:
+        with open(filepath, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"There is no such file: give one that contains {content}. {received}"
+        ) from error
+    except (PermissionError, IsADirectoryError) as error:
+        raise ValueError(
+            f"The file cannot be read ({error.strerror}): give one that contains {content}. "
+            f"{received}"
+        ) from error
+    except Exception as error:  # whatever a file of some other kind makes NumPy's reader raise
+        raise ValueError(f"{wrong}: give one that is. {received}") from error
+    if missing := [name for name in names if name not in arrays]:
+        raise ValueError(f"{wrong}: it has no {missing[0]!r}. {received}")
+    return arrays
+
+
+def _temporary_path(filepath):
+    # Keras and NumPy look at the suffix; long names are cut, since file systems bound them.
+    random = secrets.token_hex(4)
+    return filepath.with_name(f".{filepath.stem[:20]}.{random}.{TEMPORARY}{filepath.suffix[:20]}")
+
+
+def _flush_to_disk(path):
+    """Waits until a file, or all files in a folder, are on the disk."""
+    for file in path.rglob("*") if path.is_dir() else [path]:
+        if not file.is_dir():
+            descriptor = os.open(file, os.O_RDWR)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def _replace(new, path):
+    if not (new.is_dir() and path.is_dir()):
+        os.replace(new, path)
+        return
+    old = _temporary_path(path)  # the system does not replace a folder that holds something
+    os.replace(path, old)
+    try:
+        os.replace(new, path)
+    except BaseException:
+        os.replace(old, path)
+        raise
+    _remove(old)
+
+
+def _remove(path):
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)

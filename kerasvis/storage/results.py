@@ -1,0 +1,131 @@
+"""What analyses return: values that save and load themselves, compare by value, show as a table."""
+
+import os
+import textwrap
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from kerasvis.storage.fields import equal, field_of, names_of
+from kerasvis.storage.files import read_npz, write_npz
+from kerasvis.storage.html_table import html_table
+
+CLASS, VERSION = "kerasvis/class", "kerasvis/version"  # names of arrays in the file
+
+
+class Result:
+    """The base of all results: a subclass is a frozen dataclass that states its fields' types.
+
+    Its files follow from these types, see `kerasvis.storage.fields`; nothing else is to be written
+    for them. Where the fields change, `version` grows by one, and `upgraded` may bring earlier
+    files up to date.
+
+    Example:
+        >>> @dataclasses.dataclass(frozen=True, eq=False)
+        ... class Heights(Result):
+        ...     unit: str
+        ...     values: Annotated[np.ndarray, Array("float32", "people")]
+        >>> Heights("m", np.ones(3, "float32")).save("heights.npz")
+        >>> Heights.load("heights.npz").unit
+        'm'
+    """
+
+    version: ClassVar[int] = 1
+
+    def save(self, filepath: str | os.PathLike) -> None:
+        """Writes an `.npz` file atomically.
+
+        Raises:
+            OSError: if it cannot be written; existing files stay intact.
+            ValueError: if a field is not of its type.
+        """
+        write_npz(filepath, self.to_arrays())
+
+    @classmethod
+    def load(cls, filepath: str | os.PathLike) -> Self:
+        """Reads a file written by `save`.
+
+        Raises:
+            ValueError: if there is none, it contains something else, or it is damaged.
+        """
+        arrays = read_npz(filepath, f"a result `{cls.__name__}`")
+        try:
+            return cls.from_arrays(arrays)
+        except ValueError as error:
+            raise ValueError(
+                f"The file is not an .npz file containing a result `{cls.__name__}`: {error}. "
+                f"Received: filepath={str(filepath)!r}"
+            ) from error
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """`{name: array}`, of which `from_arrays` makes the same again."""
+        header = {CLASS: np.array(type(self).__name__), VERSION: np.array(self.version)}
+        return header | dict(field_of(type(self)).write(self))
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
+        """The inverse of `to_arrays`; further arrays are left alone.
+
+        Raises:
+            ValueError: if the arrays are not those of this class; a reason, without a full stop.
+        """
+        name = field_of(str).read(arrays, CLASS) if CLASS in arrays else cls.__name__
+        if name != cls.__name__:
+            raise ValueError(f"it contains a result `{name}`, which `{name}.load` reads")
+        version = field_of(int).read(arrays, VERSION) if VERSION in arrays else 0
+        if version > cls.version:
+            raise ValueError(
+                f"it is of version {version}, but {cls.version} was expected: update kerasvis"
+            )
+        if version < cls.version:
+            arrays = cls.upgraded(arrays, version)
+        return field_of(cls).read(arrays)
+
+    @classmethod
+    def upgraded(cls, arrays: Mapping[str, np.ndarray], version: int) -> Mapping[str, np.ndarray]:
+        """The arrays of a file of an earlier version, as this version names them.
+
+        Args:
+            arrays: `{name: array}`.
+            version: of the file; 0 for files from before there were versions, which had the same
+                names unless a subclass says otherwise.
+        """
+        if version > 0:
+            raise ValueError(
+                f"it is of version {version}, but {cls.version} was expected: compute it again"
+            )
+        return arrays
+
+    def __eq__(self, other: object) -> bool:
+        """By value: arrays by dtype and content, NaN equal to NaN."""
+        return equal(self, other) if isinstance(other, Result) else NotImplemented
+
+    __hash__ = None
+
+    def _repr_html_(self) -> str:
+        """The fields as a table."""
+        rows = [[name, _described(getattr(self, name))] for name in names_of(type(self))]
+        return html_table(type(self).__name__, ["field", "value"], rows)
+
+
+def layers_as_dict(arrays: Mapping[str, np.ndarray], field: str) -> dict[str, np.ndarray]:
+    """What files from before there were versions hold for each layer, as a field `{layer: ...}`.
+
+    They have an array `layers` of names and, for each layer, `<layer>/<part>`.
+    """
+    layers = field_of(tuple[str, ...]).read(arrays, "layers")
+    inside = {f"{field}/{name}": array for name, array in arrays.items()}
+    inside |= {f"{field}/{layer}/layer": np.array(layer) for layer in layers}
+    return {**arrays, **inside, field: arrays["layers"]}
+
+
+def _described(value: Any) -> str:
+    """A line on a value: of an array its dtype and shape, of a record its class."""
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype.type.__name__.removesuffix('_')} {value.shape}"
+    if isinstance(value, Result) or hasattr(value, "_fields"):
+        return type(value).__name__
+    if isinstance(value, tuple | dict):  # of a dict the keys
+        return textwrap.shorten(", ".join(map(_described, value)), 80, placeholder=" …")
+    return str(value)
