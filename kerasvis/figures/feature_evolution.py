@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from kerasvis.figures.channels import channel_by_channel
 from kerasvis.figures.contrast import CONTRAST_RULE
 from kerasvis.figures.feature_tiles import check_layer, feature_mosaics, hangs_over
 from kerasvis.figures.page import (
@@ -39,6 +40,7 @@ def evolution_grid(
     num_features=None,
     blocks_per_row=2,
     tile_size=TILE_SIZE,
+    channels=None,
     with_patches=False,
     title=None,
     caption=None,
@@ -61,6 +63,8 @@ def evolution_grid(
         num_features: how many feature maps of each layer, the first; all by default.
         blocks_per_row: number of layers side by side.
         tile_size: longer side of a projection in inches.
+        channels: numbers of the channels to show, one or three; by default all: 1 as grey, 3 as
+            RGB, others one by one, see `channel_by_channel`.
         with_patches: whether a last column shows the image patch of the last epoch.
         title: text above everything.
         caption: text below everything; by default what is seen and the contrast rule, "" for none.
@@ -79,7 +83,7 @@ def evolution_grid(
         evolution_grid(load_evolution("evolution")).savefig("evolution.png")
     """
     blocks = [
-        Block(evolution, name, num_features, tile_size, with_patches)
+        Block(evolution, name, num_features, tile_size, channels, with_patches)
         for name in (evolution.features if layers is None else layers)
     ]
     _check(blocks, blocks_per_row, tile_size)
@@ -107,13 +111,13 @@ class Block:
         width: in inches.
     """
 
-    def __init__(self, evolution, name, num_features, tile_size, with_patches):
+    def __init__(self, evolution, name, num_features, tile_size, channels, with_patches):
         if name not in evolution.features:
             raise ValueError(
                 f"evolution_grid got no layer {name!r}, but {', '.join(evolution.features)}: "
                 "choose among these."
             )
-        self.layer = evolution.features[name]
+        self.layer = channel_by_channel(evolution.features[name], channels)
         check_layer(self.layer, with_patches)
         self.epochs = list(map(str, evolution.epochs))
         if self.layer.projections.shape[1] != len(self.epochs):

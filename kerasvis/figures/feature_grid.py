@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from kerasvis.figures.channels import channel_by_channel
 from kerasvis.figures.contrast import CONTRAST_RULE
 from kerasvis.figures.feature_tiles import check_layer, feature_mosaics, hangs_over
 from kerasvis.figures.page import (
@@ -27,7 +28,9 @@ PAIR_CAPTION = (
 OUTSIDE_CAPTION = "Light grey lies outside the image."
 
 
-def feature_grid(features, *, maps_per_row=4, mosaic_size=MOSAIC_SIZE, title=None, caption=None):
+def feature_grid(
+    features, *, channels=None, maps_per_row=4, mosaic_size=MOSAIC_SIZE, title=None, caption=None
+):
     """Feature maps as mosaics of projections beside mosaics of image patches, layers as blocks.
 
     Every feature map is a pair under its index: left its projections, right the patches, both row
@@ -44,7 +47,9 @@ def feature_grid(features, *, maps_per_row=4, mosaic_size=MOSAIC_SIZE, title=Non
             `layer`, `feature_indices` `(features,)`, `image_indices` `(features, k)` (-1: none),
             `projections` `(features, k, height, width, channels)`, signed, `patches` uint8 of the
             same shape, and `boxes` `(features, k, 4)`, the `(top, left, bottom, right)` of what
-            lies inside the image; channels are 1 (grey) or 3 (RGB).
+            lies inside the image.
+        channels: numbers of the channels to show, one or three; by default all: 1 as grey, 3 as
+            RGB, others one by one, see `channel_by_channel`.
         maps_per_row: number of feature maps side by side.
         mosaic_size: longer side of a mosaic in inches.
         title: text above everything.
@@ -66,6 +71,7 @@ def feature_grid(features, *, maps_per_row=4, mosaic_size=MOSAIC_SIZE, title=Non
     if isinstance(features, dict):
         features = features.values()
     layers = [features] if hasattr(features, "projections") else list(features)
+    layers = [channel_by_channel(layer, channels) for layer in layers]
     _check(layers, maps_per_row, mosaic_size)
     page = Page(_page_width(layers, maps_per_row, mosaic_size))
     if title:
@@ -150,4 +156,10 @@ def _put_pair(page, layer, number, mosaic_size, left):
 
 
 def _caption(layers):
-    return f"{PAIR_CAPTION} {OUTSIDE_CAPTION}" if any(map(hangs_over, layers)) else PAIR_CAPTION
+    sentences = [PAIR_CAPTION]
+    if any(map(hangs_over, layers)):
+        sentences.append(OUTSIDE_CAPTION)
+    ranges = sorted({getattr(layer, "pixel_range", "") for layer in layers} - {""})
+    if ranges:
+        sentences.append(f"Images: {' and '.join(ranges)}.")
+    return " ".join(sentences)

@@ -65,7 +65,7 @@ def _check(kernels, scale, filters_per_row, filter_size):
     if kernels.ndim != 4 or 0 in kernels.shape or kernels.shape[2] not in (1, 3):
         raise ValueError(
             f"filter_grid got kernels of shape {kernels.shape}, expected (height, width, channels, "
-            "filters) with 1 or 3 channels: only filters that look at pixels are images."
+            "filters) with 1 or 3 channels: choose some of them, as in kernels[:, :, [3, 2, 1]]."
         )
     if scale not in CAPTIONS:
         raise ValueError(f"filter_grid got scale={scale!r}, expected 'shared' or 'each'.")

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from kerasvis.figures.channels import as_rgb, is_picture
 from kerasvis.figures.colour_scale import ColourScale
 from kerasvis.figures.contrast import CONTRAST_RULE, signed_to_rgb
 from kerasvis.figures.occlusion_overlay import overlaid
@@ -41,7 +42,8 @@ def method_comparison(
             `activations` `(images,)`, `pixels` uint8 `(images, height, width, channels)`, and
             `maps`, `{method: array}`: float `(images, height, width, channels)`, signed; float
             `(images, height, width)`, at least 0; or uint8 as `pixels`, images that a method made.
-            Channels are 1 (grey) or 3 (RGB).
+            Of other than 1 (grey) or 3 (RGB) channels the mean of the image and the sum of a map
+            are shown, as grey.
         row_names: a line of text above each row; by default the feature.
         image_size: longer side of each image in inches.
         title: text above everything.
@@ -82,20 +84,22 @@ def method_comparison(
 
 def _tiles(comparison, number, num_dots):
     """RGB pixels of one row: the image, then each method's map."""
-    pixels = _coloured(comparison.pixels[number])
+    pixels = as_rgb(comparison.pixels[number])
     tiles = [pixels]
     for maps in comparison.maps.values():
         if maps.dtype == "uint8":
-            tiles.append(_coloured(maps[number]))
+            tiles.append(as_rgb(maps[number]))
         elif maps.ndim == 3:
             tiles.append(_heat(pixels, maps[number]))
         else:
-            tiles.append(signed_to_rgb(shrink(maps[number], num_dots)))
+            tiles.append(signed_to_rgb(shrink(_as_picture(maps[number]), num_dots)))
     return [enlarge(tile, num_dots) for tile in tiles]
 
 
-def _coloured(pixels):
-    return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+def _as_picture(values):
+    """Signed values of 1 or 3 channels; of others their sum, as grey."""
+    is_one = is_picture(values.shape[-1])
+    return values if is_one else values.sum(axis=-1, keepdims=True)
 
 
 def _heat(pixels, values):
@@ -115,7 +119,12 @@ def _row_names(comparison):
 def _caption(comparison):
     kinds = {(maps.dtype == "uint8", maps.ndim) for maps in comparison.maps.values()}
     sentences = {(False, 4): SIGNED_CAPTION, (False, 3): HEAT_CAPTION, (True, 4): MADE_CAPTION}
-    return " ".join(sentence for kind, sentence in sentences.items() if kind in kinds)
+    said = [sentence for kind, sentence in sentences.items() if kind in kinds]
+    if not is_picture(comparison.pixels.shape[-1]):
+        said.append(
+            f"Of {comparison.pixels.shape[-1]} channels the image shows the mean, maps the sum."
+        )
+    return " ".join(said)
 
 
 def _check(comparison, row_names, image_size):

@@ -255,7 +255,6 @@ WRONG = [
     ([{"layer": "conv1"}], "got a dict without layer, feature_indices, image_indices, projections"),
     (layer(num_maps=0), "'conv2': projections have shape (0, 9, 7, 5, 3), expected at least one"),
     (layer(k=0), "'conv2': projections have shape (3, 0, 7, 5, 3), expected at least one"),
-    (layer(channels=2), "(3, 9, 7, 5, 2), expected at least one of each in (features, k, height"),
     (changed(patches=layer(k=8).patches), "patches have shape (3, 8, 7, 5, 3), expected (3, 9, 7,"),
     (changed(patches=layer(channels=4).patches), "patches have shape (3, 9, 7, 5, 4), expected (3"),
     (changed(boxes=layer().boxes[..., :2]), "boxes have shape (3, 9, 2), expected (3, 9, 4)"),
@@ -284,3 +283,44 @@ def test_what_cannot_be_shown_is_refused(features, sentence):
 def test_impossible_layout_is_refused(wrong):
     with pytest.raises(ValueError, match="expected maps_per_row >= 1, mosaic_size > 0"):
         feature_grid(layer(), **wrong)
+
+
+def changed_layer(layer, **arrays):
+    return SimpleNamespace(**{**vars(layer), **arrays})
+
+
+@pytest.mark.parametrize("channels", [2, 5])
+def test_other_channels_are_shown_one_by_one(channels):
+    features = layer(channels=channels, num_maps=2, k=4)
+    figure = feature_grid(features)
+    shown = {image.get_label() for image in figure.axes[0].images}
+    for feature in features.feature_indices:
+        for channel in range(channels):
+            assert f"conv2 {feature}, channel {channel} patches" in shown
+            alone = changed_layer(
+                features,
+                projections=features.projections[..., channel : channel + 1],
+                patches=features.patches[..., channel : channel + 1],
+            )
+            for kind in ("patches", "projections"):
+                np.testing.assert_array_equal(
+                    pixels(figure, f"conv2 {feature}, channel {channel} {kind}"),
+                    pixels(feature_grid(alone), f"conv2 {feature} {kind}"),
+                )
+
+
+def test_three_channels_can_be_chosen():
+    features = layer(channels=4, num_maps=2, k=4)
+    chosen = changed_layer(
+        features,
+        projections=features.projections[..., [3, 1, 0]],
+        patches=features.patches[..., [3, 1, 0]],
+    )
+    label = f"conv2 {features.feature_indices[1]} patches"
+    np.testing.assert_array_equal(
+        pixels(feature_grid(features, channels=[3, 1, 0]), label),
+        pixels(feature_grid(chosen), label),
+    )
+    for wrong in ([0, 1], [0, 1, 4], 3, [0.5], [-1]):
+        with pytest.raises(ValueError, match="from 0 to 3"):
+            feature_grid(features, channels=wrong)

@@ -1,0 +1,97 @@
+"""Images of other than 1 or 3 channels: shown channel by channel, or three of them as a colour.
+
+A picture has one value (grey) or three (red, green, blue) for every pixel. What has two, four or
+more, such as the bands of a satellite, becomes several grey pictures; or the caller names the
+three channels that are to be seen as red, green and blue.
+"""
+
+import types
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def is_picture(num_channels: int) -> bool:
+    """Whether the channels are those of one picture: grey, or red, green and blue."""
+    return num_channels in (1, 3)
+
+
+def channel_by_channel(layer: Any, channels: Sequence[int] | None = None) -> Any:
+    """A layer's feature maps as pictures of 1 or 3 channels.
+
+    Args:
+        layer: a `FeatureVisualization` or `LayerEvolution`.
+        channels: numbers of the channels to show: three as red, green and blue, or one as grey. By
+            default all of them: as they are where they are 1 or 3, else one by one.
+
+    Returns:
+        The same, or an object with the same fields. Where channels are shown one by one, each
+        feature map comes once for each, and its entry in `feature_indices` says which.
+
+    Raises:
+        ValueError: if there is no such channel, or other than one or three are named.
+    """
+    if np.ndim(getattr(layer, "projections", None)) != 5 or not hasattr(layer, "patches"):
+        return layer  # which is refused where it is drawn
+    num_channels = layer.projections.shape[-1]
+    if channels is not None:
+        chosen = _chosen(channels, num_channels)
+        return _with(
+            layer, projections=layer.projections[..., chosen], patches=layer.patches[..., chosen]
+        )
+    if is_picture(num_channels):
+        return layer
+    names = [f"{f}, channel {c}" for f in layer.feature_indices for c in range(num_channels)]
+    each = {
+        name: np.repeat(getattr(layer, name), num_channels, axis=0)
+        for name in ("image_indices", "boxes")
+    }
+    each |= {name: _one_by_one(getattr(layer, name)) for name in ("projections", "patches")}
+    return _with(layer, feature_indices=np.array(names), **each)
+
+
+def as_rgb(pixels: np.ndarray) -> np.ndarray:
+    """Pixels as red, green and blue; of other than 1 or 3 channels the mean, as grey.
+
+    Args:
+        pixels: `(..., height, width, channels)`.
+
+    Returns:
+        Array `(..., height, width, 3)` of the same dtype.
+    """
+    pixels = np.asarray(pixels)
+    if not is_picture(pixels.shape[-1]):
+        pixels = pixels.mean(axis=-1, keepdims=True).astype(pixels.dtype)
+    return np.broadcast_to(pixels, (*pixels.shape[:-1], 3))
+
+
+def _one_by_one(values):
+    """`(features, k, height, width, channels)` as `(features × channels, k, height, width, 1)`."""
+    moved = np.moveaxis(values, -1, 1)
+    return moved.reshape(-1, *moved.shape[2:])[..., None]
+
+
+def _chosen(channels, num_channels):
+    chosen = np.asarray(channels)
+    fits = chosen.ndim == 1 and chosen.dtype.kind in "iu" and is_picture(len(chosen))
+    if not fits or chosen.min() < 0 or chosen.max() >= num_channels:
+        raise ValueError(
+            f"Give one channel, or three as red, green and blue, from 0 to {num_channels - 1}. "
+            f"Received: channels={channels!r}"
+        )
+    return chosen
+
+
+def _with(layer, **changed):
+    return types.SimpleNamespace(**{**_fields(layer), **changed})
+
+
+def _fields(layer):
+    return {name: getattr(layer, name) for name in FIELDS if hasattr(layer, name)}
+
+
+FIELDS = (
+    *("layer", "feature_indices", "activations", "image_indices", "positions"),
+    *("projections", "patches", "boxes", "pixel_range"),
+)
