@@ -61,7 +61,8 @@ def main():
         for entry in entries(name):
             same = found.setdefault(tuple(entry["stem"]), entry)
             same["models"] = sorted({*same["models"], name})
-            assert same["at_convolution"] == entry["at_convolution"], name
+            if same["at_convolution"] != entry["at_convolution"]:
+                raise ValueError(f"{same['models']} begin alike, but are preprocessed differently.")
     file = Path(kerasvis.data.__file__).with_name("application_stems.json")
     text = json.dumps(list(found.values()), indent=1, ensure_ascii=False)
     file.write_text(text + "\n", "utf-8")

@@ -15,8 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-import kerasvis.layers
-import kerasvis.training.constraints  # noqa: F401 - registers it, so that nets can be loaded
+import kerasvis  # noqa: F401 - registers its layers, so that nets can be loaded
 from kerasvis.analyses.filters.aliasing import aliasing
 from kerasvis.analyses.filters.filter_diagnosis import diagnose_filters
 from kerasvis.analyses.filters.filter_findings import (

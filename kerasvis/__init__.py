@@ -30,11 +30,14 @@ the way down from chosen activations to pixel space, using the record and the sa
 | Section 5, ablation          | `analyses/ablation/`                                             |
 | Section 5, other data        | `analyses/transfer/`                                             |
 
-Importing `kerasvis` starts neither Keras nor TensorFlow: every name below is imported when it is
-first asked for.
+Importing `kerasvis` registers its layers, so that `keras.models.load_model` reads the models that
+hold them; but it starts neither Keras nor TensorFlow: every name below is imported when it is first
+asked for.
 """
 
 import importlib
+
+from kerasvis.registration import register as _register
 
 __version__ = "0.1.0"
 
@@ -87,3 +90,6 @@ def __getattr__(name):
 
 def __dir__():
     return sorted({*globals(), *_PUBLIC})
+
+
+_register()

@@ -63,9 +63,7 @@ def load_convnet(name, weights=None, image_size=None):
 def load_file(path):
     import keras
 
-    # Registers them, so that Keras can load them.
-    import kerasvis.layers
-    import kerasvis.training.constraints  # noqa: F401
+    import kerasvis  # noqa: F401 - registers its layers, so that Keras can load them
 
     check_file(path)
     try:

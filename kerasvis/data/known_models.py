@@ -109,12 +109,13 @@ def _completing(model, graph, node, at_convolution):
     front = graph.ancestors(node.inputs[:1])
     pixels = _probe_pixels(model)
     wanted = _centres(at_convolution.images(pixels))
+    tolerance = _TOLERANCE * np.ptp(wanted)
     for mode in sorted(MODES, key=lambda mode: mode != at_convolution.mode):
         images = keras.ops.convert_to_tensor(Preprocessing(mode).images(pixels))
         images = keras.ops.cast(images, model.inputs[0].dtype)
         handed_on = replay(front, {graph.inputs[0]: images})[node.inputs[0]]
         found = _centres(keras.ops.convert_to_numpy(handed_on))
-        if found.shape == wanted.shape and np.abs(found - wanted).max() < _TOLERANCE * np.ptp(wanted):
+        if found.shape == wanted.shape and np.abs(found - wanted).max() < tolerance:
             return Preprocessing(mode)
     return None
 

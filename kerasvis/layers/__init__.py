@@ -1,5 +1,6 @@
-"""Layers of the convnet and its deconvnet."""
+"""What a model's file may hold of kerasvis: layers of convnet and deconvnet, and a constraint."""
 
+from kerasvis.layers.filter_constraint import RMSLimit as RMSLimit
 from kerasvis.layers.local_response_normalization import LocalResponseNormalization
 from kerasvis.layers.max_pooling_with_switches import MaxPooling2DWithSwitches
 from kerasvis.layers.max_unpooling import MaxUnpooling2D
@@ -10,4 +11,5 @@ __all__ = [
     "MaxPooling2DWithSwitches",
     "MaxUnpooling2D",
     "PixelMean",
+    "RMSLimit",
 ]

@@ -1,11 +1,11 @@
 """Training by the paper's recipe, as a plain Keras `compile` and `fit`; every part works alone."""
 
+from kerasvis.layers.filter_constraint import RMSLimit as RMSLimit
+from kerasvis.layers.filter_constraint import filter_rms as filter_rms
+from kerasvis.layers.filter_constraint import limit_filters as limit_filters
 from kerasvis.training.annealing import AnnealOnPlateau as AnnealOnPlateau
 from kerasvis.training.checkpoint import Checkpoint as Checkpoint
 from kerasvis.training.checkpoint import describe_run as describe_run
-from kerasvis.training.constraints import RMSLimit as RMSLimit
-from kerasvis.training.constraints import filter_rms as filter_rms
-from kerasvis.training.constraints import limit_filters as limit_filters
 from kerasvis.training.evaluation import TenCropAccuracy as TenCropAccuracy
 from kerasvis.training.evaluation import ten_crop_evaluate as ten_crop_evaluate
 from kerasvis.training.evaluation import ten_crop_model as ten_crop_model

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from kerasvis.data.sub_crops import ten_crops
+from kerasvis.layers.filter_constraint import limit_filters
 from kerasvis.layers.pixel_mean import PixelMean
 from kerasvis.storage.files import write_text
 from kerasvis.training.annealing import AnnealOnPlateau
@@ -16,7 +17,6 @@ from kerasvis.training.batches import (
     validation_batches,
 )
 from kerasvis.training.checkpoint import Checkpoint, describe_run
-from kerasvis.training.constraints import limit_filters
 from kerasvis.training.distribution import is_chief, replicated, spread
 from kerasvis.training.waiting import WaitingForData
 

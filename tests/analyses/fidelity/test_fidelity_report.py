@@ -132,8 +132,7 @@ def test_errors(model, images, changes, sentence):
 @pytest.mark.slow
 def test_trained_weights_reproduce_what_was_published():
     """Guided backpropagation and deconvnet hardly change with the top layer, the gradient does."""
-    import kerasvis.layers
-    import kerasvis.training.constraints  # noqa: F401
+    import kerasvis  # noqa: F401 - registers its layers
     from kerasvis.data.demo_photographs import DemoPhotographs
 
     root = Path(__file__).resolve().parents[3]
