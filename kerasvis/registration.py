@@ -6,7 +6,6 @@ is imported first, they are registered as soon as both are there.
 """
 
 import importlib
-import importlib.abc
 import importlib.util
 import sys
 
@@ -29,8 +28,8 @@ def _import_registered():
         importlib.import_module(name)
 
 
-class _AtImportOfKeras(importlib.abc.MetaPathFinder):
-    """Finds Keras as it would be found anyway, and registers when it is imported.
+class _AtImportOfKeras:
+    """A finder of modules that lets Keras be found as ever, and registers once it is imported.
 
     Parts of kerasvis that need Keras import it first, so that none is half imported by then.
     """

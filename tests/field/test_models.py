@@ -260,10 +260,7 @@ def hub_task(scale, offset):
     return model
 
 
-IMAGENET_SCALE = [1 / (255 * d) for d in (0.229, 0.224, 0.225)]
-IMAGENET_OFFSET = [
-    -m / d for m, d in zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)
-]
+MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
 
 @pytest.mark.parametrize(
@@ -272,7 +269,7 @@ IMAGENET_OFFSET = [
         (None, None, "raw"),
         (1 / 255, None, "unit"),
         (1 / 127.5, -1.0, "tf"),
-        (IMAGENET_SCALE, IMAGENET_OFFSET, "torch"),
+        ((1 / 255 / DEVIATION).tolist(), (-MEAN / DEVIATION).tolist(), "torch"),
     ],
 )
 def test_a_model_of_keras_hub_says_how_its_images_are_made(scale, offset, mode):
