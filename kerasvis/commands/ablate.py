@@ -1,0 +1,135 @@
+"""`kerasvis ablate`: what layers a convnet of the paper can do without."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cyclopts import Parameter
+
+import kerasvis as kv
+from kerasvis.commands.argument_types import Count, FilePath, NumberAbove0
+from kerasvis.commands.output import check_output_folder, output_folder, save_figure, write_csv
+from kerasvis.commands.quiet_start import start_keras
+from kerasvis.commands.tables import in_columns
+from kerasvis.commands.training_options import ConvnetOptions, RecipeOptions, load_data
+
+FILES = ("ablation.csv", "ablation.npz", "ablation.png")
+PAPER_COLUMNS = {"replica": "replica", "zfnet": "Figure 3 net"}
+METRICS = ("train_top_1_error", "validation_top_1_error", "validation_top_5_error")
+NOTE = (
+    "Sizes in the names are the paper's; here they are in proportion to the convnet.\n"
+    "The paper's errors are of 1000 classes of ImageNet: their order may be compared, not their "
+    "size."
+)
+
+
+@Parameter(name="*", group="Convnet")
+@dataclass(frozen=True, kw_only=True)
+class SmallConvnetOptions(ConvnetOptions):
+    """A convnet that is trained many times.
+
+    Attributes:
+        width: factor on the paper's filters.
+        dense_units: units in fc6 and in fc7.
+    """
+
+    width: NumberAbove0 = 0.25
+    dense_units: Count = 256
+
+
+def ablate(
+    *,
+    training: RecipeOptions,
+    convnet: SmallConvnetOptions = SmallConvnetOptions(),
+    variants: tuple[str, ...] = (),
+    out: FilePath = Path("ablation"),
+) -> None:
+    """Train a convnet of the paper again with layers left out or resized (Section 5.1).
+
+    Writes `ablation.csv` and `ablation.npz`, the errors of all variants; `ablation.png`, side by
+    side with the errors of the paper; and for each variant a folder with its history. An
+    interrupted run resumes when it is started again, and no variant is trained twice.
+
+    Args:
+        variants: names of the paper's variants; all of them by default.
+        out: folder to write into, or of the run to resume.
+    """
+    check_output_folder(out, inputs=[training.data], files=FILES)
+    start_keras()
+    recipe = training.load()
+    chosen = variants_of(variants, convnet.dense_units)
+    data = load_data(training.data, recipe)
+    builder = builder_of(convnet.suited_to(training.recipe), recipe, len(data.class_names))
+    with output_folder(out) as folder:
+        ablation = kv.analyses.ablate(builder, chosen, recipe, data, folder)
+        ablation.save(folder / "ablation.npz")
+        rows = rows_of(ablation)
+        write_csv(list(rows[0]), [list(row.values()) for row in rows], folder / "ablation.csv")
+        figure = kv.figures.ablation_chart(ablation, kv.analyses.PAPER_ERRORS)
+        save_figure(figure, folder / "ablation.png")
+    print(table(rows), NOTE, sep="\n")
+    print(f"Figure: {folder / 'ablation.png'}")
+
+
+def variants_of(names: tuple[str, ...], dense_units: int) -> dict[str, dict]:
+    """The variants asked for, in the order of the paper; all by default."""
+    variants = kv.analyses.paper_variants(dense_units)
+    if unknown := [name for name in names if name not in variants]:
+        raise ValueError(
+            f"There is no such variant: give --variants among {', '.join(map(repr, variants))}. "
+            f"Received: --variants={unknown[0]}"
+        )
+    return {name: options for name, options in variants.items() if name in (names or variants)}
+
+
+def builder_of(convnet: ConvnetOptions, recipe, num_classes: int):
+    """The function that builds the convnet, but for what the variants change."""
+    return functools.partial(
+        convnet.builder,
+        (recipe.crop_size, recipe.crop_size, 3),
+        num_classes,
+        kernel_initializer=recipe.kernel_initializer,
+        **convnet.keywords,
+    )
+
+
+def rows_of(ablation) -> list[dict[str, Any]]:
+    """One dictionary for each variant; errors in %, those of the paper None where it has none."""
+    rows = []
+    for number, name in enumerate(ablation.variants):
+        (train_1, train_5), (val_1, val_5) = (
+            errors[number] for errors in (ablation.train_errors, ablation.validation_errors)
+        )
+        errors = dict(zip(METRICS, (train_1, val_1, val_5), strict=True))
+        row = {
+            "variant": name,
+            "parameters": int(ablation.num_parameters[number]),
+            "seconds": round(float(ablation.seconds[number])),
+            **{key: round(float(error), 2) for key, error in errors.items()},
+            "train_top_5_error": round(float(train_5), 2),
+        }
+        for column, net in PAPER_COLUMNS.items():
+            errors = kv.analyses.PAPER_ERRORS[net].get(name, (None,) * len(METRICS))
+            row |= {f"paper_{column}_{key}": e for key, e in zip(METRICS, errors, strict=True)}
+        rows.append(row)
+    return rows
+
+
+def table(rows: list[dict]) -> str:
+    """Errors in %, as train top-1 / validation top-1 / validation top-5, in columns."""
+    prefixes = ("", *(f"paper_{column}_" for column in PAPER_COLUMNS))
+    lines = [
+        ["", "", "", "this run", "paper, replica", "paper, Figure 3"],
+        ["change", "parameters", "seconds", *["train / val / top-5"] * 3],
+    ]
+    for row in rows:
+        numbers = [f"{row['parameters']:,}", f"{row['seconds']:,}"]
+        errors = [" / ".join(in_percent(row[p + key]) for key in METRICS) for p in prefixes]
+        lines.append([row["variant"], *numbers, *errors])
+    return in_columns(lines)
+
+
+def in_percent(error: float | None) -> str:
+    """An error, or a dash where there is none."""
+    return "-" if error is None else f"{error:.1f}"

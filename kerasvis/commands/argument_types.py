@@ -1,0 +1,84 @@
+"""What an option takes: numbers within bounds, and names that a file system takes.
+
+Text that is none of these is refused while the command line is parsed, before any work.
+"""
+
+import math
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import CoercionError, Parameter
+
+LONGEST_NAME, LONGEST_PATH = 255, 4095  # in bytes, of Linux' and macOS' file systems
+
+
+def whole_numbers(least: int, most: int):
+    """The type of whole numbers from `least` to `most`."""
+
+    def convert(_, tokens):
+        return convert_number(int, tokens, lambda number: least <= number <= most, expected)
+
+    expected = f"a whole number from {least:,} to {most:,}"
+    return Annotated[int, Parameter(converter=convert)]
+
+
+def finite_numbers(least: float, most: float, *, above: bool = False):
+    """The type of finite numbers from `least` to `most`; `above`: without `least` itself."""
+
+    def convert(_, tokens):
+        return convert_number(float, tokens, is_within, expected)
+
+    def is_within(number):
+        return (least < number if above else least <= number) and number <= most
+
+    expected = f"a finite number {'above' if above else 'from'} {least:g} up to {most:g}"
+    return Annotated[float, Parameter(converter=convert)]
+
+
+def convert_number(type_, tokens, is_within, expected):
+    """The number that the first token stands for; a `CoercionError` if it is none as expected."""
+    try:
+        number = type_(tokens[0].value)
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not is_within(number):
+        raise CoercionError(msg=expected, token=tokens[0], target_type=type_)
+    return number
+
+
+def convert_name(type_, tokens):
+    """The name that the first token stands for; a `CoercionError` if no file can have it."""
+    try:
+        name = os.fsencode(tokens[0].value)
+    except UnicodeEncodeError:
+        name = b"\0"
+    parts = name.split(b"/")
+    if not name or b"\0" in name or len(name) > LONGEST_PATH or len(max(parts)) > LONGEST_NAME:
+        raise CoercionError(
+            msg=f"a name that the file system takes, of {LONGEST_NAME} bytes at most",
+            token=tokens[0],
+            target_type=type_,
+        )
+    return type_(tokens[0].value)
+
+
+FilePath = Annotated[Path, Parameter(converter=lambda _, tokens: convert_name(Path, tokens))]
+Name = Annotated[str, Parameter(converter=lambda _, tokens: convert_name(str, tokens))]
+
+Count = whole_numbers(1, 10_000)
+NumImages = whole_numbers(1, 1_000_000)
+BatchSize = whole_numbers(1, 65_536)
+Pixels = whole_numbers(1, 16_384)
+PixelsFrom0 = whole_numbers(0, 16_384)
+Index = whole_numbers(0, 2**31 - 1)
+Epochs = whole_numbers(1, 1_000_000)
+Seed = whole_numbers(0, 2**32 - 1)
+
+NumberAbove0 = finite_numbers(0, 1e6, above=True)
+NumberFrom0 = finite_numbers(0, 1e6)
+
+Size = Annotated[  # one number for both axes, or two
+    tuple[Pixels, ...], Parameter(consume_multiple=(1, 2), allow_repeating=False)
+]
+Rectification = Literal["deconvnet", "guided", "gradient"]

@@ -1,0 +1,116 @@
+"""The names of a model's classes, and the class that a user means."""
+
+import difflib
+import json
+import re
+from pathlib import Path
+
+LARGEST_FILE = 50_000_000  # bytes
+LARGEST_INDEX = 10_000_000
+
+
+def load_class_names(model: str | Path, filepath: Path | None = None) -> dict[int, str]:
+    """`{class index: name}`; empty where there are none.
+
+    Args:
+        model: what the user gave as the model; where it is a file, `classes.json` in its folder is
+            read by default.
+        filepath: a JSON file: a list of names, a list of objects with `index` and `name`, or an
+            object of names by index.
+
+    Raises:
+        ValueError: if the file cannot be read as one of these.
+    """
+    default = Path(model).with_name("classes.json")
+    if filepath is None and not (Path(model).is_file() and default.is_file()):
+        return {}
+    filepath = filepath or default
+    try:
+        return _by_index(read_json(filepath))
+    except OSError as error:
+        raise ValueError(
+            f"The class names cannot be read ({error.strerror or error}): give a JSON file. "
+            f"Received: --class-names={filepath}"
+        ) from error
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise ValueError(
+            "The file does not hold class names: give a JSON list of names, or of objects with "
+            f"index and name. Received: --class-names={filepath}"
+        ) from error
+
+
+def read_json(filepath: Path):
+    """What a JSON file holds.
+
+    Raises:
+        OSError: if it cannot be read, or is not a regular file.
+        ValueError: if it is not JSON, or much too large.
+        RecursionError: if it is nested too deeply.
+    """
+    if not filepath.is_file():
+        filepath.stat()  # raises where there is none
+        raise OSError("it is not a file")
+    if filepath.stat().st_size > LARGEST_FILE:
+        raise ValueError("a file of this size holds no names")
+    return json.loads(filepath.read_text(encoding="utf-8-sig"))
+
+
+def _by_index(entries) -> dict[int, str]:
+    if isinstance(entries, dict):
+        return {_index(int(index)): _name(name) for index, name in entries.items()}
+    if not isinstance(entries, list) or not entries:
+        raise TypeError
+    if isinstance(entries[0], dict):
+        names = {_index(entry["index"]): _name(entry["name"]) for entry in entries}
+        if len(names) < len(entries):
+            raise ValueError
+        return names
+    return dict(enumerate(map(_name, entries)))
+
+
+def _index(value) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST_INDEX:
+        raise ValueError
+    return value
+
+
+def _name(value) -> str:
+    """A name on one line that can be written and printed; a number counts as one."""
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise TypeError
+    name = str(value).encode("utf-8", "backslashreplace").decode("utf-8")
+    return " ".join(name.split())
+
+
+def class_index_of(asked: str, names: dict[int, str], num_classes: int) -> int:
+    """The number of the class that was asked for by number, name or the first words of its name.
+
+    Raises:
+        ValueError: if there is none, or several.
+    """
+    if re.fullmatch(r"[0-9]{1,9}", asked):
+        if int(asked) >= num_classes:
+            raise ValueError(
+                f"There is no such class: the model knows {num_classes}, give 0 to "
+                f"{num_classes - 1}. Received: --class={asked}"
+            )
+        return int(asked)
+    plain = {index: _plain(name) for index, name in names.items() if index < num_classes}
+    word = _plain(asked)
+    exact = [index for index, name in plain.items() if word == name]
+    found = exact or [i for i, name in plain.items() if word in map(str.strip, name.split(","))]
+    if len(found) == 1:
+        return found[0]
+    if not names:
+        raise ValueError(
+            "The model's classes have no names here: give the number of the class, or "
+            f"--class-names. Received: --class={asked}"
+        )
+    near = difflib.get_close_matches(word, [n for x in plain.values() for n in x.split(", ")], n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else "give its number."
+    known = "Several classes have that name" if found else "There is no class of that name"
+    raise ValueError(f"{known}: {hint} Received: --class={asked}")
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", " ").strip()

@@ -1,0 +1,173 @@
+"""The command line: `kerasvis <command>`, `python -m kerasvis`, and the files in scripts/."""
+
+import os
+import sys
+import typing
+from collections.abc import Sequence
+
+import cyclopts
+from cyclopts import Parameter
+from cyclopts.exceptions import (
+    CoercionError,
+    ConsumeMultipleError,
+    MissingArgumentError,
+    RepeatArgumentError,
+    UnusedCliTokensError,
+)
+
+import kerasvis
+from kerasvis.commands.ablate import ablate
+from kerasvis.commands.compare import compare
+from kerasvis.commands.convert import convert
+from kerasvis.commands.correspondence import correspondence
+from kerasvis.commands.diagnose import diagnose
+from kerasvis.commands.evolution import evolution
+from kerasvis.commands.export import export
+from kerasvis.commands.features import features
+from kerasvis.commands.fidelity import fidelity
+from kerasvis.commands.gallery import gallery
+from kerasvis.commands.invariance import invariance
+from kerasvis.commands.occlusion import occlusion
+from kerasvis.commands.train import train
+from kerasvis.commands.transfer import transfer
+from kerasvis.commands.unit_invariance import unit_invariance
+
+LONGEST_RECEIVED = 80  # letters of what was given that an error repeats
+
+
+def shown_default(value):
+    """A default as it would be given; None, which is not shown, where it says nothing."""
+    if isinstance(value, tuple):
+        value = " ".join(map(str, value))
+    return str(value) if value or (value == 0 and value is not False) else None
+
+
+application = cyclopts.App(
+    "kerasvis",
+    version=kerasvis.__version__,
+    help="Show what a trained Keras convnet has learned, after Zeiler & Fergus (2013).",
+    default_parameter=Parameter(
+        consume_multiple=(1, None),
+        negative=(),
+        json_list=False,
+        json_dict=False,
+        allow_repeating=True,
+        show_default=shown_default,
+    ),
+    result_action="return_value",
+    exit_on_error=False,
+    print_error=False,
+    suppress_keyboard_interrupt=False,
+)
+for command in (
+    features,
+    gallery,
+    occlusion,
+    compare,
+    diagnose,
+    evolution,
+    invariance,
+    unit_invariance,
+    correspondence,
+    fidelity,
+    transfer,
+    train,
+    ablate,
+    convert,
+    export,
+):
+    application.command(command)
+
+
+@application.command
+def completion(shell: typing.Literal["bash", "zsh", "fish"], /) -> None:
+    """Print the script by which a shell completes commands and options.
+
+    For bash: `kerasvis completion bash > ~/.local/share/bash-completion/completions/kerasvis`.
+
+    Args:
+        shell: bash, zsh or fish.
+    """
+    print(application.generate_completion(shell=shell))
+
+
+def main(*command: str) -> None:
+    """Runs the command line that Python was started with, behind the name of a command if given."""
+    run([*command, *sys.argv[1:]])
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Runs a command.
+
+    A mistake of the user's is told in one sentence on stderr and ends with exit code 2, an
+    interruption with 130.
+
+    Args:
+        arguments: the command's name and its options, as on the command line.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # names that cannot be printed are shown escaped
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        application(list(arguments))
+    except cyclopts.CycloptsError as error:
+        sys.exit(fail(sentence_of(error)))
+    except BrokenPipeError:  # nobody reads on, as after `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except (ValueError, OSError) as error:
+        sys.exit(fail(error))
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
+
+
+def fail(error: Exception | str) -> int:
+    """Prints the sentence of an error; returns the exit code."""
+    print(" ".join(str(error).split()), file=sys.stderr)
+    return 2
+
+
+def sentence_of(error: cyclopts.CycloptsError) -> str:
+    """What is wrong with the options, what to do, and what was received."""
+    option = error.argument.name if error.argument else None
+    token = getattr(error, "token", None)
+    if isinstance(error, CoercionError) and option and token:
+        return f"{option} takes {expected(error)}. Received: {option}={shortened(token.value)}"
+    if isinstance(error, MissingArgumentError | ConsumeMultipleError) and option:
+        _, near, hint = str(error).partition("Did you mean ")  # of an option that was misspelt
+        ending = f". {near}{hint}" if near else "; --help lists what can be given."
+        return f"{number_expected(error, option)}{ending}"
+    if isinstance(error, UnusedCliTokensError):
+        unused = shortened(error.unused_tokens[0])
+        return f"No option takes {unused!r}; --help lists the options."
+    plain = " ".join(str(error).split())
+    if isinstance(error, RepeatArgumentError):
+        return f"{error.token.keyword} was given twice: give all of its values once."
+    return plain if plain.endswith("?") else f"{plain.rstrip('.')}; --help lists what there is."
+
+
+def expected(error: CoercionError) -> str:
+    """What an option takes, as a sentence ends."""
+    if error.msg is not None:
+        return str(error.msg)
+    if choices := typing.get_args(error.target_type):
+        return f"one of {', '.join(map(str, choices))}"
+    return "true or false" if error.target_type is bool else f"a {error.target_type.__name__}"
+
+
+def number_expected(error: MissingArgumentError | ConsumeMultipleError, option: str) -> str:
+    """How many values an option takes."""
+    if isinstance(error, ConsumeMultipleError):
+        least, most = error.min_required, error.max_allowed
+        wanted = f"{least} to {most} values" if most else f"{least} or more values"
+        return f"{option} takes {wanted}, but {error.actual_count} came"
+    count = error.argument.token_count()[0]
+    if count > 1 and error.tokens_so_far:
+        return f"{option} takes {count} values, but {len(error.tokens_so_far) % count} came"
+    return f"{option} takes a value" if error.keyword else f"{option} has to be given"
+
+
+def shortened(text: str) -> str:
+    """What was given, cut where it is long."""
+    return text if len(text) <= LONGEST_RECEIVED else f"{text[:LONGEST_RECEIVED]}…"

@@ -1,0 +1,174 @@
+"""`kerasvis correspondence`: whether a model relates the same parts of different objects."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cyclopts import Parameter
+
+import kerasvis as kv
+from kerasvis.commands.argument_types import BatchSize, FilePath, whole_numbers
+from kerasvis.commands.options import BaselineOptions, ModelOptions
+from kerasvis.commands.output import check_output_folder, output_folder, save_figure, write_csv
+from kerasvis.commands.photographs import OpenModel, read_file
+from kerasvis.commands.tables import in_columns
+
+FILES = ("correspondence.png", "correspondence.csv", "correspondence.npz")
+
+# Table 1, of five photographs of dogs; layers 5 and 7.
+PAPER = """\
+For comparison, Δ of an ImageNet-trained ZFNet in the paper, layers 5 and 7, other photographs:
+right eye  0.067  0.069
+left eye   0.069  0.068
+nose       0.079  0.069
+random     0.107  0.073
+"""
+
+
+@Parameter(name="*", group="Parts")
+@dataclass(frozen=True, kw_only=True)
+class PartOptions:
+    """The parts of the photographs.
+
+    Attributes:
+        parts: their boxes, JSON or CSV.
+        images: folder of the photographs that the parts name; by default that of the parts.
+        frame: one of the parts, as the face, that is cut out of each photograph first, so that the
+            others come to lie at like places.
+        draws: of random boxes of the same sizes.
+    """
+
+    parts: FilePath
+    images: FilePath | None = None
+    frame: str | None = None
+    draws: whole_numbers(1, 10_000) = 10
+
+    def paths(self, parts: dict) -> list[Path]:
+        """The photographs that the parts name, below the folder of images.
+
+        Raises:
+            ValueError: if they are fewer than two.
+        """
+        if len(parts) < 2:
+            raise ValueError(
+                f"The file holds parts of {len(parts)} images: note two or more. Received: "
+                f"--parts={self.parts}"
+            )
+        folder = self.parts.parent if self.images is None else self.images
+        return [folder / name for name in parts]
+
+
+def correspondence(
+    *,
+    model: ModelOptions,
+    layers: tuple[str, ...],
+    parts: PartOptions,
+    occluded: BaselineOptions = BaselineOptions(),
+    batch_size: BatchSize = 16,
+    out: FilePath = Path("correspondence"),
+) -> None:
+    """Tell whether a convnet relates the same parts of different objects (Section 4.3).
+
+    The parts are boxes that somebody noted, in pixels of the photographs, in JSON: `{"dog.jpg":
+    {"nose": [top, left, bottom, right]}}`, or in CSV with the columns image, part, top, left,
+    bottom, right. Units are compared place by place: --frame face first cuts out the part "face" of
+    each photograph, so that eyes meet eyes. Writes `correspondence.png`, `correspondence.csv` and
+    `correspondence.npz`, the arrays of a `Correspondence`. An interrupted run resumes when it is
+    started again: completed parts are cached in the folder `parts`.
+
+    Args:
+        layers: the paper's are 5 and 7.
+        batch_size: images in a step.
+        out: folder to write into.
+    """
+    model.check()
+    noted = read_noted(parts)
+    paths = parts.paths(noted)
+    check_output_folder(out, inputs=[parts.parts, *paths], files=FILES)
+    opened = model.open()
+    kv.feature_extractor(opened.model, layers)  # fails early for unknown names
+    images, boxes = open_parts(noted, paths, parts.frame, opened)
+    print(f"{len(images)} photographs, {len(boxes)} parts of each", flush=True)
+    with output_folder(out) as folder:
+        found = kv.analyses.measure_correspondence(
+            opened.model,
+            layers,
+            images,
+            boxes,
+            baseline=occluded.value(),
+            preprocessing=opened.preprocessing,
+            num_draws=parts.draws,
+            batch_size=batch_size,
+            seed=occluded.seed,
+            directory=folder / "parts",
+        )
+        found.save(folder / "correspondence.npz")
+        rows = rows_of(found)
+        write_csv(list(rows[0]), map(texts_of, rows), folder / "correspondence.csv")
+        save_figure(kv.figures.correspondence_bars(found), folder / "correspondence.png")
+    print(table(rows, found), PAPER, sep="\n")
+    print(f"Bars: {folder / 'correspondence.png'}")
+
+
+def read_noted(parts: PartOptions) -> dict:
+    """The boxes as they were noted."""
+    from kerasvis.data.image_parts import read_parts
+
+    return read_parts(parts.parts)
+
+
+def open_parts(noted: dict, paths: list[Path], frame: str | None, opened: OpenModel):
+    """`(images, boxes)`: as the model takes them, and `{part: (images, 4)}` in their pixels."""
+    import numpy as np
+
+    from kerasvis.data.image_parts import boxes_in_images
+
+    photographs = [
+        read_file(path, opened.image_size, boxes.get(frame))
+        for path, boxes in zip(paths, noted.values(), strict=True)
+    ]
+    boxes = boxes_in_images(noted.values(), paths, opened.image_size, frame)
+    return opened.preprocessing.images(np.stack(photographs)), boxes
+
+
+def rows_of(found) -> list[dict[str, Any]]:
+    """One dictionary for each layer and part."""
+    import numpy as np
+
+    from kerasvis.figures.correspondence import mean_and_deviation
+
+    measures = {
+        "delta": (found.delta, *mean_and_deviation(found.random_delta)),
+        "opposition": (found.opposition, *mean_and_deviation(found.random_opposition)),
+    }
+    rows = []
+    for place in np.ndindex(found.delta.shape):
+        row = {"layer": found.layers[place[0]], "part": found.parts[place[1]]}
+        for name, arrays in measures.items():
+            columns = (name, f"random_{name}", f"random_{name}_deviation")
+            row |= {column: array[place] for column, array in zip(columns, arrays, strict=True)}
+        rows.append(row)
+    return rows
+
+
+def texts_of(row: dict) -> list[str]:
+    """The row as text, as a file holds it."""
+    return [value if isinstance(value, str) else f"{value:.6f}" for value in row.values()]
+
+
+def table(rows: list[dict], found) -> str:
+    """What was measured at parts and at random boxes, a line for each layer and part."""
+    lines = [["layer", "part", "Δ", "random", "opposite", "random"]]
+    for row in rows:
+        numbers = []
+        for name in ("delta", "opposition"):
+            numbers += [f"{row[name]:.3f}", f"{row[f'random_{name}']:.3f} ± "]
+            numbers[-1] += f"{row[f'random_{name}_deviation']:.3f}"
+        lines.append([row["layer"], row["part"], *numbers])
+    num_images, num_draws = found.boxes.shape[1], found.random_boxes.shape[1]
+    heading = (
+        f"{num_images} images. Δ: share of units whose changes differ in sign. Opposite: of the "
+        "units that\nchange in both images, the share of opposite signs. Random: boxes of the same "
+        f"sizes, mean ±\nstandard deviation over {num_draws} draw{'s' * (num_draws != 1)}."
+    )
+    return "\n".join([heading, in_columns(lines, num_left=len(lines[0])), ""])

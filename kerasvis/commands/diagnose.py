@@ -1,0 +1,187 @@
+"""`kerasvis diagnose`: what is wrong with the first layers of models."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cyclopts import Parameter
+
+import kerasvis as kv
+from kerasvis.commands.argument_types import BatchSize, FilePath, Name
+from kerasvis.commands.options import MODEL, InputOptions
+from kerasvis.commands.output import (
+    check_output_folder,
+    file_stems,
+    output_folder,
+    save_figure,
+    write_csv,
+)
+from kerasvis.commands.photographs import OpenModel, check_images, open_images, print_skipped
+
+FIGURE = "filter_diagnosis.png"
+ENDINGS = (".npz", ".csv", ".json", "_top_activations.npz")
+
+
+@Parameter(name="*", group=MODEL)
+@dataclass(frozen=True, kw_only=True)
+class ModelsOptions(InputOptions):
+    """The models.
+
+    Attributes:
+        model: .keras files, or models of keras.applications, as VGG16.
+    """
+
+    model: tuple[Name, ...]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class LookedAtOptions:
+    """What is looked at.
+
+    Attributes:
+        images: folder of photographs, or demo for bundled images; 50 or more.
+        first_layer: that looks at the image; by default the first convolution.
+        second_layer: whose features are projected; by default the next one.
+        batch_size: images in a step of the scan.
+    """
+
+    images: Name | None = None
+    first_layer: str | None = None
+    second_layer: str | None = None
+    batch_size: BatchSize = 16
+
+
+def diagnose(
+    *,
+    models: ModelsOptions,
+    looked_at: LookedAtOptions = LookedAtOptions(),
+    out: FilePath = Path("filter_diagnosis"),
+) -> None:
+    """Tell what is wrong with the first layers of convnets (Figure 5 of the paper).
+
+    Prints for every model what was looked for, whether it is found, the numbers, and the paper's
+    remedy. Writes `filter_diagnosis.png`, all models side by side; and for each model `<name>.npz`,
+    the arrays of a `FilterDiagnosis`; `<name>.json`, its findings and numbers; `<name>.csv`, a line
+    for each filter of the first layer. Without --images only weights are looked at. An interrupted
+    run resumes when it is started again, and models that are done are not looked at again.
+
+    Args:
+        out: folder to write into.
+    """
+    inputs = [] if looked_at.images is None else [looked_at.images]
+    check_output_folder(out, inputs=inputs, files=[FIGURE])
+    check_images(inputs)
+    for name in models.model:
+        models.check_name(name)
+    takes_images = looked_at.images is not None
+    trained = [models.load_model(name) for name in models.model]
+    opened = [models.opened(model, takes_images=takes_images) for model in trained]
+    images = [open_for(model, looked_at) for model in opened]
+    stems = file_stems([each.model.name for each in opened], [Path(FIGURE).stem])
+    check_output_folder(out, files=[f"{stem}{ending}" for stem in stems for ending in ENDINGS])
+    with output_folder(out) as folder:
+        diagnoses = [
+            diagnosis_of(*each, looked_at, folder)
+            for each in zip(opened, images, stems, strict=True)
+        ]
+        save_figure(kv.figures.filter_diagnosis_grid(diagnoses), folder / FIGURE)
+    print(f"\nFigure: {folder / FIGURE}")
+
+
+def open_for(opened: OpenModel, looked_at: LookedAtOptions):
+    """The images for a model, or None if none were given."""
+    if looked_at.images is None:
+        return None
+    return open_images(looked_at.images, opened, batch_size=looked_at.batch_size)
+
+
+def diagnosis_of(opened: OpenModel, photographs, stem: str, looked_at: LookedAtOptions, folder):
+    """The diagnosis of one model, or the same of an earlier run; printed and saved."""
+    run = fingerprint_of(opened, photographs, looked_at)
+    diagnosis = finished(folder, stem, run)
+    if diagnosis is None:
+        diagnosis = kv.analyses.diagnose_filters(
+            opened.model,
+            photographs,
+            first_layer=looked_at.first_layer,
+            second_layer=looked_at.second_layer,
+            rules=opened.rules,
+            preprocessing=None if photographs else opened.preprocessing,
+            filepath=folder / f"{stem}_top_activations.npz",
+        )
+        if photographs is not None:
+            print_skipped(photographs)
+    write(diagnosis, folder, stem, run)
+    return diagnosis
+
+
+def fingerprint_of(opened: OpenModel, photographs, looked_at: LookedAtOptions) -> str:
+    """Hexadecimal digits that change with all that a diagnosis depends on."""
+    from kerasvis.activations.partial_scan import model_fingerprint
+    from kerasvis.graph import read_graph
+    from kerasvis.storage.fingerprints import digest
+
+    images = photographs and photographs.fingerprint()
+    layers = [looked_at.first_layer, looked_at.second_layer]
+    model = model_fingerprint(read_graph(opened.model).nodes)
+    return digest([model, images, opened.preprocessing.mode, opened.rules, *layers])
+
+
+def finished(folder: Path, stem: str, run: str):
+    """The diagnosis of an earlier run with the same fingerprint, or None."""
+    from kerasvis.analyses import FilterDiagnosis
+
+    try:
+        numbers = json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))
+        return FilterDiagnosis.load(folder / f"{stem}.npz") if numbers["run"] == run else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write(diagnosis, folder: Path, stem: str, run: str) -> None:
+    """Prints the findings of one model, and writes its arrays and numbers."""
+    from kerasvis.training.whole_files import write_text
+
+    findings = kv.analyses.filter_findings(diagnosis)
+    print(f"\n{diagnosis.model}", *map(str, findings), sep="\n", flush=True)
+    diagnosis.save(folder / f"{stem}.npz")
+    write_csv(*table_of(diagnosis), folder / f"{stem}.csv")
+    numbers = numbers_of(diagnosis, findings) | {"run": run}  # last: it says that all is there
+    numbers = json.dumps(numbers, indent=2, ensure_ascii=False)
+    write_text(folder / f"{stem}.json", f"{numbers}\n")
+
+
+def numbers_of(diagnosis, findings) -> dict[str, Any]:
+    """What the JSON file holds; null where there is nothing to measure."""
+    return {
+        "model": diagnosis.model,
+        "first_layer": diagnosis.first_layer,
+        "second_layer": diagnosis.second_layer or None,
+        "num_images": diagnosis.num_images,
+        "strides": diagnosis.strides.tolist(),
+        "dominance": number_or_none(diagnosis.dominance),
+        "median_aliasing": number_or_none(diagnosis.median_aliasing),
+        "dead": {layer.layer: layer.is_dead.nonzero()[0].tolist() for layer in diagnosis.layers},
+        "findings": [finding._asdict() for finding in findings],
+    }
+
+
+def number_or_none(number: float) -> float | None:
+    """The number; None, which JSON knows, for NaN, which it does not."""
+    return None if number != number else float(number)
+
+
+def table_of(diagnosis) -> tuple[list[str], list[list]]:
+    """`(header, rows)` of the first layer, a row for each filter."""
+    header = "filter rms low middle high is_dead earlier_twin correlation".split()
+    columns = zip(
+        diagnosis.rms,
+        *diagnosis.band_shares.T,
+        diagnosis.first.is_dead,
+        diagnosis.twins,
+        diagnosis.correlations,
+        strict=True,
+    )
+    return header, [[number, *row] for number, row in enumerate(columns)]

@@ -1,0 +1,206 @@
+"""`kerasvis evolution`: how feature maps evolve while a convnet is trained."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from cyclopts import Parameter
+
+import kerasvis as kv
+from kerasvis.commands.argument_types import (
+    Count,
+    Epochs,
+    FilePath,
+    Index,
+    Name,
+    Rectification,
+    Seed,
+)
+from kerasvis.commands.options import InputOptions
+from kerasvis.commands.output import check_output_folder, output_folder, save_figure
+from kerasvis.commands.photographs import check_images, open_images
+from kerasvis.commands.quiet_start import start_keras
+from kerasvis.commands.trained_models import convolution_layers
+
+FILES = ("evolution.npz", "evolution.png", "convergence.png")
+
+
+@Parameter(name="*", group="Snapshots or checkpoints")
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """Where the evolution comes from.
+
+    Attributes:
+        snapshots: folder of a FeatureEvolution.
+        checkpoints: .keras files of one training.
+        images: folder of photographs to choose from, or demo, for the checkpoints.
+        epochs: of the checkpoints; by default the last numbers in their names.
+    """
+
+    snapshots: FilePath | None = None
+    checkpoints: tuple[Name, ...] = ()
+    images: Name | None = None
+    epochs: tuple[Epochs, ...] = ()
+
+    def check(self) -> None:
+        """Refuses two sources, none, and half of one."""
+        if (self.snapshots is None) == (not self.checkpoints):
+            raise ValueError(
+                "Give either --snapshots, the folder of a FeatureEvolution, or --checkpoints with "
+                "--images."
+            )
+        if self.checkpoints and self.images is None:
+            raise ValueError("The checkpoints need images: give --images, a folder of photographs.")
+        check_images([] if self.images is None else [self.images])
+
+    def in_order(self) -> tuple[list[int], list[str]]:
+        """`(epochs, checkpoints)`, by epoch: those given, or those in the files' names."""
+        epochs = list(self.epochs) or [last_number(Path(path)) for path in self.checkpoints]
+        if len(epochs) != len(self.checkpoints):
+            raise ValueError(
+                f"There are {len(self.checkpoints)} checkpoints: give one of --epochs for each. "
+                f"Received: {len(epochs)} of --epochs"
+            )
+        if repeated := [epoch for epoch in epochs if epochs.count(epoch) > 1]:
+            raise ValueError(
+                "More than one checkpoint has the same epoch: give each its number with --epochs. "
+                f"Received: epoch {repeated[0]}"
+            )
+        pairs = sorted(zip(epochs, self.checkpoints, strict=True))
+        return [epoch for epoch, _ in pairs], [path for _, path in pairs]
+
+
+@Parameter(name="*", group="Feature maps")
+@dataclass(frozen=True, kw_only=True)
+class MapOptions:
+    """What is shown.
+
+    Attributes:
+        layers: all convolution layers, or all recorded ones.
+        features: numbers of feature maps; random ones by default.
+        num_features: how many are shown of each layer.
+        seed: of the random ones.
+        patches: show the image patches of the last epoch, too.
+    """
+
+    layers: tuple[str, ...] = ()
+    features: tuple[Index, ...] = ()
+    num_features: Count | None = None
+    seed: Seed = 0
+    patches: bool = False
+
+
+def evolution(
+    *,
+    source: SourceOptions = SourceOptions(),
+    inputs: InputOptions = InputOptions(),
+    maps: MapOptions = MapOptions(),
+    rectification: Rectification = "deconvnet",
+    out: FilePath = Path("evolution_figures"),
+) -> None:
+    """Draw how feature maps evolve while a convnet is trained (Figure 4 of the paper).
+
+    From the folder of a `kerasvis.callbacks.FeatureEvolution`, which may still be at work, or from
+    models that were saved along the way. Writes `evolution.png`, a block for each layer with a row
+    for each feature map and a column for each epoch; `convergence.png`, how similar the projections
+    are to the final ones; and `evolution.npz`, the arrays of an `Evolution`.
+
+    Args:
+        rectification: what a ReLU lets pass in the backward projection.
+        out: folder to write into.
+    """
+    source.check()
+    check_output_folder(out, inputs=filter(None, [source.images]), files=FILES)
+    if source.snapshots is not None:
+        check_nothing_for_checkpoints(source, inputs, maps)
+        start_keras()
+        found = kv.analyses.load_evolution(source.snapshots)
+        check_layers(found, maps.layers)
+    else:
+        found = evolution_of_checkpoints(source, inputs, maps, rectification)
+    print(f"{len(found.epochs)} epochs, {len(found.layers)} layers", flush=True)
+    with output_folder(out) as folder:
+        write_figures(found, maps, folder)
+
+
+def write_figures(found, maps: MapOptions, folder: Path) -> None:
+    """Writes the arrays and the figures."""
+    found.save(folder / "evolution.npz")
+    grid = kv.figures.evolution_grid(
+        found,
+        layers=maps.layers or None,
+        num_features=maps.num_features,
+        with_patches=maps.patches,
+    )
+    save_figure(grid, folder / "evolution.png")
+    print(f"Evolution: {folder / 'evolution.png'}", flush=True)
+    if len(found.epochs) < 2:
+        print("No convergence.png: it takes snapshots of two epochs.")
+        return
+    curves = kv.figures.convergence_curves(kv.analyses.convergence(found))
+    save_figure(curves, folder / "convergence.png")
+    print(f"Convergence: {folder / 'convergence.png'}")
+
+
+def check_nothing_for_checkpoints(
+    source: SourceOptions, inputs: InputOptions, maps: MapOptions
+) -> None:
+    """Refuses options that snapshots have answered already."""
+    groups = ((source, ("images", "epochs")), (inputs, vars(inputs)), (maps, ("features",)))
+    for group, names in groups:
+        for name in names:
+            if getattr(group, name) not in (None, ()):
+                raise ValueError(
+                    "The snapshots hold what was asked for when they were taken: leave out "
+                    f"--{name.replace('_', '-')}, which is for --checkpoints."
+                )
+
+
+def check_layers(found, layers: tuple[str, ...]) -> None:
+    """Refuses layers that were not recorded."""
+    if unknown := [layer for layer in layers if layer not in found.layers]:
+        raise ValueError(
+            f"The snapshots hold {', '.join(found.layers)}: give --layers among these. Received: "
+            f"--layers={unknown[0]}"
+        )
+
+
+def evolution_of_checkpoints(
+    source: SourceOptions, inputs: InputOptions, maps: MapOptions, rectification: str
+):
+    """The `Evolution` of models that were saved along the way."""
+    epochs, checkpoints = source.in_order()
+    for path in checkpoints:
+        inputs.check_name(path)
+    first = inputs.open_model(checkpoints[0])
+    layers = maps.layers or convolution_layers(first.model)
+    return kv.analyses.evolution_of_models(
+        models_of(first.model, checkpoints, epochs, inputs),
+        layers,
+        open_images(source.images, first),
+        epochs,
+        dict.fromkeys(layers, maps.features) if maps.features else None,
+        num_features=maps.num_features or 8,
+        seed=maps.seed,
+        rectification=rectification,
+    )
+
+
+def models_of(first, checkpoints: list[str], epochs: list[int], inputs: InputOptions):
+    """Loads the models one after the other, as they are asked for."""
+    print(f"Epoch {epochs[0]}: {checkpoints[0]}", flush=True)
+    yield first
+    for epoch, path in zip(epochs[1:], checkpoints[1:], strict=True):
+        print(f"Epoch {epoch}: {path}", flush=True)
+        yield inputs.load_model(path)
+
+
+def last_number(filepath: Path) -> int:
+    """The last number in a file's name, which is the epoch."""
+    numbers = re.findall(r"\d+", filepath.stem)
+    if not numbers or not int(numbers[-1][-9:]) >= 1 or len(numbers[-1]) > 9:
+        raise ValueError(
+            "The file's name tells no epoch, a number from 1: give the epochs of the checkpoints "
+            f"with --epochs. Received: --checkpoints={filepath}"
+        )
+    return int(numbers[-1])

@@ -1,0 +1,158 @@
+"""`kerasvis fidelity`: how far pictures of single units tell what the units respond to."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cyclopts import Parameter
+
+import kerasvis as kv
+from kerasvis.commands.argument_types import FilePath, Index, Name, NumImages, Size
+from kerasvis.commands.options import IMAGES, BaselineOptions, ModelOptions, as_size
+from kerasvis.commands.output import check_output_folder, output_folder, save_figure, write_csv
+from kerasvis.commands.photographs import OpenModel, check_images, open_images
+from kerasvis.commands.tables import in_columns
+
+FILES = ("fidelity.png", "fidelity.csv", "fidelity.npz")
+METHODS = ("deconvnet", "guided", "gradient", "edges")
+CHECKS = (
+    *("weight_randomization", "selectivity", "cosine_convergence"),
+    *("patch_sufficiency", "insertion_deletion"),
+)
+
+
+@Parameter(name="*", group=IMAGES)
+@dataclass(frozen=True, kw_only=True)
+class SubsetOptions:
+    """The images.
+
+    Attributes:
+        images: folder of photographs, or demo for bundled images.
+        num_images: how many of them, spread evenly over all.
+    """
+
+    images: Name
+    num_images: NumImages = 8
+
+    def open(self, opened: OpenModel):
+        """Those images, in one array, and how many there are in all.
+
+        Raises:
+            ValueError: if there are fewer.
+        """
+        photographs = open_images(self.images, opened, strict=True)
+        total = photographs.count()
+        if total < self.num_images:
+            raise ValueError(
+                f"There are {total} images: give fewer --num-images. Received: "
+                f"--num-images={self.num_images}"
+            )
+        chosen = [number * total // self.num_images for number in range(self.num_images)]
+        return photographs[chosen], total
+
+
+@Parameter(name="*", group="Checks")
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions(BaselineOptions):
+    """What is checked.
+
+    Attributes:
+        methods: all by default.
+        checks: all by default.
+        feature: feature map; by default that of the strongest unit.
+        stages: layers at which projections of randomized copies are compared; by default all with
+            weights.
+        patch_size: height and width, or a side, in pixels; by default a third of the receptive
+            field.
+        seed: of random weights, activations, boxes and orders.
+    """
+
+    methods: tuple[Literal[METHODS], ...] = METHODS
+    checks: tuple[Literal[CHECKS], ...] = CHECKS
+    feature: Index | None = None
+    stages: tuple[str, ...] = ()
+    patch_size: Size = ()
+
+
+def fidelity(
+    *,
+    model: ModelOptions,
+    images: SubsetOptions,
+    layer: str,
+    checks: CheckOptions = CheckOptions(),
+    out: FilePath = Path("fidelity"),
+) -> None:
+    """Check how far pictures of single units tell what the units respond to.
+
+    In each photograph the strongest unit of the layer is asked about. Its projection is compared
+    with those of copies of the model with random weights, of other units and of other photographs;
+    random activations are projected the same way; and what the projection points to is occluded,
+    and shown alone. Writes `fidelity.png`, `fidelity.csv` and `fidelity.npz`, the arrays of a
+    `FidelityReport`. An interrupted run resumes when it is started again: completed parts are
+    cached in the folder `parts`.
+
+    Args:
+        layer: whose units are asked about.
+        out: folder to write into.
+    """
+    check_output_folder(out, inputs=[images.images], files=FILES)
+    check_images([images.images])
+    model.check()
+    opened = model.open()
+    chosen, total = images.open(opened)
+    print(f"{len(chosen)} of {total} images, layer {layer}", flush=True)
+    with output_folder(out) as folder:
+        report = kv.fidelity_report(
+            opened.model,
+            layer,
+            chosen,
+            checks.methods,
+            feature=checks.feature,
+            checks=checks.checks,
+            stages=checks.stages or None,
+            patch_size=as_size(checks.patch_size) if checks.patch_size else None,
+            baseline=checks.value(),
+            preprocessing=opened.preprocessing,
+            rules=opened.rules,
+            seed=checks.seed,
+            directory=folder / "parts",
+        )
+        report.save(folder / "fidelity.npz")
+        rows = kv.analyses.fidelity_rows(report)
+        write_csv(["check", "measure", "method", "value"], lines_of(rows), folder / "fidelity.csv")
+        save_figure(kv.figures.fidelity_panels(report), folder / "fidelity.png")
+    print(table(rows, report.methods))
+    print(verdict(report), f"Figure: {folder / 'fidelity.png'}", sep="\n")
+
+
+def lines_of(rows) -> Iterator[list[str]]:
+    """One line for each number: its check, its measure and its method."""
+    for row in rows:
+        numbers = [*row.values.items(), *([row.reference] if row.reference else [])]
+        yield from ([row.check, row.measure, name, f"{number:.6f}"] for name, number in numbers)
+
+
+def table(rows, methods) -> str:
+    """A line for each row, a column for each method."""
+    lines = [["check", "measure", *methods, "random"]]
+    for row in rows:
+        numbers = [row.values.get(method) for method in methods]
+        numbers.append(row.reference[1] if row.reference else None)
+        cells = ["" if number is None else f"{number:.3f}" for number in numbers]
+        lines.append([row.check, row.measure, *cells])
+    return "\n".join(["Means over the images.", in_columns(lines, num_left=2)])
+
+
+def verdict(report) -> str:
+    """Which methods give the same projections though all weights are random."""
+    from kerasvis.analyses.fidelity.weight_randomization import UNAFFECTED
+
+    check = report.weight_randomization
+    if check is None:
+        return "Random weights were not tried."
+    names = [m for m, flag in zip(check.methods, check.is_unaffected, strict=True) if flag]
+    return (
+        f"Unaffected by random weights down to {check.layers[-1]} (rank, absolute, of "
+        f"{UNAFFECTED} or more): {', '.join(names) or 'none'}."
+    )

@@ -1,0 +1,113 @@
+"""`kerasvis gallery`: pages for a browser on every feature map."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+import kerasvis as kv
+from kerasvis.commands.argument_types import Count, FilePath, Rectification
+from kerasvis.commands.class_names import load_class_names, read_json
+from kerasvis.commands.options import FolderOptions, ModelOptions
+from kerasvis.commands.output import check_output_folder, output_folder
+from kerasvis.commands.photographs import check_images, print_skipped
+from kerasvis.commands.trained_models import convolution_layers
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class FindingOptions:
+    """What the pages show besides activations.
+
+    Attributes:
+        class_names: JSON file of them; by default classes.json in the model's folder.
+        occlusion: an .npz file of `kerasvis occlusion` and its photograph; can be repeated.
+        evolution: folder of a FeatureEvolution, of the training of this model.
+    """
+
+    class_names: FilePath | None = None
+    occlusion: Annotated[
+        tuple[tuple[FilePath, FilePath], ...],
+        Parameter(consume_multiple=False),
+    ] = ()
+    evolution: FilePath | None = None
+
+
+def gallery(
+    *,
+    model: ModelOptions,
+    images: FolderOptions,
+    layers: tuple[str, ...] = (),
+    k: Count = 9,
+    findings: FindingOptions = FindingOptions(),
+    rectification: Rectification = "deconvnet",
+    out: FilePath = Path("gallery"),
+) -> None:
+    """Write pages for a browser on every feature map of a trained convnet.
+
+    Writes `index.html`, to be opened from disk, and what it leads to: a page for each layer and one
+    for each feature map, with its strongest activations as projections and image patches. An
+    interrupted build resumes when it is started again, and one with more layers adds these.
+
+    Args:
+        layers: all convolution layers by default.
+        k: strongest activations of each feature map.
+        rectification: what a ReLU lets pass in the backward projection.
+        out: folder to write into.
+    """
+    check_output_folder(out, inputs=[images.images], files=["index.html"])
+    check_images([images.images])
+    names = load_class_names(model.model, findings.class_names)
+    model.check()
+    opened = model.open()
+    photographs = images.open(opened)
+    folder = getattr(photographs, "folder", None)  # bundled images have no classes
+    labels = kv.reports.class_labels(folder, names_by_wnid(findings.class_names))
+    occlusions = open_occlusions(findings.occlusion, names)
+    evolution = findings.evolution and kv.analyses.load_evolution(findings.evolution)
+    layers = tuple(dict.fromkeys(layers or convolution_layers(opened.model)))
+    classes = f"{len(set(labels))} classes" if labels else "classes not known"
+    print(f"{photographs.count()} images, {classes}, {len(layers)} layers of {opened.model.name}")
+    with output_folder(out) as folder:
+        first_page = kv.write_gallery(
+            opened.model,
+            layers,
+            photographs,
+            folder,
+            labels=labels,
+            occlusions=occlusions,
+            evolution=evolution,
+            k=k,
+            rectification=rectification,
+            rules=opened.rules,
+        )
+    print_skipped(photographs)
+    print(f"Gallery: {first_page}")
+
+
+def names_by_wnid(filepath: Path | None) -> dict[str, str]:
+    """`{ImageNet's number of a class: name}` of a JSON list of objects that have both."""
+    entries = [] if filepath is None else read_json(filepath)
+    entries = [entry for entry in entries if isinstance(entry, dict)]
+    return {entry["wnid"]: entry["name"] for entry in entries if {"wnid", "name"} <= entry.keys()}
+
+
+def open_occlusions(occlusions, names: dict[int, str]) -> list:
+    """An `OcclusionRow` for each analysis given, with the pixels of its photograph."""
+    from kerasvis.analyses import OcclusionSensitivity
+    from kerasvis.data.photographs import read_photograph
+    from kerasvis.figures import OcclusionRow
+
+    rows = []
+    for filepath, photograph in occlusions:
+        result = OcclusionSensitivity.load(filepath)
+        try:
+            pixels = read_photograph(photograph, result.image_size)
+        except ValueError as error:
+            raise ValueError(
+                f"The photograph of {filepath} cannot be read: {error}; give another. Received: "
+                f"--occlusion={filepath} {photograph}"
+            ) from error
+        rows.append(OcclusionRow(result, pixels, names, photograph.name))
+    return rows

@@ -1,0 +1,211 @@
+"""`kerasvis invariance`: how features change with the photograph."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+import kerasvis as kv
+from kerasvis.commands.argument_types import (
+    BatchSize,
+    Count,
+    FilePath,
+    Name,
+    PixelsFrom0,
+    finite_numbers,
+)
+from kerasvis.commands.class_names import class_index_of, load_class_names
+from kerasvis.commands.options import ModelOptions
+from kerasvis.commands.output import check_output_folder, output_folder, save_figure, write_csv
+from kerasvis.commands.photographs import (
+    OpenModel,
+    check_images,
+    find_photographs,
+    read_photographs,
+)
+
+FILES = ("invariance.png", "invariance.npz", "invariance.csv")
+MAX_IMAGES = 20  # more curves than that are not told apart
+
+Shift = finite_numbers(-16_384, 16_384)
+Factor = finite_numbers(0.01, 100)
+Degrees = finite_numbers(-3_600, 3_600)
+
+
+@Parameter(name="*", group="Classes")
+@dataclass(frozen=True, kw_only=True)
+class ClassesOptions:
+    """The classes.
+
+    Attributes:
+        class_name: the true class of all or of each; by default what the model says.
+        class_names: JSON file of them; by default classes.json in the model's folder.
+        activation: that the model's outputs still need to be probabilities.
+    """
+
+    class_name: Annotated[tuple[str, ...], Parameter(name="--class")] = ()
+    class_names: FilePath | None = None
+    activation: Literal["auto", "softmax", "sigmoid", "linear"] = "auto"
+
+    def indices(self, num_images: int, names: dict[int, str], num_classes: int) -> list | None:
+        """The true class of each image, or None."""
+        if not self.class_name:
+            return None
+        if len(self.class_name) not in (1, num_images):
+            raise ValueError(
+                f"There are {num_images} photographs: give one class, or one for each. Received: "
+                f"{len(self.class_name)} of --class"
+            )
+        indices = [class_index_of(name, names, num_classes) for name in self.class_name]
+        return indices * num_images if len(indices) == 1 else indices
+
+
+@Parameter(name="*", group="Transformations")
+@dataclass(frozen=True, kw_only=True)
+class TransformationOptions:
+    """The transformations, each by its first value, its last value, and their number.
+
+    Attributes:
+        translation: pixels down; by default -60 to 60 in a height of 224.
+        scale: factors; by default 1 to 1.8.
+        rotation: degrees counter-clockwise; by default 0 to 350.
+        margin: pixels of the photograph around what the model sees, which come in from the sides;
+            beyond it the nearest pixel is repeated.
+    """
+
+    translation: tuple[Shift, Shift, Count] | None = None
+    scale: tuple[Factor, Factor, Count] | None = None
+    rotation: tuple[Degrees, Degrees, Count] | None = None
+    margin: PixelsFrom0 = 0
+
+    def values(self, image_height: int) -> dict:
+        """`{transformation: values}`, the paper's where nothing was given."""
+        import numpy as np
+
+        from kerasvis.analyses.invariance.feature_invariance import paper_transformations
+
+        transformations = paper_transformations(image_height)
+        given = {name: getattr(self, name) for name in transformations}
+        return transformations | {
+            name: np.linspace(*limits) for name, limits in given.items() if limits is not None
+        }
+
+
+def invariance(
+    *,
+    model: ModelOptions,
+    images: tuple[Name, ...],
+    layers: tuple[str, ...] = (),
+    classes: ClassesOptions = ClassesOptions(),
+    transformations: TransformationOptions = TransformationOptions(),
+    batch_size: BatchSize = 16,
+    out: FilePath = Path("invariance"),
+) -> None:
+    """Show how features change when photographs are translated, scaled and rotated.
+
+    As in arXiv Figure 5. Writes `invariance.png`, a row for each transformation as in the paper;
+    `invariance.npz`, the arrays of a `FeatureInvariance`; and `invariance.csv`, a line for each
+    image, transformation and value. An interrupted run resumes when it is started again: completed
+    parts are cached in the folder `parts`.
+
+    Args:
+        images: photographs, or folders of them.
+        layers: by default the first convolution and the last layer before the scores.
+        batch_size: images in a step.
+        out: folder to write into.
+    """
+    check_output_folder(out, inputs=images, files=FILES)
+    check_images(images)
+    names = load_class_names(model.model, classes.class_names)
+    model.check()
+    opened = model.open()
+    photographs = open_photographs(images, opened, transformations.margin)
+    indices = classes.indices(len(photographs), names, num_classes_of(opened))
+    values = transformations.values(opened.image_size[0])
+    num_values = sum(map(len, values.values()))
+    print(f"{len(photographs)} photographs, {num_values} transformations of each", flush=True)
+    with output_folder(out) as folder:
+        found = kv.analyses.feature_invariance(
+            opened.model,
+            layers or None,
+            photographs.values(),
+            indices,
+            transformations=values,
+            image_size=opened.image_size,
+            preprocessing=opened.preprocessing,
+            activation=classes.activation,
+            batch_size=batch_size,
+            directory=folder / "parts",
+        )
+        found.save(folder / "invariance.npz")
+        write_csv(header_of(found), lines_of(found, photographs, names), folder / "invariance.csv")
+        titles = [
+            f"{path.stem} ({names.get(index, index)})"
+            for path, index in zip(photographs, found.class_indices.tolist(), strict=True)
+        ]
+        save_figure(kv.figures.invariance_curves(found, titles), folder / "invariance.png")
+    print(summary(found))
+    print(f"Curves: {folder / 'invariance.png'}")
+
+
+def open_photographs(images: tuple[str, ...], opened: OpenModel, margin: int) -> dict:
+    """`{path: pixels}`, with a margin on every side of what the model sees."""
+    found = find_photographs(images)
+    if len(found) > MAX_IMAGES:
+        raise ValueError(
+            f"The figure tells at most {MAX_IMAGES} photographs apart: give fewer. Received: "
+            f"{len(found)} photographs"
+        )
+    return read_photographs(images, tuple(length + 2 * margin for length in opened.image_size))
+
+
+def num_classes_of(opened: OpenModel) -> int:
+    from kerasvis.analyses.invariance.feature_comparison import num_classes_of
+
+    return num_classes_of(opened.model, opened.image_size)
+
+
+def header_of(found) -> list[str]:
+    distances = [f"distance at {layer}" for layer in found.layers]
+    return ["image", "class", "transformation", "value", *distances, "probability"]
+
+
+def lines_of(found, photographs: dict, names: dict[int, str]):
+    """One line for each image, transformation and value."""
+    for curves in found.curves:
+        for image, path in enumerate(photographs):
+            index = int(found.class_indices[image])
+            for place, value in enumerate(curves.values):
+                numbers = [*curves.distances[:, image, place], curves.probabilities[image, place]]
+                key = [path.name, names.get(index, index), curves.transformation]
+                yield [*key, f"{value:g}", *(f"{number:.6g}" for number in numbers)]
+
+
+def summary(found) -> str:
+    """What each transformation does at its extremes, and its smallest step, over the images."""
+    lines = []
+    for curves in found.curves:
+        step = is_smallest_step(curves)
+        values = ", ".join(f"{value:g}" for value in curves.values[step])
+        distances = []
+        for layer, means in zip(found.layers, curves.distances.mean(axis=1), strict=True):
+            distances.append(f"{means.max():.4g} at {layer}")
+            if step.any() and means.max() > 0:
+                distances[-1] += f" ({means[step].mean() / means.max():.0%} of it at {values})"
+        probabilities = curves.probabilities.mean(axis=0)
+        lines.append(
+            f"{curves.transformation} {curves.values[0]:g} to {curves.values[-1]:g}: mean distance "
+            f"up to {', '.join(distances)}; mean probability {probabilities.min():.3f} to "
+            f"{probabilities.max():.3f}"
+        )
+    return "\n".join(lines)
+
+
+def is_smallest_step(curves):
+    """bool `(values,)`: those next to the value that leaves the image as it is."""
+    import numpy as np
+
+    steps = np.abs(curves.values - float(curves.transformation == "scale"))  # 1 for a scale
+    steps[steps == 0] = np.inf
+    return np.isclose(steps, steps.min()) & np.isfinite(steps)

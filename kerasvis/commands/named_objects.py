@@ -1,0 +1,47 @@
+"""Objects of a user's own modules, given as `module:NAME`."""
+
+import importlib
+import sys
+from typing import Any
+
+from cyclopts import CoercionError
+
+
+def convert_choice(known: tuple[str, ...]):
+    """A converter of options that take one of some names, or `module:NAME`."""
+
+    def convert(_, tokens) -> str:
+        text = tokens[0].value
+        module, colon, name = text.partition(":")
+        is_named = all(part.isidentifier() for part in (*module.split("."), name))
+        if text not in known and not (colon and is_named):
+            expected = f"{', '.join(known)}, or module:NAME of an object in a module of your own"
+            raise CoercionError(msg=expected, token=tokens[0], target_type=str)
+        return text
+
+    return convert
+
+
+def load_object(text: str, option: str) -> Any:
+    """Imports the object that `module:NAME` names; modules in the current folder count.
+
+    Args:
+        text: `module:NAME`.
+        option: by which it was given.
+
+    Raises:
+        ValueError: if there is no such module or object, or importing it fails.
+    """
+    module, _, name = text.partition(":")
+    path = list(sys.path)
+    sys.path.insert(0, "")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except Exception as error:  # the user's code may raise anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(
+            f"The module cannot give this object ({reason}): give module:NAME of one that can be "
+            f"imported. Received: {option}={text}"
+        ) from error
+    finally:
+        sys.path[:] = path

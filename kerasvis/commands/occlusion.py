@@ -1,0 +1,255 @@
+"""`kerasvis occlusion`: where in a photograph a model looks."""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cyclopts import Parameter
+
+import kerasvis as kv
+from kerasvis.commands.argument_types import (
+    BatchSize,
+    FilePath,
+    Index,
+    Name,
+    PixelsFrom0,
+    Size,
+)
+from kerasvis.commands.options import (
+    BaselineOptions,
+    ModelOptions,
+    ScoreOptions,
+    as_size,
+)
+from kerasvis.commands.output import (
+    check_output_folder,
+    file_stems,
+    output_folder,
+    save_figure,
+    write_csv,
+)
+from kerasvis.commands.photographs import (
+    OpenModel,
+    check_images,
+    open_images,
+    read_photographs,
+)
+from kerasvis.commands.quiet_start import start_keras
+
+TOGETHER = ("occlusion.png", "occlusion.csv")
+NUM_OTHER_PROJECTIONS = 3
+MAX_ROWS = 12  # of the figure of all photographs
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class OccluderOptions(BaselineOptions):
+    """The occluder.
+
+    Attributes:
+        patch_size: its height and width, or its side, in pixels.
+        strides: between its positions in pixels, one or two.
+        box: top, left, bottom, right; only there.
+    """
+
+    patch_size: Size = (16,)
+    strides: Size = (8,)
+    box: tuple[PixelsFrom0, PixelsFrom0, PixelsFrom0, PixelsFrom0] | None = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class WatchedOptions:
+    """The feature map that is watched.
+
+    Attributes:
+        layer: whose feature map is watched; the last convolution by default.
+        feature: its number; by default the strongest one.
+        scan: top_activations.npz of `kerasvis features`: shows projections from other images.
+        scan_images: the images of the scan, a folder or demo.
+    """
+
+    layer: str | None = None
+    feature: Index | None = None
+    scan: FilePath | None = None
+    scan_images: Name | None = None
+
+    def check(self) -> None:
+        """Refuses a scan of unknown images."""
+        if self.scan is not None and self.scan_images is None:
+            raise ValueError(
+                "--scan names images by number: give --scan-images, what was scanned. Received: "
+                f"--scan={self.scan}"
+            )
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ComputingOptions:
+    """How it is computed.
+
+    Attributes:
+        method: incremental computes only what the occluder affects; auto takes the faster one.
+        devices: several share the work: their number, or names as GPU:0,GPU:1.
+        batch_size: positions in a step.
+    """
+
+    method: Literal["auto", "incremental", "full"] = "auto"
+    devices: str | None = None
+    batch_size: BatchSize | None = None
+
+    def scope(self):
+        """Where the model is made; several devices share the positions of an image."""
+        start_keras()
+        if self.devices is None:
+            return contextlib.nullcontext()
+        from kerasvis.training.distribution import strategy_for
+
+        return strategy_for("mirrored", self.devices).scope()
+
+
+def occlusion(
+    *,
+    model: ModelOptions,
+    images: tuple[Name, ...],
+    scores: ScoreOptions = ScoreOptions(),
+    watched: WatchedOptions = WatchedOptions(),
+    occluder: OccluderOptions = OccluderOptions(),
+    computing: ComputingOptions = ComputingOptions(),
+    out: FilePath = Path("occlusion"),
+) -> None:
+    """Occlude each part of photographs in turn, and show what the model makes of it (Figure 6).
+
+    Writes `occlusion.png`, a row for every photograph as in the paper; for each photograph
+    `<name>.png`, the heat maps laid over it, and `<name>.npz`, the arrays of an
+    `OcclusionSensitivity`; and `occlusion.csv`, one line a photograph. An interrupted run resumes
+    when it is started again.
+
+    Args:
+        images: files, folders, demo:coffee.
+        out: folder to write into.
+    """
+    check_output_folder(out, inputs=images, files=TOGETHER)
+    check_images(images)
+    watched.check()
+    names = scores.names(model)
+    model.check()
+    with computing.scope():
+        opened = model.open()
+        photographs = read_photographs(images, opened.image_size)
+        class_index = class_of(scores, names, opened)
+        analysis = kv.analyses.OcclusionAnalysis(
+            opened.model,
+            opened.image_size,
+            patch_size=as_size(occluder.patch_size),
+            strides=as_size(occluder.strides),
+            box=occluder.box,
+            baseline=occluder.value(),
+            preprocessing=opened.preprocessing,
+            seed=occluder.seed,
+            layer=watched.layer,
+            feature=watched.feature,
+            activation=scores.activation,
+            method=computing.method,
+            batch_size=computing.batch_size,
+        )
+        others = OtherProjections(opened, watched, analysis.layer)
+        stems = file_stems([path.stem for path in photographs], ["occlusion"])
+        check_output_folder(out, files=[f"{x}.{end}" for x in stems for end in ("png", "npz")])
+        print_plan(analysis, len(photographs))
+        with output_folder(out) as folder:
+            write_results(analysis, photographs, stems, folder, class_index, names, others)
+    print(f"All photographs: {out / 'occlusion.png'}")
+
+
+def class_of(scores: ScoreOptions, names: dict[int, str], opened: OpenModel) -> int | None:
+    """The number of the class that was asked for."""
+    from kerasvis.analyses.invariance.feature_comparison import num_classes_of
+
+    if scores.class_name is None:
+        return None
+    return scores.class_index(names, num_classes_of(opened.model, opened.image_size))
+
+
+class OtherProjections:
+    """Projections of the watched feature map from the images in which it is strongest.
+
+    Args:
+        opened: the model.
+        watched: what is watched.
+        layer: the layer that is watched.
+
+    Raises:
+        ValueError: if the scan is not of this layer, or its images cannot be opened.
+    """
+
+    def __init__(self, opened: OpenModel, watched: WatchedOptions, layer: str):
+        self._strongest = None
+        if watched.scan is None:
+            return
+        self._strongest = kv.TopActivations.load(watched.scan)[layer]
+        self._images = open_images(watched.scan_images, opened)
+        self._deconv = kv.DeconvModel(opened.model, layer, rules=opened.rules)
+
+    def of_feature(self, feature: int) -> tuple:
+        """Those of a feature map, the strongest first; none without a scan."""
+        if self._strongest is None:
+            return ()
+        indices = self._strongest.image_indices[feature]
+        images = self._images[indices[indices >= 0][:NUM_OTHER_PROJECTIONS]]
+        projections = self._deconv.project(images, kv.targets.WholeMap(feature))
+        return tuple(self._images.rgb(projections))
+
+
+def print_plan(analysis, num_photographs: int) -> None:
+    plan, (num_rows, num_columns) = analysis.sweep.plan, analysis.occluders.shape
+    print(
+        f"{num_photographs} photographs, {num_rows}×{num_columns} positions, {plan.method}: "
+        f"{plan.reason}",
+        flush=True,
+    )
+
+
+def write_results(analysis, photographs, stems, folder, class_index, names, others) -> None:
+    """Analyzes the photographs one by one, and writes what was found."""
+    from kerasvis.analyses.occlusion.occlusion_of_images import stream_occlusion_sensitivity
+
+    results = stream_occlusion_sensitivity(
+        analysis,
+        (analysis.preprocessing.images(pixels) for pixels in photographs.values()),
+        [class_index] * len(photographs),
+        [folder / f"{stem}.npz" for stem in stems],
+    )
+    rows, lines = [], []
+    for (path, pixels), stem, result in zip(photographs.items(), stems, results, strict=True):
+        projections = others.of_feature(result.feature_index)
+        row = kv.figures.OcclusionRow(result, pixels, names, path.stem, projections)
+        overlay = kv.figures.occlusion_overlay(
+            result, pixels, class_name=row.name(result.class_index), full_range=False
+        )
+        save_figure(overlay, folder / f"{stem}.png")
+        lines.append(summary(path, result, row))
+        print("{image}: {class} {probability}, {lowest} at {box}".format(**lines[-1]))
+        if len(rows) < MAX_ROWS:
+            rows.append(row)
+    save_figure(kv.figures.occlusion_panel(rows), folder / "occlusion.png")
+    write_csv(list(lines[0]), [list(line.values()) for line in lines], folder / "occlusion.csv")
+
+
+def summary(path: Path, result, row) -> dict[str, Any]:
+    """What the table says of a photograph."""
+    lowest = result.probability.argmin()
+    return {
+        "image": path.name,
+        "class": row.name(result.class_index),
+        "probability": f"{result.base_probability:.4f}",
+        "label": row.name(result.base_label),
+        "lowest": f"{result.probability.min():.4f}",
+        "box": " ".join(map(str, result.boxes.reshape(-1, 4)[lowest])),
+        "feature_map": f"{result.layer} {result.feature_index}",
+        "activity": f"{result.base_activity:.6g}",
+        "lowest_activity": f"{result.activity.min():.6g}",
+        "labels": len(set(result.label.ravel().tolist())),
+        "method": result.method,
+    }

@@ -1,0 +1,211 @@
+"""Groups of options that several commands take; each group is one argument of a command."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+
+from kerasvis.commands.argument_types import (
+    BatchSize,
+    FilePath,
+    Name,
+    Pixels,
+    Seed,
+)
+from kerasvis.commands.class_names import class_index_of, load_class_names
+from kerasvis.commands.named_objects import convert_choice, load_object
+from kerasvis.commands.photographs import OpenModel, open_images
+from kerasvis.commands.trained_models import (
+    check_model_name,
+    image_size_of,
+    load_model,
+)
+
+MODEL, IMAGES = (Group(title, sort_key=place) for place, title in enumerate(("Model", "Images")))
+
+
+PREPROCESSINGS = ("raw", "unit", "tf", "caffe", "torch")
+RULES = ("relaxed",)
+PreprocessingName = Annotated[str, Parameter(converter=convert_choice(PREPROCESSINGS))]
+RulesName = Annotated[str, Parameter(converter=convert_choice(RULES))]
+
+
+def load_preprocessing(name: str | None) -> Any:
+    """What `Preprocessing.of` takes, or None."""
+    if name is None or name in PREPROCESSINGS:
+        return name
+    return load_object(name, "--preprocessing")
+
+
+def load_rules(name: str | None) -> Any:
+    """What `DeconvModel` takes as its rules."""
+    if name is None:
+        return ()
+    if name in RULES:
+        from kerasvis.deconvnet.rules import CONVNEXT_RULES, EFFICIENTNET_RULES
+
+        return (*EFFICIENTNET_RULES, *CONVNEXT_RULES)
+    return load_object(name, "--rules")
+
+
+@Parameter(name="*", group=MODEL)
+@dataclass(frozen=True, kw_only=True)
+class InputOptions:
+    """What a model takes.
+
+    Attributes:
+        weights: of keras.applications: imagenet (default), random, or a weights file.
+        image_size: height and width in pixels, for models that take any size.
+        preprocessing: what the model takes: raw pixels, unit ([0, 1]), tf ([-1, 1]), caffe, torch,
+            or module:NAME, a pair of functions (forward, inverse) of your own; by default what the
+            model is known by, or raw.
+        rules: for layers that cannot be projected through: relaxed treats smooth activations as
+            ReLUs, or module:NAME, rules of your own.
+    """
+
+    weights: Name | None = None
+    image_size: tuple[Pixels, Pixels] | None = None
+    preprocessing: PreprocessingName | None = None
+    rules: RulesName | None = None
+
+    def check_name(self, name: str) -> None:
+        """Refuses what can be known to be no model before Keras starts."""
+        check_model_name(name, self.weights)
+
+    def open_model(self, name: str) -> OpenModel:
+        """Loads a model.
+
+        Raises:
+            ValueError: if it cannot be loaded, or takes no images of that size.
+        """
+        return self.opened(self.load_model(name))
+
+    def load_model(self, name: str):
+        """The `keras.Model`, be it of any size.
+
+        Raises:
+            ValueError: if it cannot be loaded.
+        """
+        return load_model(name, self.weights, self.image_size)
+
+    def opened(self, model, *, takes_images: bool = True) -> OpenModel:
+        """A model with what it takes.
+
+        Args:
+            model: the `keras.Model`.
+            takes_images: whether it is given images, so that their size matters.
+
+        Raises:
+            ValueError: if it takes no images of that size, or the preprocessing or the rules cannot
+                be loaded.
+        """
+        from kerasvis.arguments import standardize_preprocessing
+
+        size = image_size_of(model, self.image_size) if takes_images else None
+        return OpenModel(
+            model,
+            size,
+            standardize_preprocessing(model, load_preprocessing(self.preprocessing)),
+            load_rules(self.rules),
+        )
+
+
+@Parameter(name="*", group=MODEL)
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(InputOptions):
+    """The model.
+
+    Attributes:
+        model: a .keras file, or a model of keras.applications, as VGG16.
+    """
+
+    model: Name
+
+    def check(self) -> None:
+        """Refuses what can be known to be no model before Keras starts."""
+        self.check_name(self.model)
+
+    def open(self) -> OpenModel:
+        """Loads the model.
+
+        Raises:
+            ValueError: if it cannot be loaded, or takes no images of that size.
+        """
+        return self.open_model(self.model)
+
+
+@Parameter(name="*", group=IMAGES)
+@dataclass(frozen=True, kw_only=True)
+class FolderOptions:
+    """A folder of photographs.
+
+    Attributes:
+        images: folder of photographs, or demo for bundled images.
+        strict: stop at a file that cannot be decoded.
+        batch_size: images in a step of the scan.
+    """
+
+    images: Name
+    strict: bool = False
+    batch_size: BatchSize = 16
+
+    def open(self, opened: OpenModel):
+        """The images, as the model takes them.
+
+        Raises:
+            ValueError: if there are none.
+        """
+        return open_images(self.images, opened, self.strict, self.batch_size)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions:
+    """The class that is asked about.
+
+    Attributes:
+        class_name: the correct class, by name or number; by default what the model says.
+        class_names: JSON file of them; by default classes.json in the model's folder.
+        activation: that the model's outputs still need to be probabilities.
+    """
+
+    class_name: Annotated[str | None, Parameter(name="--class")] = None
+    class_names: FilePath | None = None
+    activation: Literal["auto", "softmax", "sigmoid", "linear"] = "auto"
+
+    def names(self, model: ModelOptions) -> dict[int, str]:
+        """`{class index: name}`."""
+        return load_class_names(model.model, self.class_names)
+
+    def class_index(self, names: dict[int, str], num_classes: int) -> int | None:
+        """The number of the class that was asked for, or None."""
+        return (
+            None if self.class_name is None else class_index_of(self.class_name, names, num_classes)
+        )
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class BaselineOptions:
+    """What occluded pixels become.
+
+    Attributes:
+        baseline: grey, mean, blur, noise, a number or a colour in the model's units.
+        seed: of the noise.
+    """
+
+    baseline: Annotated[tuple[str, ...], Parameter(allow_repeating=False)] = ("grey",)
+    seed: Seed = 0
+
+    def value(self):
+        """A name, a number or a colour."""
+        try:
+            numbers = [float(value) for value in self.baseline]
+        except ValueError:
+            return " ".join(self.baseline)
+        return numbers[0] if len(numbers) == 1 else numbers
+
+
+def as_size(values: tuple[int, ...]):
+    """One number for both axes, or two."""
+    return values[0] if len(values) == 1 else tuple(values)

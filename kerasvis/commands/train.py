@@ -1,0 +1,196 @@
+"""`kerasvis train`: trains a convnet of the paper."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cyclopts import Parameter
+
+import kerasvis as kv
+from kerasvis.commands.argument_types import FilePath
+from kerasvis.commands.model_card import model_card
+from kerasvis.commands.output import check_output_folder, output_folder
+from kerasvis.commands.quiet_start import start_keras
+from kerasvis.commands.training_options import (
+    ConvnetOptions,
+    RecipeOptions,
+    RecordOptions,
+    TrainingSetup,
+    load_data,
+)
+
+CONVOLUTIONS = ["conv1", "conv2", "conv3", "conv4", "conv5"]
+FILES = ("model.keras", "recipe.json", "classes.json", "history.csv", "README.md")
+
+
+@Parameter(name="*", group="Devices")
+@dataclass(frozen=True, kw_only=True)
+class DeviceOptions:
+    """Where it is trained.
+
+    Attributes:
+        strategy: mirrored trains on several devices, multiworker on several machines.
+        devices: for mirrored: 2, or GPU:0,GPU:1; all by default.
+    """
+
+    strategy: Literal["none", "mirrored", "multiworker"] = "none"
+    devices: str | None = None
+
+    def make_strategy(self):
+        """The `tf.distribute.Strategy`, made before anything else touches TensorFlow's devices."""
+        from kerasvis.training.distribution import strategy_for
+
+        return strategy_for(self.strategy, self.devices)
+
+
+def train(
+    *,
+    training: RecipeOptions,
+    convnet: ConvnetOptions = ConvnetOptions(),
+    records: RecordOptions = RecordOptions(),
+    devices: DeviceOptions = DeviceOptions(),
+    out: FilePath,
+) -> None:
+    """Train a convnet of the paper by a recipe, and save it with its history and model card.
+
+    Interrupted, it resumes when it is started again with the same options.
+
+    Args:
+        out: folder for the model, or of the run to resume.
+    """
+    records.check()
+    check_output_folder(out, inputs=[training.data], files=FILES)
+    start_keras()
+    strategy = devices.make_strategy()
+    setup = TrainingSetup(training, convnet.suited_to(training.recipe), training.load(), records)
+    check_no_other_model(out)
+    data = load_data(training.data, setup.recipe)
+    with strategy.scope():
+        model = build(setup, len(data.class_names), out.name)
+    is_chief = kv.training.distribution.is_chief(strategy)  # the one that writes
+    if (out / "README.md").exists():
+        check_same_run(model, data, setup.recipe, out)
+    elif is_chief:
+        with output_folder(out):
+            train_and_save(model, data, setup, out)
+    else:
+        fit(model, data, setup.recipe, out)
+    if records.export and is_chief:
+        export_model(out)
+
+
+def check_no_other_model(folder: Path) -> None:
+    """Refuses a folder with a model of which it is not known how it was trained."""
+    if (folder / "model.keras").exists() and not kv.training.Checkpoint(folder).has_begun:
+        raise ValueError(
+            "The folder holds a model already, but no record of its training: give another --out. "
+            f"Received: --out={folder}"
+        )
+
+
+def build(setup: TrainingSetup, num_classes: int, name: str):
+    """The convnet, with initial weights that follow from the recipe's seed."""
+    import keras
+
+    recipe, convnet = setup.recipe, setup.convnet
+    keras.utils.set_random_seed(recipe.seed)
+    return convnet.builder(
+        (recipe.crop_size, recipe.crop_size, 3),
+        num_classes,
+        dense_units=convnet.dense_units,
+        kernel_initializer=recipe.kernel_initializer,
+        name=name.replace("-", "_"),
+        **convnet.keywords,
+    )
+
+
+def check_same_run(model, data, recipe, folder: Path) -> None:
+    """Says that the run is finished, if it is the one that was asked for."""
+    kv.training.prepare(model, recipe)
+    checkpoint = kv.training.Checkpoint(folder)
+    checkpoint.begin(kv.training.describe_run(model, recipe, data.train, data.validation))
+    print(f"{folder} is finished: {summary(checkpoint.history)}.")
+
+
+def fit(model, data, recipe, folder: Path, callbacks=()) -> dict:
+    """Trains, or resumes; returns the history of all epochs."""
+    return kv.training.fit(
+        model, data.train, data.validation, recipe, callbacks=callbacks, directory=folder
+    ).history
+
+
+def train_and_save(model, data, setup: TrainingSetup, folder: Path) -> None:
+    """Trains, and writes all that is saved; the model card, which says so, comes last."""
+    from kerasvis.training.whole_files import whole_file, write_text
+
+    recipe = setup.recipe
+    history = fit(model, data, recipe, folder, callbacks_of(data, setup, folder))
+    accuracy = None
+    if recipe.crops == "ten":
+        accuracy = kv.training.ten_crop_evaluate(model, data.validation)
+    with whole_file(folder / "model.keras") as temporary:
+        without_training(model).save(temporary)
+    recipe.save(folder / "recipe.json")
+    write_text(folder / "classes.json", json.dumps(data.class_names, indent=1) + "\n")
+    write_text(folder / "README.md", model_card(model, data, setup, history, accuracy))
+    kv.training.Checkpoint(folder).drop_variables()
+    print(f"Saved {folder / 'model.keras'}: {summary(history)}.")
+
+
+def without_training(model):
+    """The model without its optimiser, whose state is as large as the weights, and constraints."""
+    import keras
+
+    kv.training.limit_filters(model, None)
+    return keras.Model(model.inputs, model.outputs, name=model.name)
+
+
+def callbacks_of(data, setup: TrainingSetup, folder: Path) -> list:
+    """What is recorded besides the history."""
+    import keras
+
+    records, callbacks = setup.records, []
+    if records.tensorboard is not None:
+        callbacks.append(keras.callbacks.TensorBoard(records.tensorboard, write_graph=False))
+    if records.evolution:
+        evolution = kv.callbacks.FeatureEvolution(
+            CONVOLUTIONS,
+            probe_images(data.train, setup.recipe, records.evolution_images),
+            directory=folder / "evolution",
+            with_patches=not records.without_patches,
+            seed=setup.recipe.seed,
+            tensorboard=records.tensorboard,
+        )
+        callbacks.append(evolution)
+    return callbacks
+
+
+def probe_images(images, recipe, number: int):
+    """The centre crops of the first `number` images of an order that follows from the seed.
+
+    Returns:
+        float32 `(images, crop_size, crop_size, 3)`.
+    """
+    from kerasvis.data.sub_crops import center_crop
+
+    number = min(number, images.num_images)
+    pixels, _ = next(images.batches(number, seed=(recipe.seed, 0)).as_numpy_iterator())
+    return center_crop(pixels, (recipe.crop_size, recipe.crop_size)).astype("float32")
+
+
+def export_model(folder: Path) -> None:
+    """Writes a SavedModel, unless there is one."""
+    import keras
+
+    if not (folder / "saved_model").exists():
+        model = keras.saving.load_model(folder / "model.keras")
+        kv.training.export(model, folder / "saved_model")
+    print(f"{folder / 'saved_model'} takes uint8 pixels and returns probabilities.")
+
+
+def summary(history: dict) -> str:
+    """The last epoch in words."""
+    number = len(history["loss"])
+    epochs = f"{number} epoch{'s' * (number != 1)}"
+    return f"validation top-1 {history['val_top_1'][-1]:.1%} after {epochs}"

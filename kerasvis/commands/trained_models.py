@@ -1,0 +1,184 @@
+"""The trained model that a user names: a file of their own, or a model of keras.applications."""
+
+import difflib
+import re
+import zipfile
+from pathlib import Path
+
+from kerasvis.commands.quiet_start import start_keras
+
+SUFFIXES = (".keras", ".h5", ".hdf5")
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a file is meant, rather than a model of keras.applications."""
+    path = Path(name)
+    return path.exists() or path.suffix in SUFFIXES or len(path.parts) > 1
+
+
+def check_model_name(name: str, weights: str | None = None) -> None:
+    """Refuses what can be known to be no model without starting Keras.
+
+    Raises:
+        ValueError: if there is no such file, or it is none that Keras saved.
+    """
+    if not is_file_name(name):
+        if weights not in (None, "imagenet", "random") and not Path(weights).is_file():
+            raise ValueError(
+                "There is no such weights file: give one, or --weights imagenet or random. "
+                f"Received: --weights={weights}"
+            )
+        return
+    path = Path(name)
+    if weights is not None:
+        raise ValueError(
+            "The model's file has weights of its own: leave out --weights, which is for models of "
+            f"keras.applications. Received: --model={path} --weights={weights}"
+        )
+    if not path.exists():
+        raise ValueError(
+            "There is no such model file: give a file that model.save() wrote, or the name of a "
+            f"model of keras.applications. Received: --model={path}"
+        )
+    if path.is_dir():
+        raise ValueError(f"The model is a folder: give a .keras file. Received: --model={path}")
+    is_keras_file = path.suffix != ".keras" or zipfile.is_zipfile(path)
+    if not path.is_file() or path.suffix not in SUFFIXES or not is_keras_file:
+        raise ValueError(
+            "The model is not a file that Keras saved, or is damaged: give a .keras file that "
+            f"model.save() wrote. Received: --model={path}"
+        )
+
+
+def load_model(name: str, weights: str | None = None, image_size: tuple[int, int] | None = None):
+    """Loads a `keras.Model`.
+
+    Args:
+        name: path of a file that Keras saved, or the name of a model of keras.applications.
+        weights: of such a model: "imagenet" (the default), "random", or the path of a file.
+        image_size: `(height, width)` of the images for such a model without its dense layers.
+
+    Raises:
+        ValueError: if there is no such model, or it cannot be loaded.
+    """
+    check_model_name(name, weights)
+    start_keras()
+    if is_file_name(name):
+        return load_file(Path(name))
+    return load_application(name, weights or "imagenet", image_size)
+
+
+def load_file(path: Path):
+    """The `keras.Model` in a file."""
+    import keras
+
+    # Registers them, so that Keras can load them.
+    import kerasvis.layers
+    import kerasvis.training.constraints  # noqa: F401
+
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # a damaged or foreign file makes Keras raise nearly anything
+        raise ValueError(
+            f"The model cannot be loaded: {why(error)} Received: --model={path}"
+        ) from error
+
+
+def why(error: Exception) -> str:
+    """What to do about a file that Keras cannot load, as the end of a sentence."""
+    text = str(error)
+    if "Python lambda" in text:
+        return (
+            "it holds a Lambda layer, whose code would be run unseen; replace it by a layer of a "
+            "class, and save the model again."
+        )
+    if unknown := re.search(r"Could not locate (?:class|function) '([^']+)'", text):
+        return (
+            f"it holds {unknown[1]!r}, which is not a part of Keras; load it in Python, with "
+            "custom_objects, and call kerasvis.visualize_features there."
+        )
+    return f"{reason_of(error)}; give a .keras file that model.save() wrote."
+
+
+def reason_of(error: Exception) -> str:
+    """The first sentence of an error of Keras', without the configuration that it may quote."""
+    text = str(error).rpartition("Exception encountered: ")[2].strip()
+    line = text.splitlines()[0] if text else type(error).__name__
+    return line[:200].rstrip(". ")
+
+
+def load_application(name: str, weights: str, image_size: tuple[int, int] | None):
+    """A `keras.Model` of keras.applications."""
+    import keras
+
+    builder = getattr(keras.applications, application_name(name))
+    options = {"weights": None if weights == "random" else weights}
+    if image_size is not None:
+        options |= {"include_top": False, "input_shape": (*image_size, 3)}
+    try:
+        return builder(**options)
+    except Exception as error:  # no network, a file for another model, images that are too small
+        raise ValueError(
+            f"{builder.__name__} cannot be created with these weights ({reason_of(error)}): give a "
+            f"weights file with --weights, or --weights random. Received: --weights={weights}"
+        ) from error
+
+
+def application_name(name: str) -> str:
+    """The model of keras.applications whose name is `name` in lower or upper case."""
+    import keras
+
+    names = [n for n in dir(keras.applications) if n[0].isupper()]
+    by_letters = {n.lower(): n for n in names}
+    if name.lower() in by_letters:
+        return by_letters[name.lower()]
+    near = [by_letters[n] for n in difflib.get_close_matches(name.lower(), by_letters, cutoff=0.5)]
+    hint = f"did you mean {' or '.join(near)}?" if near else "give the path of a .keras file."
+    raise ValueError(
+        "There is neither a model file of that name nor a model of keras.applications: "
+        f"{hint} Received: --model={name}"
+    )
+
+
+def image_size_of(model, image_size: tuple[int, int] | None) -> tuple[int, int]:
+    """`(height, width)` of the images that the model takes.
+
+    Raises:
+        ValueError: if it takes any size and none was given, or takes another one.
+    """
+    from kerasvis.graph import image_shape
+
+    *own_size, channels = image_shape(model)
+    if channels != 3:
+        raise ValueError(
+            f"The model {model.name!r} takes images of {channels} channels, but photographs have "
+            "3: call kerasvis.visualize_features in Python, with arrays of yours."
+        )
+    if image_size is None and None in own_size:
+        raise ValueError(
+            f"The model {model.name!r} takes images of any size: give --image-size HEIGHT WIDTH."
+        )
+    size = tuple(image_size or own_size)
+    if any(own not in (None, given) for own, given in zip(own_size, size, strict=True)):
+        raise ValueError(
+            f"The model {model.name!r} takes images of {own_size[0]}×{own_size[1]} pixels only: "
+            f"leave out --image-size. Received: --image-size={size[0]} {size[1]}"
+        )
+    return size
+
+
+def convolution_layers(model) -> list[str]:
+    """Names of all convolution layers, from the image up.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    from keras import layers
+
+    from kerasvis.graph import read_graph
+
+    types = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
+    names = [node.name for node in read_graph(model).nodes if isinstance(node.layer, types)]
+    if not names:
+        raise ValueError(f"The model {model.name!r} has no convolution layers: give --layers.")
+    return names

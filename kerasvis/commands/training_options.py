@@ -1,0 +1,187 @@
+"""What to train, on what, and how: options of `kerasvis train` and `kerasvis ablate`."""
+
+import dataclasses
+import importlib.util
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from cyclopts import Parameter
+
+import kerasvis as kv
+from kerasvis.commands.argument_types import (
+    Count,
+    Epochs,
+    FilePath,
+    Name,
+    NumberAbove0,
+    NumImages,
+    Pixels,
+    Seed,
+)
+from kerasvis.commands.output import check_output_folder
+
+# What the recipe "small" is for; with the paper's recipe the convnets are the paper's too.
+SMALL_STRIDES = {"zfnet": (1, 2), "alexnet": (2, 1)}
+PAPER_STRIDES = {"zfnet": (2, 2), "alexnet": (4, 1)}
+
+
+@Parameter(name="*", group="Convnet")
+@dataclass(frozen=True, kw_only=True)
+class ConvnetOptions:
+    """The convnet.
+
+    Attributes:
+        net: zfnet, the paper's, or alexnet, which it is compared with.
+        width: factor on the paper's filters.
+        dense_units: units in fc6 and in fc7.
+        strides: of conv1 and of conv2; by default as they suit the recipe.
+        normalization: by default as it suits the recipe.
+    """
+
+    net: Literal["zfnet", "alexnet"] = "zfnet"
+    width: NumberAbove0 = 0.5
+    dense_units: Count = 512
+    strides: tuple[Pixels, Pixels] | None = None
+    normalization: Literal["local_response", "batch", "none"] | None = None
+
+    @property
+    def builder(self):
+        """The function that builds the convnet."""
+        return {"zfnet": kv.convnets.ZFNet, "alexnet": kv.convnets.AlexNet}[self.net]
+
+    def suited_to(self, recipe: str) -> "ConvnetOptions":
+        """The same with all that was left open as it suits a recipe, by what was given as that."""
+        is_small = recipe == "small"
+        strides = (SMALL_STRIDES if is_small else PAPER_STRIDES)[self.net]
+        return dataclasses.replace(
+            self,
+            strides=self.strides or strides,
+            normalization=self.normalization or ("batch" if is_small else "local_response"),
+        )
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """What the builder takes of it."""
+        return {
+            "width": self.width,
+            "strides": self.strides,
+            "normalization": None if self.normalization == "none" else self.normalization,
+        }
+
+
+@Parameter(name="*", group="Training")
+@dataclass(frozen=True, kw_only=True)
+class RecipeOptions:
+    """How it is trained.
+
+    Attributes:
+        data: an image folder, an .npz archive of JPEG images, or the name of a data set of TFDS.
+        recipe: paper; small, for a few thousand small images; or the path of a recipe.json.
+        crop_size: pixels that the convnet takes; by default 224 (paper) or 64 (small).
+        epochs: the recipe's by default.
+        seed: the recipe's by default.
+    """
+
+    data: Name
+    recipe: Name = "small"
+    crop_size: Pixels | None = None
+    epochs: Epochs | None = None
+    seed: Seed | None = None
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it is a recipe of kerasvis' and not one from a file."""
+        return self.recipe in ("paper", "small")
+
+    def load(self):
+        """The `Recipe`.
+
+        Raises:
+            ValueError: if there is none, or a number is outside its range.
+        """
+        from kerasvis.training.recipe import Recipe
+
+        if self.recipe == "paper":
+            recipe = Recipe.scaled(self.crop_size or 224)
+        elif self.recipe == "small":
+            recipe = Recipe.for_small_images(self.crop_size or 64)
+        elif self.crop_size:
+            raise ValueError(
+                "A recipe's file states its crop_size: leave out --crop-size. Received: "
+                f"--recipe={self.recipe} --crop-size={self.crop_size}"
+            )
+        else:
+            recipe = Recipe.load(self.recipe)
+        given = {"epochs": self.epochs, "seed": self.seed}
+        return dataclasses.replace(
+            recipe, **{name: value for name, value in given.items() if value is not None}
+        )
+
+
+@Parameter(name="*", group="Records")
+@dataclass(frozen=True, kw_only=True)
+class RecordOptions:
+    """What is recorded and written besides the model.
+
+    Attributes:
+        export: write a SavedModel for plain TensorFlow, too.
+        evolution: record the evolution of features (Figure 4).
+        evolution_images: training images it looks at.
+        without_patches: leave image patches out of the evolution, so that it can be given away.
+        tensorboard: folder; show curves, and with --evolution features, in TensorBoard.
+    """
+
+    export: bool = False
+    evolution: bool = False
+    evolution_images: NumImages = 500
+    without_patches: bool = False
+    tensorboard: FilePath | None = None
+
+    def check(self) -> None:
+        """Refuses what could not be recorded."""
+        if self.without_patches and not self.evolution:
+            raise ValueError(
+                "--without-patches is about the evolution of features, but none is to be recorded: "
+                "give --evolution, too, or leave it out."
+            )
+        if self.tensorboard is None:
+            return
+        if importlib.util.find_spec("tensorboard") is None:
+            raise ValueError(
+                "--tensorboard takes the package of that name: install it with pip install "
+                "tensorboard."
+            )
+        check_output_folder(self.tensorboard, "--tensorboard")
+
+    def __str__(self):
+        patches = " --without-patches" if self.without_patches else ""
+        return f" --evolution{patches}" if self.evolution else ""
+
+
+class TrainingSetup(NamedTuple):
+    """All that a training run is begun with besides the data.
+
+    Attributes:
+        training: the options of the recipe and the data.
+        convnet: the options of the convnet, with nothing left open.
+        recipe: the `Recipe`.
+        records: what is recorded.
+    """
+
+    training: RecipeOptions
+    convnet: ConvnetOptions
+    recipe: Any
+    records: RecordOptions
+
+
+def load_data(source: str, recipe):
+    """The training and validation images, of the recipe's size.
+
+    Raises:
+        ValueError: if they cannot be loaded.
+    """
+    data = kv.data.load_labelled(source, image_size=recipe.image_size, seed=recipe.seed)
+    if data.skipped:
+        path, reason = data.skipped[0]
+        print(f"Left out {len(data.skipped)} unreadable files, the first {path} ({reason}).")
+    return data

@@ -1,0 +1,252 @@
+"""`kerasvis unit-invariance`: what a unit is selective for, and what it is blind to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from cyclopts import Parameter
+
+import kerasvis as kv
+from kerasvis.commands.argument_types import (
+    Count,
+    FilePath,
+    Index,
+    Name,
+    PixelsFrom0,
+    Seed,
+    finite_numbers,
+    whole_numbers,
+)
+from kerasvis.commands.options import ModelOptions
+from kerasvis.commands.output import check_output_folder, output_folder, save_figure
+from kerasvis.commands.photographs import OpenModel, check_images, open_images, print_skipped
+
+FILES = ("unit_invariance.png", "unit_invariance.npz", "top_activations.npz")
+
+
+@Parameter(name="*", group="Unit")
+@dataclass(frozen=True, kw_only=True)
+class UnitOptions:
+    """The unit.
+
+    Attributes:
+        layer: of the unit.
+        feature: its feature map.
+    """
+
+    layer: str
+    feature: Index
+
+
+@Parameter(name="*", group="Image")
+@dataclass(frozen=True, kw_only=True)
+class StartOptions:
+    """The image around which others are shown.
+
+    Attributes:
+        images: folder of photographs, or demo for bundled images.
+        strict: stop at a file that cannot be decoded.
+        start: the photograph in which the feature map is strongest, or an image found by gradient
+            ascent.
+        num_steps: of gradient ascent.
+        jitter: pixels by which gradient ascent shifts the image at each step; fewer for small
+            images.
+    """
+
+    images: Name | None = None
+    strict: bool = False
+    start: Literal["photograph", "maximization"] = "photograph"
+    num_steps: Count = 256
+    jitter: PixelsFrom0 = 8
+
+    def check(self) -> None:
+        """Refuses a photograph to be chosen among none."""
+        if self.start == "photograph" and self.images is None:
+            raise ValueError("No photographs are given: give --images, or --start maximization.")
+        check_images([] if self.images is None else [self.images])
+
+
+@Parameter(name="*", group="Directions")
+@dataclass(frozen=True, kw_only=True)
+class DirectionOptions:
+    """The directions in which the image is turned.
+
+    Attributes:
+        num_directions: of either kind.
+        angles: degrees by which the image is turned.
+        step: in radians, over which curvatures are measured; 0.01 for models without ReLUs.
+        seed: of gradient ascent and of the search for directions.
+    """
+
+    num_directions: whole_numbers(1, 100) = 3
+    angles: tuple[finite_numbers(-180, 180), ...] = (-60, -40, -20, 0, 20, 40, 60)
+    step: finite_numbers(0, 3, above=True) = 0.1
+    seed: Seed = 0
+
+
+class Start(NamedTuple):
+    """The image from which directions start, the `Unit` that it excites, and what it is called."""
+
+    image: Any
+    unit: Any
+    name: str
+
+
+def unit_invariance(
+    *,
+    model: ModelOptions,
+    unit: UnitOptions,
+    start: StartOptions = StartOptions(),
+    directions: DirectionOptions = DirectionOptions(),
+    out: FilePath = Path("unit_invariance"),
+) -> None:
+    """Show what a unit is invariant to: images around one that excites it (Section 1.1).
+
+    The image is the photograph in which the feature map is strongest or, with --start maximization,
+    one that gradient ascent finds. It is turned along the directions in which the activation falls
+    off fastest and slowest. Writes `unit_invariance.png` and `unit_invariance.npz`, the arrays of a
+    `UnitInvariance`; the scan of the photographs is cached in `top_activations.npz`, and an
+    interrupted one resumes.
+
+    Args:
+        out: folder to write into.
+    """
+    start.check()
+    inputs = [] if start.images is None else [start.images]
+    check_output_folder(out, inputs=inputs, files=FILES)
+    model.check()
+    opened = model.open()
+    shape = target_shape(opened, unit.layer)
+    check_feature(unit, shape[-1])
+    images = None
+    if start.start == "photograph":
+        images = open_images(start.images, opened, start.strict)
+    with output_folder(out) as folder:
+        if images is None:
+            begin = preferred_image(opened, shape, unit, start, directions.seed)
+        else:
+            begin = strongest_photograph(opened, shape, unit, images, folder)
+        title = f"{unit.layer}, feature {unit.feature}: {begin.name}"
+        print(title, flush=True)
+        found = invariance_of(opened, unit, begin, directions)
+        found.save(folder / "unit_invariance.npz")
+        pixels = opened.preprocessing.pixels(found.images)
+        figure = kv.figures.unit_invariance_grid(found, pixels, title=title)
+        save_figure(figure, folder / "unit_invariance.png")
+    print(summary(found))
+    print(f"Images: {folder / 'unit_invariance.png'}")
+
+
+def invariance_of(opened: OpenModel, unit: UnitOptions, begin: Start, directions: DirectionOptions):
+    """The `UnitInvariance` around an image."""
+    return kv.attributions.unit_invariance(
+        opened.model,
+        unit.layer,
+        begin.image,
+        begin.unit,
+        centre=kv.occlusion.baseline_image(begin.image, "grey", opened.preprocessing),
+        num_directions=directions.num_directions,
+        angles=directions.angles,
+        step=directions.step,
+        seed=directions.seed,
+        rules=rules_of(opened),
+        verbose=1,
+    )
+
+
+def rules_of(opened: OpenModel) -> tuple:
+    """The rules that were asked for, and those by which smooth layers have gradients."""
+    return (*opened.rules, *kv.attributions.SMOOTH_RULES)
+
+
+def target_shape(opened: OpenModel, layer: str) -> tuple[int, ...]:
+    """`(rows, columns, features)` of a layer's output, or `(units,)` of a dense one.
+
+    Raises:
+        ValueError: if there is no such layer, or one below it has no gradient.
+    """
+    import numpy as np
+
+    from kerasvis.graph import image_shape
+
+    kv.DeconvModel(opened.model, layer, "gradient", rules_of(opened))
+    channels = image_shape(opened.model)[-1]
+    image = np.zeros((1, *opened.image_size, channels), "float32")
+    return tuple(kv.feature_extractor(opened.model, [layer])(image)[0].shape[1:])
+
+
+def check_feature(unit: UnitOptions, num_features: int) -> None:
+    """Refuses a feature map that the layer does not have."""
+    if unit.feature >= num_features:
+        raise ValueError(
+            f"Layer {unit.layer!r} has {num_features} feature maps: give --feature from 0 to "
+            f"{num_features - 1}. Received: --feature={unit.feature}"
+        )
+
+
+def strongest_photograph(
+    opened: OpenModel, shape: tuple, unit: UnitOptions, images, folder: Path
+) -> Start:
+    """Where the feature map is strongest in all images; the scan is cached in the folder."""
+    filepath = folder / "top_activations.npz"
+    top = kv.find_top_activations(opened.model, [unit.layer], images, 1, filepath=filepath)
+    top = top[unit.layer]
+    print_skipped(images)
+    if not top.values[unit.feature, 0] > 0:
+        raise ValueError(
+            f"Feature {unit.feature} of layer {unit.layer!r} is active in none of {images.count()} "
+            "images: give another --feature, other --images, or --start maximization."
+        )
+    number = int(top.image_indices[unit.feature, 0])
+    name = Path(images.names[number]).name
+    position = top.positions[unit.feature, 0]
+    return Start(images[[number]][0], unit_at(position, unit.feature, shape), name)
+
+
+def preferred_image(
+    opened: OpenModel, shape: tuple, unit: UnitOptions, start: StartOptions, seed: int
+) -> Start:
+    """What gradient ascent finds for the unit in the middle of the feature map."""
+    import numpy as np
+
+    centre = unit_at(np.array(shape[:-1]) // 2, unit.feature, shape)
+    preferred = kv.maximize_activation(
+        opened.model,
+        unit.layer,
+        centre,
+        image_size=opened.image_size,
+        preprocessing=opened.preprocessing,
+        num_steps=start.num_steps,
+        jitter=start.jitter,
+        seed=seed,
+        rules=rules_of(opened),
+        verbose=1,
+    )
+    if not preferred.activations[0] > 0:
+        raise ValueError(
+            f"Gradient ascent found no image that excites feature {unit.feature} of layer "
+            f"{unit.layer!r}: give another --seed, less --jitter, or --start photograph."
+        )
+    image = opened.preprocessing.images(preferred.pixels[0])
+    return Start(image, centre, "an image found by gradient ascent")
+
+
+def unit_at(position, feature: int, shape: tuple):
+    """The `Unit` at a (row, column); those of a dense layer have none."""
+    position = position.tolist() if len(shape) == 3 else ()
+    return kv.targets.Unit(feature, *position)
+
+
+def summary(found) -> str:
+    """A line for each direction, from the most selective to the most invariant."""
+    lines = []
+    shares = found.activations / found.activation
+    curvatures = found.curvatures / found.activation
+    for number, (curvature, along) in enumerate(zip(curvatures, shares, strict=True), 1):
+        at_angles = ", ".join(
+            f"{share:.2f} at {angle:+g}°"
+            for share, angle in zip(along, found.angles, strict=True)
+            if angle
+        )
+        lines.append(f"Direction {number}, curvature {curvature:.3g}: activation {at_angles}")
+    return "\n".join(lines)

@@ -1,0 +1,186 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kerasvis.commands import command_line
+from kerasvis.commands.command_line import application, run, shown_default
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = [name for name in application if name[0] != "-"]
+
+
+@pytest.fixture
+def features_raises(monkeypatch):
+    """Makes `kerasvis features` raise an error as soon as it runs."""
+
+    def features_raises(error):
+        def raise_it(*arguments, **options):
+            raise error
+
+        monkeypatch.setattr("kerasvis.commands.features.check_output_folder", raise_it)
+
+    return features_raises
+
+
+GIVEN = ["features", "--model", "m.keras", "--images", "demo"]
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("A sentence\n  over two."), OSError("A sentence over two.")]
+)
+def test_a_users_mistake_is_one_sentence_and_exit_code_2(features_raises, capsys, error):
+    features_raises(error)
+    with pytest.raises(SystemExit) as ended:
+        run(GIVEN)
+    assert ended.value.code == 2
+    assert capsys.readouterr() == ("", "A sentence over two.\n")
+
+
+def test_an_interruption(features_raises, capsys):
+    features_raises(KeyboardInterrupt)
+    with pytest.raises(SystemExit) as ended:
+        run(GIVEN)
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "Interrupted.\n"
+
+
+def test_other_errors_keep_their_traceback(features_raises):
+    features_raises(ZeroDivisionError)
+    with pytest.raises(ZeroDivisionError):
+        run(GIVEN)
+
+
+MISTAKES = {
+    "unknown command": ("featurs", 'Unknown command "featurs". Did you mean "features"?'),
+    "unknown option": (
+        "features --model m --images a --rule relaxed",
+        "Unknown option: --rule. Did you mean --rules?",
+    ),
+    "misspelt": ("features --images a --modell m", "Did you mean --model instead of --modell?"),
+    "no option": ("features --model m --images a --k 3 b", "No option takes 'b'; --help lists"),
+    "missing": ("features --images demo", "--model has to be given; --help lists"),
+    "no value": ("features --images demo --model", "--model takes a value; --help lists"),
+    "one of two": ("features --model m --image-size 3", "--image-size takes 2 values, but 1 came;"),
+    "three of two": (
+        "occlusion --model m --images a --strides 1 2 3",
+        "--strides takes 1 to 2 values, but 3 came;",
+    ),
+    "none of many": ("features --model m --layers --k 3", "--layers takes 1 or more values, but 0"),
+    "a choice": (
+        "features --model m --images a --rectification relu",
+        "--rectification takes one of deconvnet, guided, gradient. Received: --rectification=relu",
+    ),
+    "a flag": (
+        "features --model m --images a --strict=maybe",
+        "--strict takes true or false. Received: --strict=maybe",
+    ),
+    "a long one": (
+        f"features --model m --images a --k {'9' * 200}",
+        f"Received: --k={'9' * 80}…",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_what_cannot_be_parsed_is_one_sentence(sentence_of, mistake):
+    arguments, sentence = MISTAKES[mistake]
+    assert sentence in sentence_of(run)(arguments.split())
+
+
+def test_the_last_of_an_option_that_is_repeated_counts():
+    _, bound, _ = application.parse_args([*GIVEN, "--k", "3", "--k", "4", "--layers", "a", "b"])
+    assert bound.arguments["shown"].k == 4
+    assert bound.arguments["layers"] == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [((), None), (None, None), (False, None), (0, "0"), (0.0, "0.0"), ((1, 2), "1 2"), ("a", "a")],
+)
+def test_a_default_as_it_would_be_given(value, expected):
+    assert shown_default(value) == expected
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command, capsys):
+    run([command, "--help"])
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"Usage: kerasvis {command} ")
+    assert "Namespace" not in printed
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"completion"}))
+def test_no_command_takes_more_than_seven_arguments(command):
+    assert len(application[command].default_command.__annotations__) - 1 <= 7
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["occlusion", "--help"], ["occlusion", "--k"]])
+def test_help_and_refusals_start_neither_keras_nor_numpy(arguments):
+    program = (
+        "import sys\n"
+        "from kerasvis.commands.command_line import run\n"
+        "try:\n"
+        f"    run({arguments})\n"
+        "finally:\n"
+        "    print(*sys.modules, file=sys.stderr)\n"
+    )
+    begin = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT
+    )
+    assert time.monotonic() - begin < 2  # 0.5 s on a machine that does nothing else
+    modules = set(ended.stderr.split())
+    assert "kerasvis.commands.occlusion" in modules
+    assert not modules & {"keras", "matplotlib", "numpy", "tensorflow"}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell, capsys):
+    run(["completion", shell])
+    script = capsys.readouterr().out
+    assert "unit-invariance" in script
+    assert "patch-size" in script
+
+
+def test_the_bash_completion_completes():
+    program = (
+        f'eval "$({sys.executable} -m kerasvis completion bash)"\n'
+        "COMP_WORDS=(kerasvis occlusion --patch-s) COMP_CWORD=2\n"
+        "_kerasvis; echo ${COMPREPLY[@]}"
+    )
+    ended = subprocess.run(["bash", "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert ended.stdout.split() == ["--patch-size"], ended.stderr
+
+
+def test_every_script_runs_its_command(monkeypatch):
+    """Three lines each; none of them is left out here, and no command is without a script."""
+    ran = []
+    monkeypatch.setattr(command_line, "main", lambda *command: ran.append(*command))
+    scripts = sorted((ROOT / "scripts").glob("*.py"))
+    for script in scripts:
+        exec(compile(script.read_text(encoding="utf-8"), script, "exec"), {})
+    assert sorted(ran) == sorted(set(COMMANDS) - {"completion"})
+
+
+@pytest.mark.parametrize(
+    "command", [["scripts/visualize_features.py"], ["-m", "kerasvis", "features"]]
+)
+def test_as_a_process(command, tmp_path):
+    command = [sys.executable, *(ROOT / x if "/" in x else x for x in command)]
+    given = ["--model", "missing.keras", "--images", "demo"]
+    ended = subprocess.run([*command, *given], capture_output=True, text=True, cwd=tmp_path)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == (
+        "There is no such model file: give a file that model.save() wrote, or the name of a model "
+        "of keras.applications. Received: --model=missing.keras\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_nobody_reads_on():
+    command = f"{sys.executable} -m kerasvis features --help | true"
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT)
+    assert ended.stderr == ""

@@ -1,0 +1,129 @@
+import matplotlib.figure
+import pytest
+
+from kerasvis.commands.output import (
+    LONGEST_STEM,
+    check_output_file,
+    check_output_folder,
+    file_stem,
+    file_stems,
+    output_folder,
+    save_figure,
+)
+
+
+def test_checking_leaves_nothing_behind(tmp_path):
+    check_output_folder(tmp_path / "a" / "b", inputs=[tmp_path / "no such photograph"])
+    check_output_file(tmp_path / "a" / "b.keras", ".keras")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_made_when_it_is_written_into(tmp_path):
+    with output_folder(tmp_path / "a" / "b") as folder:
+        (folder / "file").touch()
+    assert (tmp_path / "a" / "b" / "file").exists()
+
+
+def test_a_folder_that_stays_empty_is_taken_away_by_an_error(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for name in ("a/b", "mine/c", "mine"):
+        with pytest.raises(ValueError, match="refused"), output_folder(tmp_path / name):
+            raise ValueError("refused")
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
+
+
+def test_what_was_written_before_an_error_stays(tmp_path):
+    def write_and_fail():
+        with output_folder(tmp_path / "a" / "b") as folder:
+            (folder / "file").touch()
+            raise ValueError("late")
+
+    with pytest.raises(ValueError, match="late"):
+        write_and_fail()
+    assert (tmp_path / "a" / "b" / "file").exists()
+
+
+@pytest.mark.parametrize("name", ["file", "file/out", "file/a/b"])
+def test_a_file_in_the_way(tmp_path, name):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"file is a file\): give another --out\. Received: --out"):
+        check_output_folder(tmp_path / name)
+
+
+def test_a_folder_that_is_read_only(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(ValueError, match=f"{tmp_path} is read-only"):
+        check_output_folder(tmp_path / "a")
+
+
+def test_a_folder_where_a_file_is_to_be(tmp_path):
+    (tmp_path / "features.png").mkdir()
+    with pytest.raises(ValueError, match=r"holds a folder features\.png, where a file"):
+        check_output_folder(tmp_path, files=["images.csv", "features.png"])
+    (tmp_path / "net.keras").mkdir()
+    with pytest.raises(ValueError, match=r"holds a folder net\.keras, where a file"):
+        check_output_file(tmp_path / "net.keras", ".keras")
+    with pytest.raises(ValueError, match=r"has to end in \.keras"):
+        check_output_file(tmp_path / "net.h5", ".keras")
+
+
+def test_a_folder_that_holds_the_inputs(tmp_path):
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    (photographs / "cat.png").touch()
+    (tmp_path / "link").symlink_to(photographs)
+    for folder in (photographs, tmp_path, photographs / ".." / "photographs", tmp_path / "link"):
+        for given in (photographs, photographs / "cat.png"):
+            with pytest.raises(ValueError, match="could be replaced: give another --out"):
+                check_output_folder(folder, inputs=[given])
+    check_output_folder(photographs / "features", inputs=[photographs])
+    check_output_folder(tmp_path / "features", inputs=[photographs, "demo"])
+
+
+def test_stems_are_different_and_none_of_those_taken():
+    assert file_stems(["a", "b"]) == ["a", "b"]
+    assert file_stems(["a", "a", "a-2", "a"]) == ["a", "a-2", "a-2-2", "a-3"]
+    assert file_stems(["features", "FEATURES"], ["features"]) == ["features-2", "FEATURES-3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("block/conv", "block-conv"),
+        ("conv:2", "conv-2"),
+        ("..", "-.."),
+        (".hidden", "-.hidden"),
+        ("a\nb\0c", "a-b-c"),
+        ("a\udcffb", "a-b"),
+        ("größe", "größe"),
+        ("", "-"),
+    ],
+)
+def test_a_name_as_that_of_a_file(tmp_path, name, stem):
+    assert file_stem(name) == stem
+    (tmp_path / f"{stem}.png").touch()
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "漢", "😀"])
+def test_long_names_are_cut_and_stay_different(tmp_path, letter):
+    names = [letter * 400, letter * 401]
+    stems = file_stems(names)
+    assert len(set(stems)) == 2
+    for stem in stems:
+        assert len(stem.encode()) <= LONGEST_STEM
+        (tmp_path / f"writing-{stem}_top_activations.npz.partial").touch()
+
+
+def test_a_figure_is_written_atomically(tmp_path):
+    class Torn:
+        def savefig(self, filepath, **options):
+            filepath.write_text("half of it")
+            raise OSError("No space left on device")
+
+    save_figure(matplotlib.figure.Figure((1, 1)), tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    assert before.startswith(b"\x89PNG")
+    with pytest.raises(OSError, match="No space"):
+        save_figure(Torn(), tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
