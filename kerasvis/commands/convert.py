@@ -20,10 +20,10 @@ def convert(*, net: Literal["squeezenet", "alexnet"], weights: FilePath, out: Fi
         raise ValueError(f"There is no such archive: give an .npz file. Received: {weights=!s}")
     start_keras()
     from kerasvis.convnets.published_weights import FROM_PUBLISHED, read_arrays
-    from kerasvis.training.whole_files import whole_file
+    from kerasvis.storage.files import atomic
 
     model = FROM_PUBLISHED[net](read_arrays(weights))
-    with output_folder(out.parent), whole_file(out) as temporary:
+    with output_folder(out.parent), atomic(out) as temporary:
         model.save(temporary)
     rows, columns, _ = model.input_shape[1:]
     print(

@@ -142,7 +142,7 @@ def finished(folder: Path, stem: str, run: str):
 
 def write(diagnosis, folder: Path, stem: str, run: str) -> None:
     """Prints the findings of one model, and writes its arrays and numbers."""
-    from kerasvis.training.whole_files import write_text
+    from kerasvis.storage.files import write_text
 
     findings = kv.analyses.filter_findings(diagnosis)
     print(f"\n{diagnosis.model}", *map(str, findings), sep="\n", flush=True)

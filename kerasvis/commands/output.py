@@ -125,15 +125,15 @@ def file_stem(name: str) -> str:
 
 def save_figure(figure, filepath: Path) -> None:
     """Writes a PNG atomically."""
-    from kerasvis.training.whole_files import whole_file
+    from kerasvis.storage.files import atomic
 
-    with whole_file(filepath) as temporary:
+    with atomic(filepath) as temporary:
         figure.savefig(temporary, format="png")
 
 
 def write_csv(header: Sequence, rows: Iterable[Sequence], filepath: Path) -> None:
     """Writes a table atomically."""
-    from kerasvis.training.whole_files import write_text
+    from kerasvis.storage.files import write_text
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

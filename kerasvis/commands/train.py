@@ -122,14 +122,14 @@ def fit(model, data, recipe, folder: Path, callbacks=()) -> dict:
 
 def train_and_save(model, data, setup: TrainingSetup, folder: Path) -> None:
     """Trains, and writes all that is saved; the model card, which says so, comes last."""
-    from kerasvis.training.whole_files import whole_file, write_text
+    from kerasvis.storage.files import atomic, write_text
 
     recipe = setup.recipe
     history = fit(model, data, recipe, folder, callbacks_of(data, setup, folder))
     accuracy = None
     if recipe.crops == "ten":
         accuracy = kv.training.ten_crop_evaluate(model, data.validation)
-    with whole_file(folder / "model.keras") as temporary:
+    with atomic(folder / "model.keras") as temporary:
         without_training(model).save(temporary)
     recipe.save(folder / "recipe.json")
     write_text(folder / "classes.json", json.dumps(data.class_names, indent=1) + "\n")

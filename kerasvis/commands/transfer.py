@@ -216,7 +216,7 @@ def measured_with(found, model: ModelOptions, data: DataOptions, heads: HeadOpti
 
 
 def write_json(value, filepath: Path) -> None:
-    from kerasvis.training.whole_files import write_text
+    from kerasvis.storage.files import write_text
 
     write_text(filepath, json.dumps(value, indent=1) + "\n")
 
