@@ -18,9 +18,9 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 .PHONY: demo test test-all bench lint
 
 demo: .venv/.installed
-	.venv/bin/python scripts/visualize_features.py $(DEMO_ARGUMENTS)
-	.venv/bin/python scripts/occlusion_sensitivity.py $(DEMO_OCCLUSION_ARGUMENTS)
-	.venv/bin/python scripts/build_gallery.py $(DEMO_GALLERY_ARGUMENTS)
+	.venv/bin/kerasvis features $(DEMO_ARGUMENTS)
+	.venv/bin/kerasvis occlusion $(DEMO_OCCLUSION_ARGUMENTS)
+	.venv/bin/kerasvis gallery $(DEMO_GALLERY_ARGUMENTS)
 
 test: lint .venv/.browser
 	$(PYTEST) -m "not slow"

@@ -6,7 +6,7 @@ The paper (Section 3, Figure 5): without the limit a few filters come to dominat
 Dominance is the RMS of the largest filter over the median one. By `--recipe paper` a small net has
 to train for long before any filter reaches the limit; by `small`, where batch normalisation makes
 the output independent of the filters' scale, they do at once. Both nets are kept in `--out`, for
-scripts/diagnose_filters.py to draw.
+`kerasvis diagnose` to draw.
 """
 
 import argparse

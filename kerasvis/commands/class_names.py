@@ -1,11 +1,11 @@
 """The names of a model's classes, and the class that a user means."""
 
 import difflib
-import json
 import re
 from pathlib import Path
 
-LARGEST_FILE = 50_000_000  # bytes
+from kerasvis.storage.text_files import parse_json, read_text
+
 LARGEST_INDEX = 10_000_000
 
 
@@ -26,33 +26,17 @@ def load_class_names(model: str | Path, filepath: Path | None = None) -> dict[in
         return {}
     filepath = filepath or default
     try:
-        return _by_index(read_json(filepath))
+        return _by_index(parse_json(read_text(filepath)))
     except OSError as error:
         raise ValueError(
             f"The class names cannot be read ({error.strerror or error}): give a JSON file. "
             f"Received: --class-names={filepath}"
         ) from error
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             "The file does not hold class names: give a JSON list of names, or of objects with "
             f"index and name. Received: --class-names={filepath}"
         ) from error
-
-
-def read_json(filepath: Path):
-    """What a JSON file holds.
-
-    Raises:
-        OSError: if it cannot be read, or is not a regular file.
-        ValueError: if it is not JSON, or much too large.
-        RecursionError: if it is nested too deeply.
-    """
-    if not filepath.is_file():
-        filepath.stat()  # raises where there is none
-        raise OSError("it is not a file")
-    if filepath.stat().st_size > LARGEST_FILE:
-        raise ValueError("a file of this size holds no names")
-    return json.loads(filepath.read_text(encoding="utf-8-sig"))
 
 
 def _by_index(entries) -> dict[int, str]:

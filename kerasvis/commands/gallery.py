@@ -8,11 +8,12 @@ from cyclopts import Parameter
 
 import kerasvis as kv
 from kerasvis.commands.argument_types import Count, FilePath, Rectification
-from kerasvis.commands.class_names import load_class_names, read_json
+from kerasvis.commands.class_names import load_class_names
 from kerasvis.commands.options import FolderOptions, ModelOptions
 from kerasvis.commands.output import check_output_folder, output_folder
 from kerasvis.commands.photographs import check_images, print_skipped
 from kerasvis.commands.trained_models import convolution_layers
+from kerasvis.storage.text_files import parse_json, read_text
 
 
 @Parameter(name="*")
@@ -88,9 +89,10 @@ def gallery(
 
 def names_by_wnid(filepath: Path | None) -> dict[str, str]:
     """`{ImageNet's number of a class: name}` of a JSON list of objects that have both."""
-    entries = [] if filepath is None else read_json(filepath)
+    entries = [] if filepath is None else parse_json(read_text(filepath))
     entries = [entry for entry in entries if isinstance(entry, dict)]
-    return {entry["wnid"]: entry["name"] for entry in entries if {"wnid", "name"} <= entry.keys()}
+    named = [entry for entry in entries if {"wnid", "name"} <= entry.keys()]
+    return {str(entry["wnid"]): str(entry["name"]) for entry in named}
 
 
 def open_occlusions(occlusions, names: dict[int, str]) -> list:

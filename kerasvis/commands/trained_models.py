@@ -72,9 +72,7 @@ def load_file(path: Path):
     """The `keras.Model` in a file."""
     import keras
 
-    # Registers them, so that Keras can load them.
-    import kerasvis.layers
-    import kerasvis.training.constraints  # noqa: F401
+    import kerasvis  # noqa: F401 - registers its layers, so that Keras can load them
 
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)

@@ -32,7 +32,7 @@ def SqueezeNet(  # noqa: N802 - named as keras.applications names its builders
     It takes raw RGB pixels in [0, 255]; the mean of each channel is subtracted by its first layer,
     `channel_means`. A fire module squeezes with 1×1 filters, then expands with 1×1 and with
     3×3 filters, side by side: `fire2_squeeze1x1`, `fire2_expand1x1`, `fire2_expand3x3`, and both
-    concatenated, `fire2`. The published weights come by `scripts/convert_weights.py`.
+    concatenated, `fire2`. The published weights come by `kerasvis convert`.
 
     Args:
         input_shape: `(rows, columns, 3)` in pixels; rows and columns may be None.

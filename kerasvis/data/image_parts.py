@@ -1,13 +1,13 @@
 """Parts of photographs, as boxes that a person has noted in a JSON or CSV file."""
 
 import csv
-import json
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from kerasvis.data.photographs import FORMATS
+from kerasvis.storage.text_files import parse_json, read_text
 
 EDGES = ("top", "left", "bottom", "right")
 
@@ -30,13 +30,13 @@ def read_parts(filepath):
     """
     filepath = Path(filepath)
     try:
-        text = filepath.read_text(encoding="utf-8-sig")  # spreadsheets write a mark before it
+        text = read_text(filepath)
         parts = _from_csv(text) if filepath.suffix.lower() == ".csv" else _from_json(text)
     except OSError as error:
         raise ValueError(
             f"The parts {filepath} cannot be read ({error.strerror}): give a JSON or CSV file."
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, csv.Error) as error:
         raise ValueError(
             f"{filepath} holds no parts of images: give JSON, "
             '{"image": {"part": [top, left, bottom, right]}}, or CSV with the columns image, part, '
@@ -55,7 +55,7 @@ def read_parts(filepath):
 def _from_json(text):
     return {
         image: {part: _box(edges) for part, edges in boxes.items()}
-        for image, boxes in json.loads(text).items()
+        for image, boxes in parse_json(text).items()
     }
 
 

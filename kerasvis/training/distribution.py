@@ -20,7 +20,7 @@ differs in the environment variable `TF_CONFIG` only. On the first:
 
     TF_CONFIG='{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]},
                 "task": {"type": "worker", "index": 0}}' \\
-        python scripts/train_convnet.py --strategy multiworker ...
+        kerasvis train --strategy multiworker ...
 
 and with `"index": 1` on the second. Worker 0 is the chief: it alone writes. If a worker dies, the
 others end too; started again, all go on after the last whole epoch.
@@ -28,7 +28,6 @@ others end too; started again, all go on after the last whole epoch.
 
 import contextlib
 import functools
-import json
 import os
 import re
 import socket
@@ -36,6 +35,8 @@ import time
 
 import keras
 import tensorflow as tf
+
+from kerasvis.storage.text_files import parse_json
 
 SECONDS_TO_START = 300  # for all workers to be there
 SECONDS_TO_ANSWER = 1800  # the chief may write and draw, while the others wait
@@ -281,9 +282,9 @@ def _device_names(devices):
     if devices is None:
         return tuple(_existing(kind))
     names = tuple(name.strip().upper() for name in str(devices).split(","))
-    if names[0].isdecimal() and len(names) == 1:
-        names = tuple(f"{kind}:{number}" for number in range(int(names[0])))
-    well_formed = all(re.fullmatch(r"(CPU|GPU):\d+", name) for name in names)
+    if re.fullmatch(r"[0-9]{1,3}", str(devices).strip()):
+        names = tuple(f"{kind}:{number}" for number in range(int(devices)))
+    well_formed = all(re.fullmatch(r"(CPU|GPU):[0-9]{1,3}", name) for name in names)
     if not names or not well_formed or len(set(names)) < len(names):
         raise ValueError(
             f"The devices are {str(devices)!r}: give their number, as '2', or the name of each "
@@ -341,23 +342,30 @@ def _read_tf_config():
             f"every worker but for the index: set it as in TF_CONFIG='{_EXAMPLE}'."
         )
     try:
-        config = json.loads(text)
+        config = parse_json(text)
         jobs, job, index = config["cluster"], config["task"]["type"], config["task"]["index"]
         addresses = [address for job in jobs.values() for address in job]
         well_formed = (
             {"worker"} <= set(jobs) <= {"chief", "worker"}
-            and all(re.fullmatch(r".+:\d+", address) for address in addresses)
+            and all(map(_is_address, addresses))
             and len(set(addresses)) == len(addresses)
+            and type(index) is int
             and index in range(len(jobs[job]))
         )
     except (AttributeError, KeyError, TypeError, ValueError):
         well_formed = False
     if not well_formed:
         raise ValueError(
-            f"TF_CONFIG is {text!r}, but a cluster of workers, each with an address of its own, "
-            f"and a task among them were expected: set it as in TF_CONFIG='{_EXAMPLE}'."
+            "TF_CONFIG is not a cluster of workers, each with an address of its own, and a task "
+            f"among them: set it as in TF_CONFIG='{_EXAMPLE}'. Received: TF_CONFIG={text[:200]!r}"
         )
     return jobs, (job, index)
+
+
+def _is_address(address):
+    host, _, port = address.rpartition(":")
+    is_port = re.fullmatch(r"[0-9]{1,5}", port) and 1 <= int(port) <= 65535
+    return bool(re.fullmatch(r"[\w.\-:\[\]%]{1,253}", host)) and is_port
 
 
 def _await_workers(addresses, own):
@@ -385,7 +393,7 @@ def _answers(address):
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-    except OSError:
+    except (OSError, UnicodeError):  # the latter of a host whose name cannot be one
         return False
     return True
 

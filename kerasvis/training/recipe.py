@@ -4,34 +4,46 @@ import dataclasses
 import difflib
 import json
 import typing
-from pathlib import Path
 
 from kerasvis.storage.files import write_text
+from kerasvis.storage.text_files import parse_json, read_text
 
 PAPER_IMAGE_SIZE, PAPER_CROP_SIZE = 256, 224  # Section 3
 
+LARGEST_SIZE = 16_384  # pixels
+LARGEST = 1_000_000  # of anything else that has no bound of its own
+
+
+def _in(least, most):
+    return lambda value: least <= value <= most
+
+
+def _above_0(value):
+    return 0 < value <= LARGEST
+
+
 _RANGES = {
-    "image_size": (lambda value: value >= 1, "a size in pixels, 1 or more"),
-    "crop_size": (lambda value: value >= 1, "a size in pixels, 1 or more"),
+    "image_size": (_in(1, LARGEST_SIZE), f"a size in pixels, 1 to {LARGEST_SIZE}"),
+    "crop_size": (_in(1, LARGEST_SIZE), f"a size in pixels, 1 to {LARGEST_SIZE}"),
     "crops": (lambda value: value in ("ten", "random_scale"), "'ten' or 'random_scale'"),
     "smallest_crop": (lambda value: 0 < value <= 1, "a share of the image's side, in (0, 1]"),
-    "batch_size": (lambda value: value >= 1, "a number of images, 1 or more"),
-    "learning_rate": (lambda value: value > 0, "a positive number"),
+    "batch_size": (_in(1, LARGEST), f"a number of images, 1 to {LARGEST}"),
+    "learning_rate": (_above_0, f"a positive number, {LARGEST} at most"),
     "annealing": (lambda value: value in ("plateau", "cosine"), "'plateau' or 'cosine'"),
     "annealing_factor": (lambda value: 0 < value < 1, "a factor above 0 and below 1"),
-    "annealing_patience": (lambda value: value >= 1, "a number of epochs, 1 or more"),
+    "annealing_patience": (_in(1, LARGEST), f"a number of epochs, 1 to {LARGEST}"),
     "momentum": (lambda value: 0 <= value < 1, "a number from 0 to below 1"),
-    "weight_decay": (lambda value: value >= 0, "0 or more"),
+    "weight_decay": (_in(0, LARGEST), f"0 to {LARGEST}"),
     "dropout": (lambda value: 0 <= value < 1, "a probability from 0 to below 1"),
     "initial_deviation": (
-        lambda value: value is None or value > 0,
-        "a positive standard deviation, or None for He's",
+        lambda value: value is None or _above_0(value),
+        f"a positive standard deviation, {LARGEST} at most, or None for He's",
     ),
     "filter_rms_limit": (
-        lambda value: value is None or value > 0,
-        "a positive RMS, or None for no limit",
+        lambda value: value is None or _above_0(value),
+        f"a positive RMS, {LARGEST} at most, or None for no limit",
     ),
-    "epochs": (lambda value: value >= 1, "a number of epochs, 1 or more"),
+    "epochs": (_in(1, LARGEST), f"a number of epochs, 1 to {LARGEST}"),
     "seed": (lambda value: 0 <= value < 2**32, "a whole number from 0 to below 2**32"),
 }
 
@@ -213,7 +225,7 @@ class Recipe:
             ValueError: if there is no such file, or it is no recipe.
         """
         try:
-            fields = json.loads(Path(filepath).read_text(encoding="utf-8"))
+            fields = parse_json(read_text(filepath))
         except FileNotFoundError as error:
             raise ValueError(f"There is no recipe {filepath}: give a JSON file.") from error
         except (OSError, ValueError) as error:

@@ -148,7 +148,7 @@ def test_mistakes_are_told_in_a_sentence(mistake, photographs, tmp_path):
     assert "There is no such model file: give a file that model.save" in mistake(model="no.keras")
     assert "There is no such photograph or folder" in mistake(images="nowhere")
     assert "The model has no layer 'sqeeze': did you mean squeeze" in mistake("--layers", "sqeeze")
-    assert "Argument --k: invalid positive integer" in mistake("--k", "0")
+    assert "--k takes a whole number from 1" in mistake("--k", "0")
     damaged = tmp_path / "damaged.npz"
     damaged.write_bytes(b"")
     photograph = photographs / "cat & dog" / "0.png"
@@ -157,7 +157,7 @@ def test_mistakes_are_told_in_a_sentence(mistake, photographs, tmp_path):
     names = tmp_path / "names.json"
     assert "cannot be read" in mistake("--class-names", names)
     names.write_text("{")
-    assert "holds no class names" in mistake("--class-names", names)
+    assert "does not hold class names" in mistake("--class-names", names)
 
 
 def test_a_gallery_of_other_images_is_refused(build, mistake, tmp_path):

@@ -173,7 +173,7 @@ def test_mistakes(mistake, photographs, tmp_path):
     )
     assert mistake("--per-class", "10", "--layers", "conv1").startswith("The class 'ant' has 10 im")
     assert mistake("--trained-on", tmp_path / "none").startswith("There is no folder or archive")
-    assert mistake("--trained-on", tmp_path / "none.npz").startswith("There is no file")
+    assert mistake("--trained-on", tmp_path / "none.npz").startswith("There is no such file")
     assert mistake("--head", "forest").startswith("--head takes one of svm, softmax")
     assert mistake("--scratch-epochs", 1).startswith("The model takes images of 16×20 pixels, but")
     (tmp_path / "file").touch()

@@ -263,11 +263,19 @@ def test_missing_tf_config_is_refused(monkeypatch):
         {"cluster": {"chief": [ADDRESS]}, "task": {"type": "chief", "index": 0}},
         {"cluster": {"worker": [ADDRESS], "ps": ["127.0.0.1:2"]}, "task": TASK},
         {"cluster": [ADDRESS], "task": TASK},
+        {"cluster": {"worker": [ADDRESS]}, "task": {"type": "worker", "index": 0.0}},
+        {"cluster": {"worker": [ADDRESS]}, "task": {"type": "worker", "index": 0.5}},
+        {"cluster": {"worker": [ADDRESS]}, "task": {"type": "worker", "index": False}},
+        {"cluster": {"worker": [ADDRESS]}, "task": {"type": ["worker"], "index": 0}},
+        {"cluster": {"worker": ["127.0.0.1:99999"]}, "task": TASK},
+        {"cluster": {"worker": [f"{'a' * 300}:2222"]}, "task": TASK},
+        "[" * 100_000,
+        '{"cluster": {"worker": ["127.0.0.1:2222"]}, "task": {"type": "worker", "index": 1e999}}',
     ],
 )
 def test_malformed_tf_config_is_refused(monkeypatch, config):
     monkeypatch.setenv("TF_CONFIG", config if isinstance(config, str) else json.dumps(config))
-    with pytest.raises(ValueError, match=r"TF_CONFIG is .*, but a cluster of workers, each with"):
+    with pytest.raises(ValueError, match=r"TF_CONFIG is not a cluster of workers, each with"):
         strategy_for("multiworker")
 
 

@@ -1,0 +1,36 @@
+"""Small text files that a person wrote, whatever lies there."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+LARGEST = 50_000_000  # bytes
+
+
+def read_text(filepath: str | os.PathLike) -> str:
+    """The text of a UTF-8 file, without the mark that spreadsheets write in front.
+
+    Raises:
+        OSError: if it cannot be read, or is not a regular file.
+        ValueError: if it is not UTF-8, or larger than `LARGEST`.
+    """
+    filepath = Path(filepath)
+    status = filepath.stat()
+    if not filepath.is_file():
+        raise OSError(0, "it is not a file", str(filepath))
+    if status.st_size > LARGEST:
+        raise ValueError(f"it is larger than {LARGEST:,} bytes")
+    return filepath.read_text(encoding="utf-8-sig")
+
+
+def parse_json(text: str) -> Any:
+    """What a JSON text says.
+
+    Raises:
+        ValueError: if it is not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
