@@ -25,7 +25,7 @@ from kerasvis.data.image_sources import (
 )
 from kerasvis.data.jpeg_archive import load_jpeg_archive
 from kerasvis.data.known_models import preprocessing_of_model
-from kerasvis.data.photographs import read_photograph
+from kerasvis.data.photographs import MODES, read_photograph
 from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.graph import image_shape
 
@@ -111,9 +111,8 @@ def standardize_images(
 
 
 def _source(model, images, stated, batch_size, steps):
-    *size, _ = image_shape(model)
     if isinstance(images, str | Path):
-        images = _at_path(Path(images), size)
+        images = _at_path(Path(images), image_shape(model))
     if isinstance(images, ImageFolder):
         return _of_folder(model, images, stated, batch_size)
     if hasattr(images, "pixels") and hasattr(images, "labels"):  # labelled, in memory
@@ -128,12 +127,13 @@ def _source(model, images, stated, batch_size, steps):
     return source
 
 
-def _at_path(path, size):
+def _at_path(path, shape):
     """What lies at a path: a folder, an archive, or one photograph."""
+    *size, channels = shape
     if path.suffix == ".npz":
-        return load_jpeg_archive(path, _whole_size(size)).train
+        return load_jpeg_archive(path, _whole_size(size), _channels(channels)).train
     if path.is_file():
-        return read_photograph(path, _whole_size(size))[None]
+        return read_photograph(path, _whole_size(size), channels=_channels(channels))[None]
     return ImageFolder(path)
 
 
@@ -146,10 +146,22 @@ def _whole_size(size):
     return tuple(size)
 
 
+def _channels(channels):
+    """The channels of photographs for a model that takes so many."""
+    if channels not in (None, *MODES):
+        raise ValueError(
+            "Photographs have 1, 3 or 4 channels: give an array of images as the model takes them. "
+            f"Received: a model that takes images of {channels} channels"
+        )
+    return channels or 3
+
+
 def _of_folder(model, folder, stated, batch_size):
     *size, channels = image_shape(model)
     if folder.size is None:
-        folder = folder.with_size(_whole_size(size), channels)
+        folder = folder.with_size(_whole_size(size))
+    if folder.channels is None:
+        folder = folder.with_size(folder.size, _channels(channels))
     preprocessing = _agreed(stated, folder.preprocessing) or standardize_preprocessing(model)
     return FolderImages(folder.with_preprocessing(preprocessing), batch_size)
 

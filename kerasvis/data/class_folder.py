@@ -4,18 +4,18 @@ import concurrent.futures
 import dataclasses
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
-from kerasvis.data.image_folder import SUFFIXES
+from kerasvis.data.file_names import shown_name
+from kerasvis.data.folder_walk import SUFFIXES, find_photographs, holds_photographs, list_folder
 from kerasvis.data.labelled_images import LabelledImages, hexadecimal_digest, image_indices
-from kerasvis.data.photographs import FORMATS, read_photograph
+from kerasvis.data.photographs import num_bytes, photograph_size, read_photograph, reason_of
+from kerasvis.data.splits import TRAINING, find_splits, repeats_split, role_of, validation_split
 
-VALIDATION_FOLDERS = ("validation", "val", "test")  # the first one that is there counts
 _VERIFICATION_SIZE = (8, 8)  # JPEGs are then decoded at an eighth, which still reads every byte
-_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations in which rows and columns change places
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class LabelledFiles:
     @property
     def digest(self):
         """What tells these images from others: the files' names and sizes in bytes, and labels."""
-        names = [f"{p.parent.name}/{p.name} {p.stat().st_size}" for p in self.filepaths]
+        names = [f"{p.parent.name}/{p.name} {num_bytes(p)}" for p in self.filepaths]
         return hexadecimal_digest(repr((self.size, names)), self.labels)
 
     def batches(self, batch_size, seed=None):
@@ -55,7 +55,8 @@ class LabelledFiles:
                 return read_photograph(filepath, self.size), self.labels[index]
             except ValueError as error:
                 raise ValueError(
-                    f"{filepath} cannot be decoded any more ({error}): repair it, and start again."
+                    f"{shown_name(filepath)} cannot be decoded any more ({error}): "
+                    "repair it, and start again."
                 ) from error
 
         def decode(index):
@@ -102,37 +103,49 @@ class LabelledFiles:
         return LabelledFiles(filepaths, self.labels[indices], self.size)
 
 
-def find_class_folders(directory):
-    """Finds the photographs and the names of their classes; nothing is decoded.
+class ClassFolders(NamedTuple):
+    """Photographs sorted by their classes.
+
+    Attributes:
+        class_names: tuple of the classes' names, sorted, as `shown_name` shows them.
+        train: `{name of the class folder: sorted tuple of Paths}`, in the order of the classes.
+        validation: likewise; None if there is one set only.
+        unread: tuple of `(path, reason)` of subfolders that cannot be read, and of links that lead
+            nowhere.
+    """
+
+    class_names: tuple[str, ...]
+    train: dict[str, tuple[Path, ...]]
+    validation: dict[str, tuple[Path, ...]] | None
+    unread: tuple[tuple[Path, str], ...]
+
+
+def find_class_folders(directory: str | os.PathLike) -> ClassFolders:
+    """Finds the photographs of an image folder, sorted by class.
 
     Args:
-        directory: folder with `train/<class>/*` and `<validation>/<class>/*`, where the latter is
-            the first there is of `VALIDATION_FOLDERS`; or with `train/<class>/*` or `<class>/*`
-            alone. Photographs lie in the class's folder or deeper; names that begin with a dot,
-            and files of other kinds, are left out.
-
-    Returns:
-        `(class names, train, validation)`: a sorted tuple, and for each of both a dictionary
-        `{class name: sorted list of Paths}`; `validation` is None if there is one set only.
+        directory: folder with one folder for training and one for validation, by names that
+            `role_of` knows as splits, that hold `<class>/*`; or with `train/<class>/*` or
+            `<class>/*` alone. The test set validates only where no other one does. Photographs lie
+            in the class's folder or deeper; links are followed; names that begin with a dot, and
+            files of other kinds, are left out.
 
     Raises:
         ValueError: if there are no classes, a class has no photograph or is in one set only, or
             photographs lie among the class folders.
     """
     directory = Path(directory)
-    train, validation = _roots(directory)
-    train_files = _files_of_classes(train)
-    if validation is None:
-        return tuple(train_files), train_files, None
-    validation_files = _files_of_classes(validation)
-    for here, there in ((train, validation), (validation, train)):
-        lonely = sorted(_folders(here) - _folders(there))
-        if lonely:
-            raise ValueError(
-                f"The class {lonely[0]!r} is in {here}, but not in {there}: give every class "
-                "photographs in both, or take it out."
-            )
-    return tuple(train_files), train_files, validation_files
+    contents = _listed(directory)
+    roots = _roots(directory, contents)
+    sets, unread = [], list(contents.unread) if roots != [directory] else []
+    for root in roots:
+        files, lost = _files_of_classes(root)
+        sets.append(files)
+        unread += lost
+    if len(sets) == 2:
+        _check_same_classes(roots, sets)
+    train, validation = (*sets, None)[:2]
+    return ClassFolders(tuple(map(shown_name, train)), train, validation, tuple(unread))
 
 
 def common_size(filepaths):
@@ -144,77 +157,106 @@ def common_size(filepaths):
     sizes = {}
     for filepath in filepaths:
         try:
-            with Image.open(filepath, formats=FORMATS) as image:
-                sideways = image.getexif().get(0x0112) in _SIDEWAYS
-                sizes.setdefault(image.size if sideways else image.size[::-1], filepath)
-        except Exception:  # whatever Pillow raises: the file is reported when it is decoded
+            sizes.setdefault(photograph_size(filepath), filepath)
+        except ValueError:  # the file is reported when it is decoded
             continue
         if len(sizes) > 1:
             (first, a), (second, b) = sizes.items()
             raise ValueError(
-                f"The photographs differ in size, as {a} ({first[0]}×{first[1]}) and {b} "
-                f"({second[0]}×{second[1]}): give the image size to bring them to."
+                f"The photographs differ in size, as {shown_name(a)} ({first[0]}×{first[1]}) and "
+                f"{shown_name(b)} ({second[0]}×{second[1]}): give the image size to bring them to."
             )
     if not sizes:
         raise ValueError(
-            f"None of the {len(filepaths)} photographs, such as {filepaths[0]}, can be decoded: "
-            "give a folder of images."
+            f"None of the {len(filepaths)} photographs, such as {shown_name(filepaths[0])}, can be "
+            "decoded: give a folder of images."
         )
     return next(iter(sizes))
 
 
-def _roots(directory):
-    """The folders that hold the class folders: for training, and for validation or None."""
-    folders = _folders(directory)
-    validation = next((name for name in VALIDATION_FOLDERS if name in folders), None)
-    if folders and folders <= set(VALIDATION_FOLDERS):
+def _listed(folder):
+    try:
+        return list_folder(folder)
+    except OSError as error:
         raise ValueError(
-            f"The folder {directory} has {' and '.join(sorted(folders))}, but no 'train': give one "
-            "with train/<class>, or with one folder for each class."
+            f"The folder {shown_name(folder)} cannot be read ({reason_of(error)}): give one that "
+            "this user may read."
+        ) from error
+
+
+def _roots(directory, contents):
+    """The folders that hold the class folders: for training, and for validation if there is one."""
+    folders = {folder.name: folder for folder in contents.folders}
+    splits = find_splits(_nested(folders))
+    if not splits:
+        return [directory]
+    training = sorted(name for name, role in splits.items() if role == TRAINING)
+    if len(training) != 1:
+        raise ValueError(
+            f"The folder {shown_name(directory)} has {' and '.join(sorted(splits))}, of which "
+            f"{'several are' if training else 'none is'} for training: give one with "
+            "train/<class>, or with one folder for each class."
         )
-    if "train" not in folders:
-        return directory, None
-    if validation is not None:
-        return directory / "train", directory / validation
-    if _folders(directory / "train"):
-        return directory / "train", None
-    return directory, None  # trains are one of the classes
+    validation = validation_split(splits)
+    names = training if validation is None else [*training, validation]
+    return [_without_repetition(folders[name]) for name in names]
+
+
+def _nested(folders):
+    """`{name: whether it holds folders}` of those that may be splits or classes."""
+    named = [name for name in folders if role_of(name)]
+    if len(named) == 1:  # of the others only those with photographs could be classes
+        named += [
+            name for name in folders if name not in named and holds_photographs(folders[name])
+        ]
+    else:
+        named = list(folders)
+    return {name: bool(role_of(name) and _listed(folders[name]).folders) for name in named}
+
+
+def _without_repetition(folder):
+    """The innermost of the folders in `training_set/training_set/<class>`."""
+    inner = _listed(folder).folders
+    while repeats_split(folder.name, [one.name for one in inner]):
+        deeper = _listed(inner[0]).folders
+        if not deeper:  # a class of that name
+            break
+        folder, inner = inner[0], deeper
+    return folder
 
 
 def _files_of_classes(root):
-    names = sorted(_folders(root))
-    strays = sorted(path for path in root.iterdir() if path.is_file() and _is_photograph(path))
-    if strays and names:
+    """`{class folder: photographs}`, and what could not be read."""
+    contents = _listed(root)
+    if contents.photographs and contents.folders:
         raise ValueError(
-            f"The photograph {strays[0]} lies among the class folders: move it into the folder of "
-            "its class."
+            f"The photograph {shown_name(contents.photographs[0])} lies among the class folders: "
+            "move it into the folder of its class."
         )
-    if not names:
+    if not contents.folders:
         raise ValueError(
-            f"The folder {root} has no class folders: give one with a folder of photographs for "
-            "each class."
+            f"The folder {shown_name(root)} has no class folders: give one with a folder of "
+            "photographs for each class."
         )
-    files = {name: _photographs(root / name) for name in names}
-    for name, found in files.items():
-        if not found:
+    files, unread = {}, list(contents.unread)
+    for folder in contents.folders:
+        found = find_photographs(folder)
+        unread += found.unread
+        if not found.photographs:
+            why = f", as {found.unread[0][1]}" if found.unread else ""
             raise ValueError(
-                f"The class folder {root / name} holds no photographs ({', '.join(SUFFIXES)}): "
-                "put some there, or take it out."
+                f"The class folder {shown_name(folder)} holds no photographs "
+                f"({', '.join(SUFFIXES)}){why}: put some there, or take it out."
             )
-    return files
+        files[folder.name] = found.photographs
+    return files, unread
 
 
-def _folders(directory):
-    return {path.name for path in directory.iterdir() if path.is_dir() and path.name[0] != "."}
-
-
-def _photographs(directory):
-    found = []
-    for folder, subfolders, names in os.walk(directory):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        found += [path for path in (Path(folder, name) for name in names) if _is_photograph(path)]
-    return sorted(found, key=lambda path: path.as_posix())
-
-
-def _is_photograph(path):
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+def _check_same_classes(roots, sets):
+    for here, there in ((0, 1), (1, 0)):
+        lonely = sorted(sets[here].keys() - sets[there].keys())
+        if lonely:
+            raise ValueError(
+                f"The class {shown_name(lonely[0])!r} is in {shown_name(roots[here])}, but not in "
+                f"{shown_name(roots[there])}: give every class photographs in both, or take it out."
+            )

@@ -8,11 +8,13 @@ CC0 brick, camera (Lav Varshney), chelsea (Stefan van der Walt), coffee (Rachel 
 """
 
 import itertools
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from kerasvis.data.photographs import with_channels
 from kerasvis.data.preprocessing import Preprocessing
 
 FROM_SKIMAGE = """
@@ -42,24 +44,27 @@ class DemoPhotographs:
 
     Args:
         size: `(height, width)` of the images in pixels.
-        preprocessing: a `Preprocessing`, or the name of its mode.
+        preprocessing: what `Preprocessing.of` takes.
+        channels: 1 for luminance, 3 for RGB, 4 for RGBA.
 
     Attributes:
         crops: tuple of `Crop`s, one per image.
-        shape: `(images, height, width, 3)`.
+        shape: `(images, height, width, channels)`.
     """
 
-    def __init__(self, size, preprocessing="raw"):
-        if not isinstance(preprocessing, Preprocessing):
-            preprocessing = Preprocessing(preprocessing)
-        self.preprocessing = preprocessing
-        self._photographs = load_photographs()
+    def __init__(self, size: Sequence[int], preprocessing: Any = "raw", channels: int = 3):
+        self.preprocessing = Preprocessing.of(preprocessing)
+        self.preprocessing.check_channels(channels)
+        self._photographs = {
+            name: with_channels(photograph, channels)
+            for name, photograph in load_photographs().items()
+        }
         self.crops = tuple(
             Crop(name, box)
             for name, photograph in self._photographs.items()
             for box in windows(photograph.size[::-1], size)
         )
-        self.shape = (len(self.crops), *size, 3)
+        self.shape = (len(self.crops), *size, channels)
 
     def __len__(self):
         return len(self.crops)

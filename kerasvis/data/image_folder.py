@@ -4,39 +4,48 @@ import collections
 import concurrent.futures
 import copy
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
-from kerasvis.data.photographs import read_photograph
+from kerasvis.data.file_names import shown_name
+from kerasvis.data.folder_walk import SUFFIXES, find_photographs
+from kerasvis.data.photographs import MODES, read_photograph
 from kerasvis.data.preprocessing import Preprocessing
-
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 class ImageFolder:
     """All photographs under a folder, as images of one size.
 
     The files are those with the usual suffixes, in subfolders too, sorted by path; names that
-    begin with a dot are left out. A file's place in this order is its image index, whether or not
-    it can be decoded, so indices do not depend on what else is in order.
+    begin with a dot are left out, and links are followed, but not back up. A file's place in this
+    order is its image index, whether or not it can be decoded, so indices do not depend on what
+    else is in order.
 
     Nothing is decoded before it is asked for. Batches leave out what cannot be decoded (corrupt,
-    truncated or empty files, decompression bombs) and report it in `skipped`; asking for such an
-    image by its index is an error.
+    truncated or empty files, links to nowhere, pipes, decompression bombs) and report it in
+    `skipped`; asking for such an image by its index is an error.
 
     Args:
         directory: path of the folder.
-        size: `(height, width)` of the images in pixels.
-        preprocessing: a `Preprocessing`, or the name of its mode.
+        size: `(height, width)` of the images in pixels; None for that of the model that they are
+            given to.
+        preprocessing: what `Preprocessing.of` takes; None for that of the model.
         strict: whether a file that cannot be decoded is an error in batches too.
+        channels: 1 for luminance, 3 for RGB, 4 for RGBA (opaque where nothing is transparent); None
+            for those of the model, and RGB without one.
 
     Attributes:
         filepaths: tuple of `Path`s, one per image index.
         skipped_reasons: `{image index: reason}` of the files left out of batches so far.
+        unread: tuple of `(path, reason)` of the subfolders that cannot be read, and of links that
+            lead nowhere.
 
     Raises:
-        ValueError: if there is no such folder, or no photograph in it.
+        ValueError: if there is no such folder, or no photograph in it; or if the preprocessing
+            does not go with the channels.
 
     Example:
         folder = ImageFolder("photographs", size=(224, 224), preprocessing="caffe")
@@ -44,12 +53,22 @@ class ImageFolder:
         winners = folder.pixels(top["conv3"].image_indices[42])
     """
 
-    def __init__(self, directory, size=None, preprocessing=None, strict=False):
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        size: Sequence[int] | None = None,
+        preprocessing: Any = None,
+        strict: bool = False,
+        channels: int | None = None,
+    ):
         self.directory = Path(directory)
         self.size = None if size is None else _standardized_size(size)
         self.preprocessing = None if preprocessing is None else Preprocessing.of(preprocessing)
         self.strict = strict
-        self.filepaths = _find_photographs(self.directory)
+        self.channels = _standardized_channels(channels)
+        self._check_channels()
+        contents = _contents(self.directory)
+        self.filepaths, self.unread = contents.photographs, contents.unread
         self.skipped_reasons = {}
 
     def __len__(self):
@@ -59,40 +78,73 @@ class ImageFolder:
         """The images at `indices`, an integer, a list of integers or a slice.
 
         Returns:
-            float32 `(images, height, width, 3)`, preprocessed; `(height, width, 3)` for an integer.
+            float32 `(images, height, width, channels)`, preprocessed; without the first axis for an
+            integer.
         """
         return self._to_images(self.pixels(indices))
 
-    def with_size(self, size, channels=3):
-        """The same photographs at another size; what is skipped is shared."""
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """`(height, width, channels)` of each image; a ValueError where no size was given."""
+        if self.size is None:
+            raise ValueError(
+                "The images have no size yet: give (height, width) in pixels. "
+                f"Received: ImageFolder({shown_name(self.directory)!r}, size=None)"
+            )
+        return (*self.size, self.channels or 3)
+
+    @property
+    def relative_paths(self) -> tuple[Path, ...]:
+        """The paths of the photographs, from the folder on."""
+        return tuple(path.relative_to(self.directory) for path in self.filepaths)
+
+    def with_size(self, size: Sequence[int], channels: int | None = None) -> Self:
+        """The same photographs at another size; what is skipped is shared.
+
+        Args:
+            size: `(height, width)` in pixels.
+            channels: 1, 3 or 4; None leaves them as they are.
+        """
+        channels = self.channels if channels is None else _standardized_channels(channels)
+        return self._changed(size=_standardized_size(size), channels=channels)
+
+    def with_preprocessing(self, preprocessing: Any) -> Self:
+        """The same photographs with another preprocessing; what is skipped is shared."""
+        return self._changed(preprocessing=Preprocessing.of(preprocessing))
+
+    def _changed(self, **attributes):
         other = copy.copy(self)
-        other.size = _standardized_size(size)
+        vars(other).update(attributes)
+        other._check_channels()
         return other
 
-    def with_preprocessing(self, preprocessing):
-        """The same photographs with another preprocessing; what is skipped is shared."""
-        other = copy.copy(self)
-        other.preprocessing = Preprocessing.of(preprocessing)
-        return other
+    def _check_channels(self):
+        if self.preprocessing is not None:
+            self.preprocessing.check_channels(self.channels or 3)
 
     def _to_images(self, pixels):
         return (self.preprocessing or Preprocessing()).images(pixels)
 
     @property
     def skipped(self):
-        """`(path, reason)` of the files that batches left out so far, in order."""
-        return [(self.filepaths[i], reason) for i, reason in sorted(self.skipped_reasons.items())]
+        """`(path, reason)` of what could not be found, and what batches left out so far.
+
+        The paths are as `shown_name` shows them.
+        """
+        files = [(self.filepaths[i], reason) for i, reason in sorted(self.skipped_reasons.items())]
+        return [(Path(shown_name(path)), reason) for path, reason in (*self.unread, *files)]
 
     def pixels(self, indices):
         """The photographs at `indices`, an integer, a list of integers or a slice.
 
         Returns:
-            uint8 `(images, height, width, 3)`, RGB; `(height, width, 3)` for an integer.
+            uint8 `(images, height, width, channels)`; without the first axis for an integer.
 
         Raises:
             IndexError: if an index is not within the folder, -1 ("no image") included.
             ValueError: if a file cannot be decoded.
         """
+        shape = self.shape
         if isinstance(indices, slice):
             indices = range(len(self))[indices]
         indices = np.asarray(indices, "int64")
@@ -100,14 +152,14 @@ class ImageFolder:
         for index in indices.ravel().tolist():
             if not 0 <= index < len(self):
                 raise IndexError(
-                    f"There is no image {index} in {self.directory}: its {len(self)} images are "
-                    "counted from 0."
+                    f"There is no image {index} in {shown_name(self.directory)}: its {len(self)} "
+                    "images are counted from 0."
                 )
             pixels, reason = self._decode(index)
             if reason:
                 raise self._error(index, reason)
             decoded.append(pixels)
-        return np.array(decoded, "uint8").reshape(*indices.shape, *self.size, 3)
+        return np.array(decoded, "uint8").reshape(*indices.shape, *shape)
 
     def batches(self, batch_size, start=0):
         """The images that can be decoded, in order, decoded ahead in threads.
@@ -117,11 +169,13 @@ class ImageFolder:
             start: image index to begin at.
 
         Yields:
-            `(image_indices, images)`: int64 `(images,)` and float32 `(images, height, width, 3)`.
+            `(image_indices, images)`: int64 `(images,)` and float32
+            `(images, height, width, channels)`.
 
         Raises:
             ValueError: if `strict` and a file cannot be decoded.
         """
+        self.shape  # noqa: B018 - refuses a folder without a size
         indices, batch = [], []
         for index, (pixels, reason) in self._decode_ahead(start, 2 * batch_size):
             if reason and self.strict:
@@ -155,14 +209,15 @@ class ImageFolder:
     def _decode(self, index):
         """`(pixels, None)`, or `(None, reason)`."""
         try:
-            return read_photograph(self.filepaths[index], self.size), None
+            path, channels = self.filepaths[index], self.shape[2]
+            return read_photograph(path, self.size, channels=channels), None
         except ValueError as error:
             return None, str(error)
 
     def _error(self, index, reason):
         return ValueError(
-            f"{self.filepaths[index]} (image {index}) cannot be decoded ({reason}): repair it or "
-            "take it out of the folder."
+            f"{shown_name(self.filepaths[index])} (image {index}) cannot be decoded ({reason}): "
+            "repair it or take it out of the folder."
         )
 
 
@@ -178,24 +233,35 @@ def _standardized_size(size):
     return height, width
 
 
-def _find_photographs(directory):
-    if not directory.exists():
-        raise ValueError(f"There is no folder {directory}: give one that holds photographs.")
-    if not directory.is_dir():
-        raise ValueError(f"{directory} is a file: give the folder that holds the photographs.")
-    filepaths = sorted(_visible_files(directory), key=lambda path: path.as_posix())
-    photographs = tuple(path for path in filepaths if path.suffix.lower() in SUFFIXES)
-    if photographs:
-        return photographs
-    if not filepaths:
-        raise ValueError(f"The folder {directory} is empty: give one that holds photographs.")
+def _standardized_channels(channels):
+    if channels is None or (type(channels) is not bool and channels in MODES):
+        return channels
     raise ValueError(
-        f"The folder {directory} holds no photographs ({', '.join(SUFFIXES)}), but "
-        f"{len(filepaths)} files of other kinds, such as {filepaths[0].name}: give one that does."
+        "A photograph has 1 channel (grey), 3 (RGB) or 4 (RGBA): give one of these. "
+        f"Received: channels={channels!r}"
     )
 
 
-def _visible_files(directory):
-    for folder, subfolders, names in os.walk(directory):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        yield from (Path(folder, name) for name in names if not name.startswith("."))
+def _contents(directory):
+    """What the folder holds; a ValueError if that is no photograph."""
+    shown = shown_name(directory)
+    if not directory.exists():
+        raise ValueError(f"There is no folder {shown}: give one that holds photographs.")
+    if not directory.is_dir():
+        raise ValueError(f"{shown} is a file: give the folder that holds the photographs.")
+    contents = find_photographs(directory)
+    if contents.photographs:
+        return contents
+    if contents.unread:
+        path, reason = contents.unread[0]
+        raise ValueError(
+            f"The folder {shown} holds no photographs that can be found, as {shown_name(path)} "
+            f"cannot be read ({reason}): give one that holds photographs."
+        )
+    if not contents.others:
+        raise ValueError(f"The folder {shown} is empty: give one that holds photographs.")
+    raise ValueError(
+        f"The folder {shown} holds no photographs ({', '.join(SUFFIXES)}), but "
+        f"{len(contents.others)} files of other kinds, such as "
+        f"{shown_name(contents.others[0].name)}: give one that does."
+    )

@@ -4,9 +4,9 @@ import csv
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
-from kerasvis.data.photographs import FORMATS
+from kerasvis.data.file_names import shown_name
+from kerasvis.data.photographs import photograph_size
 from kerasvis.storage.text_files import parse_json, read_text
 
 EDGES = ("top", "left", "bottom", "right")
@@ -113,9 +113,12 @@ def boxes_in_images(parts, filepaths, image_size, frame=None):
 
 
 def _whole(path):
-    with Image.open(path, formats=FORMATS) as photograph:
-        width, height = ImageOps.exif_transpose(photograph).size
-    return 0, 0, height, width
+    try:
+        return 0, 0, *photograph_size(path)
+    except ValueError as error:
+        raise ValueError(
+            f"{shown_name(path)} cannot be read ({error}): take it out of the photographs."
+        ) from error
 
 
 def box_in_image(box, photograph_size, image_size):

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kerasvis.data.file_names import shown_name
 from kerasvis.data.image_folder import ImageFolder
+from kerasvis.data.photographs import num_bytes
 from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.storage.fingerprints import digest
 
@@ -227,7 +229,7 @@ class FolderImages(Images):
     def __init__(self, folder, batch_size):
         self.folder, self.batch_size = folder, batch_size
         self.num_images = len(folder)
-        self.image_shape = (*folder.size, getattr(folder, "channels", 3))
+        self.image_shape = folder.shape
         self.preprocessing = folder.preprocessing
         self.skipped_reasons = folder.skipped_reasons
 
@@ -247,28 +249,27 @@ class FolderImages(Images):
         return next(self.batches())[1]
 
     def describe(self, index):
-        return f"Image {index} ({self.folder.filepaths[index]})"
+        return f"Image {index} ({shown_name(self.folder.filepaths[index])})"
 
     @property
     def names(self):
-        directory = self.folder.directory
-        return tuple(path.relative_to(directory).as_posix() for path in self.folder.filepaths)
+        return tuple(map(shown_name, self.folder.relative_paths))
 
     @property
     def skipped(self):
         return self.folder.skipped
 
     def why_none(self):
-        path, reason = self.folder.skipped[0]
+        path, reason = self.folder.skipped[-1]
         return f"none of {len(self.folder)} files can be decoded, such as {path} ({reason})."
 
     def fingerprint(self):
         files = [
-            f"{path.relative_to(self.folder.directory).as_posix()} {path.stat().st_size}"
-            for path in self.folder.filepaths
+            f"{name} {num_bytes(path)}"
+            for name, path in zip(self.names, self.folder.filepaths, strict=True)
         ]
-        preprocessing, size = getattr(self.preprocessing, "mode", None), self.folder.size
-        return digest(["folder", self.batch_size, preprocessing, size, *files])
+        preprocessing = getattr(self.preprocessing, "mode", None)
+        return digest(["folder", self.batch_size, preprocessing, self.image_shape, *files])
 
 
 class StreamImages(Images):

@@ -1,14 +1,13 @@
 """A labelled data set kept as JPEG bytes in one `.npz` file."""
 
-import io
 import itertools
+import os
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from kerasvis.data.labelled_images import LabelledImages, fit_pixels
-from kerasvis.data.photographs import FORMATS
+from kerasvis.data.labelled_images import LabelledImages
+from kerasvis.data.photographs import decode_photograph
 from kerasvis.storage.files import read_npz
 
 _ARRAYS = ("words", *(f"{s}_{a}" for s in ("train", "val") for a in ("bytes", "offsets", "labels")))
@@ -22,17 +21,20 @@ class JpegArchive(NamedTuple):
     class_names: tuple[str, ...]
 
 
-def load_jpeg_archive(filepath, size=None):
+def load_jpeg_archive(
+    filepath: str | os.PathLike, size: tuple[int, int] | None = None, channels: int = 3
+) -> JpegArchive:
     """Reads and decodes an archive of JPEG images.
 
     The file holds `<split>_bytes` (uint8, all files one after another), `<split>_offsets` (where
     each begins, and the end) and `<split>_labels` for the splits `train` and `val`, and `words`,
-    the class names. Grey images become RGB.
+    the class names. Images are decoded as `read_photograph` decodes files.
 
     Args:
         filepath: path of the `.npz` file.
         size: `(height, width)` in pixels to which the images are resized so that they just cover
             it, their centre cut out; or None for images that are of one size.
+        channels: 1 for luminance, 3 for RGB, 4 for RGBA.
 
     Returns:
         A `JpegArchive`.
@@ -42,7 +44,9 @@ def load_jpeg_archive(filepath, size=None):
             classes, or an image cannot be decoded.
     """
     arrays = read_npz(filepath, "labelled JPEG images", _ARRAYS)
-    train, validation = (_decode_split(arrays, s, filepath, size) for s in ("train", "val"))
+    train, validation = (
+        _decode_split(arrays, s, filepath, (size, channels)) for s in ("train", "val")
+    )
     if train.pixels.shape[1:] != validation.pixels.shape[1:]:
         raise ValueError(
             f"The train and val images of {filepath} differ in size: give a size for both."
@@ -50,7 +54,7 @@ def load_jpeg_archive(filepath, size=None):
     return JpegArchive(train, validation, tuple(str(word) for word in arrays["words"]))
 
 
-def _decode_split(arrays, split, filepath, size):
+def _decode_split(arrays, split, filepath, form):
     data, offsets = arrays[f"{split}_bytes"].tobytes(), arrays[f"{split}_offsets"]
     num_images, num_classes = max(len(offsets) - 1, 0), len(arrays["words"])
     labels = arrays[f"{split}_labels"].astype("int64")
@@ -67,7 +71,7 @@ def _decode_split(arrays, split, filepath, size):
             f"there are {num_classes} classes: each label has to be one of 0 to {num_classes - 1}."
         )
     pixels = [
-        _decode(data[begin:end], f"{split} image {i} of {filepath}", size)
+        _decode(data[begin:end], f"{split} image {i} of {filepath}", *form)
         for i, (begin, end) in enumerate(itertools.pairwise(offsets.tolist()))
     ]
     if len({image.shape for image in pixels}) > 1:
@@ -77,10 +81,8 @@ def _decode_split(arrays, split, filepath, size):
     return LabelledImages(np.stack(pixels), labels)
 
 
-def _decode(encoded, name, size):
+def _decode(encoded, name, size, channels):
     try:
-        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except Exception as error:  # on corrupt bytes Pillow's readers raise nearly anything
+        return decode_photograph(encoded, size, channels)
+    except ValueError as error:
         raise ValueError(f"The {name} cannot be decoded ({error}): replace or drop it.") from error
-    return pixels if size is None else fit_pixels(pixels, size)

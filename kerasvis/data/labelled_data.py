@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kerasvis.data.class_folder import LabelledFiles, common_size, find_class_folders
+from kerasvis.data.file_names import shown_name
 from kerasvis.data.jpeg_archive import load_jpeg_archive
 from kerasvis.data.labelled_images import hexadecimal_digest
 
@@ -27,7 +28,8 @@ class LabelledData:
         validation: likewise.
         class_names: tuple of the classes' names, in label order.
         image_size: `(height, width)` in pixels.
-        skipped: tuple of `(path, reason)` of the files that cannot be decoded and were left out.
+        skipped: tuple of `(path, reason)` of the files that cannot be decoded and were left out,
+            and of the subfolders that cannot be read; paths as `shown_name` shows them.
     """
 
     train: object
@@ -63,8 +65,8 @@ def load_labelled(data, image_size=None, *, validation_share=0.1, seed=0, strict
         data: one of
 
             - an image folder: `train/<class>/*` and `validation|val|test/<class>/*` (the first of
-              these that is there), or `train/<class>/*` or `<class>/*` alone, which is split; the
-              classes are the sorted names of the folders;
+              these that is there; `Training`, `test_set` and their like too), or `train/<class>/*`
+              or `<class>/*` alone, which is split; the classes are the sorted names of the folders;
             - an `.npz` archive as `load_jpeg_archive` reads it;
             - otherwise the name of a data set of TensorFlow Datasets, as `"imagenet2012"`, with
               the splits `train` and `validation` or `test`, or `train` alone, which is split.
@@ -120,17 +122,19 @@ def _from_archive(path, size):
 
 
 def _from_folder(directory, size, share, seed, strict):
-    class_names, *files = find_class_folders(directory)
-    sets = [_labelled_files(f, class_names, size) for f in files if f is not None]
+    found = find_class_folders(directory)
+    class_names = found.class_names
+    sets = [_labelled_files(f, size) for f in (found.train, found.validation) if f is not None]
     if size is None:
         size = common_size([path for one in sets for path in one.filepaths])
         sets = [dataclasses.replace(one, size=size) for one in sets]
     keep = _fits_in_memory(sum(one.num_images for one in sets), size)
     verified = [one.verified(keep) for one in sets]
-    skipped = tuple(failed for _, some in verified for failed in some)
+    failed = [failure for _, some in verified for failure in some]
+    skipped = tuple((Path(shown_name(path)), why) for path, why in (*found.unread, *failed))
     if strict and skipped:
         raise ValueError(
-            f"{skipped[0][0]} cannot be decoded ({skipped[0][1]}), the first of {len(skipped)}: "
+            f"{skipped[0][0]} cannot be read ({skipped[0][1]}), the first of {len(skipped)}: "
             "repair such files or take them out of the folder."
         )
     sets = [one for one, _ in verified]
@@ -179,9 +183,9 @@ def _split(images, share, seed):
     return [images.taken(indices) for indices in stratified_split(images.labels, share, seed)]
 
 
-def _labelled_files(files, class_names, size):
-    labels = [label for label, name in enumerate(class_names) for _ in files[name]]
-    filepaths = tuple(path for name in class_names for path in files[name])
+def _labelled_files(files, size):
+    labels = [label for label, paths in enumerate(files.values()) for _ in paths]
+    filepaths = tuple(path for paths in files.values() for path in paths)
     return LabelledFiles(filepaths, np.array(labels, "int64"), size)
 
 

@@ -4,7 +4,6 @@ import hashlib
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
 
 
 class LabelledImages(NamedTuple):
@@ -74,25 +73,6 @@ def image_indices(num_images, seed=None):
         if seed is not None:
             order = tf.random.experimental.stateless_shuffle(order, seed)
         return without_autotuning(tf.data.Dataset.from_tensor_slices(order))
-
-
-def fit_pixels(pixels, size):
-    """One decoded image in RGB, resized so that it just covers `size`, its centre cut out.
-
-    Args:
-        pixels: uint8 `(rows, columns, channels)`: grey, RGB, or RGBA, which is laid over white.
-        size: `(height, width)` in pixels.
-
-    Returns:
-        uint8 `(height, width, 3)`, resized bicubically, as `read_photograph` does it.
-    """
-    if pixels.shape == (*size, 3):
-        return pixels
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    if image.mode == "RGBA":
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image.convert("RGB")
-    return np.asarray(ImageOps.fit(image, (size[1], size[0]), Image.Resampling.BICUBIC))
 
 
 def hexadecimal_digest(*parts):

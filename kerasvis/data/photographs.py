@@ -1,52 +1,175 @@
-"""One photograph, from its file to RGB pixels of a given size."""
+"""One photograph, from its file or its bytes to pixels of a given size."""
 
+import contextlib
+import io
 import os
+import stat
+from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from kerasvis.data.file_names import shown_name
 
 # Pillow's readers of photographs. Of the others one runs a program on the file (EPS: Ghostscript),
 # whatever the file's name says.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+MAX_PIXELS = 178_956_970  # of a photograph; where Pillow, too, stops
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # of images of so many channels
 
+_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations in which rows and columns change places
 _SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
-def read_photograph(filepath, size, frame=None):
+def read_photograph(
+    filepath: str | os.PathLike,
+    size: tuple[int, int] | None,
+    frame: Sequence[float] | None = None,
+    channels: int = 3,
+) -> np.ndarray:
     """Decodes a photograph, resizes its shorter side and crops its centre.
 
     Orientation follows EXIF. Grey, palette, CMYK and 16-bit images become RGB, 16 bits scaled to
     8; transparent ones are laid over white; of an animation the first frame counts. The image is
-    resized, bicubically, so that it just covers `size`, upwards too. Images of more than twice
-    `PIL.Image.MAX_IMAGE_PIXELS` are taken for decompression bombs, and not decoded.
+    resized, bicubically, so that it just covers `size`, upwards too. Images of more than
+    `MAX_PIXELS` are taken for decompression bombs, and not decoded. Only files are opened, not
+    pipes, devices or sockets.
 
     Args:
         filepath: path of the file.
-        size: `(height, width)` in pixels.
+        size: `(height, width)` in pixels; None leaves the photograph as large as it is.
         frame: `(top, left, bottom, right)`, what is cut out of the photograph first, in its pixels,
             the right way up, half open; None takes it as it is.
+        channels: 1 for its luminance, 3 for RGB, 4 for RGBA, opaque where nothing is transparent.
 
     Returns:
-        uint8 `(height, width, 3)`, RGB.
+        uint8 `(height, width, channels)`.
 
     Raises:
         ValueError: if the file cannot be decoded as a whole, or the frame is not inside it; its
             text is the reason.
     """
+    check_file(filepath)
+    return _decode(filepath, size, frame, channels)
+
+
+def decode_photograph(
+    encoded: bytes, size: tuple[int, int] | None = None, channels: int = 3
+) -> np.ndarray:
+    """Decodes the bytes of a photograph as `read_photograph` does those of its file."""
+    if not encoded:
+        raise ValueError("an empty file")
+    return _decode(io.BytesIO(encoded), size, None, channels)
+
+
+def photograph_size(filepath: str | os.PathLike) -> tuple[int, int]:
+    """`(height, width)` of a photograph, the right way up, by its header.
+
+    Raises:
+        ValueError: if it cannot be read; its text is the reason.
+    """
+    check_file(filepath)
+    with _opened(filepath) as image:
+        is_sideways = image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
+        return image.size if is_sideways else image.size[::-1]
+
+
+def check_file(filepath: str | os.PathLike) -> None:
+    """Refuses what is not a file with something in it; the ValueError's text is the reason."""
     try:
-        if os.path.getsize(filepath) == 0:
-            raise ValueError("an empty file")
-        with Image.open(filepath, formats=FORMATS) as image:
-            if frame is None:
-                image.draft(None, (2 * max(size),) * 2)  # a large JPEG is decoded at a fraction
-            image = _as_rgb(ImageOps.exif_transpose(image))
-            if frame is not None:
-                image = _cut(image, frame)
-            return np.asarray(ImageOps.fit(image, (size[1], size[0]), Image.Resampling.BICUBIC))
+        status = os.stat(filepath)
+    except OSError as error:
+        raise ValueError(reason_of(error)) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"{_kind(status.st_mode)}, not a file")
+    if status.st_size == 0:
+        raise ValueError("an empty file")
+
+
+def num_bytes(filepath: str | os.PathLike) -> int | None:
+    """The size of a file; None if it is not there, or not to be seen by this user."""
+    try:
+        return os.path.getsize(filepath)
+    except OSError:
+        return None
+
+
+def reason_of(error: Exception) -> str:
+    """Why something cannot be read, in one line."""
+    if isinstance(error, FileNotFoundError) and os.path.islink(error.filename or ""):
+        return "a link that leads nowhere"
+    if isinstance(error, PermissionError):
+        return "this user is not allowed to read it"
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return shown_name(" ".join(text.split()))
+
+
+def fit_pixels(pixels: np.ndarray, size: tuple[int, int], channels: int = 3) -> np.ndarray:
+    """One decoded image, resized so that it just covers `size`, its centre cut out.
+
+    Args:
+        pixels: uint8 or uint16 `(rows, columns, channels)`: grey, RGB, or either with alpha, which
+            is laid over white.
+        size: `(height, width)` in pixels.
+        channels: of the result, as `read_photograph` takes them.
+
+    Returns:
+        uint8 `(height, width, channels)`, resized bicubically, as `read_photograph` does it.
+    """
+    if pixels.dtype == "uint16":
+        pixels = _eight_bits(pixels)
+    if pixels.shape == (*size, 3) and channels == 3:
+        return pixels
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    return _fit(with_channels(image, channels), size)
+
+
+def with_channels(image: Image.Image, channels: int) -> Image.Image:
+    """An image in grey, RGB or RGBA; over white where transparency is not asked for."""
+    if image.mode in _SIXTEEN_BITS:
+        image = Image.fromarray(_eight_bits(np.asarray(image)))
+    if image.mode == "F":
+        raise ValueError("floating-point pixels, whose range is not known")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if channels < 4:
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    elif image.mode not in ("1", "L", "P"):  # such as CMYK
+        image = image.convert("RGB")
+    return image.convert(MODES[channels])
+
+
+def _decode(file, size, frame, channels):
+    with _opened(file) as image:
+        if frame is None and size is not None:
+            image.draft(None, (2 * max(size),) * 2)  # a large JPEG is decoded at a fraction
+        image = with_channels(ImageOps.exif_transpose(image), channels)
+        if frame is not None:
+            image = _cut(image, frame)
+        return _fit(image, size)
+
+
+@contextlib.contextmanager
+def _opened(file):
+    """The image in a file, still encoded; errors of reading and decoding become reasons."""
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            yield image
     except UnidentifiedImageError as error:
         raise ValueError(f"not an image in the format {' or '.join(FORMATS)}") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(
+            f"a decompression bomb, or a photograph of more than {MAX_PIXELS} pixels"
+        ) from error
     except Exception as error:  # on a corrupt file Pillow's readers raise nearly anything
-        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
+        raise ValueError(reason_of(error)) from error
+
+
+def _kind(mode):
+    kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a named pipe", stat.S_ISSOCK: "a socket"}
+    return next((kind for is_it, kind in kinds.items() if is_it(mode)), "a device")
 
 
 def _cut(image, frame):
@@ -59,16 +182,11 @@ def _cut(image, frame):
     return image.crop((left, top, right, bottom))
 
 
-def _as_rgb(image):
-    if image.mode in _SIXTEEN_BITS:
-        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
-    if image.mode == "F":
-        raise ValueError("floating-point pixels, whose range is not known")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
+def _fit(image, size):
+    if size is not None:
+        image = ImageOps.fit(image, (size[1], size[0]), Image.Resampling.BICUBIC)
+    pixels = np.asarray(image)
+    return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
 def _eight_bits(pixels):

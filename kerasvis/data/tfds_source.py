@@ -8,7 +8,9 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from kerasvis.data.autotuning import without_autotuning
-from kerasvis.data.labelled_images import LabelledImages, fit_pixels, hexadecimal_digest
+from kerasvis.data.labelled_images import LabelledImages, hexadecimal_digest
+from kerasvis.data.photographs import decode_photograph
+from kerasvis.data.splits import validation_split
 
 # Records that are shuffled together, still encoded: half a gigabyte of ImageNet. It need not be all
 # of them, since TFDS shuffles them once when it writes them.
@@ -57,7 +59,7 @@ class TFDSSplit:
             records = records.map(lambda i, record: record)
         if seed is not None:
             records = _shuffled(records, self.num_images, tf.cast(seed, tf.int64))
-        decoded = _decoded(records, self.builder, self.keys, self.size)
+        decoded = _decoded(records, self.keys, self.size)
         return without_autotuning(decoded.batch(batch_size))
 
     def in_memory(self):
@@ -88,7 +90,7 @@ def open_tfds(name, size=None):
 
     Returns:
         `(class names, train, validation)`: a tuple, and `TFDSSplit`s. Validation is the split
-        `validation`, or `test` if there is none, or None.
+        `validation` or another one for it, or `test` if there is none, or None.
 
     Raises:
         ValueError: if the data set is unknown, cannot be downloaded, or has no labelled images.
@@ -133,7 +135,7 @@ def _keys(builder, name):
         len(keys) == 2
         and all(isinstance(key, str) and key in features for key in keys)
         and isinstance(features[keys[0]], tfds.features.Image)
-        and features[keys[0]].np_dtype == np.uint8
+        and features[keys[0]].np_dtype in (np.uint8, np.uint16)
         and isinstance(features[keys[1]], tfds.features.ClassLabel)
     ):
         return keys
@@ -171,7 +173,7 @@ def _split_names(builder, name):
             f"The data set {name!r} has the splits {', '.join(splits) or 'none'}, but not 'train': "
             "give one that can be trained on."
         )
-    return "train", next((split for split in ("validation", "test") if split in splits), None)
+    return "train", validation_split(splits)
 
 
 def _shuffled(records, num_records, seed):
@@ -210,13 +212,11 @@ def _records(builder, split, keys):
     )
 
 
-def _decoded(records, builder, keys, size):
-    feature = builder.info.features[keys[0]]
-
+def _decoded(records, keys, size):
     def decode(record):
         pixels = tf.numpy_function(
-            lambda pixels: fit_pixels(pixels, size),
-            [feature.decode_example(record[keys[0]])],
+            lambda encoded: decode_photograph(encoded, size),
+            [record[keys[0]]],
             tf.uint8,
             stateful=False,
         )

@@ -3,10 +3,10 @@
 import collections
 import re
 
-from kerasvis.data.class_folder import VALIDATION_FOLDERS
+from kerasvis.data.file_names import shown_name
 from kerasvis.data.image_folder import ImageFolder
+from kerasvis.data.splits import without_splits
 
-SETS = ("train", *VALIDATION_FOLDERS)
 WNID = re.compile(r"(n\d{8})(?:_(.*))?")  # of ImageNet's classes, as n01440764_tench
 
 
@@ -17,7 +17,7 @@ def image_names(images):
         images: an `ImageFolder`, `DemoPhotographs`, or an array.
     """
     if isinstance(images, ImageFolder):
-        return tuple(p.relative_to(images.directory).as_posix() for p in images.filepaths)
+        return tuple(map(shown_name, images.relative_paths))
     if hasattr(images, "crops"):
         return tuple(map(str, images.crops))
     return tuple(f"image {index}" for index in range(len(images)))
@@ -26,9 +26,9 @@ def image_names(images):
 def class_labels(images, names=None):
     """The name of each image's class, from where its file lies or what it is called.
 
-    The class is the folder, where all photographs lie in several: `<class>/…`, or `<set>/<class>/…`
-    with `train`, `validation`, `val` or `test` for the set. Otherwise it is what follows ImageNet's
-    number of a class, where all files have one: `n01440764_tench.jpg`.
+    The class is the folder, where all photographs lie in several: `<class>/…`, or
+    `<split>/<class>/…` with a folder that `find_splits` takes for a split. Otherwise it is what
+    follows ImageNet's number of a class, where all files have one: `n01440764_tench.jpg`.
 
     Args:
         images: an `ImageFolder`; others have no classes.
@@ -42,10 +42,11 @@ def class_labels(images, names=None):
     """
     if not isinstance(images, ImageFolder):
         return None
-    paths = [path.relative_to(images.directory) for path in images.filepaths]
-    found = [_folder(path) for path in paths]
+    paths = images.relative_paths
+    folders = without_splits([path.parts[:-1] for path in paths])
+    found = [shown_name(names[0]) if names else None for names in folders]
     if not all(found) or len(set(found)) == 1:  # one folder tells no class from another
-        found = [_class_in_name(path.stem) for path in paths]
+        found = [_class_in_name(shown_name(path.stem)) for path in paths]
     if not all(found):
         return None
     shown = {name: _shown(name, names or {}) for name in found}
@@ -55,13 +56,6 @@ def class_labels(images, names=None):
         shown[name] if times[shown[name]] == 1 else f"{shown[name]} ({_key(name)})"
         for name in found
     )
-
-
-def _folder(path):
-    folders = path.parts[:-1]
-    if folders and folders[0] in SETS and len(folders) > 1:
-        folders = folders[1:]
-    return folders[0] if folders else None
 
 
 def _class_in_name(stem):

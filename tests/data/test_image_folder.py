@@ -11,10 +11,11 @@ import pytest
 from PIL import Image, ImageDraw
 
 import kerasvis.data
-from kerasvis.data import ImageFolder, Preprocessing
+from kerasvis.data import ImageFolder, Preprocessing, photographs
 from kerasvis.data import image_folder as image_folder_module
 
 SIZE = (24, 36)
+SUFFIXES = image_folder_module.SUFFIXES
 
 
 def quadrants(size=SIZE):
@@ -191,7 +192,7 @@ def mixed(tmp_path):
 
 @pytest.fixture
 def small_bombs(monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
+    monkeypatch.setattr(photographs, "MAX_PIXELS", 4000)
 
 
 REASONS = {
@@ -248,7 +249,7 @@ def test_few_images_are_decoded_ahead(mixed, monkeypatch):
     monkeypatch.setattr(
         image_folder_module,
         "read_photograph",
-        lambda path, size: (decoded.append(path), read(path, size))[1],
+        lambda path, *args, **kwargs: (decoded.append(path), read(path, *args, **kwargs))[1],
     )
     batches = ImageFolder(mixed, SIZE).batches(4)
     next(batches)
@@ -298,9 +299,8 @@ def test_wrong_folders(tmp_path):
     notes.write_text("no photograph")
     sentences = {
         notes: f"{notes} is a file: give the folder that holds the photographs.",
-        tmp_path: f"The folder {tmp_path} holds no photographs (.bmp, .gif, .jpeg, .jpg, .pgm, "
-        ".png, .ppm, .tif, .tiff, .webp), but 1 files of other kinds, such as notes.txt: give one "
-        "that does.",
+        tmp_path: f"The folder {tmp_path} holds no photographs ({', '.join(SUFFIXES)}), but 1 "
+        "files of other kinds, such as notes.txt: give one that does.",
     }
     for path, sentence in sentences.items():
         with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):

@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 import kerasvis.data
-from kerasvis.data import LabelledImages, labelled_data, load_labelled
+from kerasvis.data import LabelledImages, labelled_data, load_labelled, photographs
 from kerasvis.data.labelled_data import stratified_split
 from kerasvis.data.photographs import read_photograph
 
@@ -157,7 +157,7 @@ def test_what_cannot_be_decoded_is_left_out_and_reported(tmp_path, regime):
 def test_decompression_bomb_is_left_out(tmp_path, monkeypatch, regime):
     class_folders(tmp_path, a=2, b=2)
     save(tmp_path / "a" / "bomb.png", size=(50, 50))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    monkeypatch.setattr(photographs, "MAX_PIXELS", 2000)
     ((path, reason),) = load_labelled(tmp_path, SIZE).skipped
     assert path.name == "bomb.png"
     assert "decompression bomb" in reason
@@ -168,7 +168,7 @@ def test_strict(tmp_path, regime):
     broken_files(tmp_path / "b")
     with pytest.raises(
         ValueError,
-        match=r"corrupt\.png cannot be decoded \(not an image .*\), the first of 4: repair ",
+        match=r"corrupt\.png cannot be read \(not an image .*\), the first of 4: repair ",
     ):
         load_labelled(tmp_path, SIZE, strict=True)
 
@@ -292,7 +292,7 @@ def no_train(root):
 
 
 REFUSED = [
-    (empty_class, r"The class folder .*b holds no photographs \(.bmp, .*\): put some there"),
+    (empty_class, r"The class folder .*b holds no photographs \(.*\.bmp, .*\): put some there"),
     (unreadable_class, r"The class 'b' in .* has no readable images: give two at least, one to"),
     (one_readable, r"The class 'b' in .* has 1 readable image: give two at least"),
     (unreadable_in_validation, r"The class 'b' in .* has no readable validation image: give it"),
@@ -301,7 +301,10 @@ REFUSED = [
     (no_classes, r"The folder .* has no class folders: give one with a folder of photographs for"),
     (flat_sets, r"The folder .*train has no class folders"),
     (stray, r"The photograph .*stray.png lies among the class folders: move it into the folder"),
-    (no_train, r"The folder .* has test and val, but no 'train': give one with train/<class>"),
+    (
+        no_train,
+        r"The folder .* has test and val, of which none is for training: give one with train",
+    ),
 ]
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from kerasvis.data import LabelledImages, labelled_data, load_labelled, tfds_source
-from kerasvis.data.labelled_images import fit_pixels
+from kerasvis.data.photographs import fit_pixels
 from tests.mocked_data_sets import mocked_data_sets
 
 SIZE = (6, 6)

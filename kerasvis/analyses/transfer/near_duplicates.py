@@ -13,7 +13,7 @@ import tqdm
 from kerasvis.data.image_folder import ImageFolder
 from kerasvis.data.image_sources import image_source
 from kerasvis.data.labelled_data import LabelledData
-from kerasvis.data.labelled_images import fit_pixels
+from kerasvis.data.photographs import fit_pixels
 
 THUMBNAIL_SIZE = (32, 32)  # rows and columns, at which images are compared
 LEAST_CORRELATION = 0.95

@@ -1,0 +1,118 @@
+"""The photographs that lie in a folder, and what there could not be read."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from kerasvis.data.photographs import reason_of
+
+SUFFIXES = tuple(
+    """
+    .apng .bmp .gif .jfif .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp
+    """.split()
+)
+
+
+class FolderContents(NamedTuple):
+    """What lies in a folder, each sorted by path; names that begin with a dot are left out.
+
+    Attributes:
+        photographs: tuple of `Path`s, those with one of `SUFFIXES`, whether or not they are whole.
+        others: tuple of `Path`s of the other files.
+        folders: tuple of `Path`s.
+        unread: tuple of `(path, reason)`: folders that cannot be read, and links to nowhere.
+    """
+
+    photographs: tuple[Path, ...]
+    others: tuple[Path, ...]
+    folders: tuple[Path, ...]
+    unread: tuple[tuple[Path, str], ...]
+
+
+def list_folder(directory: str | os.PathLike) -> FolderContents:
+    """What lies directly in a folder; links are followed.
+
+    Raises:
+        OSError: if the folder cannot be read.
+    """
+    photographs, others, folders, unread = [], [], [], []
+    with os.scandir(directory) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            path = Path(directory, entry.name)
+            if entry.name.startswith("."):
+                continue
+            if _is_folder(entry):
+                folders.append(path)
+            elif path.suffix.lower() in SUFFIXES:
+                photographs.append(path)
+            elif entry.is_symlink() and (reason := _why_lost(path)):
+                unread.append((path, reason))
+            else:
+                others.append(path)
+    return FolderContents(tuple(photographs), tuple(others), tuple(folders), tuple(unread))
+
+
+def find_photographs(directory: str | os.PathLike) -> FolderContents:
+    """What lies in a folder and its subfolders; links are followed, but not back up.
+
+    A folder that is called like a photograph, and holds none, counts as unread.
+    """
+    photographs, others, folders, unread = [], [], [], []
+    for contents in _walk(Path(directory)):
+        photographs += contents.photographs
+        others += contents.others
+        folders += contents.folders
+        unread += contents.unread
+    filled = {folder for path in photographs for folder in path.parents}
+    reported = {path for path, _ in unread}
+    unread += [
+        (path, "a folder, not a photograph")
+        for path in folders
+        if path.suffix.lower() in SUFFIXES and path not in filled | reported
+    ]
+    return FolderContents(
+        *(tuple(sorted(paths, key=_in_order)) for paths in (photographs, others, folders)),
+        tuple(sorted(unread, key=lambda item: _in_order(item[0]))),
+    )
+
+
+def holds_photographs(directory: str | os.PathLike) -> bool:
+    """Whether there is a photograph in a folder or its subfolders."""
+    return any(contents.photographs for contents in _walk(Path(directory)))
+
+
+def _walk(directory: Path) -> Iterator[FolderContents]:
+    waiting = [(directory, frozenset())]
+    while waiting:
+        folder, above = waiting.pop()
+        try:
+            status = os.stat(folder)
+            identity = (status.st_dev, status.st_ino)
+            if identity in above:  # a link that leads back up
+                continue
+            contents = list_folder(folder)
+        except OSError as error:
+            yield FolderContents((), (), (), ((folder, reason_of(error)),))
+            continue
+        yield contents
+        waiting += [(path, above | {identity}) for path in contents.folders]
+
+
+def _in_order(path):
+    return path.as_posix()
+
+
+def _is_folder(entry):
+    try:
+        return entry.is_dir()
+    except OSError:  # whoever opens it says why
+        return False
+
+
+def _why_lost(path):
+    try:
+        os.stat(path)
+    except OSError as error:
+        return reason_of(error)
+    return None
