@@ -1,10 +1,13 @@
 """Labelled images from TensorFlow Datasets, prepared on the spot or mocked."""
 
+import io
+
 import numpy as np
 import pytest
 import requests
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from PIL import Image
 
 from kerasvis.data import LabelledImages, labelled_data, load_labelled, tfds_source
 from kerasvis.data.photographs import fit_pixels
@@ -43,6 +46,58 @@ class _Tiny(tfds.core.GeneratorBasedBuilder):
 
 class TinyWithTrain(_Tiny):
     SPLITS = (("train", 0, 30),)
+
+
+class _Grey(_Tiny):
+    """Grey images, which tell their number in the unit of their dtype."""
+
+    SPLITS = (("train", 0, 6), ("valid", 6, 9), ("test", 9, 15))
+    IMAGE = tfds.features.Image(shape=(None, None, 1))
+    UNIT = 1
+
+    def _info(self):
+        info = super()._info()
+        features = tfds.features.FeaturesDict({**info.features, "image": self.IMAGE})
+        return tfds.core.DatasetInfo(
+            builder=self, features=features, supervised_keys=("image", "label")
+        )
+
+    def _generate_examples(self, numbers):
+        for number in numbers:
+            pixels = np.full((6 + number % 3, 9, 1), number * self.UNIT, self.IMAGE.np_dtype)
+            yield number, {"image": pixels, "label": number % 3}
+
+
+class TinyGrey(_Grey):
+    pass
+
+
+class TinySixteenBits(_Grey):
+    IMAGE = tfds.features.Image(shape=(None, None, 1), dtype=np.uint16, encoding_format="png")
+    UNIT = 257
+
+
+class TinyEncoded(_Tiny):
+    """JPEG files of a camera that was held upright."""
+
+    SPLITS = (("train", 0, 6), ("test", 6, 9))
+
+    def _generate_examples(self, numbers):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        for number in numbers:
+            file = io.BytesIO()
+            upright = photograph(number)
+            upright.transpose(Image.Transpose.ROTATE_90).save(file, "JPEG", exif=exif, quality=100)
+            file.seek(0)
+            yield number, {"image": file, "label": number % 3}
+
+
+def photograph(number):
+    """Dark, with bright rows above; the number as the blue."""
+    pixels = np.full((40, 30, 3), (0, 0, 20 * number), "uint8")
+    pixels[:10] = (250, 250, 20 * number)
+    return Image.fromarray(pixels)
 
 
 class TinyWithTest(_Tiny):
@@ -116,6 +171,24 @@ def test_splits(name, train, validation, regime):
     assert sorted(numbers_of(data.validation)) == list(validation)
     assert data.validation.num_images == len(validation)
     assert [n % 3 for n in numbers_of(data.train)] == data.train.labels.tolist()
+
+
+@pytest.mark.parametrize("name", ["tiny_grey", "tiny_sixteen_bits"])
+def test_grey_images_of_any_depth(name, regime):
+    data = load_labelled(name, SIZE)
+    for images, numbers in ((data.train, range(6)), (data.validation, range(6, 9))):
+        assert sorted(numbers_of(images)) == list(numbers)
+        pixels = next(images.batches(9).as_numpy_iterator())[0]
+        assert (pixels == pixels[..., :1]).all()
+
+
+def test_encoded_files_are_read_as_from_a_folder(tmp_path, regime):
+    (pixels, labels), *_ = load_labelled("tiny_encoded", (20, 15)).train.batches(6)
+    for image, label in zip(pixels.numpy(), labels.numpy(), strict=True):
+        number = round(image[..., 2].mean() / 20)
+        assert number % 3 == label
+        expected = fit_pixels(np.asarray(photograph(number)), (20, 15))
+        assert np.abs(image.astype(int) - expected).mean() < 5
 
 
 def test_split_by_seed(regime):
