@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasvis.data.file_names import shown_name
 from kerasvis.data.image_folder import ImageFolder
 from kerasvis.data.image_sources import (
     FolderImages,
@@ -133,8 +134,18 @@ def _at_path(path, shape):
     if path.suffix == ".npz":
         return load_jpeg_archive(path, _whole_size(size), _channels(channels)).train
     if path.is_file():
-        return read_photograph(path, _whole_size(size), channels=_channels(channels))[None]
+        return _one_photograph(path, _whole_size(size), _channels(channels))[None]
     return ImageFolder(path)
+
+
+def _one_photograph(path, size, channels):
+    try:
+        return read_photograph(path, size, channels=channels)
+    except ValueError as error:
+        raise ValueError(
+            f"The photograph cannot be read ({error}): give one that is whole. "
+            f"Received: images={shown_name(path)!r}"
+        ) from error
 
 
 def _whole_size(size):

@@ -646,6 +646,17 @@ def test_a_folder_takes_size_and_channels_from_the_model(coloured, channels):
     np.testing.assert_array_equal(source.pixels([0])[0], expected[1])
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"", "an empty file"), (b"x", "not an image"), (b"%!PS", "not an ima")]
+)
+def test_one_photograph_that_cannot_be_read(tmp_path, content, reason):
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(
+        ValueError, match=rf"cannot be read \({reason}.*Received: images='.*a\.jpg'"
+    ):
+        standardize_images(model_of(3), tmp_path / "a.jpg")
+
+
 def test_channels_that_photographs_do_not_have(coloured):
     with pytest.raises(ValueError, match="model that takes images of 2 channels"):
         standardize_images(model_of(2), coloured)
