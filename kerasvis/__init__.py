@@ -58,6 +58,7 @@ _PUBLIC = {
     "visualize_features": "kerasvis.analyses:visualize_features",
     "write_gallery": "kerasvis.reports:write_gallery",
     "activations": "kerasvis.activations",
+    "arguments": "kerasvis.arguments",
     "analyses": "kerasvis.analyses",
     "attributions": "kerasvis.attributions",
     "callbacks": "kerasvis.callbacks",

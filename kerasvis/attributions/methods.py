@@ -15,6 +15,9 @@ over feature maps (`grad_cam`), it is in units of the activation, as is a projec
 
 import difflib
 
+import numpy as np
+
+from kerasvis.arguments import standardize_images
 from kerasvis.attributions.grad_cam import grad_cam
 from kerasvis.attributions.gradient_times_input import gradient_times_input
 from kerasvis.attributions.projections import deconvnet, gradient, guided
@@ -40,7 +43,7 @@ def attribute(
             is left as it is.
         layer: name of the layer of the activation. A softmax or sigmoid there is left out: the
             score before it is meant.
-        images: array `(images, rows, columns, channels)`, as the model takes them.
+        images: what `kerasvis.arguments.standardize_images` takes.
         target: `kerasvis.targets.Unit`, `Strongest` or `WholeMap`; of a class score
             `Unit(class_index)`. A whole map counts as the sum of its units.
         method: name of a method, a key of `METHODS`.
@@ -71,6 +74,8 @@ def attribute(
         (2, 224, 224)
     """
     check_method(method)
+    if not isinstance(images, np.ndarray):
+        images = standardize_images(model, images).all()
     return METHODS[method](
         model,
         layer,

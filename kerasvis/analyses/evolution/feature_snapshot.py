@@ -13,6 +13,9 @@ from kerasvis.analyses.feature_visualization import choose_features, visualize_c
 from kerasvis.arguments import standardize_images, standardize_layers
 from kerasvis.data.image_sources import Images
 from kerasvis.deconvnet.deconv_model import DeconvModel, fitting_batch_size
+from kerasvis.graph import image_shape
+
+ANY_SIZE = 224  # pixels, of a model that takes any
 
 
 class NotFiniteError(ValueError):
@@ -101,7 +104,7 @@ class FeatureSnapshots:
         """
         self._check_weights()
         self._interrupted.clear()
-        top, winners = self._scan(self.source(images, self._batch_size(images)))
+        top, winners = self._scan(self.source(images, self._batch_size()))
         return {
             name: visualize_chosen(
                 deconv,
@@ -125,11 +128,10 @@ class FeatureSnapshots:
         """Ends a snapshot that another thread is taking, after its batch."""
         self._interrupted.set()
 
-    def _batch_size(self, images):
+    def _batch_size(self):
         if self.batch_size:
             return self.batch_size
-        size = images.shape[1:] if hasattr(images, "shape") else getattr(images, "size", ())
-        return fitting_batch_size((None, *size))
+        return fitting_batch_size((None, *(n or ANY_SIZE for n in image_shape(self._model))))
 
     def _scan(self, source):
         """The strongest activations of all feature maps, and the images of the chosen ones."""
