@@ -8,7 +8,7 @@ from typing import Any
 from cyclopts import Parameter
 
 import kerasvis as kv
-from kerasvis.commands.argument_types import Count, FilePath, NumberAbove0
+from kerasvis.commands.argument_types import FilePath, NumUnits, Width
 from kerasvis.commands.output import check_output_folder, output_folder, save_figure, write_csv
 from kerasvis.commands.quiet_start import start_keras
 from kerasvis.commands.tables import in_columns
@@ -34,8 +34,8 @@ class SmallConvnetOptions(ConvnetOptions):
         dense_units: units in fc6 and in fc7.
     """
 
-    width: NumberAbove0 = 0.25
-    dense_units: Count = 256
+    width: Width = 0.25
+    dense_units: NumUnits = 256
 
 
 def ablate(

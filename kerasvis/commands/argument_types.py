@@ -5,6 +5,7 @@ Text that is none of these is refused while the command line is parsed, before a
 
 import math
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -63,8 +64,20 @@ def convert_name(type_, tokens):
     return type_(tokens[0].value)
 
 
+def convert_devices(type_, tokens):
+    """A number of devices, or their names; a `CoercionError` if the first token is neither."""
+    names = tokens[0].value.upper().split(",")
+    is_number = re.fullmatch(r"0*[1-9][0-9]{0,2}", names[0]) and len(names) == 1
+    are_names = all(re.fullmatch(r"(CPU|GPU):[0-9]{1,3}", name.strip()) for name in names)
+    if not is_number and (not are_names or len({name.strip() for name in names}) < len(names)):
+        expected = "a number of devices from 1 to 999, or the name of each once, as GPU:0,GPU:1"
+        raise CoercionError(msg=expected, token=tokens[0], target_type=type_)
+    return tokens[0].value
+
+
 FilePath = Annotated[Path, Parameter(converter=lambda _, tokens: convert_name(Path, tokens))]
 Name = Annotated[str, Parameter(converter=lambda _, tokens: convert_name(str, tokens))]
+Devices = Annotated[str, Parameter(converter=convert_devices)]
 
 Count = whole_numbers(1, 10_000)
 NumImages = whole_numbers(1, 1_000_000)
@@ -75,8 +88,9 @@ Index = whole_numbers(0, 2**31 - 1)
 Epochs = whole_numbers(1, 1_000_000)
 Seed = whole_numbers(0, 2**32 - 1)
 
-NumberAbove0 = finite_numbers(0, 1e6, above=True)
 NumberFrom0 = finite_numbers(0, 1e6)
+Width = finite_numbers(0, 16, above=True)  # a factor on the paper's numbers of filters
+NumUnits = whole_numbers(1, 65_536)
 
 Size = Annotated[  # one number for both axes, or two
     tuple[Pixels, ...], Parameter(consume_multiple=(1, 2), allow_repeating=False)

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 import kerasvis as kv
 from kerasvis.commands.argument_types import (
     BatchSize,
+    Devices,
     FilePath,
     Index,
     Name,
@@ -96,7 +97,7 @@ class ComputingOptions:
     """
 
     method: Literal["auto", "incremental", "full"] = "auto"
-    devices: str | None = None
+    devices: Devices | None = None
     batch_size: BatchSize | None = None
 
     def scope(self):

@@ -8,7 +8,7 @@ from typing import Literal
 from cyclopts import Parameter
 
 import kerasvis as kv
-from kerasvis.commands.argument_types import FilePath
+from kerasvis.commands.argument_types import Devices, FilePath
 from kerasvis.commands.model_card import model_card
 from kerasvis.commands.output import check_output_folder, output_folder
 from kerasvis.commands.quiet_start import start_keras
@@ -35,7 +35,7 @@ class DeviceOptions:
     """
 
     strategy: Literal["none", "mirrored", "multiworker"] = "none"
-    devices: str | None = None
+    devices: Devices | None = None
 
     def make_strategy(self):
         """The `tf.distribute.Strategy`, made before anything else touches TensorFlow's devices."""

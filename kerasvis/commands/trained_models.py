@@ -42,8 +42,8 @@ def check_model_name(name: str, weights: str | None = None) -> None:
         )
     if path.is_dir():
         raise ValueError(f"The model is a folder: give a .keras file. Received: --model={path}")
-    is_keras_file = path.suffix != ".keras" or zipfile.is_zipfile(path)
-    if not path.is_file() or path.suffix not in SUFFIXES or not is_keras_file:
+    is_known = path.is_file() and path.suffix in SUFFIXES
+    if not is_known or (path.suffix == ".keras" and not zipfile.is_zipfile(path)):
         raise ValueError(
             "The model is not a file that Keras saved, or is damaged: give a .keras file that "
             f"model.save() wrote. Received: --model={path}"

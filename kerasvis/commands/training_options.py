@@ -9,14 +9,14 @@ from cyclopts import Parameter
 
 import kerasvis as kv
 from kerasvis.commands.argument_types import (
-    Count,
     Epochs,
     FilePath,
     Name,
-    NumberAbove0,
     NumImages,
+    NumUnits,
     Pixels,
     Seed,
+    Width,
 )
 from kerasvis.commands.output import check_output_folder
 
@@ -39,8 +39,8 @@ class ConvnetOptions:
     """
 
     net: Literal["zfnet", "alexnet"] = "zfnet"
-    width: NumberAbove0 = 0.5
-    dense_units: Count = 512
+    width: Width = 0.5
+    dense_units: NumUnits = 512
     strides: tuple[Pixels, Pixels] | None = None
     normalization: Literal["local_response", "batch", "none"] | None = None
 

@@ -131,6 +131,6 @@ def test_mistakes(mistake, tmp_path):
     assert mistake(data=tmp_path / "none.npz").startswith("There is no")
     (tmp_path / "file").touch()
     assert mistake(out=tmp_path / "file").startswith("The output folder")
-    assert mistake("--width", 0).endswith("above 0 up to 1e+06. Received: --width=0")
+    assert mistake("--width", 0).endswith("above 0 up to 16. Received: --width=0")
     assert mistake("--epochs", 0).endswith("from 1 to 1,000,000. Received: --epochs=0")
     assert mistake("--net", "vgg") == "--net takes one of zfnet, alexnet. Received: --net=vgg"
