@@ -11,7 +11,12 @@ import kerasvis as kv
 from kerasvis.commands.argument_types import Count, FilePath, Index, Name, NumberFrom0, Seed
 from kerasvis.commands.options import ModelOptions, ScoreOptions
 from kerasvis.commands.output import check_output_folder, output_folder, save_figure
-from kerasvis.commands.photographs import OpenModel, check_images, read_photographs
+from kerasvis.commands.photographs import (
+    OpenModel,
+    Photograph,
+    check_images,
+    read_photographs,
+)
 
 TOGETHER = ("methods.png", "methods.npz")
 METHODS = ("deconvnet", "guided", "gradient", "gradient_times_input", "smoothgrad", "grad_cam")
@@ -81,7 +86,7 @@ def compare(
     names = scores.names(model)
     model.check()
     opened = model.open()
-    photographs = read_photographs(images, opened.image_size)
+    photographs = read_photographs(images, opened.image_size, opened.channels)
     fed = as_fed(photographs, opened)
     layer, unit = what_is_traced(target, scores, opened, fed, names)
     options = options_of(methods, opened, layer)
@@ -118,11 +123,11 @@ def check_target(target: TargetOptions, scores: ScoreOptions) -> None:
         raise ValueError("--layer and --feature belong together: give both, or --class.")
 
 
-def as_fed(photographs: dict, opened: OpenModel):
+def as_fed(photographs: list[Photograph], opened: OpenModel):
     """The photographs as the model takes them, in one array."""
     import numpy as np
 
-    return opened.preprocessing.images(np.stack([*photographs.values()]))
+    return opened.preprocessing.images(np.stack([each.pixels for each in photographs]))
 
 
 def what_is_traced(
@@ -191,15 +196,17 @@ def with_preferred_images(comparison, methods: MethodOptions, opened: OpenModel)
     return dataclasses.replace(comparison, maps=maps)
 
 
-def row_names(comparison, photographs: dict, class_names: dict[int, str], is_feature: bool) -> list:
+def row_names(
+    comparison, photographs: list[Photograph], class_names: dict[int, str], is_feature: bool
+) -> list[str]:
     """What each row shows, in one line."""
     names = []
-    for path, feature, activation in zip(
+    for photograph, feature, activation in zip(
         photographs, comparison.feature_indices.tolist(), comparison.activations, strict=True
     ):
         if is_feature:
             traced = f"activation of {comparison.layer}, feature {feature}"
         else:
             traced = f"score of {class_names.get(feature, f'class {feature}')}"
-        names.append(f"{path.stem}: {traced}, {activation:.4g}")
+        names.append(f"{photograph.name}: {traced}, {activation:.4g}")
     return names

@@ -124,7 +124,7 @@ def open_parts(noted: dict, paths: list[Path], frame: str | None, opened: OpenMo
     from kerasvis.data.image_parts import boxes_in_images
 
     photographs = [
-        read_file(path, opened.image_size, boxes.get(frame))
+        read_file(path, opened.image_size, boxes.get(frame), opened.channels)
         for path, boxes in zip(paths, noted.values(), strict=True)
     ]
     boxes = boxes_in_images(noted.values(), paths, opened.image_size, frame)

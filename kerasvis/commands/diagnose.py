@@ -12,7 +12,7 @@ from kerasvis.commands.argument_types import BatchSize, FilePath, Name
 from kerasvis.commands.options import MODEL, InputOptions
 from kerasvis.commands.output import (
     check_output_folder,
-    file_stems,
+    layer_names,
     output_folder,
     save_figure,
     write_csv,
@@ -79,7 +79,7 @@ def diagnose(
     trained = [models.load_model(name) for name in models.model]
     opened = [models.opened(model, takes_images=takes_images) for model in trained]
     images = [open_for(model, looked_at) for model in opened]
-    stems = file_stems([each.model.name for each in opened], [Path(FIGURE).stem])
+    stems = layer_names([each.model.name for each in opened], [FIGURE])
     check_output_folder(out, files=[f"{stem}{ending}" for stem in stems for ending in ENDINGS])
     with output_folder(out) as folder:
         diagnoses = [

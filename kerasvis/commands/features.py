@@ -12,7 +12,7 @@ from kerasvis.commands.argument_types import Count, FilePath, Index, Rectificati
 from kerasvis.commands.options import FolderOptions, ModelOptions
 from kerasvis.commands.output import (
     check_output_folder,
-    file_stems,
+    layer_names,
     output_folder,
     save_figure,
     write_csv,
@@ -77,7 +77,7 @@ def features(
         kv.DeconvModel(opened.model, name, rectification, opened.rules)
         for name in dict.fromkeys(layers)
     ]
-    stems = file_stems([deconv.layer for deconv in deconvs], [Path(x).stem for x in TOGETHER])
+    stems = layer_names([deconv.layer for deconv in deconvs], TOGETHER)
     check_features(deconvs, shown.features)
     check_output_folder(out, files=[f"{stem}.{end}" for stem in stems for end in ("png", "npz")])
     print(f"{photographs.count()} images, {len(deconvs)} layers of {opened.model.name}", flush=True)

@@ -20,6 +20,7 @@ from kerasvis.commands.options import ModelOptions
 from kerasvis.commands.output import check_output_folder, output_folder, save_figure, write_csv
 from kerasvis.commands.photographs import (
     OpenModel,
+    Photograph,
     check_images,
     find_photographs,
     read_photographs,
@@ -129,7 +130,7 @@ def invariance(
         found = kv.analyses.feature_invariance(
             opened.model,
             layers or None,
-            photographs.values(),
+            [photograph.pixels for photograph in photographs],
             indices,
             transformations=values,
             image_size=opened.image_size,
@@ -141,23 +142,24 @@ def invariance(
         found.save(folder / "invariance.npz")
         write_csv(header_of(found), lines_of(found, photographs, names), folder / "invariance.csv")
         titles = [
-            f"{path.stem} ({names.get(index, index)})"
-            for path, index in zip(photographs, found.class_indices.tolist(), strict=True)
+            f"{photograph.name} ({names.get(index, index)})"
+            for photograph, index in zip(photographs, found.class_indices.tolist(), strict=True)
         ]
         save_figure(kv.figures.invariance_curves(found, titles), folder / "invariance.png")
     print(summary(found))
     print(f"Curves: {folder / 'invariance.png'}")
 
 
-def open_photographs(images: tuple[str, ...], opened: OpenModel, margin: int) -> dict:
-    """`{path: pixels}`, with a margin on every side of what the model sees."""
+def open_photographs(images: tuple[str, ...], opened: OpenModel, margin: int) -> list[Photograph]:
+    """The photographs, with a margin on every side of what the model sees."""
     found = find_photographs(images)
     if len(found) > MAX_IMAGES:
         raise ValueError(
             f"The figure tells at most {MAX_IMAGES} photographs apart: give fewer. Received: "
             f"{len(found)} photographs"
         )
-    return read_photographs(images, tuple(length + 2 * margin for length in opened.image_size))
+    size = tuple(length + 2 * margin for length in opened.image_size)
+    return read_photographs(images, size, opened.channels)
 
 
 def num_classes_of(opened: OpenModel) -> int:
@@ -171,14 +173,14 @@ def header_of(found) -> list[str]:
     return ["image", "class", "transformation", "value", *distances, "probability"]
 
 
-def lines_of(found, photographs: dict, names: dict[int, str]):
+def lines_of(found, photographs: list[Photograph], names: dict[int, str]):
     """One line for each image, transformation and value."""
     for curves in found.curves:
-        for image, path in enumerate(photographs):
+        for image, photograph in enumerate(photographs):
             index = int(found.class_indices[image])
             for place, value in enumerate(curves.values):
                 numbers = [*curves.distances[:, image, place], curves.probabilities[image, place]]
-                key = [path.name, names.get(index, index), curves.transformation]
+                key = [photograph.title, names.get(index, index), curves.transformation]
                 yield [*key, f"{value:g}", *(f"{number:.6g}" for number in numbers)]
 
 

@@ -25,13 +25,13 @@ from kerasvis.commands.options import (
 )
 from kerasvis.commands.output import (
     check_output_folder,
-    file_stems,
     output_folder,
     save_figure,
     write_csv,
 )
 from kerasvis.commands.photographs import (
     OpenModel,
+    Photograph,
     check_images,
     open_images,
     read_photographs,
@@ -138,7 +138,7 @@ def occlusion(
     model.check()
     with computing.scope():
         opened = model.open()
-        photographs = read_photographs(images, opened.image_size)
+        photographs = read_photographs(images, opened.image_size, opened.channels, TOGETHER)
         class_index = class_of(scores, names, opened)
         analysis = kv.analyses.OcclusionAnalysis(
             opened.model,
@@ -156,11 +156,11 @@ def occlusion(
             batch_size=computing.batch_size,
         )
         others = OtherProjections(opened, watched, analysis.layer)
-        stems = file_stems([path.stem for path in photographs], ["occlusion"])
-        check_output_folder(out, files=[f"{x}.{end}" for x in stems for end in ("png", "npz")])
+        files = [f"{photograph.name}.{end}" for photograph in photographs for end in ("png", "npz")]
+        check_output_folder(out, files=files)
         print_plan(analysis, len(photographs))
         with output_folder(out) as folder:
-            write_results(analysis, photographs, stems, folder, class_index, names, others)
+            write_results(analysis, photographs, folder, class_index, names, others)
     print(f"All photographs: {out / 'occlusion.png'}")
 
 
@@ -212,25 +212,25 @@ def print_plan(analysis, num_photographs: int) -> None:
     )
 
 
-def write_results(analysis, photographs, stems, folder, class_index, names, others) -> None:
+def write_results(analysis, photographs, folder, class_index, names, others) -> None:
     """Analyzes the photographs one by one, and writes what was found."""
     from kerasvis.analyses.occlusion.occlusion_of_images import stream_occlusion_sensitivity
 
     results = stream_occlusion_sensitivity(
         analysis,
-        (analysis.preprocessing.images(pixels) for pixels in photographs.values()),
+        (analysis.preprocessing.images(photograph.pixels) for photograph in photographs),
         [class_index] * len(photographs),
-        [folder / f"{stem}.npz" for stem in stems],
+        [folder / f"{photograph.name}.npz" for photograph in photographs],
     )
     rows, lines = [], []
-    for (path, pixels), stem, result in zip(photographs.items(), stems, results, strict=True):
+    for photograph, result in zip(photographs, results, strict=True):
         projections = others.of_feature(result.feature_index)
-        row = kv.figures.OcclusionRow(result, pixels, names, path.stem, projections)
+        row = kv.figures.OcclusionRow(result, photograph.rgb, names, photograph.name, projections)
         overlay = kv.figures.occlusion_overlay(
-            result, pixels, class_name=row.name(result.class_index), full_range=False
+            result, photograph.rgb, class_name=row.name(result.class_index), full_range=False
         )
-        save_figure(overlay, folder / f"{stem}.png")
-        lines.append(summary(path, result, row))
+        save_figure(overlay, folder / f"{photograph.name}.png")
+        lines.append(summary(photograph, result, row))
         print("{image}: {class} {probability}, {lowest} at {box}".format(**lines[-1]))
         if len(rows) < MAX_ROWS:
             rows.append(row)
@@ -238,11 +238,11 @@ def write_results(analysis, photographs, stems, folder, class_index, names, othe
     write_csv(list(lines[0]), [list(line.values()) for line in lines], folder / "occlusion.csv")
 
 
-def summary(path: Path, result, row) -> dict[str, Any]:
+def summary(photograph: Photograph, result, row) -> dict[str, Any]:
     """What the table says of a photograph."""
     lowest = result.probability.argmin()
     return {
-        "image": path.name,
+        "image": photograph.title,
         "class": row.name(result.class_index),
         "probability": f"{result.base_probability:.4f}",
         "label": row.name(result.base_label),

@@ -2,14 +2,10 @@
 
 import contextlib
 import csv
-import hashlib
 import io
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-
-LONGEST_STEM = 150  # bytes of a file's name, so that endings and temporary files' names fit
 
 
 def check_output_folder(
@@ -96,31 +92,17 @@ def output_folder(folder: Path) -> Iterator[Path]:
         raise
 
 
-def file_stems(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
-    """The name of a file for each name, without its ending: no two alike, none of those `taken`.
+def result_names(files: Iterable[str], taken: Iterable[str] = ()) -> tuple[str, ...]:
+    """The name of each file's results, without an ending: no two alike, none of those `taken`."""
+    from kerasvis.data.file_names import unique_names
 
-    Letters that do not belong into a file's name are replaced, long names are cut.
-    """
-    used, stems = {name.casefold() for name in taken}, []
-    for name in names:
-        stem = file_stem(name)
-        numbered, number = stem, 2
-        while numbered.casefold() in used:
-            numbered, number = f"{stem}-{number}", number + 1
-        used.add(numbered.casefold())
-        stems.append(numbered)
-    return stems
+    taken = tuple(taken)
+    return unique_names([*taken, *files])[len(taken) :]
 
 
-def file_stem(name: str) -> str:
-    """A name as that of a file, without its ending."""
-    stem = "".join(letter if letter.isprintable() else "-" for letter in name)
-    stem = re.sub(r"[/\\:]", "-", stem) or "-"
-    encoded = stem.encode("utf-8")
-    if len(encoded) <= LONGEST_STEM:
-        return f"-{stem}" if stem[0] == "." else stem
-    digest = hashlib.sha256(encoded).hexdigest()[:8]
-    return f"{encoded[: LONGEST_STEM - 9].decode('utf-8', 'ignore')}-{digest}"
+def layer_names(layers: Iterable[str], taken: Iterable[str] = ()) -> tuple[str, ...]:
+    """The name of each layer's results, as `result_names`; layers' names may hold dots."""
+    return result_names([f"{layer.replace('/', '-')}.npz" for layer in layers], taken)
 
 
 def save_figure(figure, filepath: Path) -> None:

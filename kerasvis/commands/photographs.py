@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kerasvis.commands.output import result_names
+
 BUNDLED = "demo"
 
 
@@ -22,6 +24,31 @@ class OpenModel(NamedTuple):
     preprocessing: Any
     rules: Any
 
+    @property
+    def channels(self) -> int:
+        """Of its images; 3 where it takes any number."""
+        return self.model.inputs[0].shape[-1] or 3
+
+
+class Photograph(NamedTuple):
+    """A photograph as a model sees it.
+
+    Attributes:
+        name: of its results, without an ending; no other one has the same.
+        title: what it is called in tables.
+        pixels: uint8 `(height, width, channels)`.
+    """
+
+    name: str
+    title: str
+    pixels: Any
+
+    @property
+    def rgb(self):
+        """Its pixels in RGB, for figures: grey as grey, transparency left out."""
+        is_grey = self.pixels.shape[-1] == 1
+        return self.pixels.repeat(3, axis=-1) if is_grey else self.pixels[..., :3]
+
 
 def open_images(directory: str, opened: OpenModel, strict: bool = False, batch_size: int = 16):
     """The `Images` of a folder, or the bundled ones, each read when it is asked for.
@@ -33,10 +60,11 @@ def open_images(directory: str, opened: OpenModel, strict: bool = False, batch_s
     from kerasvis.data import ImageFolder
     from kerasvis.data.demo_photographs import DemoPhotographs
 
+    as_fed = (opened.image_size, opened.preprocessing)
     if directory == BUNDLED:
-        images = DemoPhotographs(opened.image_size, opened.preprocessing)
+        images = DemoPhotographs(*as_fed, opened.channels)
     else:
-        images = ImageFolder(directory, opened.image_size, opened.preprocessing, strict)
+        images = ImageFolder(directory, *as_fed, strict, opened.channels)
     return standardize_images(opened.model, images, batch_size=batch_size, fetched=True)
 
 
@@ -74,23 +102,39 @@ def find_photographs(paths: Sequence[str | Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def read_photographs(paths: Sequence[str | Path], size: tuple[int, int]) -> dict:
-    """`{path: pixels}` of what `find_photographs` finds; the bundled ones by their names.
+def read_photographs(
+    paths: Sequence[str | Path],
+    size: tuple[int, int],
+    channels: int = 3,
+    taken: Iterable[str] = (),
+) -> list[Photograph]:
+    """What `find_photographs` finds, and the bundled photographs that are named.
+
+    Args:
+        paths: files, folders, and `demo:<name>`.
+        size: `(height, width)` in pixels.
+        channels: 1, 3 or 4.
+        taken: names that are those of other results.
 
     Raises:
         ValueError: if one cannot be read.
     """
-    photographs = {}
-    for path in find_photographs(paths):
-        if path.name.startswith(f"{BUNDLED}:"):
-            name = path.name.removeprefix(f"{BUNDLED}:")
-            photographs[Path(name)] = bundled_photograph(name, size)
-        else:
-            photographs[path] = read_file(path, size)
+    from kerasvis.data.file_names import shown_name
+
+    found = find_photographs(paths)
+    names = result_names([path.name.removeprefix(f"{BUNDLED}:") for path in found], taken)
+    file_names = [path.name for path in found]
+    photographs = []
+    for path, name in zip(found, names, strict=True):
+        is_bundled = path.name.startswith(f"{BUNDLED}:")
+        read = bundled_photograph if is_bundled else read_file
+        title = path.name if file_names.count(path.name) == 1 else path
+        title = shown_name(title).removeprefix(f"{BUNDLED}:")
+        photographs.append(Photograph(name, title, read(path, size, channels=channels)))
     return photographs
 
 
-def read_file(path: Path, size: tuple[int, int], frame=None):
+def read_file(path: Path, size: tuple[int, int], frame=None, channels: int = 3):
     """Pixels of a photograph, or of the `frame` in it, (top, left, bottom, right).
 
     Raises:
@@ -98,20 +142,16 @@ def read_file(path: Path, size: tuple[int, int], frame=None):
     """
     from kerasvis.data.photographs import read_photograph
 
-    if not path.is_file():
-        raise ValueError(
-            f"There is no such photograph: give files or folders. Received: --images={path}"
-        )
     try:
-        return read_photograph(path, size, frame)
+        return read_photograph(path, size, frame, channels)
     except ValueError as error:
         raise ValueError(
             f"The photograph cannot be read: {error}; leave it out. Received: --images={path}"
         ) from error
 
 
-def bundled_photograph(name: str, size: tuple[int, int]):
-    """Pixels of the middle of a bundled photograph.
+def bundled_photograph(path: Path, size: tuple[int, int], channels: int = 3):
+    """Pixels of the middle of the bundled photograph `demo:<name>`.
 
     Raises:
         ValueError: if there is none of that name.
@@ -120,12 +160,15 @@ def bundled_photograph(name: str, size: tuple[int, int]):
     from PIL import Image, ImageOps
 
     from kerasvis.data.demo_photographs import load_photographs
+    from kerasvis.data.photographs import with_channels
 
     photographs = load_photographs()
+    name = path.name.removeprefix(f"{BUNDLED}:")
     if name not in photographs:
         raise ValueError(
             f"There is no such bundled photograph: give one of {', '.join(photographs)}. Received: "
-            f"--images={BUNDLED}:{name}"
+            f"--images={path}"
         )
-    fitted = ImageOps.fit(photographs[name], size[::-1], Image.Resampling.BICUBIC)
-    return np.asarray(fitted)
+    photograph = with_channels(photographs[name], channels)
+    fitted = np.asarray(ImageOps.fit(photograph, size[::-1], Image.Resampling.BICUBIC))
+    return fitted.reshape(*size, channels)

@@ -147,10 +147,10 @@ def image_size_of(model, image_size: tuple[int, int] | None) -> tuple[int, int]:
     from kerasvis.graph import image_shape
 
     *own_size, channels = image_shape(model)
-    if channels != 3:
+    if channels not in (None, 1, 3, 4):
         raise ValueError(
             f"The model {model.name!r} takes images of {channels} channels, but photographs have "
-            "3: call kerasvis.visualize_features in Python, with arrays of yours."
+            "1, 3 or 4: call kerasvis.visualize_features in Python, with arrays of yours."
         )
     if image_size is None and None in own_size:
         raise ValueError(

@@ -106,18 +106,18 @@ def test_writes_and_prints_what_is_found(diagnose, models, photographs, capsys):
 
 def test_without_images_and_with_one_model_twice(diagnose):
     out = diagnose("good", "good")
-    assert {path.name for path in out.glob("*.json")} == {"good.json", "good-2.json"}
+    assert {path.name for path in out.glob("*.json")} == {"good-1.json", "good-2.json"}
     numbers = json.loads((out / "good-2.json").read_text(encoding="utf-8"))
     assert numbers["median_aliasing"] is None
     assert numbers["second_layer"] is None
     assert numbers["num_images"] == 0
 
 
-def test_grey_filters_without_images(diagnose, mistake, photographs):
+def test_grey_filters_without_and_with_images(diagnose, photographs, tmp_path):
     out = diagnose("grey")
     assert FilterDiagnosis.load(out / "grey.npz").kernels.shape == (3, 3, 1, 3)
-    sentence = mistake("grey", options=["--images", photographs])
-    assert sentence.startswith("The model 'grey' takes images of 1 channels, but photographs have")
+    out = diagnose("grey", options=["--images", photographs], out=tmp_path / "with")
+    assert FilterDiagnosis.load(out / "grey.npz").num_images == NUM_PHOTOGRAPHS
 
 
 @pytest.mark.parametrize(

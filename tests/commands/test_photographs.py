@@ -1,5 +1,4 @@
-from pathlib import Path
-
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -16,11 +15,35 @@ def files(tmp_path):
 
 
 def test_all_come_in_the_order_in_which_they_were_named(files):
-    last, b, a = files
+    last, _, a = files
     read = read_photographs([last, "demo:coffee", a.parent], (6, 8))
-    assert list(read) == [last, Path("coffee"), a, b]
-    assert [read[path][0, 0, 0] for path in (last, a, b)] == [0, 2, 1]
-    assert read[Path("coffee")].shape == (6, 8, 3)
+    assert [each.name for each in read] == ["z", "coffee", "a", "b"]
+    assert [each.title for each in read] == ["z.png", "coffee", "a.png", "b.png"]
+    assert [each.pixels[0, 0, 0] for each in read if each.name != "coffee"] == [0, 2, 1]
+    assert read[1].pixels.shape == (6, 8, 3)
+
+
+def test_two_of_the_same_name_are_told_apart(files, tmp_path):
+    last = files[0]
+    (tmp_path / "folder" / "z.png").write_bytes(last.read_bytes())
+    read = read_photographs([last, tmp_path / "folder"], (6, 8), taken=["a.csv"])
+    assert [each.name for each in read] == ["z-1", "a-2", "b", "z-2"]
+    assert [each.title for each in read] == [
+        str(last),
+        "a.png",
+        "b.png",
+        f"{tmp_path}/folder/z.png",
+    ]
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_channels(files, channels):
+    one, bundled = read_photographs([files[1], "demo:coffee"], (6, 8), channels)
+    for photograph in (one, bundled):
+        assert photograph.pixels.shape == (6, 8, channels)
+        assert photograph.rgb.shape == (6, 8, 3)
+    expected = np.asarray(Image.open(files[1]).convert("L"))
+    np.testing.assert_array_equal(read_photographs([files[1]], (6, 8), 1)[0].rgb[..., 2], expected)
 
 
 def test_each_comes_once(files):
@@ -28,7 +51,7 @@ def test_each_comes_once(files):
 
 
 def test_mistakes(tmp_path):
-    with pytest.raises(ValueError, match=r"no such photograph: give files.*none\.jpg"):
+    with pytest.raises(ValueError, match=r"cannot be read: .*none\.jpg"):
         read_photographs([tmp_path / "none.jpg"], (6, 8))
     with pytest.raises(ValueError, match=r"give one of .*coffee.* Received: --images=demo:cup"):
         read_photographs(["demo:cup"], (6, 8))

@@ -1,0 +1,76 @@
+"""Models of one channel and of four: all commands that take photographs serve them."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from kerasvis.analyses import FeatureVisualization, OcclusionSensitivity
+from kerasvis.commands.command_line import run
+
+SIZE = (16, 20)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model of each number of channels, and photographs."""
+    folder = tmp_path_factory.mktemp("channels")
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    for channels in (1, 4):
+        model = keras.Sequential(
+            [
+                keras.Input((*SIZE, channels)),
+                layers.Rescaling(1 / 127.5, -1),
+                layers.Conv2D(4, 3, activation="relu", name="conv1"),
+                layers.MaxPooling2D(2),
+                layers.Conv2D(5, 3, activation="relu", name="conv2"),
+                layers.GlobalMaxPooling2D(),
+                layers.Dense(3, activation="softmax", name="scores"),
+            ],
+            name=f"of_{channels}",
+        )
+        model.save(folder / f"{channels}.keras")
+    random = np.random.default_rng(0)
+    (folder / "photographs").mkdir()
+    for number in range(4):
+        pixels = random.integers(0, 256, (*SIZE, 3)).astype("uint8")
+        Image.fromarray(pixels).save(folder / "photographs" / f"{number}.png")
+    (folder / "parts.json").write_text(
+        json.dumps({f"{number}.png": {"nose": [3, 3, 9, 9]} for number in range(3)})
+    )
+    return folder
+
+
+COMMANDS = {
+    "features": "--images photographs",
+    "gallery": "--images photographs --layers conv2",
+    "occlusion": "--images photographs/0.png photographs/1.png --patch-size 6 --strides 6",
+    "compare": "--images photographs/0.png --num-samples 2",
+    "invariance": "--images photographs/0.png --translation 0 2 2 --scale 1 1 1 --rotation 0 0 1",
+    "fidelity": "--images photographs --layer conv2 --num-images 2 --checks selectivity",
+    "correspondence": "--parts parts.json --images photographs --layers conv2 --draws 2",
+    "unit-invariance": "--images photographs --layer conv2 --feature 1 --angles 0 30",
+}
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_models_of_other_channels(command, channels, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    given = ["--model", f"{channels}.keras", *COMMANDS[command].split(), "--out", str(tmp_path)]
+    run([command, *given])
+    for path in tmp_path.glob("*.png"):
+        with Image.open(path) as image:
+            image.load()
+    grey = np.asarray(Image.open("photographs/0.png").convert("L"))
+    if command == "features" and channels == 1:
+        found = FeatureVisualization.load(tmp_path / "conv1.npz")
+        first = np.argwhere(found.image_indices == 0)[0]
+        top, left, bottom, right = found.boxes[tuple(first)]
+        patch = found.patches[tuple(first)][: bottom - top, : right - left, 0]
+        np.testing.assert_array_equal(patch, grey[top:bottom, left:right])
+    if command == "occlusion":
+        assert OcclusionSensitivity.load(tmp_path / "0.npz").projection.shape == (*SIZE, channels)
