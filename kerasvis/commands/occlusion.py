@@ -1,6 +1,7 @@
 """`kerasvis occlusion`: where in a photograph a model looks."""
 
 import contextlib
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -200,7 +201,7 @@ class OtherProjections:
         indices = self._strongest.image_indices[feature]
         images = self._images[indices[indices >= 0][:NUM_OTHER_PROJECTIONS]]
         projections = self._deconv.project(images, kv.targets.WholeMap(feature))
-        return tuple(self._images.rgb(projections))
+        return tuple(self._images.rgb(projections)[..., :3])
 
 
 def print_plan(analysis, num_photographs: int) -> None:
@@ -225,9 +226,10 @@ def write_results(analysis, photographs, folder, class_index, names, others) -> 
     rows, lines = [], []
     for photograph, result in zip(photographs, results, strict=True):
         projections = others.of_feature(result.feature_index)
-        row = kv.figures.OcclusionRow(result, photograph.rgb, names, photograph.name, projections)
+        shown = in_rgb(result)
+        row = kv.figures.OcclusionRow(shown, photograph.rgb, names, photograph.name, projections)
         overlay = kv.figures.occlusion_overlay(
-            result, photograph.rgb, class_name=row.name(result.class_index), full_range=False
+            shown, photograph.rgb, class_name=row.name(result.class_index), full_range=False
         )
         save_figure(overlay, folder / f"{photograph.name}.png")
         lines.append(summary(photograph, result, row))
@@ -236,6 +238,13 @@ def write_results(analysis, photographs, folder, class_index, names, others) -> 
             rows.append(row)
     save_figure(kv.figures.occlusion_panel(rows), folder / "occlusion.png")
     write_csv(list(lines[0]), [list(line.values()) for line in lines], folder / "occlusion.csv")
+
+
+def in_rgb(result):
+    """The result with its projection as it is shown: without transparency."""
+    if result.projection is None:
+        return result
+    return dataclasses.replace(result, projection=result.projection[..., :3])
 
 
 def summary(photograph: Photograph, result, row) -> dict[str, Any]:

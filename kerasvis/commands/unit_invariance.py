@@ -131,7 +131,8 @@ def unit_invariance(
         found = invariance_of(opened, unit, begin, directions)
         found.save(folder / "unit_invariance.npz")
         pixels = opened.preprocessing.pixels(found.images)
-        figure = kv.figures.unit_invariance_grid(found, pixels, title=title)
+        # Of four channels the last one is transparency.
+        figure = kv.figures.unit_invariance_grid(found, pixels[..., :3], title=title)
         save_figure(figure, folder / "unit_invariance.png")
     print(summary(found))
     print(f"Images: {folder / 'unit_invariance.png'}")
