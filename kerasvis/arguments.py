@@ -4,6 +4,7 @@ Everything is checked before any long work. What passes is right everywhere behi
 """
 
 import operator
+import os
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -133,7 +134,7 @@ def _at_path(path, shape):
     *size, channels = shape
     if path.suffix == ".npz":
         return load_jpeg_archive(path, _whole_size(size), _channels(channels)).train
-    if path.is_file():
+    if os.path.isfile(path):  # also of a path that cannot be
         return _one_photograph(path, _whole_size(size), _channels(channels))[None]
     return ImageFolder(path)
 

@@ -13,7 +13,7 @@ from kerasvis.data.file_names import shown_name
 from kerasvis.data.folder_walk import SUFFIXES, find_photographs, holds_photographs, list_folder
 from kerasvis.data.labelled_images import LabelledImages, hexadecimal_digest, image_indices
 from kerasvis.data.photographs import num_bytes, photograph_size, read_photograph, reason_of
-from kerasvis.data.splits import TRAINING, find_splits, repeats_split, role_of, validation_split
+from kerasvis.data.splits import TRAINING, find_splits, repeats_split, roles_of, validation_split
 
 _VERIFICATION_SIZE = (8, 8)  # JPEGs are then decoded at an eighth, which still reads every byte
 
@@ -125,7 +125,7 @@ def find_class_folders(directory: str | os.PathLike) -> ClassFolders:
 
     Args:
         directory: folder with one folder for training and one for validation, by names that
-            `role_of` knows as splits, that hold `<class>/*`; or with `train/<class>/*` or
+            `roles_of` knows as splits, that hold `<class>/*`; or with `train/<class>/*` or
             `<class>/*` alone. The test set validates only where no other one does. Photographs lie
             in the class's folder or deeper; links are followed; names that begin with a dot, and
             files of other kinds, are left out.
@@ -204,14 +204,15 @@ def _roots(directory, contents):
 
 def _nested(folders):
     """`{name: whether it holds folders}` of those that may be splits or classes."""
-    named = [name for name in folders if role_of(name)]
+    roles = roles_of(folders)
+    named = list(roles)
     if len(named) == 1:  # of the others only those with photographs could be classes
         named += [
             name for name in folders if name not in named and holds_photographs(folders[name])
         ]
     else:
         named = list(folders)
-    return {name: bool(role_of(name) and _listed(folders[name]).folders) for name in named}
+    return {name: bool(name in roles and _listed(folders[name]).folders) for name in named}
 
 
 def _without_repetition(folder):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from kerasvis.data.photographs import with_channels
+from kerasvis.data.photographs import standardize_channels, with_channels
 from kerasvis.data.preprocessing import Preprocessing
 
 FROM_SKIMAGE = """
@@ -53,6 +53,7 @@ class DemoPhotographs:
     """
 
     def __init__(self, size: Sequence[int], preprocessing: Any = "raw", channels: int = 3):
+        channels = standardize_channels(channels)
         self.preprocessing = Preprocessing.of(preprocessing)
         self.preprocessing.check_channels(channels)
         self._photographs = {

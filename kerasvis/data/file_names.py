@@ -9,13 +9,15 @@ from pathlib import Path
 
 MAX_NAME_BYTES = 160  # of a result's name: file systems take 255, and commands add endings to it
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\s]+')  # on one file system or another
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows
+_RESERVED = re.compile(  # on Windows
+    r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³])(\..*)?", re.IGNORECASE
+)
 
 
 def shown_name(path: str | os.PathLike) -> str:
     r"""A path as text that can be printed and written: what is not UTF-8 is escaped.
 
-    Control characters are escaped too. Folders are separated by slashes.
+    Control characters and ends of lines are escaped too. Folders are separated by slashes.
 
     Example:
         >>> shown_name(Path("caf\udce9.jpg"))
@@ -28,7 +30,7 @@ def shown_name(path: str | os.PathLike) -> str:
 def _escaped(character):
     if 0xDC80 <= ord(character) <= 0xDCFF:  # a byte that Python could not decode
         return f"\\x{ord(character) - 0xDC00:02x}"
-    if unicodedata.category(character) in ("Cc", "Cs"):
+    if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
         return character.encode("unicode_escape").decode()
     return character
 
@@ -53,7 +55,8 @@ def unique_names(paths: Iterable[str | os.PathLike]) -> tuple[str, ...]:
     names = [_safe_name(Path(path)) for path in paths]
     times = collections.Counter(map(_key, names))
     taken = {key for key, number in times.items() if number == 1}
-    return tuple(name if times[_key(name)] == 1 else _numbered(name, taken) for name in names)
+    last = collections.Counter()
+    return tuple(name if times[_key(name)] == 1 else _numbered(name, taken, last) for name in names)
 
 
 def _safe_name(path):
@@ -67,12 +70,16 @@ def _cut(name, num_bytes):
     return name.encode()[:num_bytes].decode(errors="ignore").rstrip(". ") or "_"
 
 
-def _numbered(name, taken):
-    """The name with the first number that makes it one of its own, which is then taken."""
-    number = 1
+def _numbered(name, taken, last):
+    """The name with the first number that makes it one of its own, which is then taken.
+
+    `last` holds the number that its like got last: all below are taken.
+    """
+    number = last[_key(name)] + 1
     while (key := _key(numbered := _with_number(name, number))) in taken:
         number += 1
     taken.add(key)
+    last[_key(name)] = number
     return numbered
 
 

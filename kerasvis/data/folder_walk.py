@@ -1,10 +1,12 @@
 """The photographs that lie in a folder, and what there could not be read."""
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from kerasvis.data.file_names import shown_name
 from kerasvis.data.photographs import reason_of
 
 SUFFIXES = tuple(
@@ -28,6 +30,25 @@ class FolderContents(NamedTuple):
     others: tuple[Path, ...]
     folders: tuple[Path, ...]
     unread: tuple[tuple[Path, str], ...]
+
+
+def is_folder(path: str | os.PathLike) -> bool | None:
+    """Whether a folder lies at a path; None if nothing does.
+
+    Raises:
+        ValueError: if that cannot be known, such as for a name that is too long.
+    """
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise ValueError(
+            f"{shown_name(path)} cannot be read ({reason_of(error)}): give a path that this user "
+            "may read."
+        ) from error
+    except ValueError:  # characters that no path has
+        return None
 
 
 def list_folder(directory: str | os.PathLike) -> FolderContents:

@@ -11,8 +11,8 @@ from typing import Any, Self
 import numpy as np
 
 from kerasvis.data.file_names import shown_name
-from kerasvis.data.folder_walk import SUFFIXES, find_photographs
-from kerasvis.data.photographs import MODES, read_photograph
+from kerasvis.data.folder_walk import SUFFIXES, find_photographs, is_folder
+from kerasvis.data.photographs import read_photograph, standardize_channels
 from kerasvis.data.preprocessing import Preprocessing
 
 
@@ -33,7 +33,8 @@ class ImageFolder:
         size: `(height, width)` of the images in pixels; None for that of the model that they are
             given to.
         preprocessing: what `Preprocessing.of` takes; None for that of the model.
-        strict: whether a file that cannot be decoded is an error in batches too.
+        strict: whether a file that cannot be decoded, or a subfolder that cannot be read, is an
+            error in batches too.
         channels: 1 for luminance, 3 for RGB, 4 for RGBA (opaque where nothing is transparent); None
             for those of the model, and RGB without one.
 
@@ -65,7 +66,7 @@ class ImageFolder:
         self.size = None if size is None else _standardized_size(size)
         self.preprocessing = None if preprocessing is None else Preprocessing.of(preprocessing)
         self.strict = strict
-        self.channels = _standardized_channels(channels)
+        self.channels = None if channels is None else standardize_channels(channels)
         self._check_channels()
         contents = _contents(self.directory)
         self.filepaths, self.unread = contents.photographs, contents.unread
@@ -105,7 +106,7 @@ class ImageFolder:
             size: `(height, width)` in pixels.
             channels: 1, 3 or 4; None leaves them as they are.
         """
-        channels = self.channels if channels is None else _standardized_channels(channels)
+        channels = self.channels if channels is None else standardize_channels(channels)
         return self._changed(size=_standardized_size(size), channels=channels)
 
     def with_preprocessing(self, preprocessing: Any) -> Self:
@@ -173,9 +174,15 @@ class ImageFolder:
             `(images, height, width, channels)`.
 
         Raises:
-            ValueError: if `strict` and a file cannot be decoded.
+            ValueError: if `strict` and a file cannot be decoded, or a subfolder not be read.
         """
         self.shape  # noqa: B018 - refuses a folder without a size
+        if self.strict and self.unread:
+            path, reason = self.unread[0]
+            raise ValueError(
+                f"{shown_name(path)} cannot be read ({reason}): repair it or take it out of the "
+                "folder."
+            )
         indices, batch = [], []
         for index, (pixels, reason) in self._decode_ahead(start, 2 * batch_size):
             if reason and self.strict:
@@ -233,21 +240,13 @@ def _standardized_size(size):
     return height, width
 
 
-def _standardized_channels(channels):
-    if channels is None or (type(channels) is not bool and channels in MODES):
-        return channels
-    raise ValueError(
-        "A photograph has 1 channel (grey), 3 (RGB) or 4 (RGBA): give one of these. "
-        f"Received: channels={channels!r}"
-    )
-
-
 def _contents(directory):
     """What the folder holds; a ValueError if that is no photograph."""
     shown = shown_name(directory)
-    if not directory.exists():
+    found = is_folder(directory)
+    if found is None:
         raise ValueError(f"There is no folder {shown}: give one that holds photographs.")
-    if not directory.is_dir():
+    if not found:
         raise ValueError(f"{shown} is a file: give the folder that holds the photographs.")
     contents = find_photographs(directory)
     if contents.photographs:

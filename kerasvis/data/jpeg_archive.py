@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kerasvis.data.labelled_images import LabelledImages
-from kerasvis.data.photographs import decode_photograph
+from kerasvis.data.photographs import decode_photograph, standardize_channels
 from kerasvis.storage.files import read_npz
 
 _ARRAYS = ("words", *(f"{s}_{a}" for s in ("train", "val") for a in ("bytes", "offsets", "labels")))
@@ -43,6 +43,7 @@ def load_jpeg_archive(
         ValueError: if there is no such file, it is no such archive, a label is outside the
             classes, or an image cannot be decoded.
     """
+    channels = standardize_channels(channels)
     arrays = read_npz(filepath, "labelled JPEG images", _ARRAYS)
     train, validation = (
         _decode_split(arrays, s, filepath, (size, channels)) for s in ("train", "val")

@@ -9,6 +9,7 @@ import numpy as np
 
 from kerasvis.data.class_folder import LabelledFiles, common_size, find_class_folders
 from kerasvis.data.file_names import shown_name
+from kerasvis.data.folder_walk import is_folder
 from kerasvis.data.jpeg_archive import load_jpeg_archive
 from kerasvis.data.labelled_images import hexadecimal_digest
 
@@ -99,17 +100,18 @@ def load_labelled(data, image_size=None, *, validation_share=0.1, seed=0, strict
     path = Path(data)
     if path.suffix == ".npz":
         return _from_archive(path, size)
-    if path.is_dir():
+    found = is_folder(path)
+    if found:
         return _from_folder(path, size, validation_share, seed, strict)
-    if path.exists():
+    if found is not None:
         raise ValueError(
-            f"{path} is a file, but no .npz archive: give a folder with a folder of photographs "
-            "for each class, an archive, or the name of a data set."
+            f"{shown_name(path)} is a file, but no .npz archive: give a folder with a folder of "
+            "photographs for each class, an archive, or the name of a data set."
         )
     if path.is_absolute() or os.fspath(data).startswith((".", "~")):
         raise ValueError(
-            f"There is no folder or archive {path}: give one, or the name of a data set of "
-            "TensorFlow Datasets."
+            f"There is no folder or archive {shown_name(path)}: give one, or the name of a data "
+            "set of TensorFlow Datasets."
         )
     return _from_tfds(os.fspath(data), size, validation_share, seed)
 

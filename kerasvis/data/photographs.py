@@ -74,6 +74,16 @@ def photograph_size(filepath: str | os.PathLike) -> tuple[int, int]:
         return image.size if is_sideways else image.size[::-1]
 
 
+def standardize_channels(channels: int) -> int:
+    """The channels of photographs; a ValueError if they have never so many."""
+    if not isinstance(channels, int | np.integer) or channels is True or channels not in MODES:
+        raise ValueError(
+            "A photograph has 1 channel (grey), 3 (RGB) or 4 (RGBA): give one of these. "
+            f"Received: channels={channels!r}"
+        )
+    return int(channels)
+
+
 def check_file(filepath: str | os.PathLike) -> None:
     """Refuses what is not a file with something in it; the ValueError's text is the reason."""
     try:
@@ -190,4 +200,6 @@ def _fit(image, size):
 
 
 def _eight_bits(pixels):
-    return np.rint(pixels.clip(0, 65535) / 257).astype("uint8")
+    if pixels.min() < 0 or pixels.max() > 65535:
+        raise ValueError("pixels of more than 16 bits, whose range is not known")
+    return np.rint(pixels / 257).astype("uint8")

@@ -7,13 +7,17 @@ from collections.abc import Collection, Mapping, Sequence
 TRAINING = "training"
 VALIDATION_ROLES = ("validation", "evaluation", "holdout", "test")  # the first that is there counts
 _WORDS = {
-    TRAINING: "train|training|trn",
-    "validation": "val|valid|validate|validating|validation|dev|development",
+    TRAINING: "train|training|trn|trainval|trainvalid|trainvalidation|traindev",
+    "validation": "val|valid|validate|validating|validation|minival|dev|development",
     "evaluation": "eval|evaluate|evaluating|evaluation",
     "holdout": "holdout|heldout",
     "test": "test|testing|tests|tst",
 }
-_FILLERS = "(?:sets?|subset|data|dataset|images?|imgs?|photos?|pictures?|split|folder|files|seg)*"
+_FILLERS = (
+    "(?:sets?|subset|data|dataset|images?|imgs?|photos?|pictures?|split|folder|files|seg|public|"
+    "private|final)*"
+)
+_BETWEEN_WORDS = re.compile(r"[-_.\s]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _PATTERNS = {
     role: re.compile(f"{_FILLERS}(?:{words}){_FILLERS}(?:(?:19|20)[0-9]{{2}})?")
     for role, words in _WORDS.items()
@@ -34,6 +38,25 @@ def role_of(name: str) -> str | None:
     return next((role for role, words in _PATTERNS.items() if words.fullmatch(letters)), None)
 
 
+def roles_of(names: Collection[str]) -> dict[str, str]:
+    """The roles of those names that are splits, among all names of a data set.
+
+    They are those that `role_of` knows, and those that differ in nothing but such a word, one of
+    them being for training: `cars_train` and `cars_test`.
+    """
+    alike = collections.defaultdict(dict)
+    for name in names:
+        words = [word.casefold() for word in _BETWEEN_WORDS.split(name)]
+        for place, word in enumerate(words):
+            if role := role_of(word):
+                alike[*words[:place], None, *words[place + 1 :]][name] = role
+    splits = {}
+    for roles in alike.values():
+        if TRAINING in roles.values() and len(set(roles.values())) > 1:
+            splits |= roles
+    return splits | {name: role for name in names if (role := role_of(name))}
+
+
 def find_splits(is_nested: Mapping[str, bool]) -> dict[str, str]:
     """Which of the folders of a data set are splits.
 
@@ -46,26 +69,29 @@ def find_splits(is_nested: Mapping[str, bool]) -> dict[str, str]:
     Returns:
         `{folder: its role}`; empty if all are classes.
     """
-    splits = {name: role for name in is_nested if (role := role_of(name))}
+    splits = roles_of(is_nested)
     has_others = len(splits) < len(is_nested)
     if has_others and (len(splits) == 1 or not any(is_nested[name] for name in splits)):
         return {}
     return splits
 
 
-def validation_split(names: Collection[str]) -> str | None:
-    """The one of some splits that is for validation: `test` only where there is no other."""
+def validation_split(splits: Mapping[str, str]) -> str | None:
+    """The one of `{split: its role}` that is for validation: `test` only if there is no other."""
     ranked = [
         (VALIDATION_ROLES.index(role), role != name, name)
-        for name in names
-        if (role := role_of(name)) in VALIDATION_ROLES
+        for name, role in splits.items()
+        if role in VALIDATION_ROLES
     ]
     return min(ranked)[2] if ranked else None
 
 
 def repeats_split(name: str, inside: Collection[str]) -> bool:
     """Whether a split holds only itself again, as in `training_set/training_set/<class>`."""
-    return len(inside) == 1 and role_of(next(iter(inside))) == role_of(name)
+    if len(inside) != 1:
+        return False
+    (inner,) = inside
+    return inner == name or role_of(inner) == role_of(name) is not None
 
 
 def without_splits(folders: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:

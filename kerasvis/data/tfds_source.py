@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from kerasvis.data.autotuning import without_autotuning
 from kerasvis.data.labelled_images import LabelledImages, hexadecimal_digest
 from kerasvis.data.photographs import decode_photograph
-from kerasvis.data.splits import validation_split
+from kerasvis.data.splits import roles_of, validation_split
 
 # Records that are shuffled together, still encoded: half a gigabyte of ImageNet. It need not be all
 # of them, since TFDS shuffles them once when it writes them.
@@ -173,7 +173,7 @@ def _split_names(builder, name):
             f"The data set {name!r} has the splits {', '.join(splits) or 'none'}, but not 'train': "
             "give one that can be trained on."
         )
-    return "train", validation_split(splits)
+    return "train", validation_split(roles_of(splits))
 
 
 def _shuffled(records, num_records, seed):

@@ -3,7 +3,9 @@
 import io
 import itertools
 import os
+import re
 import socket
+import time
 import unicodedata
 
 import keras
@@ -18,7 +20,7 @@ from kerasvis.data.file_names import MAX_NAME_BYTES, shown_name, unique_names
 from kerasvis.data.folder_walk import SUFFIXES, find_photographs
 from kerasvis.data.image_sources import image_source
 from kerasvis.data.photographs import decode_photograph, fit_pixels, read_photograph
-from kerasvis.data.splits import role_of, validation_split
+from kerasvis.data.splits import role_of, roles_of, validation_split
 from kerasvis.reports import class_labels, image_names
 
 SIZE = (6, 9)
@@ -252,6 +254,21 @@ def test_a_subfolder_that_cannot_be_read(tmp_path, forbid):
     assert load_labelled(tmp_path, SIZE).skipped == ((path, reason),)
 
 
+def test_strict_folders_take_nothing_less(tmp_path, forbid):
+    class_folder(tmp_path, "a", "b")
+    forbid(tmp_path / "b")
+    with pytest.raises(ValueError, match=r"/b cannot be read .*not allowed"):
+        next(ImageFolder(tmp_path, SIZE, strict=True).batches(1))
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "a/" * 3000, "loop", "a\0b", "\ud800", "missing"])
+@pytest.mark.parametrize("read", [ImageFolder, load_labelled])
+def test_paths_where_nothing_can_be(tmp_path, path, read):
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(ValueError, match=r"cannot be read \(|There is no folder"):
+        read(tmp_path / path, SIZE)
+
+
 def test_a_class_or_the_root_that_cannot_be_read(tmp_path, forbid):
     class_folder(tmp_path, "a", "b")
     forbid(tmp_path / "b")
@@ -284,6 +301,7 @@ def test_a_file_that_cannot_be_read(tmp_path, forbid):
         (b"\xff\xfe.png", r"\xff\xfe.png"),
         (b"\xe2\x82.png", r"\xe2\x82.png"),
         (b"two\nlines.png", r"two\nlines.png"),
+        ("two\u2028lines.png".encode(), r"two\u2028lines.png"),
         ("é 雪.png".encode(), "é 雪.png"),
     ],
 )
@@ -325,6 +343,7 @@ HARD_NAMES = [
     *("a:b.png", "a*b.png", "a b.png", "a_b.png", "CON.png", "con.jpg", "nul.tar.png", "..png"),
     *(". .png", "-.png", "--help.png", "a..png", "a .png", "a.png", NOT_UTF8, r"caf\xe9.png"),
     *("n" * 250 + ".png", "n" * 249 + "m.png", "雪" * 80 + ".png", "雪" * 80 + "x.png", "lpt1.png"),
+    *("COM¹.png", "conin$.png", "two\u2028lines.png"),
     *("new\nline.png", "tab\t.png", 'quo"te.png', "less<more>.png", "~.png", "$HOME.png"),
 ]
 
@@ -335,10 +354,10 @@ def test_unique_names_are_safe_and_unique():
     assert len({on_a_strict_file_system(name) for name in names}) == len(HARD_NAMES)
     for name in names:
         assert 0 < len(name.encode()) <= MAX_NAME_BYTES
-        assert not set(name) & set('<>:"/\\|?*\0\n\t ')
+        assert not set(name) & set('<>:"/\\|?*\0\n\t \u2028')
         assert name[0] not in ".-"
         assert name[-1] not in ". "
-        assert name.split(".")[0].lower() not in ("con", "nul", "lpt1")
+        assert name.split(".")[0].lower() not in ("con", "nul", "lpt1", "com¹", "conin$")
 
 
 def test_unique_names_are_the_files_own_where_they_can_be():
@@ -346,6 +365,15 @@ def test_unique_names_are_the_files_own_where_they_can_be():
     assert unique_names(["a/x.png", "b/x.jpg"]) == ("x-1", "x-2")
     assert unique_names(["a/x.png", "x-1.png", "b/X.png"]) == ("x-2", "x-1", "X-3")
     assert unique_names([]) == ()
+
+
+def test_unique_names_of_a_large_data_set():
+    paths = [f"{i}/{j}.png" for i in range(4000) for j in range(5)]
+    begin = time.perf_counter()
+    names = unique_names(paths)
+    assert time.perf_counter() - begin < 5  # and not the square of 4,000
+    assert len(set(names)) == len(paths)
+    assert (names[5], names[-1]) == ("0-2", "4-4000")
 
 
 def test_unique_names_of_random_paths():
@@ -368,6 +396,8 @@ ROLES = {
         "Train-Images",
         "train2017",
         "seg_train",
+        "trainval",
+        "Train_Val",
     ],
     "validation": [
         "val",
@@ -407,6 +437,8 @@ def test_roles_of_folders(role, name):
         *(("Training", "Testing"), ("Train", "Test"), ("training_set", "test_set")),
         *(("training", "validation"), ("train", "val"), ("TRAIN", "eval"), ("train", "hold-out")),
         *(("seg_train", "seg_test"), ("train2017", "val2017"), ("Train images", "Valid images")),
+        *(("cars_train", "cars_test"), ("Pets-Train-v2", "pets-valid-v2"), ("trainval", "test")),
+        *(("XTrain", "XTest"), ("caf\udce9_train", "caf\udce9_val"), ("Training", "PrivateTest")),
     ],
 )
 def test_splits_are_no_classes(tmp_path, train, validation):
@@ -430,7 +462,7 @@ def test_splits_are_no_classes(tmp_path, train, validation):
     ],
 )
 def test_validation_comes_from_its_folder(tmp_path, names, expected):
-    assert validation_split(names) == expected
+    assert validation_split(roles_of(names)) == expected
     for name in names:
         class_folder(tmp_path / name, "a", "b", number=2 if name == expected else 1)
     assert load_labelled(tmp_path, SIZE).validation.num_images == 4
@@ -445,16 +477,27 @@ def test_splits_with_other_folders_beside_them(tmp_path):
     assert load_labelled(tmp_path, SIZE).validation.num_images == 2
 
 
-def test_splits_inside_splits(tmp_path):
-    class_folder(tmp_path / "training_set" / "training_set", "a", "b")
-    class_folder(tmp_path / "test_set" / "test_set", "a", "b", number=1)
+@pytest.mark.parametrize(
+    "names", [("training_set", "test_set"), ("asl_alphabet_train", "asl_alphabet_test")]
+)
+def test_splits_inside_splits(tmp_path, names):
+    train, test = names
+    class_folder(tmp_path / train / train, "a", "b")
+    class_folder(tmp_path / test / test, "a", "b", number=1)
     assert load_labelled(tmp_path, SIZE).class_names == ("a", "b")
     assert set(class_labels(ImageFolder(tmp_path, SIZE))) == {"a", "b"}
 
 
 @pytest.mark.parametrize(
     "names",
-    [("train", "bus"), ("test tube", "flask"), ("val", "train", "bus"), ("Train set", "doll")],
+    [
+        *(("train", "bus"), ("test tube", "flask"), ("val", "train", "bus"), ("Train set", "doll")),
+        *(
+            ("bullet_train", "steam_train"),
+            ("bullet_train", "crash_test"),
+            ("eye_test", "ear_test"),
+        ),
+    ],
 )
 def test_classes_may_be_called_like_splits(tmp_path, names):
     class_folder(tmp_path, *names)
@@ -476,17 +519,21 @@ def test_a_class_inside_splits_may_be_called_like_them(tmp_path):
     assert set(class_labels(ImageFolder(tmp_path, SIZE))) == {"bus", "train"}
 
 
-def test_splits_without_classes_have_none(tmp_path):
-    class_folder(tmp_path, "Training", "Testing")
+@pytest.mark.parametrize("names", [("Training", "Testing"), ("cars_train", "cars_test")])
+def test_splits_without_classes_have_none(tmp_path, names):
+    class_folder(tmp_path, *names)
     assert class_labels(ImageFolder(tmp_path, SIZE)) is None
-    with pytest.raises(ValueError, match="Training has no class folders"):
+    with pytest.raises(ValueError, match=f"{names[0]} has no class folders"):
         load_labelled(tmp_path, SIZE)
 
 
-def test_two_training_folders_are_refused(tmp_path):
-    for name in ("train", "Training", "test"):
+@pytest.mark.parametrize(
+    "names", [("Training", "test", "train"), ("testA", "testB", "trainA", "trainB")]
+)
+def test_two_training_folders_are_refused(tmp_path, names):
+    for name in names:
         class_folder(tmp_path / name, "a", "b")
-    with pytest.raises(ValueError, match="Training and test and train, of which several are"):
+    with pytest.raises(ValueError, match=f"{' and '.join(names)}, of which several are"):
         load_labelled(tmp_path, SIZE)
 
 
@@ -559,6 +606,15 @@ def test_sixteen_bits_of_arrays():
     np.testing.assert_array_equal(fit_pixels(np.repeat(pixels, 3, axis=2), SIZE), expected)
 
 
+@pytest.mark.parametrize("values", [(0, 65536), (-1, 9), (0, 2**31 - 1)])
+def test_deeper_pixels_are_refused_and_not_clipped(tmp_path, values):
+    Image.fromarray(np.array([values] * 2, "int32")).save(tmp_path / "a.tif")
+    save(tmp_path / "b.png")
+    folder = ImageFolder(tmp_path, SIZE)
+    assert read_all(folder) == [1]
+    assert "more than 16 bits" in folder.skipped[0][1]
+
+
 @pytest.mark.parametrize("size", [(40, 50), (1, 2000), (2000, 1)])
 def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path, monkeypatch, size):
     path = save(tmp_path / "a.png", size=size)
@@ -597,12 +653,16 @@ def test_channels_of_a_folder(coloured):
     assert ImageFolder(coloured, SIZE).pixels(0).shape == (*SIZE, 3)
 
 
-@pytest.mark.parametrize("channels", [0, 2, 5, "3", True, -1])
+@pytest.mark.parametrize("channels", [0, 2, 5, "3", True, -1, 3.0, [3]])
 def test_other_channels_are_refused(coloured, channels):
-    with pytest.raises(ValueError, match=f"Received: channels={channels!r}"):
-        ImageFolder(coloured, SIZE, channels=channels)
-    with pytest.raises(ValueError, match=f"Received: channels={channels!r}"):
-        ImageFolder(coloured).with_size(SIZE, channels)
+    for read in (
+        lambda: ImageFolder(coloured, SIZE, channels=channels),
+        lambda: ImageFolder(coloured).with_size(SIZE, channels),
+        lambda: DemoPhotographs(SIZE, channels=channels),
+        lambda: load_jpeg_archive(coloured / "a.npz", SIZE, channels),
+    ):
+        with pytest.raises(ValueError, match=re.escape(f"Received: channels={channels!r}")):
+            read()
 
 
 @pytest.mark.parametrize(("mode", "channels"), [("caffe", 1), ("torch", 1), ("caffe", 4)])
