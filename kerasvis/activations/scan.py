@@ -78,8 +78,9 @@ def find_top_activations(
 
     Example:
         >>> import keras, numpy as np
+        >>> import kerasvis as kv
         >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, name="a")])
-        >>> top = find_top_activations(model, np.ones((5, 8, 8, 3)), ["a"], k=2, verbose=0)
+        >>> top = kv.find_top_activations(model, ["a"], np.ones((5, 8, 8, 3)), k=2, verbose=0)
         >>> top["a"].image_indices[0]
         array([0, 1])
     """

@@ -22,8 +22,14 @@ class KeptArrays:
         OSError: if the folder cannot be made.
 
     Example:
-        kept = KeptArrays("parts", lambda: [model_fingerprint(nodes), "relu5"])
-        (distances,) = kept.once("image", [photograph], ["distances"], measure)
+        >>> import numpy as np
+        >>> from kerasvis.analyses.kept_arrays import KeptArrays
+        >>> kept = KeptArrays("parts", lambda: ["relu5"])
+        >>> image = np.arange(3)
+        >>> kept.once("image", [image], ["doubled"], lambda: [image * 2])
+        [array([0, 2, 4])]
+        >>> kept.once("image", [image], ["doubled"], lambda: 1 / 0)  # read, not measured again
+        (array([0, 2, 4]),)
     """
 
     def __init__(self, directory, depends_on):

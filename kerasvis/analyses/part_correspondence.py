@@ -152,11 +152,14 @@ def measure_correspondence(
         Zeiler & Fergus 2013, Section 4.3 and Table 1.
 
     Example:
+        >>> import numpy as np
         >>> import kerasvis as kv
         >>> model = kv.convnets.ZFNet((64, 64, 3), classes=10, width=0.1, dense_units=32)
         >>> images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3))
         >>> noses = [[20, 30, 30, 40], [22, 28, 32, 38], [25, 33, 35, 43]]
-        >>> found = measure_correspondence(model, ["conv5", "fc7"], images, {"nose": noses})
+        >>> found = kv.analyses.measure_correspondence(
+        ...     model, ["conv5", "fc7"], images, {"nose": noses}, verbose=0
+        ... )
         >>> found.delta.shape, found.random_delta.shape
         ((2, 1), (2, 1, 10))
     """

@@ -111,10 +111,10 @@ def maximize_activation(
 
     Example:
         >>> import keras
-        >>> from kerasvis.deconvnet.targets import WholeMap
-        >>> inputs = keras.Input((16, 16, 3))
-        >>> model = keras.Model(inputs, keras.layers.Conv2D(4, 3, name="a")(inputs))
-        >>> maximize_activation(model, "a", WholeMap([0, 3]), num_steps=2).pixels.shape
+        >>> import kerasvis as kv
+        >>> model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(4, 3, name="a")])
+        >>> target = kv.targets.WholeMap([0, 3])
+        >>> kv.maximize_activation(model, "a", target, num_steps=2).pixels.shape
         (2, 16, 16, 3)
     """
     _check(num_steps, learning_rate, initial_deviation, jitter, total_variation)

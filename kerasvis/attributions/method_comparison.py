@@ -86,7 +86,17 @@ def compare_methods(
         ValueError: as `attribute`, or if there are no methods, or options of one that is not there.
 
     Example:
-        compare_methods(model, "predictions", images, Unit(285), ["deconvnet", "grad_cam"])
+        >>> import keras
+        >>> import kerasvis as kv
+        >>> model = keras.Sequential(
+        ...     [keras.Input((32, 40, 3)), keras.layers.Conv2D(4, 5, 4, activation="relu", name="a")]
+        ...     + [keras.layers.Flatten(), keras.layers.Dense(8, activation="softmax", name="scores")]
+        ... )
+        >>> images = kv.data.PlantedObjects(2, (32, 40))[:]
+        >>> target = kv.targets.Unit(3)
+        >>> found = kv.compare_methods(model, "scores", images, target, ["deconvnet", "grad_cam"])
+        >>> {method: found.maps[method].shape for method in found.maps}
+        {'deconvnet': (2, 32, 40, 3), 'grad_cam': (2, 32, 40)}
     """
     _check(methods, options or {})
     source = standardize_images(model, images, preprocessing, fetched=True)

@@ -64,14 +64,17 @@ def attribute(
             images or target do not fit the model.
 
     Example:
-        >>> import keras, numpy as np
-        >>> from kerasvis.deconvnet.targets import Unit
-        >>> model = keras.applications.VGG16(weights=None)
-        >>> images = np.random.default_rng(0).normal(size=(2, 224, 224, 3)).astype("float32")
-        >>> attribute("gradient", model, "predictions", images, Unit(285)).shape
-        (2, 224, 224, 3)
-        >>> attribute("grad_cam", model, "predictions", images, Unit(285)).shape
-        (2, 224, 224)
+        >>> import keras
+        >>> import kerasvis as kv
+        >>> model = keras.Sequential(
+        ...     [keras.Input((32, 40, 3)), keras.layers.Conv2D(4, 5, 4, activation="relu", name="a")]
+        ...     + [keras.layers.Flatten(), keras.layers.Dense(8, activation="softmax", name="scores")]
+        ... )
+        >>> images = kv.data.PlantedObjects(2, (32, 40))[:]
+        >>> kv.attribute(model, "scores", images, kv.targets.Unit(3), "gradient").shape
+        (2, 32, 40, 3)
+        >>> kv.attribute(model, "scores", images, kv.targets.Unit(3), "grad_cam").shape
+        (2, 32, 40)
     """
     check_method(method)
     if not isinstance(images, np.ndarray):

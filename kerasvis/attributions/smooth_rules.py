@@ -4,7 +4,15 @@ The built-in rules know ReLUs alone, since no other activation has a deconvnet. 
 activation has; those below can be had from what the activation returned.
 
 Example:
-    attribute("gradient", model, "conv5", images, target, rules=SMOOTH_RULES)
+    >>> import keras, numpy as np
+    >>> import kerasvis as kv
+    >>> model = keras.Sequential(
+    ...     [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, activation="tanh", name="a")]
+    ... )
+    >>> images = np.ones((2, 8, 8, 3), "float32")
+    >>> rules = kv.attributions.SMOOTH_RULES
+    >>> kv.attribute(model, "a", images, kv.targets.Strongest(3), "gradient", rules=rules).shape
+    (2, 8, 8, 3)
 """
 
 import keras

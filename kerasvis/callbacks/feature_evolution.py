@@ -68,8 +68,20 @@ class FeatureEvolution(keras.callbacks.Callback):
         Zeiler & Fergus 2013, Section 4 and Figure 4.
 
     Example:
-        evolution = FeatureEvolution(images[:500], ["conv1", "conv5"], directory="evolution")
-        model.fit(images, labels, epochs=64, callbacks=[evolution])
+        >>> import keras
+        >>> import kerasvis as kv
+        >>> planted = kv.data.PlantedObjects(16, (32, 32))
+        >>> model = keras.Sequential(
+        ...     [keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 5, 4, activation="relu", name="a")]
+        ...     + [keras.layers.Flatten(), keras.layers.Dense(8, activation="softmax")]
+        ... )
+        >>> model.compile("sgd", "sparse_categorical_crossentropy")
+        >>> evolution = kv.callbacks.FeatureEvolution(
+        ...     ["a"], planted[:8], epochs=[1, 2], directory="evolution", num_features=2
+        ... )
+        >>> _ = model.fit(planted[:], planted.labels, epochs=2, callbacks=[evolution], verbose=0)
+        >>> kv.analyses.load_evolution("evolution").epochs
+        array([1, 2])
     """
 
     def __init__(

@@ -72,7 +72,8 @@ def AlexNet(  # noqa: N802 - named as keras.applications names its builders
         split over two GPUs, as in the paper's own net.
 
     Example:
-        >>> AlexNet().get_layer("conv1").output.shape
+        >>> import kerasvis as kv
+        >>> kv.convnets.AlexNet(dense_units=8).get_layer("conv1").output.shape
         (None, 55, 55, 96)
     """
     check_arguments(input_shape, classes, normalization, width)

@@ -54,7 +54,8 @@ def SqueezeNet(  # noqa: N802 - named as keras.applications names its builders
         version 1.1, which pools earlier.
 
     Example:
-        >>> SqueezeNet().get_layer("fire9").output.shape
+        >>> import kerasvis as kv
+        >>> kv.convnets.SqueezeNet().get_layer("fire9").output.shape
         (None, 13, 13, 512)
     """
     check_arguments(input_shape, classes)

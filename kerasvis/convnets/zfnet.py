@@ -73,7 +73,8 @@ def ZFNet(  # noqa: N802 - named as keras.applications names its builders
         sizes.
 
     Example:
-        >>> ZFNet().get_layer("conv5").output.shape
+        >>> import kerasvis as kv
+        >>> kv.convnets.ZFNet(dense_units=8).get_layer("conv5").output.shape
         (None, 13, 13, 256)
     """
     check_arguments(input_shape, classes, normalization, width)

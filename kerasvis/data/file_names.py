@@ -20,6 +20,8 @@ def shown_name(path: str | os.PathLike) -> str:
     Control characters and ends of lines are escaped too. Folders are separated by slashes.
 
     Example:
+        >>> from pathlib import Path
+        >>> from kerasvis.data.file_names import shown_name
         >>> shown_name(Path("caf\udce9.jpg"))
         'caf\\xe9.jpg'
     """
@@ -49,6 +51,7 @@ def unique_names(paths: Iterable[str | os.PathLike]) -> tuple[str, ...]:
         One name for each path, of at most `MAX_NAME_BYTES` bytes in UTF-8, no two the same.
 
     Example:
+        >>> from kerasvis.data.file_names import unique_names
         >>> unique_names(["a/x.png", "b/X.jpg", "y.png"])
         ('x-1', 'X-2', 'y')
     """

@@ -49,9 +49,18 @@ class ImageFolder:
             does not go with the channels.
 
     Example:
-        folder = ImageFolder("photographs", size=(224, 224), preprocessing="caffe")
-        top = kerasvis.find_top_activations(model, folder, ["conv3"])
-        winners = folder.pixels(top["conv3"].image_indices[42])
+        >>> import keras
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> import kerasvis as kv
+        >>> Path("photographs").mkdir()
+        >>> Image.new("RGB", (50, 40), "navy").save("photographs/blue.png")
+        >>> Image.new("RGB", (40, 50), "yellow").save("photographs/yellow.png")
+        >>> folder = kv.data.ImageFolder("photographs", size=(24, 32), preprocessing="tf")
+        >>> model = keras.Sequential([keras.Input((24, 32, 3)), keras.layers.Conv2D(4, 3, name="a")])
+        >>> top = kv.find_top_activations(model, ["a"], folder, k=2, verbose=0)
+        >>> folder.pixels(top["a"].image_indices[3]).shape
+        (2, 24, 32, 3)
     """
 
     def __init__(

@@ -90,9 +90,20 @@ def load_labelled(data, image_size=None, *, validation_share=0.1, seed=0, strict
         Zeiler & Fergus 2013, Section 3.
 
     Example:
-        data = load_labelled("photographs", image_size=256)
-        for pixels, labels in data.train.batches(128, seed=(0, epoch)):
-            ...
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> import kerasvis as kv
+        >>> for name in ["navy", "yellow"]:
+        ...     Path("photographs", name).mkdir(parents=True)
+        ...     for number in range(3):
+        ...         filepath = f"photographs/{name}/{number}.png"
+        ...         Image.new("RGB", (50 + number, 40), name).save(filepath)
+        >>> data = kv.data.load_labelled("photographs", image_size=32)
+        >>> data.class_names, data.train.num_images, data.validation.num_images
+        (('navy', 'yellow'), 4, 2)
+        >>> for pixels, labels in data.train.batches(4, seed=(0, 1)):
+        ...     print(pixels.shape, sorted(labels.numpy().tolist()))
+        (4, 32, 32, 3) [0, 0, 1, 1]
     """
     size = _standardized_size(image_size)
     if not 0 < validation_share < 1:

@@ -93,7 +93,8 @@ class PlantedObjects:
         ValueError: if there are no images, or sides below 32 pixels, too few for the textures.
 
     Example:
-        >>> planted = PlantedObjects(100)
+        >>> import kerasvis as kv
+        >>> planted = kv.data.PlantedObjects(100)
         >>> planted[[8, 9]].shape, planted.class_names[planted.labels[9]]
         ((2, 64, 64, 3), 'checked disc')
     """

@@ -49,7 +49,9 @@ class Preprocessing:
         inverse: the way back; or None.
 
     Example:
-        >>> Preprocessing("tf").images(np.array([[[[0, 255, 0]]]], "uint8")).tolist()
+        >>> import numpy as np
+        >>> import kerasvis as kv
+        >>> kv.data.Preprocessing("tf").images(np.array([[[[0, 255, 0]]]], "uint8")).tolist()
         [[[[-1.0, 1.0, -1.0]]]]
     """
 
@@ -103,7 +105,9 @@ class Preprocessing:
             ValueError: if `inverse` does not lead back to the pixels, within half a grey level.
 
         Example:
-            >>> halves = Preprocessing.of_functions(lambda x: x / 510, lambda x: x * 510)
+            >>> import numpy as np
+            >>> import kerasvis as kv
+            >>> halves = kv.data.Preprocessing.of_functions(lambda x: x / 510, lambda x: x * 510)
             >>> halves.pixels(halves.images(np.full((1, 2, 2, 3), 200, "uint8")))[0, 0, 0].tolist()
             [200, 200, 200]
         """

@@ -31,6 +31,7 @@ def role_of(name: str) -> str | None:
     `Test images` or `val2017`.
 
     Example:
+        >>> from kerasvis.data.splits import role_of
         >>> role_of("Training-Set"), role_of("test tube")
         ('training', None)
     """
@@ -101,6 +102,7 @@ def without_splits(folders: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
         folders: for each photograph the names of its folders, from the outermost.
 
     Example:
+        >>> from kerasvis.data.splits import without_splits
         >>> without_splits([("Training", "cat"), ("Testing", "dog")])
         [('cat',), ('dog',)]
     """

@@ -65,13 +65,13 @@ class DeconvModel(keras.Model):
         summed.
 
     Example:
-        >>> import keras, numpy as np
-        >>> from kerasvis.deconvnet.targets import Strongest
-        >>> model = keras.applications.VGG16(weights=None)
-        >>> deconv = DeconvModel(model, "block3_conv3")
-        >>> images = np.random.default_rng(0).normal(size=(2, 224, 224, 3)).astype("float32")
-        >>> deconv.project(images, Strongest(42)).shape
-        (2, 224, 224, 3)
+        >>> import numpy as np
+        >>> import kerasvis as kv
+        >>> model = kv.convnets.ZFNet((64, 64, 3), classes=10, width=0.1, dense_units=32)
+        >>> deconv = kv.DeconvModel(model, "conv3")
+        >>> images = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3))
+        >>> deconv.project(images, kv.targets.Strongest(4)).shape
+        (2, 64, 64, 3)
     """
 
     def __init__(self, model, layer, rectification="deconvnet", rules=(), name=None):
@@ -273,9 +273,15 @@ class DeconvModel(keras.Model):
             OSError: if it cannot be written.
 
         Example:
-            deconv.export("serving")
-            served = tf.saved_model.load("serving")  # to be kept, as it holds the weights
-            projections = served.serve(images, feature)["projection"]
+            >>> import keras, numpy as np
+            >>> import tensorflow as tf
+            >>> import kerasvis as kv
+            >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, name="a")])
+            >>> kv.DeconvModel(model, "a").export("serving", verbose=0)
+            >>> served = tf.saved_model.load("serving")  # to be kept, as it holds the weights
+            >>> images = tf.ones((2, 8, 8, 3))
+            >>> served.serve(images, tf.constant([0, 3]))["projection"].shape
+            TensorShape([2, 8, 8, 3])
         """
         from kerasvis.deconvnet.export import export
 

@@ -10,11 +10,12 @@ the whole layer, its fused activation included. What no rule matches is refused 
 
 Example:
     >>> import keras
+    >>> import kerasvis as kv
     >>> model = keras.Sequential(
     ...     [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, activation="tanh", name="a")]
     ... )
-    >>> from kerasvis.deconvnet import DeconvModel
-    >>> print(DeconvModel(model, "a", rules=[(keras.activations.tanh, Rectification)]).plan)
+    >>> rules = [(keras.activations.tanh, kv.rules.Rectification)]
+    >>> print(kv.DeconvModel(model, "a", rules=rules).plan)
     deconvnet of layer 'a' (6×6×4), rectification 'deconvnet'
       a (Conv2D): rectify · filter 3×3 → 8×8×3
 """

@@ -41,7 +41,8 @@ def signed_to_rgb(values, *, percentile=PERCENTILE, shared=False):
         Zeiler & Fergus 2013, Figure 2. The paper does not state its rule.
 
     Example:
-        >>> signed_to_rgb([[[0.0, 2.0, -1.0]]])
+        >>> import kerasvis as kv
+        >>> kv.figures.signed_to_rgb([[[0.0, 2.0, -1.0]]])
         array([[[128, 255,  64]]], dtype=uint8)
     """
     values = np.asarray(values)

@@ -50,7 +50,12 @@ def convergence_curves(convergence, *, title=None, caption=None):
         Zeiler & Fergus 2013, Section 4, "Feature Evolution during Training".
 
     Example:
-        convergence_curves(convergence(evolution)).savefig("convergence.png")
+        >>> import kerasvis as kv
+        >>> images = kv.data.PlantedObjects(8)[:]
+        >>> models = [kv.convnets.ZFNet((64, 64, 3), 8, width=0.1, dense_units=8) for _ in range(2)]
+        >>> evolution = kv.analyses.evolution_of_models(models, ["conv1"], images, epochs=[1, 2])
+        >>> figure = kv.figures.convergence_curves(kv.analyses.convergence(evolution))
+        >>> figure.savefig("convergence.png")
     """
     _check(convergence)
     text = _caption(convergence) if caption is None else caption

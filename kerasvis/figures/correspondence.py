@@ -52,8 +52,15 @@ def correspondence_bars(correspondence, *, title=None, caption=None):
         Zeiler & Fergus 2013, Section 4.3 and Table 1.
 
     Example:
-        found = measure_correspondence(model, ["conv5"], images, parts)
-        correspondence_bars(found).savefig("bars.png")
+        >>> import numpy as np
+        >>> import kerasvis as kv
+        >>> model = kv.convnets.ZFNet((64, 64, 3), classes=10, width=0.1, dense_units=32)
+        >>> images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3))
+        >>> noses = [[20, 30, 30, 40], [22, 28, 32, 38], [25, 33, 35, 43]]
+        >>> found = kv.analyses.measure_correspondence(
+        ...     model, ["conv5"], images, {"nose": noses}, verbose=0
+        ... )
+        >>> kv.figures.correspondence_bars(found).savefig("bars.png")
     """
     _check(correspondence)
     names_width = MARGIN + max(text_width(name, NAME) for name in correspondence.parts) + 0.08

@@ -80,7 +80,11 @@ def evolution_grid(
         Zeiler & Fergus 2013, Figure 4.
 
     Example:
-        evolution_grid(load_evolution("evolution")).savefig("evolution.png")
+        >>> import kerasvis as kv
+        >>> images = kv.data.PlantedObjects(8)[:]
+        >>> models = [kv.convnets.ZFNet((64, 64, 3), 8, width=0.1, dense_units=8) for _ in range(2)]
+        >>> evolution = kv.analyses.evolution_of_models(models, ["conv1"], images, epochs=[1, 2])
+        >>> kv.figures.evolution_grid(evolution, num_features=2).savefig("evolution.png")
     """
     blocks = [
         Block(evolution, name, num_features, tile_size, channels, with_patches)

@@ -66,7 +66,12 @@ def feature_grid(
         Zeiler & Fergus 2013, Figure 2.
 
     Example:
-        feature_grid(features).savefig("block3_conv3.png")
+        >>> import kerasvis as kv
+        >>> from kerasvis.data.demo_photographs import DemoPhotographs
+        >>> photographs = DemoPhotographs((64, 80))[:12]
+        >>> model = kv.convnets.ZFNet((64, 80, 3), classes=10, width=0.1, dense_units=32)
+        >>> features = kv.visualize_features(model, "conv2", photographs, [0, 5], k=4, verbose=0)
+        >>> kv.figures.feature_grid(features).savefig("conv2.png")
     """
     if isinstance(features, dict):
         features = features.values()

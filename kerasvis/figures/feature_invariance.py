@@ -56,7 +56,14 @@ def invariance_curves(invariance, names=None, *, title=None, caption=None):
         Zeiler & Fergus 2013, Section 4, "Feature Invariance", and Figure 5 of arXiv v3.
 
     Example:
-        invariance_curves(feature_invariance(model, photographs)).savefig("invariance.png")
+        >>> import kerasvis as kv
+        >>> planted = kv.data.PlantedObjects(2, (80, 80))
+        >>> pixels = planted[:].astype("uint8")
+        >>> model = kv.convnets.ZFNet((64, 64, 3), classes=8, width=0.1, dense_units=32)
+        >>> invariance = kv.analyses.feature_invariance(
+        ...     model, None, pixels, planted.labels, transformations={"scale": [1, 1.5]}, verbose=0
+        ... )
+        >>> kv.figures.invariance_curves(invariance).savefig("invariance.png")
     """
     _check(invariance, names)
     names = _default_names(invariance) if names is None else list(names)

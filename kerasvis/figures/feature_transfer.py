@@ -47,7 +47,16 @@ def transfer_curves(transfer, *, title=None, caption=None):
         Zeiler & Fergus 2013, Sections 5.2 and 5.3: Figure 9, Table 7.
 
     Example:
-        transfer_curves(transfer_features(model, ["pool5"], data)).savefig("transfer.png")
+        >>> import keras
+        >>> import kerasvis as kv
+        >>> planted = kv.data.PlantedObjects(32, (32, 32))
+        >>> images = kv.data.LabelledImages(planted[:].astype("uint8"), planted.labels)
+        >>> data = kv.data.LabelledData(images, images, planted.class_names, (32, 32))
+        >>> model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 5, 4, name="a")])
+        >>> transfer = kv.transfer_features(
+        ...     model, ["a"], data, per_class=[1, 2], folds=2, heads=["svm"], verbose=0
+        ... )
+        >>> kv.figures.transfer_curves(transfer).savefig("transfer.png")
     """
     _check(transfer)
     text = _caption(transfer) if caption is None else caption

@@ -63,7 +63,14 @@ def fidelity_panels(report, *, title=None, caption=None):
         Adebayo et al. 2018, Mahendran & Vedaldi 2016, Sixt et al. 2020, Petsiuk et al. 2018.
 
     Example:
-        fidelity_panels(fidelity_report(model, images, "conv5")).savefig("fidelity.png")
+        >>> import keras
+        >>> import kerasvis as kv
+        >>> model = keras.Sequential(
+        ...     [keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 5, 4, activation="relu", name="a")]
+        ... )
+        >>> images = kv.data.PlantedObjects(2, (32, 32))[:]
+        >>> report = kv.fidelity_report(model, "a", images, checks=["selectivity"], verbose=0)
+        >>> kv.figures.fidelity_panels(report).savefig("fidelity.png")
     """
     colours = dict(zip(report.methods, itertools.cycle(COLOURS), strict=False))
     panels = panels_of(report, colours)

@@ -64,7 +64,11 @@ def filter_diagnosis_grid(diagnoses, *, num_features=32, title=None, caption=Non
         Zeiler & Fergus 2013, Figure 5 (Figure 6 in arXiv v3), (b) to (e).
 
     Example:
-        filter_diagnosis_grid([diagnose_filters(alexnet), diagnose_filters(zfnet)])
+        >>> import kerasvis as kv
+        >>> zfnet = kv.convnets.ZFNet((64, 64, 3), 10, width=0.1, dense_units=8)
+        >>> alexnet = kv.convnets.AlexNet((67, 67, 3), 10, width=0.1, dense_units=8)
+        >>> diagnoses = [kv.diagnose_filters(alexnet), kv.diagnose_filters(zfnet)]
+        >>> kv.figures.filter_diagnosis_grid(diagnoses).savefig("filters.png")
     """
     diagnoses = [diagnoses] if hasattr(diagnoses, "kernels") else list(diagnoses)
     _check(diagnoses, num_features)

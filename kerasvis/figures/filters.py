@@ -42,7 +42,9 @@ def filter_grid(
         Zeiler & Fergus 2013, Figure 5 (Figure 6 in arXiv v3), (a) to (c).
 
     Example:
-        filter_grid(model.get_layer("conv1").kernel).savefig("conv1.png")
+        >>> import kerasvis as kv
+        >>> model = kv.convnets.ZFNet((64, 64, 3), classes=10, width=0.1, dense_units=32)
+        >>> kv.figures.filter_grid(model.get_layer("conv1").kernel).savefig("conv1.png")
     """
     kernels = np.asarray(kernels)
     _check(kernels, scale, filters_per_row, filter_size)

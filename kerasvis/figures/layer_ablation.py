@@ -72,7 +72,20 @@ def ablation_chart(ablation, paper=None, *, title=None, caption=None):
         Zeiler & Fergus 2013, Section 5.1, Table 3.
 
     Example:
-        ablation_chart(ablation, kerasvis.analyses.PAPER_ERRORS).savefig("ablation.png")
+        >>> import numpy as np
+        >>> import kerasvis as kv
+        >>> ablation = kv.analyses.LayerAblation(
+        ...     variants=("full", "without layers 6, 7"),
+        ...     train_errors=np.array([[20.0, 5.0], [24.0, 7.0]]),
+        ...     validation_errors=np.array([[40.0, 18.0], [44.0, 21.0]]),
+        ...     num_parameters=np.array([62_000, 8_000]),
+        ...     seconds=np.array([900.0, 700.0]),
+        ...     num_images=np.array([15_000, 1_500]),
+        ...     num_classes=30,
+        ...     num_epochs=70,
+        ... )
+        >>> figure = kv.figures.ablation_chart(ablation, kv.analyses.PAPER_ERRORS)
+        >>> figure.savefig("ablation.png")
     """
     _check(ablation)
     columns = _columns(ablation)

@@ -56,7 +56,15 @@ def method_comparison(
         ValueError: if there is nothing to show, shapes do not fit, or a map holds NaN or infinity.
 
     Example:
-        method_comparison(compare_methods(model, "conv5", images, target)).savefig("methods.png")
+        >>> import keras
+        >>> import kerasvis as kv
+        >>> model = keras.Sequential(
+        ...     [keras.Input((32, 40, 3)), keras.layers.Conv2D(4, 5, 4, activation="relu", name="a")]
+        ... )
+        >>> images = kv.data.PlantedObjects(2, (32, 40))[:]
+        >>> target = kv.targets.Strongest(3)
+        >>> found = kv.compare_methods(model, "a", images, target, ["deconvnet", "gradient"])
+        >>> kv.figures.method_comparison(found).savefig("methods.png")
     """
     _check(comparison, row_names, image_size)
     size = np.array(comparison.pixels.shape[1:3])

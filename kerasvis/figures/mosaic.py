@@ -30,7 +30,9 @@ def mosaic(tiles, *, columns=None, gap=1, background=255):
         ValueError: if there are no tiles, none is present, or their shapes differ.
 
     Example:
-        >>> mosaic(np.zeros((9, 7, 5, 3), "uint8"), gap=2).shape
+        >>> import numpy as np
+        >>> import kerasvis as kv
+        >>> kv.figures.mosaic(np.zeros((9, 7, 5, 3), "uint8"), gap=2).shape
         (25, 19, 3)
     """
     tiles = [None if tile is None or not np.size(tile) else np.asarray(tile) for tile in tiles]

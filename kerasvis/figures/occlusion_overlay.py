@@ -64,7 +64,18 @@ def occlusion_overlay(
         image.
 
     Example:
-        occlusion_overlay(result, pixels, class_name="tabby").savefig("overlay.png")
+        >>> import keras
+        >>> import kerasvis as kv
+        >>> model = keras.Sequential(
+        ...     [keras.Input((32, 40, 3)), keras.layers.Conv2D(4, 5, 4, activation="relu", name="a")]
+        ...     + [keras.layers.Flatten(), keras.layers.Dense(8, activation="softmax", name="scores")]
+        ... )
+        >>> pixels = kv.data.PlantedObjects(1, (32, 40))[0].astype("uint8")
+        >>> result = kv.occlusion_sensitivity(
+        ...     model, pixels, class_index=0, patch_size=8, strides=4, verbose=0
+        ... )
+        >>> figure = kv.figures.occlusion_overlay(result, pixels, class_name="striped disc")
+        >>> figure.savefig("overlay.png")
     """
     check_row(OcclusionRow(result, pixels))
     if not 0 <= opacity <= 1 or photograph_size <= 0:

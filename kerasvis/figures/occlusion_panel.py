@@ -80,8 +80,19 @@ def occlusion_panel(rows, *, full_range=True, panel_size=PANEL_SIZE, title=None,
         Zeiler & Fergus 2013, Section 4.2 and Figure 6 (Figure 7 in arXiv v3).
 
     Example:
-        result = occlusion_sensitivity(model, image, class_index=285)
-        occlusion_panel(OcclusionRow(result, pixels, names)).savefig("occlusion.png")
+        >>> import keras
+        >>> import kerasvis as kv
+        >>> model = keras.Sequential(
+        ...     [keras.Input((32, 40, 3)), keras.layers.Conv2D(4, 5, 4, activation="relu", name="a")]
+        ...     + [keras.layers.Flatten(), keras.layers.Dense(8, activation="softmax", name="scores")]
+        ... )
+        >>> planted = kv.data.PlantedObjects(1, (32, 40))
+        >>> pixels = planted[0].astype("uint8")
+        >>> result = kv.occlusion_sensitivity(
+        ...     model, pixels, class_index=0, patch_size=8, strides=4, verbose=0
+        ... )
+        >>> row = kv.figures.OcclusionRow(result, pixels, planted.class_names)
+        >>> kv.figures.occlusion_panel(row).savefig("occlusion.png")
     """
     rows = [rows] if isinstance(rows, OcclusionRow) else list(rows)
     _check(rows, panel_size)

@@ -43,8 +43,18 @@ def unit_invariance_grid(invariance, pixels, *, image_size=IMAGE_SIZE, title=Non
         Zeiler & Fergus 2013, Section 1.1, on Le et al. 2010.
 
     Example:
-        pixels = preprocessing.pixels(invariance.images)
-        unit_invariance_grid(invariance, pixels).savefig("invariance.png")
+        >>> import keras, numpy as np
+        >>> import kerasvis as kv
+        >>> model = keras.Sequential(
+        ...     [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, activation="softplus", name="a")]
+        ... )
+        >>> image = np.random.default_rng(0).uniform(-1, 1, (8, 8, 3)).astype("float32")
+        >>> rules = kv.attributions.SMOOTH_RULES
+        >>> invariance = kv.attributions.unit_invariance(
+        ...     model, "a", image, kv.targets.Unit(0, 2, 3), num_directions=1, rules=rules
+        ... )
+        >>> pixels = kv.data.Preprocessing("tf").pixels(invariance.images)
+        >>> kv.figures.unit_invariance_grid(invariance, pixels).savefig("invariance.png")
     """
     pixels = np.asarray(pixels)
     _check(invariance, pixels, image_size)

@@ -52,8 +52,10 @@ def feature_extractor(model, layers):
 
     Example:
         >>> import keras, numpy as np
+        >>> import kerasvis as kv
         >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, name="a")])
-        >>> feature_extractor(model, ["a"])(np.zeros((1, 8, 8, 3), "float32"))[0].shape[1:]
-        TensorShape([6, 6, 4])
+        >>> (features,) = kv.feature_extractor(model, ["a"])(np.zeros((1, 8, 8, 3), "float32"))
+        >>> features.shape
+        TensorShape([1, 6, 6, 4])
     """
     return FeatureExtractor(model, layers)

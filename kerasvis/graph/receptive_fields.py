@@ -134,8 +134,8 @@ def receptive_field(model, layer, image_size=None):
         Zeiler & Fergus 2013, Figure 2: the patches are the receptive fields.
 
     Example:
-        >>> from kerasvis.convnets import ZFNet
-        >>> field = receptive_field(ZFNet(), "conv5")
+        >>> import kerasvis as kv
+        >>> field = kv.receptive_field(kv.convnets.ZFNet(dense_units=8), "conv5")
         >>> field.size, field.strides, field.offset
         ((139, 139), (16, 16), (-49, -49))
     """

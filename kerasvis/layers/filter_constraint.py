@@ -30,9 +30,11 @@ class RMSLimit(keras.constraints.Constraint):
         Zeiler & Fergus 2013, Section 3.
 
     Example:
-        >>> layer = keras.layers.Conv2D(96, 7, kernel_constraint=RMSLimit(0.1))
+        >>> import keras, numpy as np
+        >>> import kerasvis as kv
+        >>> layer = keras.layers.Conv2D(96, 7, kernel_constraint=kv.layers.RMSLimit(0.1))
         >>> kernel = np.ones((3, 3, 3, 2)) * [0.2, 0.05]
-        >>> np.array(RMSLimit(0.1)(kernel))[0, 0, 0].round(6)
+        >>> np.array(layer.kernel_constraint(kernel))[0, 0, 0].round(6)
         array([0.1 , 0.05])
     """
 

@@ -23,7 +23,8 @@ class PixelMean(keras.layers.Layer):
 
     Example:
         >>> import numpy as np
-        >>> layer = PixelMean()
+        >>> import kerasvis as kv
+        >>> layer = kv.layers.PixelMean()
         >>> layer.adapt(np.full((10, 4, 6, 3), 100, "uint8"))
         >>> float(layer(np.full((1, 4, 6, 3), 120.0, "float32"))[0, 0, 0, 0])
         20.0

@@ -30,7 +30,8 @@ class Occluders:
         Zeiler & Fergus 2013, Section 4.2.
 
     Example:
-        >>> Occluders((10, 7), patch_size=4, strides=3).boxes[-1, -1].tolist()
+        >>> import kerasvis as kv
+        >>> kv.occlusion.Occluders((10, 7), patch_size=4, strides=3).boxes[-1, -1].tolist()
         [6, 3, 10, 7]
     """
 

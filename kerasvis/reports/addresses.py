@@ -19,10 +19,11 @@ def slug(name):
     apart, gets a digest.
 
     Example:
+        >>> from kerasvis.reports.addresses import slug
         >>> slug("fire2_expand3x3")
         'fire2_expand3x3'
         >>> slug("Inner/conv")
-        'inner-conv-14ea1bfa'
+        'inner-conv-3acca3a8647b0034'
     """
     kept = re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")[:LONGEST]
     if name and kept == name and not NOT_AS_IT_IS.fullmatch(name):

@@ -90,8 +90,13 @@ def write_gallery(
         Zeiler & Fergus 2013, Figure 2, for all feature maps, and Figure 4.
 
     Example:
-        images = kerasvis.data.ImageFolder("photographs", size=(224, 224))
-        write_gallery(model, images, "gallery", ["conv1", "conv5"])
+        >>> import keras
+        >>> import kerasvis as kv
+        >>> from kerasvis.data.demo_photographs import DemoPhotographs
+        >>> photographs = DemoPhotographs((24, 32))[:6]
+        >>> model = keras.Sequential([keras.Input((24, 32, 3)), keras.layers.Conv2D(2, 5, name="a")])
+        >>> kv.write_gallery(model, ["a"], photographs, "gallery", k=2, verbose=0).name
+        'index.html'
     """
     directory = Path(directory)
     source = standardize_images(

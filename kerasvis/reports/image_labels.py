@@ -38,7 +38,14 @@ def class_labels(images, names=None):
         Tuple of names, or None where the classes are not known.
 
     Example:
-        class_labels(ImageFolder("train", size=(64, 64)))[0]
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> import kerasvis as kv
+        >>> for name in ["navy", "yellow"]:
+        ...     Path("photographs", name).mkdir(parents=True)
+        ...     Image.new("RGB", (50, 40), name).save(f"photographs/{name}/1.png")
+        >>> kv.reports.class_labels(kv.data.ImageFolder("photographs"))
+        ('navy', 'yellow')
     """
     if not isinstance(images, ImageFolder):
         return None

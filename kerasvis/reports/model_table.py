@@ -82,6 +82,7 @@ def lanes(sources):
         List of numbers from 0; a row goes on in the lane of what it needs last, if it can.
 
     Example:
+        >>> from kerasvis.reports.model_table import lanes
         >>> lanes([(), (0,), (0,), (1, 2)])
         [0, 1, 0, 0]
     """

@@ -163,9 +163,11 @@ def map_statistics(model, layers, images, *, batch_size=16, steps=None, verbose=
         ValueError: if a layer is unknown, or its output is neither maps nor units.
 
     Example:
-        >>> import keras
+        >>> import keras, numpy as np
+        >>> import kerasvis as kv
         >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, name="a")])
-        >>> map_statistics(model, np.ones((5, 8, 8, 3)), ["a"], verbose=0)["a"].maxima.shape
+        >>> images = np.ones((5, 8, 8, 3))
+        >>> kv.reports.map_statistics(model, ["a"], images, verbose=0)["a"].maxima.shape
         (5, 4)
     """
     layers, is_shown = standardize_layers(layers), standardize_verbose(verbose)

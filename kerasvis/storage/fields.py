@@ -64,8 +64,16 @@ class Array:
         *axes: the name of each, or its length; a last `...` for any further ones.
 
     Example:
-        values: Annotated[np.ndarray, Array("float32", "features", "k")]
-        positions: Annotated[np.ndarray, Array("int32", "features", "k", 2)]
+        >>> import dataclasses
+        >>> from typing import Annotated
+        >>> import numpy as np
+        >>> from kerasvis.storage.fields import Array
+        >>> @dataclasses.dataclass
+        ... class Strongest:
+        ...     values: Annotated[np.ndarray, Array("float32", "features", "k")]
+        ...     positions: Annotated[np.ndarray, Array("int32", "features", "k", 2)]
+        >>> print(Array("int32", "features", "k", 2))
+        int32 (features, k, 2)
     """
 
     def __init__(self, dtype: str, *axes: Any):

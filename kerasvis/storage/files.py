@@ -33,8 +33,12 @@ def atomic(filepath: str | os.PathLike) -> Iterator[Path]:
         OSError: if it cannot be written; existing files stay intact.
 
     Example:
-        >>> with atomic("model.keras") as temporary:
-        ...     model.save(temporary)
+        >>> from pathlib import Path
+        >>> from kerasvis.storage.files import atomic
+        >>> with atomic("notes.txt") as temporary:
+        ...     _ = temporary.write_text("conv1")
+        >>> Path("notes.txt").read_text()
+        'conv1'
     """
     filepath = Path(filepath)
     temporary = _temporary_path(filepath)

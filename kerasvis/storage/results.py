@@ -22,6 +22,11 @@ class Result:
     files up to date.
 
     Example:
+        >>> import dataclasses
+        >>> from typing import Annotated
+        >>> import numpy as np
+        >>> from kerasvis.storage.fields import Array
+        >>> from kerasvis.storage.results import Result
         >>> @dataclasses.dataclass(frozen=True, eq=False)
         ... class Heights(Result):
         ...     unit: str

@@ -35,8 +35,17 @@ class AnnealOnPlateau(keras.callbacks.Callback):
         no factor; a rule makes runs repeatable.
 
     Example:
-        >>> annealing = AnnealOnPlateau("val_accuracy", patience=3, filepath="annealing.json")
-        >>> model.fit(images, labels, validation_split=0.1, epochs=70, callbacks=[annealing])
+        >>> import keras, numpy as np
+        >>> import kerasvis as kv
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> annealing = kv.training.AnnealOnPlateau(
+        ...     "val_loss", "min", patience=3, filepath="annealing.json"
+        ... )
+        >>> x, y = np.zeros((8, 4)), np.zeros((8, 1))  # nothing to improve
+        >>> _ = model.fit(x, y, validation_split=0.5, epochs=5, callbacks=[annealing], verbose=0)
+        >>> round(float(model.optimizer.learning_rate), 6)
+        0.001
     """
 
     def __init__(

@@ -17,9 +17,16 @@ def export(model, filepath):
         OSError: if it cannot be written.
 
     Example:
-        >>> export(model, "serving")
+        >>> import keras, numpy as np
+        >>> import tensorflow as tf
+        >>> import kerasvis as kv
+        >>> model = keras.Sequential(
+        ...     [keras.Input((8, 9, 3)), keras.layers.Flatten(), keras.layers.Dense(5, "softmax")]
+        ... )
+        >>> kv.training.export(model, "serving")
         >>> served = tf.saved_model.load("serving")
-        >>> served.serve(pixels)  # uint8 (images, rows, columns, 3), RGB
+        >>> served.serve(np.zeros((2, 8, 9, 3), "uint8")).shape  # (images, rows, columns, 3), RGB
+        TensorShape([2, 5])
     """
     archive = keras.export.ExportArchive()
     archive.track(model)

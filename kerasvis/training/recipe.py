@@ -90,7 +90,8 @@ class Recipe:
         Zeiler & Fergus 2013, Section 3.
 
     Example:
-        >>> Recipe().epochs, Recipe.scaled(64).image_size
+        >>> import kerasvis as kv
+        >>> kv.training.Recipe().epochs, kv.training.Recipe.scaled(64).image_size
         (70, 73)
     """
 

@@ -17,10 +17,17 @@ class WaitingForData(keras.callbacks.Callback):
     The logs get `waiting_for_data`, in [0, 1], and `seconds`, the time of the training steps alone.
 
     Example:
-        >>> waiting = WaitingForData()
-        >>> history = model.fit(waiting.watch(batches), epochs=2, callbacks=[waiting])
-        >>> history.history["waiting_for_data"]
-        [0.02, 0.01]
+        >>> import keras
+        >>> import tensorflow as tf
+        >>> import kerasvis as kv
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> batches = tf.data.Dataset.from_tensors((tf.ones((8, 4)), tf.ones((8, 1))))
+        >>> waiting = kv.training.WaitingForData()
+        >>> fitted = waiting.watch(batches)
+        >>> history = model.fit(fitted, epochs=2, shuffle=False, callbacks=[waiting], verbose=0)
+        >>> len(history.history["waiting_for_data"])
+        2
     """
 
     def __init__(self):

@@ -39,7 +39,8 @@ def paper_variants(dense_units=4096):
         Zeiler & Fergus 2013, Section 5.1, Table 3.
 
     Example:
-        >>> paper_variants()["layers 6, 7 of 2048"]
+        >>> import kerasvis as kv
+        >>> kv.analyses.paper_variants()["layers 6, 7 of 2048"]
         {'dense_units': 2048}
     """
     narrow, plain, wide = (

@@ -114,8 +114,20 @@ def ablate(builder, variants, recipe, data, directory, *, verbose=2):
         crop, and not averaged over ten crops, so that the training images take seconds.
 
     Example:
-        build = functools.partial(ZFNet, (64, 64, 3), 30, width=0.25, strides=(1, 2))
-        ablate(build, paper_variants(dense_units=256), recipe, data, "ablation")
+        >>> import keras
+        >>> import kerasvis as kv
+        >>> planted = kv.data.PlantedObjects(16, (37, 37))
+        >>> images = kv.data.LabelledImages(planted[:].astype("uint8"), planted.labels)
+        >>> data = kv.data.LabelledData(images, images, planted.class_names, (37, 37))
+        >>> def build(filters=16):
+        ...     convolution = keras.layers.Conv2D(filters, 5, 4, activation="relu")
+        ...     top = [keras.layers.Flatten(), keras.layers.Dense(8, activation="softmax")]
+        ...     return keras.Sequential([keras.Input((32, 32, 3)), convolution, *top])
+        >>> recipe = kv.training.Recipe.scaled(32, epochs=1, batch_size=8)
+        >>> variants = {"the model itself": {}, "8 filters": {"filters": 8}}
+        >>> ablation = kv.analyses.ablate(build, variants, recipe, data, "ablation", verbose=0)
+        >>> ablation.validation_errors.shape
+        (2, 2)
     """
     folders = _folders(variants, directory)
     before = {

@@ -104,10 +104,13 @@ def fidelity_report(
         in the file of its check. Zeiler & Fergus 2013, Section 4.2, for the covered patch.
 
     Example:
+        >>> import keras
         >>> import kerasvis as kv
-        >>> model = kv.convnets.ZFNet((64, 64, 3), classes=10, width=0.1, dense_units=32)
-        >>> images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3))
-        >>> report = fidelity_report(model, "conv2", images, checks=["selectivity"])
+        >>> model = keras.Sequential(
+        ...     [keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 5, 4, activation="relu", name="a")]
+        ... )
+        >>> images = kv.data.PlantedObjects(2, (32, 32))[:]
+        >>> report = kv.fidelity_report(model, "a", images, checks=["selectivity"], verbose=0)
         >>> report.selectivity.between_units.shape
         (3, 2, 4)
     """

@@ -42,6 +42,8 @@ def aliasing(projections, strides):
         trained filters do not, whereas the grid shows in strength with any filter.
 
     Example:
+        >>> import numpy as np
+        >>> from kerasvis.analyses.filters.aliasing import aliasing
         >>> rows, columns = np.indices((48, 48))
         >>> grid = (rows % 4 == 0) * (columns % 4 == 0) + 0.1
         >>> bool(aliasing(grid[None, :, :, None], (4, 4))[0] > 100)

@@ -198,10 +198,11 @@ def diagnose_filters(
 
     Example:
         >>> import keras
+        >>> import kerasvis as kv
         >>> model = keras.Sequential(
         ...     [keras.Input((32, 32, 3)), keras.layers.Conv2D(8, 5, 2, name="conv1")]
         ... )
-        >>> diagnose_filters(model).strides
+        >>> kv.diagnose_filters(model).strides
         array([2, 2])
     """
     graph = read_graph(model)

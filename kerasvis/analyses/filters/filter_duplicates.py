@@ -22,6 +22,8 @@ def earlier_twins(kernels, is_dead):
         float32 `(filters,)` in [-1, 1], -1 there.
 
     Example:
+        >>> import numpy as np
+        >>> from kerasvis.analyses.filters.filter_duplicates import earlier_twins
         >>> earlier_twins(np.array([[[[1.0, -1.0, 2.0]]]]), np.zeros(3, bool))
         (array([-1,  0,  0]), array([-1., -1.,  1.], dtype=float32))
     """

@@ -52,6 +52,8 @@ def filter_spectra(kernels):
         Zeiler & Fergus 2013, Section 4.1. Deviation: the paper judges by eye.
 
     Example:
+        >>> import numpy as np
+        >>> from kerasvis.analyses.filters.filter_spectra import filter_spectra
         >>> checkers = np.indices((7, 7)).sum(0)[:, :, None, None] % 2 - 0.5
         >>> filter_spectra(checkers).band_shares.round(2)
         array([[0., 0., 1.]], dtype=float32)

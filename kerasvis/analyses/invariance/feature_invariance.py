@@ -170,10 +170,13 @@ def feature_invariance(
         Zeiler & Fergus 2013, Section 4, "Feature Invariance", and Figure 5 of arXiv v3.
 
     Example:
+        >>> import numpy as np
         >>> import kerasvis as kv
         >>> model = kv.convnets.ZFNet((64, 64, 3), classes=10, width=0.1, dense_units=32)
         >>> pixels = np.random.default_rng(0).integers(0, 256, (2, 80, 80, 3), "uint8")
-        >>> found = feature_invariance(model, None, pixels, transformations={"scale": [1, 1.5]})
+        >>> found = kv.analyses.feature_invariance(
+        ...     model, None, pixels, transformations={"scale": [1, 1.5]}, verbose=0
+        ... )
         >>> found.layers, found.curves[0].distances[:, :, 0].tolist()
         (('conv1', 'fc7'), [[0.0, 0.0], [0.0, 0.0]])
     """

@@ -75,10 +75,16 @@ def occlusion_agreement(
         ValueError: see `OcclusionAnalysis`; or if there are fewer than two occluders.
 
     Example:
+        >>> import keras
         >>> import kerasvis as kv
-        >>> model = kv.convnets.ZFNet((64, 64, 3), classes=10, width=0.1, dense_units=32)
-        >>> image = np.random.default_rng(0).uniform(0, 255, (64, 64, 3))
-        >>> found = occlusion_agreement(model, image, patch_sizes=[16], strides=16, verbose=0)
+        >>> model = keras.Sequential(
+        ...     [keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 5, 4, activation="relu", name="a")]
+        ...     + [keras.layers.Flatten(), keras.layers.Dense(8, activation="softmax", name="scores")]
+        ... )
+        >>> image = kv.data.PlantedObjects(1, (32, 32))[0]
+        >>> found = kv.analyses.occlusion_agreement(
+        ...     model, image, patch_sizes=[8], strides=8, preprocessing="raw", verbose=0
+        ... )
         >>> found.agreement.shape
         (3, 3)
     """

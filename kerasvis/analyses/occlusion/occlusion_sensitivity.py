@@ -43,12 +43,18 @@ def occlusion_sensitivity(model, image, class_index=None, **settings):
         Zeiler & Fergus 2013, Section 4.2 and Figure 6.
 
     Example:
+        >>> import keras
         >>> import kerasvis as kv
-        >>> model = kv.convnets.ZFNet((64, 64, 3), classes=10, width=0.1, dense_units=32)
-        >>> image = np.random.default_rng(0).uniform(0, 255, (64, 64, 3))
-        >>> heat = kv.occlusion_sensitivity(model, image, class_index=3, verbose=0)
+        >>> model = keras.Sequential(
+        ...     [keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 5, 4, activation="relu", name="a")]
+        ...     + [keras.layers.Flatten(), keras.layers.Dense(8, activation="softmax", name="scores")]
+        ... )
+        >>> image = kv.data.PlantedObjects(1, (32, 32))[0]
+        >>> heat = kv.occlusion_sensitivity(
+        ...     model, image, class_index=3, patch_size=8, strides=4, verbose=0
+        ... )
         >>> heat.probability.shape, heat.boxes[0, 1].tolist()
-        ((7, 7), [0, 8, 16, 24])
+        ((7, 7), [0, 4, 8, 12])
     """
     is_one = getattr(image, "ndim", None) == 3
     images = np.asarray(image)[None] if is_one else image

@@ -160,9 +160,17 @@ def transfer_features(
         Zeiler & Fergus 2013, Section 5.2, Tables 4 and 5, and Section 5.3, Table 7.
 
     Example:
-        data = kerasvis.data.load_labelled("caltech101", image_size=224)
-        transfer = transfer_features(model, ["pool1", "pool2", "pool5"], data, cache="features")
-        transfer.accuracies.mean(axis=-1)  # (layers, heads, sizes)
+        >>> import keras
+        >>> import kerasvis as kv
+        >>> planted = kv.data.PlantedObjects(32, (32, 32))
+        >>> images = kv.data.LabelledImages(planted[:].astype("uint8"), planted.labels)
+        >>> data = kv.data.LabelledData(images, images, planted.class_names, (32, 32))
+        >>> model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 5, 4, name="a")])
+        >>> transfer = kv.transfer_features(
+        ...     model, ["a"], data, per_class=[1, 2], folds=2, heads=["svm"], verbose=0
+        ... )
+        >>> transfer.accuracies.mean(axis=-1).shape  # (layers, heads, sizes)
+        (1, 1, 2)
     """
     layers = standardize_layers(layers)
     heads = (heads,) if isinstance(heads, str) else tuple(heads)

@@ -70,8 +70,10 @@ def find_near_duplicates(pixels, references, least_correlation=LEAST_CORRELATION
         Zeiler & Fergus 2013, Section 5.2.
 
     Example:
+        >>> import numpy as np
+        >>> import kerasvis as kv
         >>> images = np.random.default_rng(0).integers(0, 256, (5, 40, 50, 3)).astype("uint8")
-        >>> find_near_duplicates(images, images[3:4]).image_indices
+        >>> kv.analyses.find_near_duplicates(images, images[3:4], verbose=0).image_indices
         array([3])
     """
     if not 0 < least_correlation <= 1:

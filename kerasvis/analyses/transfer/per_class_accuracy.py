@@ -21,6 +21,8 @@ def mean_per_class_accuracy(labels, predicted, num_classes):
         Zeiler & Fergus 2013, Section 5.2.
 
     Example:
+        >>> import numpy as np
+        >>> from kerasvis.analyses.transfer.per_class_accuracy import mean_per_class_accuracy
         >>> mean_per_class_accuracy(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)
         0.75
     """
