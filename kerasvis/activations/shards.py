@@ -8,6 +8,8 @@ merge_top_activations(parts).save("top.npz")  # the bytes of a scan by one worke
 ```
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from kerasvis.activations.top_activations import LayerActivations, TopActivations
@@ -16,7 +18,7 @@ from kerasvis.data.image_sources import Shard
 __all__ = ["Shard", "merge_top_activations"]
 
 
-def merge_top_activations(parts):
+def merge_top_activations(parts: Iterable[TopActivations]) -> TopActivations:
     """The strongest activations over all images, from those over the shards.
 
     Args:

@@ -43,7 +43,7 @@ class TopActivations(Result):
     activations: dict[str, LayerActivations]
 
     @property
-    def layers(self):
+    def layers(self) -> tuple[str, ...]:
         """Names of the layers, in the order in which they were asked for."""
         return tuple(self.activations)
 
@@ -74,5 +74,5 @@ class TopActivations(Result):
         return html_table("Top activations", header, rows)
 
     @classmethod
-    def upgraded(cls, arrays, version):
+    def upgraded(cls, arrays: dict[str, np.ndarray], version: int) -> dict[str, np.ndarray]:
         return layers_as_dict(arrays, "activations")

@@ -5,6 +5,9 @@ and may show what no photograph holds.
 """
 
 import dataclasses
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 import numpy as np
@@ -16,6 +19,9 @@ from kerasvis.attributions.pixel_parametrization import MAX_PIXEL, PixelParametr
 from kerasvis.attributions.total_variation import total_variation_gradient
 from kerasvis.graph import image_shape
 from kerasvis.storage.files import read_npz, write_npz
+
+if TYPE_CHECKING:
+    from kerasvis.deconvnet.targets import Target
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,12 +43,12 @@ class PreferredImages:
     activations: np.ndarray
     history: np.ndarray
 
-    def save(self, filepath):
+    def save(self, filepath: str | os.PathLike) -> None:
         """Writes an `.npz` archive, whole or not at all."""
         write_npz(filepath, {**dataclasses.asdict(self), "layer": np.array(self.layer)})
 
     @classmethod
-    def load(cls, filepath):
+    def load(cls, filepath: str | os.PathLike) -> Self:
         """Reads an archive written by `save`.
 
         Raises:
@@ -54,22 +60,22 @@ class PreferredImages:
 
 
 def maximize_activation(
-    model,
-    layer,
-    target,
+    model: keras.Model,
+    layer: str,
+    target: "Target",
     *,
-    image_size=None,
-    preprocessing=None,
-    parametrization="frequencies",
-    num_steps=256,
-    learning_rate=0.05,
-    initial_deviation=0.3,
-    jitter=8,
-    total_variation=0.1,
-    seed=0,
-    rules=(),
-    verbose=0,
-):
+    image_size: Sequence[int] | None = None,
+    preprocessing: Any = None,
+    parametrization: Any = "frequencies",
+    num_steps: int = 256,
+    learning_rate: float = 0.05,
+    initial_deviation: float = 0.3,
+    jitter: int = 8,
+    total_variation: float = 0.1,
+    seed: int = 0,
+    rules: str | Sequence[tuple] = (),
+    verbose: str | int = 0,
+) -> PreferredImages:
     """Changes noise, step by step, so that an activation rises.
 
     Each step moves the image at random, derives the activation, divides the derivative by its root
@@ -111,8 +117,9 @@ def maximize_activation(
 
     Example:
         >>> import keras
+        >>> from keras import layers
         >>> import kerasvis as kv
-        >>> model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(4, 3, name="a")])
+        >>> model = keras.Sequential([keras.Input((16, 16, 3)), layers.Conv2D(4, 3, name="a")])
         >>> target = kv.targets.WholeMap([0, 3])
         >>> kv.maximize_activation(model, "a", target, num_steps=2).pixels.shape
         (2, 16, 16, 3)

@@ -1,13 +1,20 @@
 """Several methods on the same activations of the same images."""
 
 import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
+import keras
 import numpy as np
 
 from kerasvis.arguments import standardize_images
 from kerasvis.attributions.activation_gradient import ActivationGradient
 from kerasvis.attributions.methods import METHODS, attribute, check_method
 from kerasvis.storage.files import read_npz, write_npz
+
+if TYPE_CHECKING:
+    from kerasvis.deconvnet.targets import Target
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,14 +39,14 @@ class MethodComparison:
     pixels: np.ndarray
     maps: dict
 
-    def save(self, filepath):
+    def save(self, filepath: str | os.PathLike) -> None:
         """Writes an `.npz` archive, whole or not at all."""
         arrays = {name: np.array(getattr(self, name)) for name in _ARRAYS}
         arrays["methods"] = np.array(list(self.maps))
         write_npz(filepath, arrays | {f"map {name}": array for name, array in self.maps.items()})
 
     @classmethod
-    def load(cls, filepath):
+    def load(cls, filepath: str | os.PathLike) -> Self:
         """Reads an archive written by `save`.
 
         Raises:
@@ -56,18 +63,18 @@ _ARRAYS = [field.name for field in dataclasses.fields(MethodComparison)][:-1]
 
 
 def compare_methods(
-    model,
-    layer,
-    images,
-    target,
-    methods=tuple(METHODS),
+    model: keras.Model,
+    layer: str,
+    images: Any,
+    target: "Target",
+    methods: Sequence[str] = tuple(METHODS),
     *,
-    options=None,
-    preprocessing=None,
-    rules=(),
-    batch_size=None,
-    verbose=0,
-):
+    options: Mapping[str, dict] | None = None,
+    preprocessing: Any = None,
+    rules: str | Sequence[tuple] = (),
+    batch_size: int | None = None,
+    verbose: str | int = 0,
+) -> MethodComparison:
     """Traces the same activations back to the images by several methods.
 
     Args:
@@ -87,10 +94,11 @@ def compare_methods(
 
     Example:
         >>> import keras
+        >>> from keras import layers
         >>> import kerasvis as kv
         >>> model = keras.Sequential(
-        ...     [keras.Input((32, 40, 3)), keras.layers.Conv2D(4, 5, 4, activation="relu", name="a")]
-        ...     + [keras.layers.Flatten(), keras.layers.Dense(8, activation="softmax", name="scores")]
+        ...     [keras.Input((32, 40, 3)), layers.Conv2D(4, 5, 4, activation="relu", name="a")]
+        ...     + [layers.Flatten(), layers.Dense(8, activation="softmax", name="scores")]
         ... )
         >>> images = kv.data.PlantedObjects(2, (32, 40))[:]
         >>> target = kv.targets.Unit(3)

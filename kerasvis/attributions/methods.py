@@ -14,7 +14,10 @@ over feature maps (`grad_cam`), it is in units of the activation, as is a projec
 """
 
 import difflib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
 
 from kerasvis.arguments import standardize_images
@@ -22,6 +25,10 @@ from kerasvis.attributions.grad_cam import grad_cam
 from kerasvis.attributions.gradient_times_input import gradient_times_input
 from kerasvis.attributions.projections import deconvnet, gradient, guided
 from kerasvis.attributions.smoothgrad import smoothgrad
+
+if TYPE_CHECKING:
+    from kerasvis.deconvnet.targets import Target
+
 
 METHODS = {
     "deconvnet": deconvnet,
@@ -34,8 +41,17 @@ METHODS = {
 
 
 def attribute(
-    model, layer, images, target, method, *, rules=(), batch_size=None, verbose=0, **options
-):
+    model: keras.Model,
+    layer: str,
+    images: Any,
+    target: "Target",
+    method: str,
+    *,
+    rules: str | Sequence[tuple] = (),
+    batch_size: int | None = None,
+    verbose: str | int = 0,
+    **options: Any,
+) -> np.ndarray:
     """Traces activations back to the image by one of several methods.
 
     Args:
@@ -65,10 +81,11 @@ def attribute(
 
     Example:
         >>> import keras
+        >>> from keras import layers
         >>> import kerasvis as kv
         >>> model = keras.Sequential(
-        ...     [keras.Input((32, 40, 3)), keras.layers.Conv2D(4, 5, 4, activation="relu", name="a")]
-        ...     + [keras.layers.Flatten(), keras.layers.Dense(8, activation="softmax", name="scores")]
+        ...     [keras.Input((32, 40, 3)), layers.Conv2D(4, 5, 4, activation="relu", name="a")]
+        ...     + [layers.Flatten(), layers.Dense(8, activation="softmax", name="scores")]
         ... )
         >>> images = kv.data.PlantedObjects(2, (32, 40))[:]
         >>> kv.attribute(model, "scores", images, kv.targets.Unit(3), "gradient").shape

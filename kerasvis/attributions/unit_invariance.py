@@ -18,7 +18,11 @@ Reference:
 """
 
 import dataclasses
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
 
+import keras
 import numpy as np
 import tqdm
 from scipy.sparse.linalg import LinearOperator, eigsh
@@ -26,6 +30,10 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from kerasvis.attributions.activation_gradient import ActivationGradient
 from kerasvis.deconvnet.targets import Unit
 from kerasvis.storage.files import read_npz, write_npz
+
+if TYPE_CHECKING:
+    from kerasvis.deconvnet.targets import Target
+
 
 DEFAULT_ANGLES = (-60, -40, -20, 0, 20, 40, 60)
 
@@ -64,13 +72,13 @@ class UnitInvariance:
     images: np.ndarray
     activations: np.ndarray
 
-    def save(self, filepath):
+    def save(self, filepath: str | os.PathLike) -> None:
         """Writes an `.npz` archive, whole or not at all."""
         fields = dataclasses.fields(self)
         write_npz(filepath, {field.name: np.array(getattr(self, field.name)) for field in fields})
 
     @classmethod
-    def load(cls, filepath):
+    def load(cls, filepath: str | os.PathLike) -> Self:
         """Reads an archive written by `save`.
 
         Raises:
@@ -84,20 +92,20 @@ class UnitInvariance:
 
 
 def unit_invariance(
-    model,
-    layer,
-    image,
-    target,
+    model: keras.Model,
+    layer: str,
+    image: np.ndarray,
+    target: "Target",
     *,
-    centre=0.0,
-    num_directions=3,
-    angles=DEFAULT_ANGLES,
-    step=0.01,
-    tolerance=1e-3,
-    seed=0,
-    rules=(),
-    verbose=0,
-):
+    centre: float | np.ndarray = 0.0,
+    num_directions: int = 3,
+    angles: Sequence[float] = DEFAULT_ANGLES,
+    step: float = 0.01,
+    tolerance: float = 1e-3,
+    seed: int = 0,
+    rules: str | Sequence[tuple] = (),
+    verbose: str | int = 0,
+) -> UnitInvariance:
     """Finds the directions in which an activation curves most and least.
 
     Only the pixels that the unit sees are changed. The Hessian is never made: the product with a

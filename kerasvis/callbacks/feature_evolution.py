@@ -2,9 +2,12 @@
 
 import concurrent.futures
 import operator
+import os
 import threading
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -69,11 +72,12 @@ class FeatureEvolution(keras.callbacks.Callback):
 
     Example:
         >>> import keras
+        >>> from keras import layers
         >>> import kerasvis as kv
         >>> planted = kv.data.PlantedObjects(16, (32, 32))
         >>> model = keras.Sequential(
-        ...     [keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 5, 4, activation="relu", name="a")]
-        ...     + [keras.layers.Flatten(), keras.layers.Dense(8, activation="softmax")]
+        ...     [keras.Input((32, 32, 3)), layers.Conv2D(4, 5, 4, activation="relu", name="a")]
+        ...     + [layers.Flatten(), layers.Dense(8, activation="softmax")]
         ... )
         >>> model.compile("sgd", "sparse_categorical_crossentropy")
         >>> evolution = kv.callbacks.FeatureEvolution(
@@ -86,21 +90,21 @@ class FeatureEvolution(keras.callbacks.Callback):
 
     def __init__(
         self,
-        layers,
-        images,
-        features=None,
-        epochs=EPOCHS,
+        layers: str | Sequence[str],
+        images: Any,
+        features: Mapping[str, Sequence[int]] | None = None,
+        epochs: Sequence[int] = EPOCHS,
         *,
-        directory,
-        num_features=8,
-        seed=0,
-        rectification="deconvnet",
-        rules=(),
-        preprocessing=None,
-        batch_size=None,
-        steps=None,
-        with_patches=True,
-        tensorboard=None,
+        directory: str | os.PathLike,
+        num_features: int = 8,
+        seed: int = 0,
+        rectification: str = "deconvnet",
+        rules: str | Sequence[tuple] = (),
+        preprocessing: Any = None,
+        batch_size: int | None = None,
+        steps: int | None = None,
+        with_patches: bool = True,
+        tensorboard: str | os.PathLike | None = None,
     ):
         super().__init__()
         self.images = images
@@ -124,7 +128,7 @@ class FeatureEvolution(keras.callbacks.Callback):
         self._run = None
         self._epoch_is_first = True
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         self.files.make_folder()
         if self._watched is not self.model:
             self._snapshots = in_a_thread_of_its_own(self._build, interrupt=lambda: None)
@@ -136,12 +140,12 @@ class FeatureEvolution(keras.callbacks.Callback):
             self._watched, self._run = self.model, None
         self._epoch_is_first = True
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         if self._epoch_is_first:  # only now is it known where the training goes on
             self._epoch_is_first = False
             self._run = self._checked_run(epoch)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         epoch += 1
         if epoch not in self.epochs or self.files.filepath(epoch).exists():
             return

@@ -1,5 +1,9 @@
 """The convnet that the paper compares with (Krizhevsky et al. 2012)."""
 
+import os
+from collections.abc import Collection, Sequence
+from typing import Any
+
 import keras
 from keras import layers
 
@@ -19,21 +23,21 @@ from kerasvis.layers.pixel_mean import PixelMean
 
 
 def AlexNet(  # noqa: N802 - named as keras.applications names its builders
-    input_shape=(224, 224, 3),
-    classes=1000,
-    include_top=True,
-    weights=None,
+    input_shape: Sequence[int | None] = (224, 224, 3),
+    classes: int = 1000,
+    include_top: bool = True,
+    weights: str | os.PathLike | None = None,
     *,
-    filters=(96, 256, 384, 384, 256),
-    width=1.0,
-    dense_units=4096,
-    without=(),
-    strides=(4, 1),
-    normalization="local_response",
-    kernel_initializer=PAPER_INITIALIZER,
-    classifier_activation="softmax",
-    name="alexnet",
-):
+    filters: Sequence[int] = (96, 256, 384, 384, 256),
+    width: float = 1.0,
+    dense_units: int = 4096,
+    without: Collection[int] = (),
+    strides: Sequence[int] = (4, 1),
+    normalization: str | None = "local_response",
+    kernel_initializer: Any = PAPER_INITIALIZER,
+    classifier_activation: Any = "softmax",
+    name: str = "alexnet",
+) -> keras.Model:
     """AlexNet with dense connections in every layer: 11×11 filters, stride 4, in layer 1.
 
     It takes raw pixels in [0, 255]; the per-pixel mean is subtracted by its first layer,

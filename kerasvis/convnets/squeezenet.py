@@ -1,5 +1,9 @@
 """SqueezeNet v1.1: a complete ImageNet classifier of 5 MB, which keras.applications lacks."""
 
+import os
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import layers
 
@@ -20,13 +24,13 @@ POOLED = {"fire3": 3, "fire5": 5}  # module: number of the pooling after it
 
 
 def SqueezeNet(  # noqa: N802 - named as keras.applications names its builders
-    input_shape=(227, 227, 3),
-    classes=1000,
-    include_top=True,
-    weights=None,
-    classifier_activation="softmax",
-    name="squeezenet",
-):
+    input_shape: Sequence[int | None] = (227, 227, 3),
+    classes: int = 1000,
+    include_top: bool = True,
+    weights: str | os.PathLike | None = None,
+    classifier_activation: Any = "softmax",
+    name: str = "squeezenet",
+) -> keras.Model:
     """SqueezeNet v1.1: three overlapping max pools and eight fire modules.
 
     It takes raw RGB pixels in [0, 255]; the mean of each channel is subtracted by its first layer,

@@ -50,6 +50,7 @@ class ImageFolder:
 
     Example:
         >>> import keras
+        >>> from keras import layers
         >>> from pathlib import Path
         >>> from PIL import Image
         >>> import kerasvis as kv
@@ -57,7 +58,7 @@ class ImageFolder:
         >>> Image.new("RGB", (50, 40), "navy").save("photographs/blue.png")
         >>> Image.new("RGB", (40, 50), "yellow").save("photographs/yellow.png")
         >>> folder = kv.data.ImageFolder("photographs", size=(24, 32), preprocessing="tf")
-        >>> model = keras.Sequential([keras.Input((24, 32, 3)), keras.layers.Conv2D(4, 3, name="a")])
+        >>> model = keras.Sequential([keras.Input((24, 32, 3)), layers.Conv2D(4, 3, name="a")])
         >>> top = kv.find_top_activations(model, ["a"], folder, k=2, verbose=0)
         >>> folder.pixels(top["a"].image_indices[3]).shape
         (2, 24, 32, 3)

@@ -1,6 +1,9 @@
 """The deconvnet of a trained Keras convnet."""
 
 import functools
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 import numpy as np
@@ -16,6 +19,11 @@ from kerasvis.graph.nodes import read_graph
 from kerasvis.graph.receptive_fields import as_receptive_field, receptive_spans
 from kerasvis.graph.replicas import predict_any_number
 from kerasvis.graph.shapes import image_shape, infer_shapes
+
+if TYPE_CHECKING:
+    from kerasvis.deconvnet.plan import Plan
+    from kerasvis.deconvnet.targets import Target
+    from kerasvis.graph.receptive_fields import ReceptiveField
 
 
 @keras.saving.register_keras_serializable(package="kerasvis")
@@ -74,7 +82,14 @@ class DeconvModel(keras.Model):
         (2, 64, 64, 3)
     """
 
-    def __init__(self, model, layer, rectification="deconvnet", rules=(), name=None):
+    def __init__(
+        self,
+        model: keras.Model,
+        layer: str,
+        rectification: str = "deconvnet",
+        rules: str | Sequence[tuple] = (),
+        name: str | None = None,
+    ):
         super().__init__(name=name or f"deconvnet_of_{model.name}", autocast=False)
         self._image_shape = image_shape(model)
         self._graph = read_graph(model)
@@ -85,31 +100,33 @@ class DeconvModel(keras.Model):
         self.built = True
 
     @property
-    def plan(self):
+    def plan(self) -> "Plan":
         """The way down, step by step, as a printable `Plan`."""
         return self._plan
 
     @property
-    def layer(self):
+    def layer(self) -> str:
         """Name of the layer whose activations are projected."""
         return self._plan.layer
 
     @property
-    def rectification(self):
+    def rectification(self) -> str:
         """Name of the rule for rectification."""
         return self._plan.rectification
 
     @property
-    def target_shape(self):
+    def target_shape(self) -> tuple[int, ...]:
         """`(rows, columns, features)` of a convolution layer, `(units,)` of a dense one."""
         return self._plan.shapes[self._plan.target][1:]
 
-    def call(self, inputs):
+    def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
         images, features, positions = (inputs[key] for key in ("images", "feature", "position"))
         projection, activation, position = passes.project(self._plan, images, features, positions)
         return {"projection": projection, "activation": activation, "position": position}
 
-    def project(self, images, target, batch_size=None, verbose=0):
+    def project(
+        self, images: Any, target: "Target", batch_size: int | None = None, verbose: str | int = 0
+    ) -> np.ndarray:
         """Projects the chosen activations of every image to pixel space.
 
         Args:
@@ -141,7 +158,14 @@ class DeconvModel(keras.Model):
             projection[top : top + part.shape[0], left : left + part.shape[1]] = part
         return projections
 
-    def project_units(self, images, unit, image_numbers=None, batch_size=None, verbose=0):
+    def project_units(
+        self,
+        images: Any,
+        unit: Unit,
+        image_numbers: Sequence[int] | None = None,
+        batch_size: int | None = None,
+        verbose: str | int = 0,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Projects single units, and returns only the part of the image around each.
 
         Args:
@@ -181,7 +205,13 @@ class DeconvModel(keras.Model):
         batch_size = batch_size or fitting_batch_size(images.shape)
         return predict_any_number(self, inputs, batch_size, verbose)["projection"]
 
-    def locate(self, images, feature, batch_size=None, verbose=0):
+    def locate(
+        self,
+        images: Any,
+        feature: int | Sequence[int],
+        batch_size: int | None = None,
+        verbose: str | int = 0,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Finds the strongest unit of a feature map in every image.
 
         Args:
@@ -199,7 +229,7 @@ class DeconvModel(keras.Model):
         batch_size = batch_size or fitting_batch_size(images.shape)
         return predict_any_number(self._locator, inputs, batch_size, verbose)
 
-    def receptive_field(self, image_size=None):
+    def receptive_field(self, image_size: Sequence[int] | None = None) -> "ReceptiveField":
         """The `ReceptiveField` of the units in images of `image_size`, a (height, width)."""
         image_size = tuple(image_size or self._image_shape[:2])
         shapes = infer_shapes(self._graph, self._plan.nodes, self.convnet, image_size)
@@ -224,7 +254,7 @@ class DeconvModel(keras.Model):
             lambda size: SharedUpwardPass(self._plan, self._unit_crops(tuple(size)))
         )
 
-    def check_images(self, images):
+    def check_images(self, images: Any) -> np.ndarray:
         """Refuses images that do not fit the model; returns them as an array."""
         if not isinstance(images, np.ndarray):
             images = standardize_images(self.convnet, images).all()
@@ -245,11 +275,11 @@ class DeconvModel(keras.Model):
             )
         return images
 
-    def summary(self, *args, **kwargs):
+    def summary(self, *args: Any, **kwargs: Any) -> None:
         """Prints the mirrored stack, from the target down to the image."""
         return Stack(self._plan, self.name).summary(*args, **kwargs)
 
-    def export(self, filepath, **kwargs):
+    def export(self, filepath: str | os.PathLike, **kwargs: Any) -> None:
         """Writes a SavedModel that projects where neither Keras nor kerasvis is installed.
 
         A row of the inputs is a pair of an image and a feature map, each its own, so that one call
@@ -274,9 +304,10 @@ class DeconvModel(keras.Model):
 
         Example:
             >>> import keras, numpy as np
+            >>> from keras import layers
             >>> import tensorflow as tf
             >>> import kerasvis as kv
-            >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, name="a")])
+            >>> model = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3, name="a")])
             >>> kv.DeconvModel(model, "a").export("serving", verbose=0)
             >>> served = tf.saved_model.load("serving")  # to be kept, as it holds the weights
             >>> images = tf.ones((2, 8, 8, 3))
@@ -287,7 +318,7 @@ class DeconvModel(keras.Model):
 
         export(self, filepath, **kwargs)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             "name": self.name,
             "model": keras.saving.serialize_keras_object(self.convnet),
@@ -297,7 +328,7 @@ class DeconvModel(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> Self:
         revive = keras.saving.deserialize_keras_object
         rules = [(_revived(key), _revived(rule)) for key, rule in config.pop("rules")]
         model = revive(config.pop("model"), custom_objects=custom_objects)

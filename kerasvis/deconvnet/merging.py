@@ -3,10 +3,16 @@
 What the branches carry adds up again where they started.
 """
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import keras
 from keras import ops
 
 from kerasvis.deconvnet.mirror import Mirror
+
+if TYPE_CHECKING:
+    from kerasvis.deconvnet.mirror import Record
 
 
 class Merging(Mirror):
@@ -80,12 +86,12 @@ class GateAsConstant(Mirror):
     verb = "gate"
     stands_for_activation = True
 
-    def receives(self, shapes):
+    def receives(self, shapes: Sequence[tuple]) -> tuple[bool, ...]:
         # Unknown sizes are more than 1: a gate has sizes of 1 where it is broadcast.
         num_sizes = [sum(size != 1 for size in shape[1:]) for shape in shapes]
         return tuple(number == num_sizes.index(max(num_sizes)) for number in range(len(shapes)))
 
-    def call(self, signal, record):
+    def call(self, signal: Any, record: "Record") -> list:
         is_kept = self.receives([operand.shape for operand in record.inputs])
         for kept, gate in zip(is_kept, record.inputs, strict=True):
             if not kept:

@@ -1,5 +1,6 @@
 """A mirror: what one layer of the convnet becomes in the deconvnet."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -61,36 +62,36 @@ class Mirror(keras.layers.Layer):
     verb = "pass"  # what the plan prints
     stands_for_activation = False  # whether it mirrors the layer's fused activation, too
 
-    def __init__(self, call):
+    def __init__(self, call: Call):
         super().__init__(name=call.mirror_name(self.verb), dtype=call.dtype, trainable=False)
         # Inside a function, Keras does not take the trained layer for a part of this one.
         self._mirrored = lambda: call.layer
         self.built = True
 
     @property
-    def mirrored(self):
+    def mirrored(self) -> keras.layers.Layer:
         """The convnet's layer."""
         return self._mirrored()
 
-    def weight(self, variable):
+    def weight(self, variable: Any) -> Any:
         """A weight of the mirrored layer in the dtype of the signal."""
         return ops.cast(variable, self.compute_dtype)
 
-    def call(self, signal, record):
+    def call(self, signal: Any, record: Record) -> list:
         return [self.pass_down(signal, record)]
 
-    def pass_down(self, signal, record):
+    def pass_down(self, signal: Any, record: Record) -> Any:
         """The signal below a layer with one input."""
         return signal
 
-    def receives(self, shapes):
+    def receives(self, shapes: Sequence[tuple]) -> tuple[bool, ...]:
         """For each of the record's inputs, given their shapes, whether a signal goes there."""
         return (True,) * len(shapes)
 
-    def compute_output_spec(self, signal, record):
+    def compute_output_spec(self, signal: Any, record: Record) -> list:
         return [keras.KerasTensor(x.shape, self.compute_dtype) for x in record.inputs]
 
-    def describe(self):
+    def describe(self) -> str:
         """How the plan prints it."""
         return self.verb
 

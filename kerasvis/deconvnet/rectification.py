@@ -12,10 +12,16 @@ A unit is on where a small change of its input changes its output: above zero, a
 `max_value` of a ReLU that has one.
 """
 
+from typing import TYPE_CHECKING, Any
+
 import keras
 from keras import ops
 
 from kerasvis.deconvnet.mirror import Mirror
+
+if TYPE_CHECKING:
+    from kerasvis.deconvnet.mirror import Record
+
 
 RECTIFICATIONS = ("deconvnet", "guided", "gradient")
 
@@ -27,13 +33,13 @@ class Rectification(Mirror):
     verb = "rectify"
     stands_for_activation = True
 
-    def pass_down(self, signal, record):
+    def pass_down(self, signal: Any, record: "Record") -> Any:
         return ops.relu(signal)
 
-    def compute_output_spec(self, signal, record):
+    def compute_output_spec(self, signal: Any, record: "Record") -> list:
         return [keras.KerasTensor(signal.shape, self.compute_dtype)]
 
-    def was_on(self, record):
+    def was_on(self, record: "Record") -> Any:
         """1 where the unit was on, 0 elsewhere; of the output's shape."""
         output = record.outputs[0]
         on = output > 0

@@ -20,6 +20,9 @@ Example:
       a (Conv2D): rectify · filter 3×3 → 8×8×3
 """
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import keras
 from keras import layers
 
@@ -33,6 +36,10 @@ from kerasvis.deconvnet.rectification import (
 )
 from kerasvis.graph.identities import IDENTITIES
 from kerasvis.layers import LocalResponseNormalization, MaxPooling2DWithSwitches, PixelMean
+
+if TYPE_CHECKING:
+    from kerasvis.deconvnet.mirror import Call
+
 
 __all__ = [
     "CONVNEXT_RULES",
@@ -90,7 +97,7 @@ CONVNEXT_RULES = (
 )
 
 
-def rule_table(rectification, rules=()):
+def rule_table(rectification: str, rules: str | Sequence[tuple] = ()) -> tuple[tuple, ...]:
     """The whole table for one rectification, with `rules` of the user's in front.
 
     Raises:
@@ -123,7 +130,7 @@ def check_rule(pair):
         )
 
 
-def mirrors_of(call, table, is_scored=False):
+def mirrors_of(call: "Call", table: Sequence[tuple], is_scored: bool = False) -> list:
     """The mirrors of one call in the order of the way down: its activation first, then the rest.
 
     Args:

@@ -3,6 +3,7 @@
 Each field holds one whole number for all images, or a sequence with one for every image.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +31,12 @@ class WholeMap(NamedTuple):
     feature: int | list
 
 
-def as_arrays(target, num_images, shape):
+Target = Unit | Strongest | WholeMap
+
+
+def as_arrays(
+    target: Target, num_images: int, shape: Sequence[int | None]
+) -> tuple[np.ndarray, np.ndarray]:
     """A target as arrays with one entry for every image.
 
     Args:
@@ -45,7 +51,7 @@ def as_arrays(target, num_images, shape):
     Raises:
         ValueError: if a number is outside the layer, or sequences have the wrong length.
     """
-    if not isinstance(target, (Unit, Strongest, WholeMap)):
+    if not isinstance(target, Target):
         raise ValueError(
             f"The target is {target!r}: give kerasvis.targets.Unit(feature, row, column), "
             "Strongest(feature) or WholeMap(feature)."

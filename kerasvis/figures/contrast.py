@@ -5,6 +5,8 @@ stronger than the rest. Scaled by the largest, most projections would be nearly 
 is scaled by a high percentile of its pixels, and the few pixels above it keep their hue.
 """
 
+from typing import Any
+
 import numpy as np
 
 GREY = 128
@@ -14,7 +16,9 @@ CONTRAST_RULE = (
 )
 
 
-def signed_to_rgb(values, *, percentile=PERCENTILE, shared=False):
+def signed_to_rgb(
+    values: Any, *, percentile: float = PERCENTILE, shared: bool = False
+) -> np.ndarray:
     """Signed images as RGB pixels on neutral grey.
 
     A pixel's strength is its largest absolute value over the channels. The scale is the given

@@ -1,11 +1,17 @@
 """When feature maps converge, as curves: the paper's reading of Figure 4, measured."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.ticker import NullLocator, PercentFormatter
 
 from kerasvis.figures.figure import Figure
 from kerasvis.figures.page import CAPTION, DPI, LABEL, TITLE, wrap
+
+if TYPE_CHECKING:
+    from kerasvis.analyses.evolution.feature_convergence import Convergence
+
 
 # In inches; as wide as the page of a journal.
 WIDTH, PANEL_HEIGHT = 7.2, 2.3
@@ -25,7 +31,9 @@ CURVES_CAPTION = (
 SILENT_CAPTION = "Feature maps that are silent at the last epoch are left out on the left: {}."
 
 
-def convergence_curves(convergence, *, title=None, caption=None):
+def convergence_curves(
+    convergence: "Convergence", *, title: str | None = None, caption: str | None = None
+) -> Figure:
     """How similar feature maps are to what they become, per layer over epochs.
 
     Two panels with the same epochs, on a logarithmic scale: the similarity of projections to the

@@ -1,10 +1,16 @@
 """Occluded parts against random boxes, as a table of bars: Table 1 of the paper."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from kerasvis.figures.figure import Figure
 from kerasvis.figures.page import CAPTION, DPI, LABEL, MARGIN, TITLE, text_width, wrap
+
+if TYPE_CHECKING:
+    from kerasvis.analyses.part_correspondence import Correspondence
+
 
 # In inches; with two layers as wide as the column of a journal and a half.
 PANEL_WIDTH, ROW_HEIGHT, BAR_HEIGHT = 2.0, 0.34, 0.13
@@ -30,7 +36,9 @@ CORRESPONDENCE_CAPTION = (
 )
 
 
-def correspondence_bars(correspondence, *, title=None, caption=None):
+def correspondence_bars(
+    correspondence: "Correspondence", *, title: str | None = None, caption: str | None = None
+) -> Figure:
     """Δ and the opposite changes of every part, beside those of random boxes of its sizes.
 
     One column of panels for each layer.

@@ -1,5 +1,8 @@
 """Figure 4 of the paper: what feature maps respond to, from the first epochs to the last."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from kerasvis.figures.channels import channel_by_channel
@@ -16,6 +19,11 @@ from kerasvis.figures.page import (
     Page,
     text_width,
 )
+
+if TYPE_CHECKING:
+    from kerasvis.analyses.evolution.feature_evolution import Evolution
+    from kerasvis.figures.figure import Figure
+
 
 # In inches; two blocks of eight tiles side by side are as wide as the page of a journal, 7.2.
 TILE_SIZE = 0.38
@@ -34,17 +42,17 @@ OUTSIDE_CAPTION = "Light grey lies outside the image."
 
 
 def evolution_grid(
-    evolution,
+    evolution: "Evolution",
     *,
-    layers=None,
-    num_features=None,
-    blocks_per_row=2,
-    tile_size=TILE_SIZE,
-    channels=None,
-    with_patches=False,
-    title=None,
-    caption=None,
-):
+    layers: Sequence[str] | None = None,
+    num_features: int | None = None,
+    blocks_per_row: int = 2,
+    tile_size: float = TILE_SIZE,
+    channels: Sequence[int] | None = None,
+    with_patches: bool = False,
+    title: str | None = None,
+    caption: str | None = None,
+) -> "Figure":
     """The evolution of feature maps: a block per layer, a row per feature map, a column per epoch.
 
     Projections are shown on neutral grey, each by itself, by the rule of `signed_to_rgb` at the

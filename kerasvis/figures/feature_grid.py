@@ -1,5 +1,8 @@
 """Figure 2 of the paper: feature maps as projections beside the image patches that caused them."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from kerasvis.figures.channels import channel_by_channel
@@ -17,6 +20,10 @@ from kerasvis.figures.page import (
     text_width,
 )
 
+if TYPE_CHECKING:
+    from kerasvis.figures.figure import Figure
+
+
 # In inches; four maps of this size in a row are as wide as the page of a journal, 7.2 inches.
 MOSAIC_SIZE = 0.82
 TILE_GAP, PAIR_GAP, MAP_GAP, ROW_GAP, LAYER_GAP = 0.012, 0.04, 0.13, 0.06, 0.12
@@ -29,8 +36,14 @@ OUTSIDE_CAPTION = "Light grey lies outside the image."
 
 
 def feature_grid(
-    features, *, channels=None, maps_per_row=4, mosaic_size=MOSAIC_SIZE, title=None, caption=None
-):
+    features: Any,
+    *,
+    channels: Sequence[int] | None = None,
+    maps_per_row: int = 4,
+    mosaic_size: float = MOSAIC_SIZE,
+    title: str | None = None,
+    caption: str | None = None,
+) -> "Figure":
     """Feature maps as mosaics of projections beside mosaics of image patches, layers as blocks.
 
     Every feature map is a pair under its index: left its projections, right the patches, both row

@@ -1,10 +1,17 @@
 """Features and answers under translation, scaling and rotation: Figure 5 of arXiv v3."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 from matplotlib import colormaps
 
 from kerasvis.figures.figure import Figure
 from kerasvis.figures.page import CAPTION, DPI, LABEL, MARGIN, TITLE, text_width, wrap
+
+if TYPE_CHECKING:
+    from kerasvis.analyses.invariance.feature_invariance import FeatureInvariance
+
 
 # In inches; with two layers as wide as the page of a journal, 7.2.
 PANEL_WIDTH, PANEL_HEIGHT = 1.19, 1.2
@@ -31,7 +38,13 @@ INVARIANCE_CAPTION = (
 )
 
 
-def invariance_curves(invariance, names=None, *, title=None, caption=None):
+def invariance_curves(
+    invariance: "FeatureInvariance",
+    names: Sequence[str] | None = None,
+    *,
+    title: str | None = None,
+    caption: str | None = None,
+) -> Figure:
     """Distances of features and probabilities over transformations, a curve for each image.
 
     One row for each transformation; its panels are example images, the distance at each layer, and

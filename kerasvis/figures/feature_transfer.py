@@ -1,11 +1,17 @@
 """Accuracies of transferred features, as curves over training images and over layers."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.ticker import NullLocator, PercentFormatter
 
 from kerasvis.figures.figure import Figure
 from kerasvis.figures.page import CAPTION, DPI, LABEL, TITLE, text_width, wrap
+
+if TYPE_CHECKING:
+    from kerasvis.analyses.transfer.feature_transfer import FeatureTransfer
+
 
 # In inches; as wide as the page of a journal.
 WIDTH, PANEL_HEIGHT = 7.2, 2.6
@@ -27,7 +33,9 @@ TRANSFER_CAPTION = (
 SCRATCH_CAPTION = "From scratch: the same net, trained on the new images alone."
 
 
-def transfer_curves(transfer, *, title=None, caption=None):
+def transfer_curves(
+    transfer: "FeatureTransfer", *, title: str | None = None, caption: str | None = None
+) -> Figure:
     """Learning curves of every layer, and the accuracy layer by layer.
 
     Args:
@@ -48,11 +56,12 @@ def transfer_curves(transfer, *, title=None, caption=None):
 
     Example:
         >>> import keras
+        >>> from keras import layers
         >>> import kerasvis as kv
         >>> planted = kv.data.PlantedObjects(32, (32, 32))
         >>> images = kv.data.LabelledImages(planted[:].astype("uint8"), planted.labels)
         >>> data = kv.data.LabelledData(images, images, planted.class_names, (32, 32))
-        >>> model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 5, 4, name="a")])
+        >>> model = keras.Sequential([keras.Input((32, 32, 3)), layers.Conv2D(4, 5, 4, name="a")])
         >>> transfer = kv.transfer_features(
         ...     model, ["a"], data, per_class=[1, 2], folds=2, heads=["svm"], verbose=0
         ... )

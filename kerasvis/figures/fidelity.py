@@ -1,6 +1,7 @@
 """How far maps of single units can be trusted, as maps and panels of numbers."""
 
 import itertools
+from typing import TYPE_CHECKING
 
 from matplotlib import colormaps
 
@@ -8,6 +9,10 @@ from kerasvis.figures.fidelity_maps import draw_maps, map_strip_height, put_text
 from kerasvis.figures.fidelity_numbers import panels_of, style
 from kerasvis.figures.figure import Figure
 from kerasvis.figures.page import CAPTION, DPI, HEADING, MARGIN, POINTS, TITLE, text_width, wrap
+
+if TYPE_CHECKING:
+    from kerasvis.analyses.fidelity.fidelity_result import FidelityReport
+
 
 # In inches; as wide as the page of a journal.
 WIDTH, NUM_COLUMNS = 7.2, 3
@@ -43,7 +48,9 @@ CAPTIONS = {
 MEANS = "Means over {images} images; thin strokes: standard errors."
 
 
-def fidelity_panels(report, *, title=None, caption=None):
+def fidelity_panels(
+    report: "FidelityReport", *, title: str | None = None, caption: str | None = None
+) -> Figure:
     """Maps of one image under random weights, and a panel for each number that was measured.
 
     Args:
@@ -64,9 +71,10 @@ def fidelity_panels(report, *, title=None, caption=None):
 
     Example:
         >>> import keras
+        >>> from keras import layers
         >>> import kerasvis as kv
         >>> model = keras.Sequential(
-        ...     [keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 5, 4, activation="relu", name="a")]
+        ...     [keras.Input((32, 32, 3)), layers.Conv2D(4, 5, 4, activation="relu", name="a")]
         ... )
         >>> images = kv.data.PlantedObjects(2, (32, 32))[:]
         >>> report = kv.fidelity_report(model, "a", images, checks=["selectivity"], verbose=0)

@@ -1,5 +1,8 @@
 """Figure 5 of the paper: first layers and second layers of convnets side by side, with numbers."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from kerasvis.figures.contrast import CONTRAST_RULE, signed_to_rgb
@@ -16,6 +19,11 @@ from kerasvis.figures.page import (
     wrap,
 )
 from kerasvis.figures.scaling import enlarge, shrink
+
+if TYPE_CHECKING:
+    from kerasvis.analyses.filters.filter_diagnosis import FilterDiagnosis
+    from kerasvis.figures.figure import Figure
+
 
 # In inches; two columns are as wide as the page of a journal.
 COLUMN_WIDTH, COLUMN_GAP = 3.46, 0.2
@@ -38,7 +46,13 @@ PROJECTIONS_CAPTION = (
 )
 
 
-def filter_diagnosis_grid(diagnoses, *, num_features=32, title=None, caption=None):
+def filter_diagnosis_grid(
+    diagnoses: "FilterDiagnosis | Sequence[FilterDiagnosis]",
+    *,
+    num_features: int = 32,
+    title: str | None = None,
+    caption: str | None = None,
+) -> "Figure":
     """First-layer filters, their spectra and second-layer projections of convnets side by side.
 
     A column for each net, with the numbers of each part under its heading.

@@ -1,11 +1,17 @@
 """First-layer filters as images, as in the paper's Figure 5."""
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from kerasvis.figures.contrast import signed_to_rgb
 from kerasvis.figures.mosaic import mosaic, near_square
 from kerasvis.figures.page import CAPTION, DPI, MARGIN, TITLE, Page
 from kerasvis.figures.scaling import enlarge
+
+if TYPE_CHECKING:
+    from kerasvis.figures.figure import Figure
+
 
 FILTER_SIZE = 0.32  # inches
 FILTER_GAP = 0.03
@@ -16,8 +22,13 @@ CAPTIONS = {
 
 
 def filter_grid(
-    kernels, *, scale="shared", filters_per_row=None, filter_size=FILTER_SIZE, title=None
-):
+    kernels: Any,
+    *,
+    scale: str = "shared",
+    filters_per_row: int | None = None,
+    filter_size: float = FILTER_SIZE,
+    title: str | None = None,
+) -> "Figure":
     """The filters of a first layer as images on neutral grey.
 
     A filter's place is its index, row by row. With one scale for all filters one sees whether a

@@ -1,5 +1,8 @@
 """Section 5.1 of the paper: what a convnet loses without some of its layers, as dots in a table."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from kerasvis.figures.figure import Figure
@@ -14,6 +17,10 @@ from kerasvis.figures.page import (
     text_width,
     wrap,
 )
+
+if TYPE_CHECKING:
+    from kerasvis.analyses.ablation.layer_ablation import LayerAblation
+
 
 # In inches; as wide as the page of a journal, or wider where names are too long for it.
 WIDTH, ROW_HEIGHT = 7.2, 0.2
@@ -48,7 +55,13 @@ PAPER_CAPTION = (
 )
 
 
-def ablation_chart(ablation, paper=None, *, title=None, caption=None):
+def ablation_chart(
+    ablation: "LayerAblation",
+    paper: Mapping[str, dict] | None = None,
+    *,
+    title: str | None = None,
+    caption: str | None = None,
+) -> Figure:
     """Training and validation errors of the variants of a net, one row each.
 
     Args:

@@ -1,5 +1,8 @@
 """Methods side by side: what each says about the same activation of the same image."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from kerasvis.figures.channels import as_rgb, is_picture
@@ -9,6 +12,11 @@ from kerasvis.figures.occlusion_overlay import overlaid
 from kerasvis.figures.occlusion_row import shortened
 from kerasvis.figures.page import BESIDE_HEADING, CAPTION, DPI, LABEL, MARGIN, TITLE, Page
 from kerasvis.figures.scaling import enlarge, shrink
+
+if TYPE_CHECKING:
+    from kerasvis.attributions.method_comparison import MethodComparison
+    from kerasvis.figures.figure import Figure
+
 
 # In inches; seven columns of this size are as wide as the page of a journal, 7.2 inches.
 IMAGE_SIZE = 0.98
@@ -30,8 +38,13 @@ MADE_CAPTION = "Activation maximization: images that the unit prefers, whatever 
 
 
 def method_comparison(
-    comparison, *, row_names=None, image_size=IMAGE_SIZE, title=None, caption=None
-):
+    comparison: "MethodComparison",
+    *,
+    row_names: Sequence[str] | None = None,
+    image_size: float = IMAGE_SIZE,
+    title: str | None = None,
+    caption: str | None = None,
+) -> "Figure":
     """A row for each image, a column for each method.
 
     Signed maps are shown by the rule of `signed_to_rgb`, each by itself, at the size at which they
@@ -57,9 +70,10 @@ def method_comparison(
 
     Example:
         >>> import keras
+        >>> from keras import layers
         >>> import kerasvis as kv
         >>> model = keras.Sequential(
-        ...     [keras.Input((32, 40, 3)), keras.layers.Conv2D(4, 5, 4, activation="relu", name="a")]
+        ...     [keras.Input((32, 40, 3)), layers.Conv2D(4, 5, 4, activation="relu", name="a")]
         ... )
         >>> images = kv.data.PlantedObjects(2, (32, 40))[:]
         >>> target = kv.targets.Strongest(3)

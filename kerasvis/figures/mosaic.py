@@ -1,6 +1,7 @@
 """Tiles side by side in one array."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,9 @@ def near_square(num_tiles):
     return -(-num_tiles // columns), columns
 
 
-def mosaic(tiles, *, columns=None, gap=1, background=255):
+def mosaic(
+    tiles: Any, *, columns: int | None = None, gap: int = 1, background: float = 255
+) -> np.ndarray:
     """Tiles of one size, row by row from the top left, with gaps between them.
 
     Args:

@@ -1,5 +1,7 @@
 """Heat maps of the occlusion analysis laid over the photograph."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from kerasvis.figures.occlusion_row import (
@@ -10,6 +12,11 @@ from kerasvis.figures.occlusion_row import (
     shortened,
 )
 from kerasvis.figures.page import BESIDE_HEADING, CAPTION, MARGIN, TITLE, Page
+
+if TYPE_CHECKING:
+    from kerasvis.analyses.occlusion.occlusion_result import OcclusionSensitivity
+    from kerasvis.figures.figure import Figure
+
 
 PHOTOGRAPH_SIZE, PANEL_GAP, CAPTION_GAP = (
     2.3,
@@ -28,16 +35,16 @@ UNCOVERED_CAPTION = "Without colour: pixels that no occluder covers."
 
 
 def occlusion_overlay(
-    result,
-    pixels,
+    result: "OcclusionSensitivity",
+    pixels: np.ndarray,
     *,
-    class_name=None,
-    opacity=0.55,
-    full_range=True,
-    photograph_size=PHOTOGRAPH_SIZE,
-    title=None,
-    caption=None,
-):
+    class_name: str | None = None,
+    opacity: float = 0.55,
+    full_range: bool = True,
+    photograph_size: float = PHOTOGRAPH_SIZE,
+    title: str | None = None,
+    caption: str | None = None,
+) -> "Figure":
     """The photograph, and on it the probability of the class and the activity, where recorded.
 
     The heat maps lie on the photograph in grey, so that all colour is theirs.
@@ -65,10 +72,11 @@ def occlusion_overlay(
 
     Example:
         >>> import keras
+        >>> from keras import layers
         >>> import kerasvis as kv
         >>> model = keras.Sequential(
-        ...     [keras.Input((32, 40, 3)), keras.layers.Conv2D(4, 5, 4, activation="relu", name="a")]
-        ...     + [keras.layers.Flatten(), keras.layers.Dense(8, activation="softmax", name="scores")]
+        ...     [keras.Input((32, 40, 3)), layers.Conv2D(4, 5, 4, activation="relu", name="a")]
+        ...     + [layers.Flatten(), layers.Dense(8, activation="softmax", name="scores")]
         ... )
         >>> pixels = kv.data.PlantedObjects(1, (32, 40))[0].astype("uint8")
         >>> result = kv.occlusion_sensitivity(

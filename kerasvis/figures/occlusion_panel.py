@@ -1,5 +1,8 @@
 """Figure 6 of the paper: what covering parts of an image does to a feature map and to the class."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from kerasvis.figures.contrast import CONTRAST_RULE, GREY, signed_to_rgb
@@ -21,6 +24,10 @@ from kerasvis.figures.page import (
     text_width,
 )
 from kerasvis.figures.scaling import enlarge, shrink
+
+if TYPE_CHECKING:
+    from kerasvis.figures.figure import Figure
+
 
 # In inches; five panels with a legend are as wide as the page of a journal, 7.2.
 PANEL_SIZE, LEGEND_WIDTH = 1.1, 1.19
@@ -53,7 +60,14 @@ CAPTIONS = {
 UNCOVERED_CAPTION = "Light grey: pixels that no occluder covers."
 
 
-def occlusion_panel(rows, *, full_range=True, panel_size=PANEL_SIZE, title=None, caption=None):
+def occlusion_panel(
+    rows: OcclusionRow | Sequence[OcclusionRow],
+    *,
+    full_range: bool = True,
+    panel_size: float = PANEL_SIZE,
+    title: str | None = None,
+    caption: str | None = None,
+) -> "Figure":
     """The effect of an occluder as maps over the image, one row per image.
 
     Five panels: (a) the image with the occluder to scale, (b) the summed activity of a feature map,
@@ -81,10 +95,11 @@ def occlusion_panel(rows, *, full_range=True, panel_size=PANEL_SIZE, title=None,
 
     Example:
         >>> import keras
+        >>> from keras import layers
         >>> import kerasvis as kv
         >>> model = keras.Sequential(
-        ...     [keras.Input((32, 40, 3)), keras.layers.Conv2D(4, 5, 4, activation="relu", name="a")]
-        ...     + [keras.layers.Flatten(), keras.layers.Dense(8, activation="softmax", name="scores")]
+        ...     [keras.Input((32, 40, 3)), layers.Conv2D(4, 5, 4, activation="relu", name="a")]
+        ...     + [layers.Flatten(), layers.Dense(8, activation="softmax", name="scores")]
         ... )
         >>> planted = kv.data.PlantedObjects(1, (32, 40))
         >>> pixels = planted[0].astype("uint8")

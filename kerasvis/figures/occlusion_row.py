@@ -39,7 +39,7 @@ class OcclusionRow:
     title: str | None = None
     other_projections: Sequence = ()
 
-    def name(self, index):
+    def name(self, index: int) -> str:
         """The name of a class, its number where it has none."""
         names = self.class_names
         if names is not None and not isinstance(names, dict):

@@ -1,9 +1,16 @@
 """A unit's invariances: images along the directions in which its activation curves."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from kerasvis.figures.page import BESIDE_HEADING, CAPTION, DPI, LABEL, MARGIN, TITLE, Page
 from kerasvis.figures.scaling import enlarge
+
+if TYPE_CHECKING:
+    from kerasvis.attributions.unit_invariance import UnitInvariance
+    from kerasvis.figures.figure import Figure
+
 
 IMAGE_SIZE = 0.9  # inches; seven in a row are nearly as wide as the page of a journal
 COLUMN_GAP, ROW_GAP = 0.04, 0.05
@@ -20,7 +27,14 @@ GRID_CAPTION = (
 )
 
 
-def unit_invariance_grid(invariance, pixels, *, image_size=IMAGE_SIZE, title=None, caption=None):
+def unit_invariance_grid(
+    invariance: "UnitInvariance",
+    pixels: np.ndarray,
+    *,
+    image_size: float = IMAGE_SIZE,
+    title: str | None = None,
+    caption: str | None = None,
+) -> "Figure":
     """A row for each direction, a column for each angle.
 
     Args:

@@ -1,5 +1,7 @@
 """The limit on the size of convolution filters, by which no filter comes to dominate."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -38,12 +40,12 @@ class RMSLimit(keras.constraints.Constraint):
         array([0.1 , 0.05])
     """
 
-    def __init__(self, limit=0.1):
+    def __init__(self, limit: float = 0.1):
         if not limit > 0:
             raise ValueError(f"limit is {limit}: give the largest RMS of a filter, above 0.")
         self.limit = float(limit)
 
-    def __call__(self, kernel):
+    def __call__(self, kernel: Any) -> Any:
         kernel = ops.convert_to_tensor(kernel)
         rms = filter_rms(kernel)
         too_large = rms > self.limit
@@ -51,11 +53,11 @@ class RMSLimit(keras.constraints.Constraint):
         limited = ops.cast(ops.cast(kernel, rms.dtype) * scale, kernel.dtype)
         return ops.where(too_large, limited, kernel)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {"limit": self.limit}
 
 
-def filter_rms(kernel):
+def filter_rms(kernel: Any) -> Any:
     """The RMS of every filter of a convolution.
 
     Args:
@@ -70,7 +72,7 @@ def filter_rms(kernel):
     return ops.sqrt(ops.mean(ops.square(ops.cast(kernel, wide)), axis=axes))
 
 
-def limit_filters(model, limit=0.1):
+def limit_filters(model: keras.Model, limit: float = 0.1) -> tuple[str, ...]:
     """Puts an `RMSLimit` onto every convolution of a built model.
 
     Depthwise, separable and transposed convolutions, which the paper does not have, are left as

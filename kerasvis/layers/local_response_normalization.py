@@ -1,5 +1,7 @@
 """Contrast normalisation across feature maps, as in AlexNet."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -33,7 +35,14 @@ class LocalResponseNormalization(keras.layers.Layer):
         2013, Figure 3.
     """
 
-    def __init__(self, depth_radius=2, bias=2.0, alpha=1e-4, beta=0.75, **kwargs):
+    def __init__(
+        self,
+        depth_radius: int = 2,
+        bias: float = 2.0,
+        alpha: float = 1e-4,
+        beta: float = 0.75,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         if depth_radius < 0:
             raise ValueError(
@@ -51,7 +60,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.supports_masking = True
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         wide = inputs if inputs.dtype == "float64" else ops.cast(inputs, "float32")
         num_channels = inputs.shape[-1]
         radius = self.depth_radius
@@ -61,10 +70,10 @@ class LocalResponseNormalization(keras.layers.Layer):
         normalized = wide / ops.power(self.bias + self.alpha * activity, self.beta)
         return ops.cast(normalized, inputs.dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "depth_radius": self.depth_radius,

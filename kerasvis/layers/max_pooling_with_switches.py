@@ -1,5 +1,7 @@
 """Max pooling that keeps the location of every maximum: the convnet's half of unpooling."""
 
+from typing import Any
+
 import keras
 import ml_dtypes
 import numpy as np
@@ -62,18 +64,18 @@ class MaxPooling2DWithSwitches(PoolingWindowsLayer):
         ([5.0, 9.0], [1, 3])
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         self.windows.pooled_shape(input_shape)
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> tuple:
         self.windows.pooled_shape(inputs.shape)
         return _pool_with_switches(self.windows, inputs)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple[tuple, tuple]:
         shape = self.windows.pooled_shape(input_shape)
         return shape, shape
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs: Any) -> tuple:
         shape = self.windows.pooled_shape(inputs.shape)
         dtype = keras.backend.standardize_dtype(inputs.dtype)
         dtype = self.compute_dtype if keras.backend.is_float_dtype(dtype) else dtype

@@ -1,5 +1,7 @@
 """Unpooling: every value goes back to where its maximum came from."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -53,14 +55,16 @@ class MaxUnpooling2D(PoolingWindowsLayer):
         [[0.0, 5.0, 0.0], [0.0, 0.0, 0.0]]
     """
 
-    def build(self, signal_shape, switches_shape, reference_shape):
+    def build(self, signal_shape: tuple, switches_shape: tuple, reference_shape: tuple) -> None:
         self.compute_output_shape(signal_shape, switches_shape, reference_shape)
 
-    def call(self, signal, switches, reference):
+    def call(self, signal: Any, switches: Any, reference: Any) -> Any:
         self.compute_output_shape(signal.shape, switches.shape, reference.shape)
         return unpool(self.windows, signal, switches, reference)
 
-    def compute_output_shape(self, signal_shape, switches_shape, reference_shape):
+    def compute_output_shape(
+        self, signal_shape: tuple, switches_shape: tuple, reference_shape: tuple
+    ) -> tuple:
         if not _may_be_equal(signal_shape, switches_shape):
             raise ValueError(
                 f"The signal has shape {tuple(signal_shape)} and the switches "
@@ -75,7 +79,7 @@ class MaxUnpooling2D(PoolingWindowsLayer):
             )
         return (signal_shape[0], *reference_shape[1:3], signal_shape[3])
 
-    def compute_output_spec(self, signal, switches, reference):
+    def compute_output_spec(self, signal: Any, switches: Any, reference: Any) -> keras.KerasTensor:
         shape = self.compute_output_shape(signal.shape, switches.shape, reference.shape)
         dtype = keras.backend.standardize_dtype(signal.dtype)
         dtype = self.compute_dtype if keras.backend.is_float_dtype(dtype) else dtype

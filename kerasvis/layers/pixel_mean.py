@@ -1,5 +1,7 @@
 """Subtraction of the training set's mean image, as part of the model."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -30,7 +32,7 @@ class PixelMean(keras.layers.Layer):
         20.0
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         if None in input_shape[1:]:
             raise ValueError(
                 f"A per-pixel mean needs images of one known size, but the input shape is "
@@ -40,7 +42,7 @@ class PixelMean(keras.layers.Layer):
             shape=input_shape[1:], initializer="zeros", trainable=False, name="mean"
         )
 
-    def adapt(self, pixels, batch_size=1024):
+    def adapt(self, pixels: np.ndarray, batch_size: int = 1024) -> None:
         """Sets the mean to that of `pixels`, an array `(images, rows, columns, channels)`."""
         if len(pixels) == 0:
             raise ValueError("The mean of 0 images is not defined: give at least one image.")
@@ -50,8 +52,8 @@ class PixelMean(keras.layers.Layer):
         total = sum(pixels[i : i + batch_size].sum(axis=0, dtype="float64") for i in batches)
         self.mean.assign(np.asarray(total / len(pixels), "float32"))
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         return ops.cast(inputs, self.compute_dtype) - ops.cast(self.mean, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         return input_shape

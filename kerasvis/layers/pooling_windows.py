@@ -8,7 +8,8 @@ Pooling reads these blocks, unpooling writes them; both share the arithmetic her
 import dataclasses
 import itertools
 import operator
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -156,7 +157,14 @@ class PoolingWindows:
 class PoolingWindowsLayer(keras.layers.Layer):
     """What pooling with switches and unpooling share: their arguments and their windows."""
 
-    def __init__(self, pool_size=(2, 2), strides=None, padding="valid", data_format=None, **kwargs):
+    def __init__(
+        self,
+        pool_size: int | Sequence[int] = (2, 2),
+        strides: int | Sequence[int] | None = None,
+        padding: str = "valid",
+        data_format: str | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.pool_size = _pair(pool_size, "pool_size")
         self.strides = self.pool_size if strides is None else _pair(strides, "strides")
@@ -170,7 +178,7 @@ class PoolingWindowsLayer(keras.layers.Layer):
             )
         self.windows = PoolingWindows.of(self.pool_size, self.strides, self.padding)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "pool_size": self.pool_size,

@@ -12,8 +12,12 @@ on where it was, and one with more layers adds these.
 
 import importlib.resources
 import io
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
 from PIL import Image
 
@@ -25,26 +29,31 @@ from kerasvis.reports.model_table import model_table
 from kerasvis.reports.sprites import webp
 from kerasvis.storage.files import write_if_changed
 
+if TYPE_CHECKING:
+    from kerasvis.analyses.evolution.feature_evolution import Evolution
+    from kerasvis.figures.occlusion_row import OcclusionRow
+
+
 FIGURE_DPI = 200
 
 
 def write_gallery(
-    model,
-    layers,
-    images,
-    directory,
+    model: keras.Model,
+    layers: str | Sequence[str] | None,
+    images: Any,
+    directory: str | os.PathLike,
     *,
-    labels=None,
-    occlusions=(),
-    evolution=None,
-    k=9,
-    preprocessing=None,
-    rectification="deconvnet",
-    rules=(),
-    batch_size=16,
-    steps=None,
-    verbose="auto",
-):
+    labels: Sequence[str | None] | None = None,
+    occlusions: "Sequence[OcclusionRow]" = (),
+    evolution: "Evolution | None" = None,
+    k: int = 9,
+    preprocessing: Any = None,
+    rectification: str = "deconvnet",
+    rules: str | Sequence[tuple] = (),
+    batch_size: int = 16,
+    steps: int | None = None,
+    verbose: str | int = "auto",
+) -> Path:
     """Writes pages on every feature map of some layers, to be opened in a browser.
 
     The first page, `index.html`, shows the model's graph, what is found on its filters, and the
@@ -91,10 +100,11 @@ def write_gallery(
 
     Example:
         >>> import keras
+        >>> from keras import layers
         >>> import kerasvis as kv
         >>> from kerasvis.data.demo_photographs import DemoPhotographs
         >>> photographs = DemoPhotographs((24, 32))[:6]
-        >>> model = keras.Sequential([keras.Input((24, 32, 3)), keras.layers.Conv2D(2, 5, name="a")])
+        >>> model = keras.Sequential([keras.Input((24, 32, 3)), layers.Conv2D(2, 5, name="a")])
         >>> kv.write_gallery(model, ["a"], photographs, "gallery", k=2, verbose=0).name
         'index.html'
     """

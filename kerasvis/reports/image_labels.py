@@ -2,6 +2,8 @@
 
 import collections
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from kerasvis.data.file_names import shown_name
 from kerasvis.data.image_folder import ImageFolder
@@ -10,7 +12,7 @@ from kerasvis.data.splits import without_splits
 WNID = re.compile(r"(n\d{8})(?:_(.*))?")  # of ImageNet's classes, as n01440764_tench
 
 
-def image_names(images):
+def image_names(images: Any) -> tuple[str, ...]:
     """A name for each image: its path in the folder, or its place in the photograph or array.
 
     Args:
@@ -23,7 +25,7 @@ def image_names(images):
     return tuple(f"image {index}" for index in range(len(images)))
 
 
-def class_labels(images, names=None):
+def class_labels(images: Any, names: Mapping[str, str] | None = None) -> tuple[str, ...] | None:
     """The name of each image's class, from where its file lies or what it is called.
 
     The class is the folder, where all photographs lie in several: `<class>/…`, or

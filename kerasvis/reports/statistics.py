@@ -7,8 +7,11 @@ import collections
 import contextlib
 import dataclasses
 import functools
-from typing import NamedTuple
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
 
+import keras
 import numpy as np
 import tqdm
 
@@ -59,17 +62,17 @@ class MapStatistics:
     maxima: np.ndarray
 
     @functools.cached_property
-    def means(self):
+    def means(self) -> np.ndarray:
         """float64 `(feature maps,)`: the maxima, averaged over the images."""
         return self.maxima.mean(axis=0, dtype="float64")
 
     @functools.cached_property
-    def num_firing(self):
+    def num_firing(self) -> np.ndarray:
         """int64 `(feature maps,)`: in how many images the map fires, that is, is above 0."""
         return (self.maxima > 0).sum(axis=0)
 
     @functools.cached_property
-    def sparseness(self):
+    def sparseness(self) -> np.ndarray:
         """float64 `(feature maps,)`, in [0, 1]: 0 if all images drive a map alike, 1 if only one.
 
         The lifetime sparseness of the maxima above 0; NaN for a map that never fires, and for one
@@ -85,7 +88,7 @@ class MapStatistics:
             return np.clip((1 - evenness) / (1 - np.divide(1, num_images)), 0, 1)
 
     @functools.cached_property
-    def co_activation(self):
+    def co_activation(self) -> np.ndarray:
         """float64 `(feature maps, feature maps)`, in [-1, 1]: correlation of maxima over images.
 
         NaN for a map whose maximum is the same in all images.
@@ -97,11 +100,11 @@ class MapStatistics:
         directions = centred / np.where(is_constant, np.nan, lengths)
         return np.clip(directions.T @ directions, -1, 1)
 
-    def histogram(self, feature, num_intervals=24):
+    def histogram(self, feature: int, num_intervals: int = 24) -> Histogram:
         """The `Histogram` of one map's maxima."""
         return Histogram(*np.histogram(self.maxima[:, feature].astype("float64"), num_intervals))
 
-    def most_alike(self, feature, number=6):
+    def most_alike(self, feature: int, number: int = 6) -> list[tuple[int, float]]:
         """The maps most like one by co-activation.
 
         Returns:
@@ -113,7 +116,7 @@ class MapStatistics:
         order = np.argsort(-correlations, kind="stable")[:number]  # NaN comes last
         return [(int(f), float(correlations[f])) for f in order if correlations[f] > 0]
 
-    def class_means(self, labels):
+    def class_means(self, labels: Sequence[str | None]) -> ClassMeans:
         """The `ClassMeans`, given the name of each image's class, None for one without."""
         places = [place for place, index in enumerate(self.image_indices) if labels[index]]
         places.sort(key=lambda place: labels[self.image_indices[place]])
@@ -126,13 +129,13 @@ class MapStatistics:
         sums = np.add.reduceat(self.maxima[places], begins, axis=0, dtype="float64")
         return ClassMeans(tuple(num_images), counts, sums / counts[:, None])
 
-    def save(self, filepath):
+    def save(self, filepath: str | os.PathLike) -> None:
         """Writes an `.npz` archive, whole or not at all."""
         arrays = {"image_indices": self.image_indices, "maxima": self.maxima}
         write_npz(filepath, {"layer": np.array(self.layer), **arrays})
 
     @classmethod
-    def load(cls, filepath):
+    def load(cls, filepath: str | os.PathLike) -> Self:
         """Reads an archive written by `save`.
 
         Raises:
@@ -143,7 +146,15 @@ class MapStatistics:
         return cls(str(arrays["layer"]), arrays["image_indices"], arrays["maxima"])
 
 
-def map_statistics(model, layers, images, *, batch_size=16, steps=None, verbose="auto"):
+def map_statistics(
+    model: keras.Model,
+    layers: str | Sequence[str],
+    images: Any,
+    *,
+    batch_size: int = 16,
+    steps: int | None = None,
+    verbose: str | int = "auto",
+) -> dict[str, MapStatistics]:
     """Records the strongest activation of every feature map in every image, in one upward pass.
 
     Memory grows with images times feature maps, 4 bytes each.

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -50,13 +52,13 @@ class AnnealOnPlateau(keras.callbacks.Callback):
 
     def __init__(
         self,
-        monitor="val_top_1",
-        mode="max",
-        factor=0.1,
-        patience=5,
-        min_change=0.0,
-        min_learning_rate=0.0,
-        filepath=None,
+        monitor: str = "val_top_1",
+        mode: str = "max",
+        factor: float = 0.1,
+        patience: int = 5,
+        min_change: float = 0.0,
+        min_learning_rate: float = 0.0,
+        filepath: str | os.PathLike | None = None,
     ):
         super().__init__()
         if mode not in ("max", "min"):
@@ -76,16 +78,16 @@ class AnnealOnPlateau(keras.callbacks.Callback):
         self.learning_rates = []
 
     @property
-    def best(self):
+    def best(self) -> float:
         """The best value so far; the worst possible one before the first epoch."""
         return self._best_and_wait()[0]
 
     @property
-    def wait(self):
+    def wait(self) -> int:
         """Epochs since the last improvement or lowering."""
         return self._best_and_wait()[1]
 
-    def go_on(self, values, learning_rates):
+    def go_on(self, values: Sequence[float], learning_rates: Sequence[float]) -> None:
         """Takes up an earlier run.
 
         Args:
@@ -96,7 +98,7 @@ class AnnealOnPlateau(keras.callbacks.Callback):
         self.values = [float(value) for value in values]
         self.learning_rates = [float(rate) for rate in learning_rates]
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         if isinstance(
             self.model.optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule
         ):
@@ -107,7 +109,7 @@ class AnnealOnPlateau(keras.callbacks.Callback):
         if self.filepath is not None and self.filepath.exists():
             self._read()
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Forgets epochs that are run again, and continues with the learning rate of this one."""
         if epoch > len(self.values):
             raise ValueError(
@@ -118,7 +120,7 @@ class AnnealOnPlateau(keras.callbacks.Callback):
         if self.learning_rates:
             self.model.optimizer.learning_rate = self.learning_rates[-1]
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.values.append(self._measured(logs or {}))
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         if self._lowers_now():

@@ -2,11 +2,19 @@
 
 import hashlib
 import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import keras
 from keras import ops
 
 from kerasvis.storage.files import read_npz, write_npz, write_text
+
+if TYPE_CHECKING:
+    from kerasvis.data.labelled_images import LabelledImages
+    from kerasvis.training.recipe import Recipe
 
 
 class Checkpoint:
@@ -25,21 +33,21 @@ class Checkpoint:
         directory: path of the directory; made when something is written.
     """
 
-    def __init__(self, directory):
+    def __init__(self, directory: str | os.PathLike):
         self.directory = Path(directory)
         self.folder = self.directory / "checkpoint"
 
     @property
-    def has_begun(self):
+    def has_begun(self) -> bool:
         """Whether there is a run."""
         return (self.folder / "run.json").exists()
 
     @property
-    def history(self):
+    def history(self) -> dict[str, list]:
         """`{name: list with one value per finished epoch}`; empty before the first."""
         return self._state()["history"]
 
-    def begin(self, run, writes=True):
+    def begin(self, run: dict, writes: bool = True) -> None:
         """Takes up the run that is described, or begins it.
 
         Args:
@@ -57,7 +65,7 @@ class Checkpoint:
             _make(self.folder)
             write_text(filepath, json.dumps(run, indent=2) + "\n")
 
-    def save(self, model, history):
+    def save(self, model: keras.Model, history: Mapping[str, list]) -> None:
         """Keeps the state after an epoch; the one before stays valid until this one is whole.
 
         Raises:
@@ -70,7 +78,7 @@ class Checkpoint:
         write_text(self.folder / "state.json", json.dumps(state, indent=1) + "\n")
         self._remove_variables(but=name)
 
-    def restore(self, model):
+    def restore(self, model: keras.Model) -> dict[str, list]:
         """Gives `model`, which is compiled, the state that was saved last, if there is one.
 
         Returns:
@@ -89,7 +97,7 @@ class Checkpoint:
             variable.assign(arrays[key])
         return state["history"]
 
-    def drop_variables(self):
+    def drop_variables(self) -> None:
         """Removes the variables when a finished run needs them no more; the history stays."""
         self._remove_variables()
 
@@ -128,7 +136,9 @@ def _read_arrays(filepath, names):
         ) from error
 
 
-def describe_run(model, recipe, train, validation):
+def describe_run(
+    model: keras.Model, recipe: "Recipe", train: "LabelledImages", validation: "LabelledImages"
+) -> dict:
     """What distinguishes one run from another, for `Checkpoint.begin`.
 
     Returns:

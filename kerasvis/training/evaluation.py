@@ -1,12 +1,16 @@
 """Accuracy over the ten sub-crops of every image."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
 from kerasvis.data.sub_crops import NUM_SUB_CROPS, sub_crop_places, ten_crops
+
+if TYPE_CHECKING:
+    from kerasvis.data.labelled_images import LabelledImages
 
 
 class TenCropAccuracy(NamedTuple):
@@ -23,7 +27,9 @@ class TenCropAccuracy(NamedTuple):
     num_images: int
 
 
-def ten_crop_evaluate(model, data, batch_size=128, verbose=0):
+def ten_crop_evaluate(
+    model: keras.Model, data: "LabelledImages", batch_size: int = 128, verbose: str | int = 0
+) -> TenCropAccuracy:
     """Top-1 and top-5 accuracy of the mean of the probabilities over ten sub-crops.
 
     Args:
@@ -55,7 +61,7 @@ def ten_crop_evaluate(model, data, batch_size=128, verbose=0):
     return TenCropAccuracy(float(np.mean(ranks < 1)), float(np.mean(ranks < 5)), len(labels))
 
 
-def ten_crop_model(model, image_size):
+def ten_crop_model(model: keras.Model, image_size: Sequence[int]) -> keras.Model:
     """A model of whole images: the mean of `model` over their ten sub-crops.
 
     It shares the layers and weights of `model`, and works wherever a Keras model does.

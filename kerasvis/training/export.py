@@ -1,12 +1,14 @@
 """A trained convnet as a SavedModel, which plain TensorFlow serves."""
 
+import os
+
 import keras
 import tensorflow as tf
 
 from kerasvis.storage.files import atomic
 
 
-def export(model, filepath):
+def export(model: keras.Model, filepath: str | os.PathLike) -> None:
     """Writes a SavedModel: raw pixels in, probabilities out. It needs neither Keras nor kerasvis.
 
     Args:

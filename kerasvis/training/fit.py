@@ -1,7 +1,10 @@
 """Training a convnet by a recipe, as a plain Keras `compile` and `fit` that can be interrupted."""
 
 import contextlib
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -20,8 +23,21 @@ from kerasvis.training.checkpoint import Checkpoint, describe_run
 from kerasvis.training.distribution import is_chief, replicated, spread
 from kerasvis.training.waiting import WaitingForData
 
+if TYPE_CHECKING:
+    from kerasvis.data.labelled_images import LabelledImages
+    from kerasvis.training.recipe import Recipe
 
-def fit(model, train, validation, recipe, *, callbacks=(), directory=None, verbose=2):
+
+def fit(
+    model: keras.Model,
+    train: "LabelledImages",
+    validation: "LabelledImages",
+    recipe: "Recipe",
+    *,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    directory: str | os.PathLike | None = None,
+    verbose: str | int = 2,
+) -> keras.callbacks.History:
     """Trains `model`, which ends in class probabilities, by `recipe`.
 
     With a `directory`, a run that was interrupted at any point, even by SIGKILL, goes on after its
@@ -83,7 +99,7 @@ def fit(model, train, validation, recipe, *, callbacks=(), directory=None, verbo
     return record.as_history()
 
 
-def prepare(model, recipe):
+def prepare(model: keras.Model, recipe: "Recipe") -> None:
     """Puts what the recipe says about the layers into a built model.
 
     Args:
@@ -118,7 +134,7 @@ def adapt_mean(model, recipe, train):
         layer.adapt(crops)
 
 
-def compile_for(model, recipe, num_images):
+def compile_for(model: keras.Model, recipe: "Recipe", num_images: int) -> None:
     """Compiles `model` with the recipe's optimiser, cross-entropy and top-1/top-5 accuracy.
 
     Args:

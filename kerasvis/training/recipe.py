@@ -3,7 +3,9 @@
 import dataclasses
 import difflib
 import json
+import os
 import typing
+from typing import Any, Self
 
 from kerasvis.storage.files import write_text
 from kerasvis.storage.text_files import parse_json, read_text
@@ -132,7 +134,7 @@ class Recipe:
             )
 
     @classmethod
-    def scaled(cls, crop_size, **changes):
+    def scaled(cls, crop_size: int, **changes: Any) -> Self:
         """The paper's recipe for a model that takes images of `crop_size`.
 
         The image is 8/7 of the crop, as 256 is of 224: 73 for 64, to the nearest pixel. Nothing
@@ -146,7 +148,7 @@ class Recipe:
         return cls(**{"image_size": image_size, "crop_size": crop_size} | changes)
 
     @classmethod
-    def for_small_images(cls, crop_size=64, **changes):
+    def for_small_images(cls, crop_size: int = 64, **changes: Any) -> Self:
         """A variant for a few thousand small images and nets with batch normalisation.
 
         Deviations from the paper, and why:
@@ -179,18 +181,18 @@ class Recipe:
         return cls(**variant | changes)
 
     @property
-    def kernel_initializer(self):
+    def kernel_initializer(self) -> Any:
         """The initialiser of all kernels, as Keras layers take it."""
         if self.initial_deviation is None:
             return "he_normal"
         return {"class_name": "RandomNormal", "config": {"stddev": self.initial_deviation}}
 
-    def to_dict(self):
+    def to_dict(self) -> dict:
         """The fields as a dictionary that JSON can hold."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, fields, name="The recipe"):
+    def from_dict(cls, fields: dict, name: str = "The recipe") -> Self:
         """The recipe of such a dictionary, in which every field has to stand.
 
         Args:
@@ -214,12 +216,12 @@ class Recipe:
             )
         return cls(**fields)
 
-    def save(self, filepath):
+    def save(self, filepath: str | os.PathLike) -> None:
         """Writes the recipe as JSON, whole or not at all."""
         write_text(filepath, json.dumps(self.to_dict(), indent=2) + "\n")
 
     @classmethod
-    def load(cls, filepath):
+    def load(cls, filepath: str | os.PathLike) -> Self:
         """Reads a recipe written by `save`.
 
         Raises:

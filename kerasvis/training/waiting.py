@@ -35,7 +35,7 @@ class WaitingForData(keras.callbacks.Callback):
         with tf.device("CPU"):
             self._waited = tf.Variable(0.0, trainable=False, dtype=tf.float64)
 
-    def watch(self, batches):
+    def watch(self, batches: tf.data.Dataset) -> tf.data.Dataset:
         """The same batches; how long each is waited for is measured.
 
         Args:
@@ -50,14 +50,14 @@ class WaitingForData(keras.callbacks.Callback):
 
         return tf.data.Dataset.zip(asked, batches).map(arrived)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._waited.assign(0.0)
         self._begin, self._seconds = time.perf_counter(), None
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: dict | None = None) -> None:
         self._end_of_steps()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self._end_of_steps()
         logs["seconds"] = self._seconds
         logs["waiting_for_data"] = min(1.0, self._waited_for / self._seconds)

@@ -105,9 +105,10 @@ def fidelity_report(
 
     Example:
         >>> import keras
+        >>> from keras import layers
         >>> import kerasvis as kv
         >>> model = keras.Sequential(
-        ...     [keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 5, 4, activation="relu", name="a")]
+        ...     [keras.Input((32, 32, 3)), layers.Conv2D(4, 5, 4, activation="relu", name="a")]
         ... )
         >>> images = kv.data.PlantedObjects(2, (32, 32))[:]
         >>> report = kv.fidelity_report(model, "a", images, checks=["selectivity"], verbose=0)

@@ -76,10 +76,11 @@ def occlusion_agreement(
 
     Example:
         >>> import keras
+        >>> from keras import layers
         >>> import kerasvis as kv
         >>> model = keras.Sequential(
-        ...     [keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 5, 4, activation="relu", name="a")]
-        ...     + [keras.layers.Flatten(), keras.layers.Dense(8, activation="softmax", name="scores")]
+        ...     [keras.Input((32, 32, 3)), layers.Conv2D(4, 5, 4, activation="relu", name="a")]
+        ...     + [layers.Flatten(), layers.Dense(8, activation="softmax", name="scores")]
         ... )
         >>> image = kv.data.PlantedObjects(1, (32, 32))[0]
         >>> found = kv.analyses.occlusion_agreement(

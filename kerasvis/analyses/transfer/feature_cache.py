@@ -42,13 +42,14 @@ class FeatureCache:
 
     Example:
         >>> import keras
+        >>> from keras import layers
         >>> import kerasvis as kv
         >>> from kerasvis.analyses.transfer.all_images import AllImages
         >>> from kerasvis.analyses.transfer.feature_cache import FeatureCache
         >>> planted = kv.data.PlantedObjects(16, (32, 32))
         >>> images = kv.data.LabelledImages(planted[:].astype("uint8"), planted.labels)
         >>> data = kv.data.LabelledData(images, images, planted.class_names, (32, 32))
-        >>> model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 5, 4, name="a")])
+        >>> model = keras.Sequential([keras.Input((32, 32, 3)), layers.Conv2D(4, 5, 4, name="a")])
         >>> cache = FeatureCache("features", model, ["a"], AllImages(data))
         >>> cache.fill(verbose=0)
         >>> cache.load("a").shape  # training and validation images

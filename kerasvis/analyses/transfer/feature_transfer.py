@@ -161,11 +161,12 @@ def transfer_features(
 
     Example:
         >>> import keras
+        >>> from keras import layers
         >>> import kerasvis as kv
         >>> planted = kv.data.PlantedObjects(32, (32, 32))
         >>> images = kv.data.LabelledImages(planted[:].astype("uint8"), planted.labels)
         >>> data = kv.data.LabelledData(images, images, planted.class_names, (32, 32))
-        >>> model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 5, 4, name="a")])
+        >>> model = keras.Sequential([keras.Input((32, 32, 3)), layers.Conv2D(4, 5, 4, name="a")])
         >>> transfer = kv.transfer_features(
         ...     model, ["a"], data, per_class=[1, 2], folds=2, heads=["svm"], verbose=0
         ... )
