@@ -30,6 +30,8 @@ from kerasvis.data.known_models import preprocessing_of_model
 from kerasvis.data.photographs import MODES, read_photograph
 from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.graph import image_shape
+from kerasvis.graph.built_model import build_for, is_unbuilt, one_node_model
+from kerasvis.graph.nodes import check_model, check_readable, has_graph
 
 LARGEST_NUMBER = 10**6  # of anything that is counted
 LARGEST_K = 10**4  # strongest activations that are kept of each feature map
@@ -60,6 +62,52 @@ def standardize_layers(layers: str | Sequence[str] | None, default: Sequence[str
             f"Received: layers={list(names)!r}"
         )
     return names
+
+
+def standardize_model(
+    model: keras.Model, images: Any = None, *, needs_graph: bool = True
+) -> keras.Model:
+    """A model whose graph of layers can be read.
+
+    A Sequential model that has no input shape yet is built for the images, as `model.build` would
+    be called by the user; it has no weights before. Any other model is left as it is.
+
+    Args:
+        model: a `keras.Model`.
+        images: what `standardize_images` takes, or None where there are none.
+        needs_graph: without it a subclassed model is taken, too: as one layer, see
+            `kerasvis.graph.one_node_model`.
+
+    Returns:
+        The model, or, of a subclassed one, a functional model around it.
+
+    Raises:
+        ValueError: if it is no model, or has no graph and there are no images to build it for.
+    """
+    check_model(model)
+    has_all = has_graph(model) or (needs_graph and not is_unbuilt(model))
+    shape = None if has_all or images is None else _shape_of_each(images)
+    if is_unbuilt(model) and shape is not None:
+        build_for(model, shape)
+    if not has_graph(model) and not needs_graph and shape is not None:
+        return one_node_model(model, shape)
+    check_readable(model)
+    return model
+
+
+def _shape_of_each(images):
+    """`(rows, columns, channels)` of images; None where it is not known without a model."""
+    if isinstance(images, Shard):
+        return _shape_of_each(images.images)
+    if isinstance(images, str | Path | ImageFolder):
+        size = getattr(images, "size", None)
+        return size and (*size, 3)
+    if hasattr(images, "labels"):
+        pixels = getattr(images, "pixels", None)
+        return (*images.size, 3) if pixels is None else pixels.shape[1:]
+    if hasattr(images, "__next__"):  # which can be read only once
+        return None
+    return image_source(images, batch_size=1, steps=1).image_shape
 
 
 def standardize_images(
@@ -97,6 +145,7 @@ def standardize_images(
     """
     batch_size = positive_integer(batch_size, "batch_size")
     steps = None if steps is None else positive_integer(steps, "steps")
+    standardize_model(model, images)
     if isinstance(images, Shard):
         source = standardize_images(
             model, images.images, preprocessing, batch_size=batch_size, steps=steps

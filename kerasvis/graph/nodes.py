@@ -9,6 +9,7 @@ the calls exchanged; it is how the convnet records switches, and how features ar
 import dataclasses
 import difflib
 import inspect
+import os
 from typing import Any
 
 import keras
@@ -100,10 +101,11 @@ def read_graph(model):
         A `Graph`.
 
     Raises:
-        ValueError: if the model is subclassed or not yet built, and so has no graph.
+        ValueError: if it is no model, or one that is subclassed or not yet built and so has no
+            graph.
     """
     reader = _Reader()
-    _check_readable(model)
+    check_readable(model)
     inputs = {id(x): reader.new_number() for x in model.inputs}
     outputs = reader.read(model, dict(inputs), prefix="")
     return Graph(tuple(reader.nodes), tuple(inputs.values()), tuple(outputs))
@@ -111,28 +113,52 @@ def read_graph(model):
 
 def is_nested_model(layer):
     """Whether `layer` is a model whose graph can be opened."""
-    return isinstance(layer, keras.Model) and _has_graph(layer)
+    return isinstance(layer, keras.Model) and has_graph(layer)
 
 
-def _has_graph(model):
+def has_graph(model):
+    """Whether it is a graph of layers that can be read."""
     is_sequential = isinstance(model, keras.Sequential)
     is_functional = is_sequential or hasattr(model, "operations")
     runs_its_graph = type(model).call.__module__.startswith("keras.")  # no `call` of the user's
     return is_functional and runs_its_graph and bool(getattr(model, "inputs", None))
 
 
-def _check_readable(model):
-    if not isinstance(model, keras.Model):
-        raise ValueError(
-            f"A {type(model).__name__} was given where a keras.Model was expected: load or build "
-            "the model first."
-        )
-    if not _has_graph(model):
-        raise ValueError(
-            f"The model {model.name!r} ({type(model).__name__}) has no graph of layers: give a "
-            "functional or Sequential model that was built with an input shape and has no call() "
-            "of its own."
-        )
+def check_model(model):
+    """Refuses what is no model of Keras."""
+    if isinstance(model, keras.Model):
+        return
+    remedy = "load it, keras.models.load_model(path)"
+    if not isinstance(model, str | os.PathLike):
+        remedy = "give the model, or build one"
+    raise ValueError(f"A keras.Model was expected: {remedy}. Received: model={described(model)}")
+
+
+def check_readable(model):
+    """Refuses a model that has no graph of layers."""
+    check_model(model)
+    if has_graph(model):
+        return
+    reason, remedy = "is subclassed", "give a functional or Sequential model"
+    if isinstance(model, keras.Sequential) and model.built:
+        reason, remedy = "holds a layer that Keras cannot trace", "write the layer with keras.ops"
+    elif isinstance(model, keras.Sequential):
+        reason = "has no input shape yet"
+        remedy = "build it, model.build((None, height, width, channels)), or begin it with Input"
+    elif hasattr(model, "operations"):
+        reason, remedy = "has a call() of its own", "give the functional model without it"
+    raise ValueError(
+        f"The model {model.name!r} has no graph of layers, as it {reason}: {remedy}. Received: "
+        f"model={described(model)}"
+    )
+
+
+def described(model):
+    """A model, or what came in its place, for a sentence."""
+    if isinstance(model, str | int | float | os.PathLike | None):
+        return str(model) if model is None else repr(model)
+    name = f" {model.name}" if isinstance(model, keras.Layer) else ""
+    return f"<{type(model).__name__}{name}>"
 
 
 class _Reader:

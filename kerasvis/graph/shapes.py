@@ -2,7 +2,7 @@
 
 import keras
 
-from kerasvis.graph.nodes import replay
+from kerasvis.graph.nodes import check_readable, replay
 
 
 def infer_shapes(graph, nodes, model, size=None):
@@ -35,8 +35,10 @@ def image_shape(model):
     """`(rows, columns, channels)` of the model's one image input.
 
     Raises:
-        ValueError: if the model has more than one input, or it is no channels-last image.
+        ValueError: if the model has no graph of layers, more than one input, or one that is no
+            channels-last image.
     """
+    check_readable(model)
     if len(model.inputs) != 1:
         raise ValueError(
             f"The model {model.name!r} has {len(model.inputs)} inputs, but one input of images was "
