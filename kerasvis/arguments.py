@@ -30,8 +30,8 @@ from kerasvis.data.known_models import preprocessing_of_model
 from kerasvis.data.photographs import MODES, read_photograph
 from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.graph import image_shape
-from kerasvis.graph.built_model import build_for, is_unbuilt, one_node_model
-from kerasvis.graph.nodes import check_model, check_readable, has_graph
+from kerasvis.graph.built_model import is_unbuilt, readable_model
+from kerasvis.graph.nodes import check_model, has_graph
 
 LARGEST_NUMBER = 10**6  # of anything that is counted
 LARGEST_K = 10**4  # strongest activations that are kept of each feature map
@@ -85,14 +85,9 @@ def standardize_model(
         ValueError: if it is no model, or has no graph and there are no images to build it for.
     """
     check_model(model)
-    has_all = has_graph(model) or (needs_graph and not is_unbuilt(model))
-    shape = None if has_all or images is None else _shape_of_each(images)
-    if is_unbuilt(model) and shape is not None:
-        build_for(model, shape)
-    if not has_graph(model) and not needs_graph and shape is not None:
-        return one_node_model(model, shape)
-    check_readable(model)
-    return model
+    is_ready = has_graph(model) or (needs_graph and not is_unbuilt(model))
+    shape = None if is_ready or images is None else _shape_of_each(images)
+    return readable_model(model, shape, needs_graph=needs_graph)
 
 
 def _shape_of_each(images):

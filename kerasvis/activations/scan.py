@@ -20,6 +20,7 @@ from kerasvis.arguments import (
     positive_integer,
     standardize_images,
     standardize_layers,
+    standardize_model,
     standardize_verbose,
 )
 from kerasvis.graph import image_shape
@@ -53,7 +54,8 @@ def find_top_activations(
     the images with `Shard`. The result is the same, to the bit.
 
     Args:
-        model: a functional or Sequential `keras.Model`; it is left as it is.
+        model: a functional or Sequential `keras.Model`; it is left as it is. Of a subclassed one
+            the outputs can be watched: `"output"`, or the keys of a dict that it returns.
         layers: names of layers, or one name; `"outer/inner"` inside a nested model. The units of a
             dense layer count as feature maps of one cell.
         images: what `kerasvis.arguments.standardize_images` takes: an array, a folder, batches; or
@@ -87,6 +89,7 @@ def find_top_activations(
     layers = standardize_layers(layers)
     k = positive_integer(k, "k", LARGEST_K)
     is_shown = standardize_verbose(verbose)
+    model = standardize_model(model, images, needs_graph=False)
     shape, dtype = image_shape(model), model.inputs[0].dtype
     maxima = MapMaxima(model, layers)
     nodes = nodes_up_to(model, layers)

@@ -69,6 +69,10 @@ class ActivationGradient(keras.Model):
             outputs["maps"] = ops.cast(tensors[self._way_down.image], dtype)
         return outputs
 
+    def check_images(self, images):
+        """Refuses images that do not fit the model; returns them as an array."""
+        return self.deconv.check_images(images)
+
     def derive(self, images, target, batch_size=None, verbose=0):
         """Derives the chosen activation of every image.
 
@@ -84,7 +88,7 @@ class ActivationGradient(keras.Model):
         Raises:
             ValueError: if images or target do not fit the model, or there is no image.
         """
-        images = self.deconv.check_images(images)
+        images = self.check_images(images)
         if len(images) == 0:
             raise ValueError(f"Images of shape {images.shape} came: give at least one image.")
         batch_size = batch_size or fitting_batch_size(images.shape)

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tqdm
 
-from kerasvis.arguments import standardize_preprocessing
+from kerasvis.arguments import standardize_model, standardize_preprocessing
 from kerasvis.attributions.activation_gradient import ActivationGradient
 from kerasvis.attributions.pixel_parametrization import MAX_PIXEL, PixelParametrization
 from kerasvis.attributions.total_variation import total_variation_gradient
@@ -125,6 +125,7 @@ def maximize_activation(
         (2, 16, 16, 3)
     """
     _check(num_steps, learning_rate, initial_deviation, jitter, total_variation)
+    model = standardize_model(model)
     preprocessing = standardize_preprocessing(model, preprocessing)
     derivatives = ActivationGradient(model, layer, rules=rules)
     num_images = np.size(target.feature)

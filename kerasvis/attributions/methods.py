@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from kerasvis.arguments import standardize_images
+from kerasvis.arguments import standardize_images, standardize_model
 from kerasvis.attributions.grad_cam import grad_cam
 from kerasvis.attributions.gradient_times_input import gradient_times_input
 from kerasvis.attributions.projections import deconvnet, gradient, guided
@@ -29,6 +29,8 @@ from kerasvis.attributions.smoothgrad import smoothgrad
 if TYPE_CHECKING:
     from kerasvis.deconvnet.targets import Target
 
+# What a model without a graph of layers has, too: the derivatives of its outputs.
+OF_OUTPUTS = ("gradient", "gradient_times_input", "smoothgrad")
 
 METHODS = {
     "deconvnet": deconvnet,
@@ -56,7 +58,8 @@ def attribute(
 
     Args:
         model: a functional or Sequential `keras.Model` with one input of images, channels last; it
-            is left as it is.
+            is left as it is. Of a subclassed one the outputs can be derived: layer `"output"`, by
+            `"gradient"`, `"gradient_times_input"` and `"smoothgrad"`.
         layer: name of the layer of the activation. A softmax or sigmoid there is left out: the
             score before it is meant.
         images: what `kerasvis.arguments.standardize_images` takes.
@@ -94,6 +97,7 @@ def attribute(
         (2, 32, 40)
     """
     check_method(method)
+    model = standardize_model(model, images, needs_graph=method not in OF_OUTPUTS)
     if not isinstance(images, np.ndarray):
         images = standardize_images(model, images).all()
     return METHODS[method](

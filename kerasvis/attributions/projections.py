@@ -1,6 +1,7 @@
 """The three rules for rectification as methods: deconvnet, gradient saliency, guided backprop."""
 
 from kerasvis.attributions.activation_gradient import ActivationGradient
+from kerasvis.attributions.output_gradient import activation_gradient
 from kerasvis.deconvnet import DeconvModel
 
 
@@ -25,8 +26,8 @@ def gradient(model, layer, images, target, *, rules=(), batch_size=None, verbose
         Simonyan, Vedaldi & Zisserman 2013, "Deep Inside Convolutional Networks", Section 3.
         Deviation: they show the largest absolute value over the channels.
     """
-    model = ActivationGradient(model, layer, "gradient", rules)
-    return model.derive(images, target, batch_size, verbose)["gradient"]
+    derivatives = activation_gradient(model, layer, rules)
+    return derivatives.derive(images, target, batch_size, verbose)["gradient"]
 
 
 def guided(model, layer, images, target, *, rules=(), batch_size=None, verbose=0):

@@ -3,7 +3,7 @@
 import numpy as np
 import tqdm
 
-from kerasvis.attributions.activation_gradient import ActivationGradient
+from kerasvis.attributions.output_gradient import activation_gradient
 
 
 def smoothgrad(
@@ -47,14 +47,14 @@ def smoothgrad(
             f"num_samples is {num_samples} and noise_level {noise_level}: give 1 or more, and 0 or "
             "more."
         )
-    model = ActivationGradient(model, layer, "gradient", rules)
-    images = model.deconv.check_images(images).astype("float32")
-    target = model.fixed(images, target, batch_size)
+    derivatives = activation_gradient(model, layer, rules)
+    images = derivatives.check_images(images).astype("float32")
+    target = derivatives.fixed(images, target, batch_size)
     deviations = noise_level * np.ptp(images, axis=(1, 2, 3), keepdims=True)
     rng = np.random.default_rng(seed)
     total = np.zeros(images.shape)
     for _ in tqdm.trange(num_samples, desc="SmoothGrad", disable=not verbose):
         noise = rng.standard_normal(images.shape[1:], "float32")
         noisy = images + deviations * noise
-        total += model.derive(noisy, target, batch_size)["gradient"]
+        total += derivatives.derive(noisy, target, batch_size)["gradient"]
     return (total / num_samples).astype("float32")

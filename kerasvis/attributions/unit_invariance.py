@@ -27,6 +27,7 @@ import numpy as np
 import tqdm
 from scipy.sparse.linalg import LinearOperator, eigsh
 
+from kerasvis.arguments import standardize_model
 from kerasvis.attributions.activation_gradient import ActivationGradient
 from kerasvis.deconvnet.targets import Unit
 from kerasvis.storage.files import read_npz, write_npz
@@ -136,8 +137,9 @@ def unit_invariance(
             image is the centre, or too few pixels are seen for so many directions.
     """
     _check(step, tolerance, num_directions, angles)
-    derivatives = ActivationGradient(model, layer, rules=rules)
     image = np.asarray(image)
+    model = standardize_model(model, image[None])
+    derivatives = ActivationGradient(model, layer, rules=rules)
     images = derivatives.deconv.check_images(image[None])
     unit = _one_unit(derivatives, images, target)
     box = _box_of(derivatives.deconv, image.shape[:2], unit)

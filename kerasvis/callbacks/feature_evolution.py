@@ -18,6 +18,7 @@ from kerasvis.analyses.evolution.snapshot_files import Snapshot, SnapshotFiles, 
 from kerasvis.arguments import standardize_layers
 from kerasvis.data import Preprocessing
 from kerasvis.data.image_sources import StreamImages, image_source
+from kerasvis.deconvnet.rules import rule_names, standardize_rules
 
 EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # Figure 4
 SECONDS_TO_END = 10  # for a snapshot that is interrupted
@@ -115,7 +116,7 @@ class FeatureEvolution(keras.callbacks.Callback):
         self.num_features = num_features
         self.seed = seed
         self.rectification = rectification
-        self.rules = rules
+        self.rules = standardize_rules(rules)
         self.preprocessing = None if preprocessing is None else Preprocessing.of(preprocessing)
         self.batch_size = batch_size
         self.steps = steps
@@ -182,10 +183,12 @@ class FeatureEvolution(keras.callbacks.Callback):
     def _settings(self):
         indices = self._snapshots.feature_indices
         left_out = {} if self.with_patches else {"patches": "left out"}
+        rules = {"rules": rule_names(self.rules)} if self.rules else {}
         return {
             "layers": list(self.layers),
             "feature maps": {name: numbers.tolist() for name, numbers in indices.items()},
             "rectification": self.rectification,
+            **rules,
             **self._of_images,
             **left_out,
         }

@@ -35,6 +35,8 @@ def preprocessing_of_model(model: keras.Model) -> Preprocessing | None:
         What makes images for the model of pixels; with `include_preprocessing=False`, what the
         model would have done by itself.
     """
+    if not isinstance(model, keras.Model):
+        return None
     if converter := _image_converter(model):
         return _of_converter(converter)
     try:

@@ -13,9 +13,10 @@ from kerasvis.deconvnet import passes
 from kerasvis.deconvnet.crops import UnitCrops
 from kerasvis.deconvnet.mirror import Record
 from kerasvis.deconvnet.plan import make_plan
+from kerasvis.deconvnet.rules import standardize_rules
 from kerasvis.deconvnet.shared_upward_pass import SharedUpwardPass
 from kerasvis.deconvnet.targets import Strongest, Unit, as_arrays
-from kerasvis.graph.nodes import read_graph
+from kerasvis.graph.nodes import check_readable, read_graph
 from kerasvis.graph.receptive_fields import as_receptive_field, receptive_spans
 from kerasvis.graph.replicas import predict_any_number
 from kerasvis.graph.shapes import image_shape, infer_shapes
@@ -48,8 +49,8 @@ class DeconvModel(keras.Model):
         layer: name of the layer whose activations are projected; `"outer/inner"` in a nested one.
         rectification: `"deconvnet"` (the paper), `"guided"` (guided backpropagation) or
             `"gradient"` (gradient saliency): what a ReLU lets pass on the way down.
-        rules: pairs `(layer type or activation function, rule)` in front of the built-in ones; see
-            `kerasvis.rules`.
+        rules: pairs `(layer type or activation function, rule)` in front of the built-in ones, or
+            `"relaxed"`; see `kerasvis.rules`.
         name: of this model.
 
     Call arguments:
@@ -90,11 +91,12 @@ class DeconvModel(keras.Model):
         rules: str | Sequence[tuple] = (),
         name: str | None = None,
     ):
+        check_readable(model)
         super().__init__(name=name or f"deconvnet_of_{model.name}", autocast=False)
         self._image_shape = image_shape(model)
         self._graph = read_graph(model)
         self._plan = make_plan(model, self._graph, layer, rectification, rules)
-        self._rules = tuple(rules)
+        self._rules = standardize_rules(rules)
         self.convnet = model
         self.mirrors = [mirror for step in self._plan.steps for mirror in step.mirrors]
         self.built = True

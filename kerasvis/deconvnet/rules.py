@@ -5,8 +5,9 @@ function such as `keras.activations.silu`. A rule is a `Mirror`, or a function
 `rule(layer, signal, record)` that returns the signal below the layer (a list of them, one for each
 of `record.inputs`, where it has several; None where no signal goes).
 
-`DeconvModel(..., rules=[...])` puts pairs of yours in front. A rule for a layer type stands for
-the whole layer, its fused activation included. What no rule matches is refused while planning.
+`DeconvModel(..., rules=[...])` puts pairs of yours in front; `rules="relaxed"` puts `RELAXED_RULES`
+there, for layers that the paper does not know. A rule for a layer type applies to the whole layer,
+its fused activation included. What no rule matches is refused while planning.
 
 Example:
     >>> import keras
@@ -20,8 +21,8 @@ Example:
       a (Conv2D): rectify · filter 3×3 → 8×8×3
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import layers
@@ -44,11 +45,15 @@ if TYPE_CHECKING:
 __all__ = [
     "CONVNEXT_RULES",
     "EFFICIENTNET_RULES",
+    "RELAXED_RULES",
+    "RULE_SETS",
     "GateAsConstant",
     "PassUnchanged",
     "Rectification",
     "mirrors_of",
+    "rule_names",
     "rule_table",
+    "standardize_rules",
 ]
 
 LAYER_RULES = (
@@ -97,23 +102,66 @@ CONVNEXT_RULES = (
 )
 
 
+# All of the above: what `rules="relaxed"` means.
+RELAXED_RULES = (*EFFICIENTNET_RULES, *CONVNEXT_RULES)
+RULE_SETS = {"relaxed": RELAXED_RULES}
+
+
+def standardize_rules(rules: Any, named: Mapping[str, tuple] = RULE_SETS) -> tuple:
+    """The user's rules as pairs `(key, rule)`.
+
+    Args:
+        rules: pairs, the name of a set of them (`"relaxed"`), or both in one list; None for none.
+        named: `{name: pairs}`.
+
+    Raises:
+        ValueError: if there is no set of that name, or a rule is no pair `(key, rule)`.
+    """
+    found = []
+    is_sequence = isinstance(rules, Sequence) and not isinstance(rules, str)
+    for rule in rules if is_sequence else () if rules is None else (rules,):
+        if isinstance(rule, str) and rule in named:
+            found += named[rule]
+        elif isinstance(rule, str):
+            raise ValueError(
+                f"There are no rules of this name: give {', '.join(map(repr, named))}, or pairs "
+                f"(key, rule). Received: rules={rule!r}"
+            )
+        else:
+            check_rule(rule)
+            found.append(tuple(rule))
+    return tuple(found)
+
+
+def rule_names(rules: Any) -> list[str]:
+    """By what rules are known again in another process: keys and rules by name, in order."""
+    return [
+        part if isinstance(part, str) else getattr(part, "__qualname__", type(part).__qualname__)
+        for pair in standardize_rules(rules)
+        for part in pair
+    ]
+
+
 def rule_table(rectification: str, rules: str | Sequence[tuple] = ()) -> tuple[tuple, ...]:
     """The whole table for one rectification, with `rules` of the user's in front.
 
+    Args:
+        rectification: `"deconvnet"`, `"guided"` or `"gradient"`.
+        rules: what `standardize_rules` takes.
+
     Raises:
-        ValueError: if the rectification is unknown, or a rule is no pair `(key, rule)`.
+        ValueError: if the rectification is unknown, or the rules are.
     """
     if rectification not in RECTIFICATIONS:
         raise ValueError(
-            f"rectification is {rectification!r}: give one of {', '.join(RECTIFICATIONS)}."
+            f"Give one of {', '.join(map(repr, RECTIFICATIONS))}. Received: "
+            f"rectification={rectification!r}"
         )
-    for pair in rules:
-        check_rule(pair)
     rectify = RECTIFICATION_MIRRORS[rectification]
     is_deconvnet = rectification == "deconvnet"
     contrast = PassUnchanged if is_deconvnet else scaling.LocalResponseNormalizationGradient
     return (
-        *rules,
+        *standardize_rules(rules),
         *LAYER_RULES,
         (keras.activations.relu, rectify),
         (keras.activations.relu6, rectify),
@@ -125,8 +173,9 @@ def check_rule(pair):
     is_pair = isinstance(pair, (tuple, list)) and len(pair) == 2
     if not is_pair or not callable(pair[1]):
         raise ValueError(
-            f"A rule is {pair!r}: give pairs (key, rule), where the key is a layer type or an "
-            "activation function, and rule(layer, signal, record) returns the signal below."
+            "Give rules as pairs (key, rule), where the key is a layer type or an activation "
+            "function, and rule(layer, signal, record) returns the signal below. Received: "
+            f"rules=[..., {pair!r}, ...]"
         )
 
 

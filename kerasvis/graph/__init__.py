@@ -1,5 +1,7 @@
 """What a Keras model is made of: its calls in order, shapes, receptive fields and crops."""
 
+from kerasvis.graph.built_model import OneNodeModel as OneNodeModel
+from kerasvis.graph.built_model import one_node_model as one_node_model
 from kerasvis.graph.crops import CropGrid as CropGrid
 from kerasvis.graph.crops import crop_grid as crop_grid
 from kerasvis.graph.crops import pixelwise_nodes as pixelwise_nodes
@@ -18,10 +20,12 @@ __all__ = [
     "FeatureExtractor",
     "Graph",
     "Node",
+    "OneNodeModel",
     "ReceptiveField",
     "crop_grid",
     "feature_extractor",
     "image_shape",
+    "one_node_model",
     "pixelwise_nodes",
     "read_graph",
     "receptive_field",

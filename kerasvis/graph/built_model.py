@@ -2,14 +2,50 @@
 
 import keras
 
-from kerasvis.graph.nodes import check_model, described
+from kerasvis.graph.nodes import check_model, check_readable, described, has_graph
 
 OUTPUT = "output"
+
+
+def readable_model(
+    model: keras.Model, image_shape: tuple | None = None, *, needs_graph: bool = True
+) -> keras.Model:
+    """A model whose graph of layers can be read.
+
+    Args:
+        model: a `keras.Model`. A Sequential one that has no input shape yet is built for the
+            images; any other is left as it is.
+        image_shape: `(rows, columns, channels)` of the images, or None where there are none.
+        needs_graph: without it a subclassed model is taken, too, see `one_node_model`.
+
+    Returns:
+        The model, or, of a subclassed one, a functional model around it.
+
+    Raises:
+        ValueError: if it is no model, or has no graph and it is not known for what to build it.
+    """
+    check_model(model)
+    if is_unbuilt(model) and image_shape is not None:
+        build_for(model, image_shape)
+    if needs_graph or has_graph(model) or is_unbuilt(model):
+        check_readable(model)
+        return model
+    image_shape = image_shape or _built_for(model)
+    if image_shape is None:
+        check_readable(model)
+    return one_node_model(model, image_shape)
 
 
 def is_unbuilt(model: keras.Model) -> bool:
     """Whether it is a Sequential model that does not know the shape of its images yet."""
     return isinstance(model, keras.Sequential) and not model.built and bool(model.layers)
+
+
+def _built_for(model):
+    """`(rows, columns, channels)` for which a subclassed model was built; None if it was not."""
+    shape = (model.get_build_config() or {}).get("input_shape") if model.built else None
+    is_image = isinstance(shape, tuple | list) and len(shape) == 4
+    return tuple(shape[1:]) if is_image else None
 
 
 def build_for(model: keras.Sequential, image_shape: tuple) -> None:
@@ -32,7 +68,11 @@ def build_for(model: keras.Sequential, image_shape: tuple) -> None:
         ) from error
 
 
-def one_node_model(model: keras.Model, image_shape: tuple) -> keras.Model:
+class OneNodeModel(keras.Model):
+    """A functional model whose only layer is a model without a graph; see `one_node_model`."""
+
+
+def one_node_model(model: keras.Model, image_shape: tuple) -> OneNodeModel:
     """A functional model whose only layer is a model without a graph of its own.
 
     It shares the weights. Its outputs can be watched: `"output"`, the keys of a dict that the model
@@ -45,7 +85,6 @@ def one_node_model(model: keras.Model, image_shape: tuple) -> keras.Model:
     Raises:
         ValueError: if Keras cannot trace it.
     """
-    check_model(model)
     images = keras.Input(image_shape, name="images")
     try:
         outputs = model(images)
@@ -60,4 +99,5 @@ def one_node_model(model: keras.Model, image_shape: tuple) -> keras.Model:
         names = [OUTPUT] if len(flat) == 1 else [f"{OUTPUT}_{i + 1}" for i in range(len(flat))]
         outputs = dict(zip(names, flat, strict=True))
     named = [keras.layers.Identity(name=name)(tensor) for name, tensor in outputs.items()]
-    return keras.Model(images, named if len(named) > 1 else named[0], name=f"{model.name}_outputs")
+    outputs = named if len(named) > 1 else named[0]
+    return OneNodeModel(images, outputs, name=f"{model.name}_outputs")

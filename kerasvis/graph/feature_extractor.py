@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from kerasvis.graph.built_model import readable_model
 from kerasvis.graph.nodes import read_graph, replay
 from kerasvis.graph.shapes import check_channels_last
 
@@ -38,7 +39,8 @@ def feature_extractor(model, layers):
     It runs only what these layers need, shares the weights, and leaves `model` as it is.
 
     Args:
-        model: a functional or Sequential `keras.Model`.
+        model: a functional or Sequential `keras.Model`; of a subclassed one that is built the
+            outputs can be had, see `kerasvis.graph.one_node_model`.
         layers: names of layers; `"outer/inner"` inside a nested model, `"name:2"` for the second
             call of a shared layer.
 
@@ -58,4 +60,4 @@ def feature_extractor(model, layers):
         >>> features.shape
         TensorShape([1, 6, 6, 4])
     """
-    return FeatureExtractor(model, layers)
+    return FeatureExtractor(readable_model(model, needs_graph=False), layers)

@@ -7,8 +7,10 @@ from kerasvis.activations.partial_scan import model_fingerprint
 from kerasvis.analyses import FilterDiagnosis, diagnose_filters, filter_findings
 from kerasvis.analyses.convolution_nodes import convolution_nodes
 from kerasvis.analyses.filters.dead_filters import NUM_IMAGES_NEEDED
+from kerasvis.analyses.filters.filter_diagnosis import projected_node
 from kerasvis.data.image_sources import Images
 from kerasvis.deconvnet.deconv_model import DeconvModel
+from kerasvis.deconvnet.rules import rule_names
 from kerasvis.graph import image_shape, read_graph
 from kerasvis.reports.built_from import check_built_from, note_built_from
 from kerasvis.reports.layer_pictures import (
@@ -93,6 +95,7 @@ class Build:
             "k": self.k,
             "preprocessing": self.images.known_preprocessing().mode,
             "rectification": self.rectification,
+            "rules": rule_names(self.rules),
         }
         check_built_from(note, built_from)
         missing = [layer for layer in layers if not is_scanned(self.arrays, layer)]
@@ -143,23 +146,35 @@ class Build:
             evolution=evolution,
         )
 
+    def check_projections(self, layers):
+        """Refuses a layer through which cannot be projected, for a page or for the findings."""
+        for layer in layers:
+            self.deconv(layer)
+        if self._has_convolutions() and self._has_enough_images():
+            target = projected_node(self.model)
+            if target is not None:
+                DeconvModel(self.model, target.name, rules=self.rules)
+
     def findings(self):
         """`(findings, reason)`: the `Finding`s on the model's filters, or why there are none."""
+        if not self._has_convolutions():
+            return (), "The model has no convolution layer, whose filters could be looked at."
         file, scan = self.arrays / "filter_diagnosis.npz", self.arrays / "filter_diagnosis_scan.npz"
         if not file.is_file():
-            try:
-                diagnosis = diagnose_filters(
-                    self.model,
-                    self.images if self._has_enough_images() else None,
-                    batch_size=self.batch_size,
-                    filepath=scan,
-                    verbose=self.verbose,
-                )
-            except ValueError as error:  # there is nothing to diagnose in a model of dense layers
-                return (), str(error)
+            diagnosis = diagnose_filters(
+                self.model,
+                self.images if self._has_enough_images() else None,
+                rules=self.rules,
+                batch_size=self.batch_size,
+                filepath=scan,
+                verbose=self.verbose,
+            )
             diagnosis.save(file)
             scan.unlink(missing_ok=True)
         return filter_findings(FilterDiagnosis.load(file)), ""
+
+    def _has_convolutions(self):
+        return bool(convolution_nodes(read_graph(self.model)))
 
     def _has_enough_images(self):
         return self.images.count() >= NUM_IMAGES_NEEDED

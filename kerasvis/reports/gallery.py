@@ -118,8 +118,7 @@ def write_gallery(
     build.check_images(labels)
     layers = build.layers(layers)
     evolutions = build.evolutions(evolution) if evolution is not None else {}
-    for layer in layers:
-        build.deconv(layer)  # refuses one that cannot be projected before the long work
+    build.check_projections(layers)
     build.scan(layers)
     reports = tuple(build.report(layer, labels, evolutions.get(layer)) for layer in layers)
     findings, no_findings = build.findings()

@@ -16,7 +16,12 @@ import numpy as np
 import tqdm
 
 from kerasvis.activations.map_maxima import MapMaxima
-from kerasvis.arguments import standardize_images, standardize_layers, standardize_verbose
+from kerasvis.arguments import (
+    standardize_images,
+    standardize_layers,
+    standardize_model,
+    standardize_verbose,
+)
 from kerasvis.data.image_sources import Progress
 from kerasvis.storage.files import read_npz, write_npz
 
@@ -182,6 +187,7 @@ def map_statistics(
         (5, 4)
     """
     layers, is_shown = standardize_layers(layers), standardize_verbose(verbose)
+    model = standardize_model(model, images, needs_graph=False)
     maxima = MapMaxima(model, layers)
     source = standardize_images(model, images, batch_size=batch_size, steps=steps)
     dtype = model.inputs[0].dtype

@@ -6,6 +6,7 @@ import numpy as np
 
 from kerasvis.analyses.evolution.feature_snapshot import FeatureSnapshots
 from kerasvis.analyses.evolution.snapshot_files import PARTS, SnapshotFiles, changed_settings
+from kerasvis.arguments import standardize_model
 from kerasvis.storage.files import read_npz, write_npz
 
 
@@ -182,7 +183,7 @@ def evolution_of_models(models, layers, images, epochs, features=None, **options
     Raises:
         ValueError: if the architectures differ, or an argument does not fit the models.
     """
-    models = iter(models)
+    models = (standardize_model(model, images) for model in models)
     carrier = next(models)
     snapshots = FeatureSnapshots(carrier, layers, features, **options)
     own_weights = carrier.get_weights()

@@ -15,6 +15,7 @@ from kerasvis.activations.map_maxima import nodes_up_to
 from kerasvis.activations.partial_scan import model_fingerprint
 from kerasvis.analyses.fidelity.fidelity_result import CHECKS, from_arrays, to_arrays
 from kerasvis.analyses.fidelity.unit_maps import RectifiedProjection
+from kerasvis.deconvnet.rules import rule_names
 from kerasvis.storage.files import read_npz, write_npz
 from kerasvis.storage.fingerprints import digest
 
@@ -44,9 +45,8 @@ class FidelityParts:
         self.directory.mkdir(parents=True, exist_ok=True)
         nodes = nodes_up_to(model, [units.layer])
         names = [node.name for node in nodes]  # by which random weights are drawn
-        of_rules = [known_name(part) for pair in rules for part in pair]
         asked = [images, units.layer, units.features, units.positions]
-        self._asked = digest([model_fingerprint(nodes), *names, *of_rules, *asked])
+        self._asked = digest([model_fingerprint(nodes), *names, *rule_names(rules), *asked])
 
     def once(self, check, name, method, settings, measure):
         """The result of a part: read where it is there, else measured and written.
@@ -74,11 +74,11 @@ class FidelityParts:
         return result
 
 
-def known_name(part):
-    """By what a method, or a part of a rule, is known again in another process."""
-    if isinstance(part, RectifiedProjection):
-        return part.rectification
-    return part if isinstance(part, str) else getattr(part, "__qualname__", type(part).__qualname__)
+def known_name(method):
+    """By what a method is known again in another process."""
+    if isinstance(method, RectifiedProjection):
+        return method.rectification
+    return getattr(method, "__qualname__", type(method).__qualname__)
 
 
 def _read(filepath, kind):

@@ -27,7 +27,11 @@ from kerasvis.analyses.filters.dead_filters import (
 from kerasvis.analyses.filters.filter_duplicates import earlier_twins
 from kerasvis.analyses.filters.filter_findings import filter_findings
 from kerasvis.analyses.filters.filter_spectra import filter_spectra
-from kerasvis.arguments import standardize_images, standardize_preprocessing
+from kerasvis.arguments import (
+    standardize_images,
+    standardize_model,
+    standardize_preprocessing,
+)
 from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.deconvnet.deconv_model import DeconvModel
 from kerasvis.graph import image_shape, read_graph, receptive_field
@@ -205,6 +209,7 @@ def diagnose_filters(
         >>> kv.diagnose_filters(model).strides
         array([2, 2])
     """
+    model = standardize_model(model, images)
     graph = read_graph(model)
     nodes = convolution_nodes(graph)
     first, second = first_and_second(model, graph, nodes, first_layer, second_layer)
@@ -218,7 +223,7 @@ def diagnose_filters(
         )
         _check_number(images.count())
         watched = {node.name: rectified_node(graph, node) for node in nodes}
-        target = second and (watched[second.name] or second)
+        target = projected_node(model, first_layer, second_layer)
         deconv = target and DeconvModel(model, target.name, rules=rules)
         scanned = [node.name for node in graph.nodes if node in (*watched.values(), target)]
         options = {"filepath": filepath, "verbose": verbose}
@@ -260,6 +265,18 @@ _NOTHING_PROJECTED = {
     "image_indices": np.zeros(0, "int64"),
     "aliasing": np.zeros(0, "float32"),
 }
+
+
+def projected_node(model, first_layer=None, second_layer=None):
+    """The node whose feature maps a diagnosis projects: None if no convolution lies above another.
+
+    Args:
+        model, first_layer, second_layer: as of `diagnose_filters`.
+    """
+    graph = read_graph(model)
+    nodes = convolution_nodes(graph)
+    _, second = first_and_second(model, graph, nodes, first_layer, second_layer)
+    return second and (rectified_node(graph, second) or second)
 
 
 def _strides(model, first):

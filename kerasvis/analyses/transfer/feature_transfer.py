@@ -28,7 +28,7 @@ from kerasvis.analyses.transfer.near_duplicates import (
     fingerprint_of,
 )
 from kerasvis.analyses.transfer.per_class_accuracy import mean_per_class_accuracy
-from kerasvis.arguments import standardize_layers, standardize_preprocessing
+from kerasvis.arguments import standardize_layers, standardize_model, standardize_preprocessing
 from kerasvis.graph import image_shape
 from kerasvis.storage.files import read_npz, write_npz
 from kerasvis.storage.html_table import html_table
@@ -177,6 +177,7 @@ def transfer_features(
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
     per_class = _standardized_sizes(per_class)
     _check(layers, heads, test, verbose, {"folds": folds, "num_test": num_test})
+    model = standardize_model(model, data.train)
     preprocessing = standardize_preprocessing(model, preprocessing)
     if scratch_recipe is not None:
         _check_scratch(model, layers, data, preprocessing, scratch_recipe)
