@@ -38,14 +38,11 @@ def load_preprocessing(name: str | None) -> Any:
 
 
 def load_rules(name: str | None) -> Any:
-    """What `DeconvModel` takes as its rules."""
-    if name is None:
-        return ()
-    if name in RULES:
-        from kerasvis.deconvnet.rules import CONVNEXT_RULES, EFFICIENTNET_RULES
+    """The pairs that `DeconvModel` takes as its rules."""
+    from kerasvis.deconvnet.rules import standardize_rules
 
-        return (*EFFICIENTNET_RULES, *CONVNEXT_RULES)
-    return load_object(name, "--rules")
+    is_object = name is not None and name not in RULES
+    return standardize_rules(load_object(name, "--rules") if is_object else name)
 
 
 @Parameter(name="*", group=MODEL)
