@@ -22,7 +22,7 @@ def gated(seed=2):
     """Two convolutions with a smooth activation and a gate, as EfficientNet has them."""
     keras.utils.set_random_seed(seed)
     inputs = keras.Input(SHAPE)
-    x = layers.Rescaling(1 / 255)(inputs)
+    x = layers.Rescaling(1 / 255, name="scaled")(inputs)
     x = layers.Conv2D(4, 3, activation="silu", name="conv1")(x)
     gate = layers.GlobalAveragePooling2D(keepdims=True)(x)
     gate = layers.Conv2D(4, 1, activation="sigmoid", name="gate")(gate)
@@ -81,7 +81,6 @@ PROJECTIONS = {
             gated(),
             "scores",
             images(1),
-            [0],
             methods=["deconvnet"],
             checks=["cosine_convergence"],
             rules=rules,

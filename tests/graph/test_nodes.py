@@ -251,29 +251,22 @@ def test_a_model_without_a_graph_inside_another_is_one_node(inner):
 
 
 NO_GRAPH = {
-    "subclassed (Subclassed)": lambda: Subclassed(name="subclassed"),
-    "overridden (Overridden)": Overridden,
-    "unbuilt (Sequential)": lambda: keras.Sequential([layers.ReLU()], name="unbuilt"),
+    "<Subclassed subclassed>": lambda: Subclassed(name="subclassed"),
+    "<Overridden overridden>": Overridden,
+    "<Sequential unbuilt>": lambda: keras.Sequential([layers.ReLU()], name="unbuilt"),
 }
 
 
 @pytest.mark.parametrize("described", NO_GRAPH)
 def test_models_without_a_graph(described):
-    name, type_name = described.split()
-    with pytest.raises(ValueError) as error:  # noqa: PT011
+    with pytest.raises(ValueError, match=r"has no graph of layers, as .*: ") as error:
         read_graph(NO_GRAPH[described]())
-    assert str(error.value) == (
-        f"The model '{name}' {type_name} has no graph of layers: give a functional or Sequential "
-        "model that was built with an input shape and has no call() of its own."
-    )
+    assert str(error.value).endswith(f"Received: model={described}")
 
 
 def test_no_model():
-    with pytest.raises(ValueError) as error:  # noqa: PT011
+    with pytest.raises(ValueError, match=r"keras.Model was expected.*Received: model=<ReLU "):
         read_graph(layers.ReLU())
-    assert str(error.value) == (
-        "A ReLU was given where a keras.Model was expected: load or build the model first."
-    )
 
 
 @pytest.fixture(scope="module")
