@@ -158,7 +158,7 @@ class Build:
     def findings(self):
         """`(findings, reason)`: the `Finding`s on the model's filters, or why there are none."""
         if not self._has_convolutions():
-            return (), "The model has no convolution layer, whose filters could be looked at."
+            return (), "The model has no convolution layer whose filters could be looked at."
         file, scan = self.arrays / "filter_diagnosis.npz", self.arrays / "filter_diagnosis_scan.npz"
         if not file.is_file():
             diagnosis = diagnose_filters(
