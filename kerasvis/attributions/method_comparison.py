@@ -107,7 +107,7 @@ def compare_methods(
         {'deconvnet': (2, 32, 40, 3), 'grad_cam': (2, 32, 40)}
     """
     _check(methods, options or {})
-    source = standardize_images(model, images, preprocessing, fetched=True)
+    source = standardize_images(model, images, preprocessing)
     preprocessing = source.known_preprocessing()
     images = source.all()
     derivatives = ActivationGradient(model, layer, rules=rules)
