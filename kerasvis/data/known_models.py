@@ -44,8 +44,12 @@ def preprocessing_of_model(model: keras.Model) -> Preprocessing | None:
     except ValueError:  # neither of them builds models without a graph, or without an image
         return None
     nodes = _weighted_nodes(graph)
+    if not nodes or num_channels != 3:
+        return None
+    if converter := next(filter(None, map(_image_converter, model.layers)), None):
+        return _completing(model, graph, nodes[0], _of_converter(converter))
     known = _known_stem([stem_layer(node.layer) for node in nodes])
-    if known is None or num_channels != 3:
+    if known is None:
         return None
     if known["at_convolution"] is None:
         return Preprocessing("raw")  # it always preprocesses by itself
@@ -112,13 +116,13 @@ def _completing(model, graph, node, at_convolution):
     pixels = _probe_pixels(model)
     wanted = _centres(at_convolution.images(pixels))
     tolerance = _TOLERANCE * np.ptp(wanted)
-    for mode in sorted(MODES, key=lambda mode: mode != at_convolution.mode):
-        images = keras.ops.convert_to_tensor(Preprocessing(mode).images(pixels))
+    for preprocessing in (at_convolution, *map(Preprocessing, MODES)):
+        images = keras.ops.convert_to_tensor(preprocessing.images(pixels))
         images = keras.ops.cast(images, model.inputs[0].dtype)
         handed_on = replay(front, {graph.inputs[0]: images})[node.inputs[0]]
         found = _centres(keras.ops.convert_to_numpy(handed_on))
         if found.shape == wanted.shape and np.abs(found - wanted).max() < tolerance:
-            return Preprocessing(mode)
+            return preprocessing
     return None
 
 
@@ -136,13 +140,8 @@ def _centres(images):
 
 
 def _image_converter(model: Any) -> Any:
-    """The image converter of a KerasHub task, or of one that is the first layer with weights."""
-    parts = [model, *getattr(model, "layers", ())]
-    for part in parts:
-        converter = getattr(getattr(part, "preprocessor", None), "image_converter", None)
-        if converter is not None:
-            return converter
-    return None
+    """The image converter of a KerasHub task; None of anything else."""
+    return getattr(getattr(model, "preprocessor", None), "image_converter", None)
 
 
 def _of_converter(converter):

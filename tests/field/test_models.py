@@ -7,10 +7,12 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import PIL.Image
 import pytest
 
 import kerasvis as kv
-from kerasvis.data.known_models import preprocessing_of_model
+from benchmarks import application_stems
+from kerasvis.data.known_models import _known_stems, preprocessing_of_model
 from kerasvis.layers.filter_constraint import RMSLimit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,6 +69,37 @@ for path in sys.argv[1:]:
     assert run(code, *paths).split() == ["Functional", "DeconvModel", "Functional", "Functional"]
 
 
+@pytest.mark.parametrize("arguments", ["--help", "features --help", "occlusion --help"])
+def test_help_starts_without_tensorflow(arguments):
+    code = f"""
+import runpy, sys
+sys.argv = ["kerasvis", *{arguments.split()!r}]
+try:
+    runpy.run_module("kerasvis", run_name="__main__")
+except SystemExit as end:
+    assert not end.code, end.code
+print([name for name in ("keras", "tensorflow") if name in sys.modules])
+"""
+    assert run(code).splitlines()[-1] == "[]"
+
+
+@keras.saving.register_keras_serializable(package="nobody_else")
+class OfTheUser(keras.layers.Layer):
+    """A layer that only its author's code knows."""
+
+
+def test_a_file_of_something_unknown_gets_a_sentence(tmp_path):
+    model = keras.Sequential([keras.Input((8, 8, 3)), OfTheUser(), keras.layers.Conv2D(2, 3)])
+    model.save(tmp_path / "mine.keras")
+    PIL.Image.fromarray(np.zeros((8, 8, 3), "uint8")).save(tmp_path / "photograph.png")
+    command = [sys.executable, "-m", "kerasvis", "features", "--images", tmp_path]
+    command += ["--model", tmp_path / "mine.keras", "--layers", "conv2d", "--out", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 2
+    assert "it holds 'OfTheUser', which is not a part of Keras" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_importing_kerasvis_alone_starts_neither_keras_nor_tensorflow():
     code = """
 import sys
@@ -110,6 +143,15 @@ BIG_APPLICATIONS = {
     **dict.fromkeys(["NASNetLarge", "NASNetMobile", "ResNet101V2", "ResNet152V2"], "tf"),
     **dict.fromkeys(["ResNet101", "ResNet152"], "caffe"),
 }
+
+
+@pytest.mark.parametrize("name", ["VGG16", "MobileNetV2", "MobileNetV3Small", "ResNet50V2"])
+def test_the_table_of_stems_is_what_keras_builds(name):
+    """Run `python -m benchmarks.application_stems` where Keras changed it."""
+    written = [known["stem"] for known in _known_stems() if name in known["models"]]
+    built = [entry["stem"] for entry in application_stems.entries(name)]
+    assert built
+    assert all(stem in written for stem in built)
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
@@ -276,6 +318,10 @@ def test_a_model_of_keras_hub_says_how_its_images_are_made(scale, offset, mode):
     task = hub_task(scale, offset)
     assert mode_of(task) == mode
     assert mode_of(keras.Sequential([task, keras.layers.Flatten()])) == mode
+    behind_its_preprocessing = keras.Sequential(
+        [keras.Input((32, 32, 3)), keras.layers.Rescaling(scale or 1, offset or 0), task]
+    )
+    assert mode_of(behind_its_preprocessing) == "raw"
 
 
 def test_any_scale_and_offset_of_keras_hub_is_taken():
