@@ -11,8 +11,9 @@ import sys
 
 # All that is registered lies in these.
 _REGISTERED = ("kerasvis.layers", "kerasvis.deconvnet")
-# Parts of kerasvis that are of use without Keras.
-_WITHOUT_KERAS = ("__main__", "commands", "figures", "registration", "storage")
+# Parts of kerasvis that are of use without Keras, and what of them needs it all the same.
+_WITHOUT_KERAS = ("__main__", "commands", "data", "figures", "registration", "storage")
+_WITH_KERAS = ("data.known_models",)
 
 
 def register() -> None:
@@ -38,7 +39,8 @@ class _AtImportOfKeras:
         if fullname == "keras":
             return self._spec_of_keras()
         package, _, part = fullname.partition(".")
-        if package == "kerasvis" and part.partition(".")[0] not in _WITHOUT_KERAS:
+        is_light = part.partition(".")[0] in _WITHOUT_KERAS and part not in _WITH_KERAS
+        if package == "kerasvis" and not is_light:
             importlib.import_module("keras")
         return None
 

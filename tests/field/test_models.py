@@ -53,6 +53,9 @@ ORDERS = [
     "import kerasvis.figures, kerasvis.storage; import tensorflow; from keras.models import Model",
     "from kerasvis.graph import read_graph",
     "from kerasvis import DeconvModel",
+    "import kerasvis.data.known_models",
+    "from kerasvis.data import ImageFolder, load_labelled",
+    "from kerasvis.data.tfds_source import TFDSSplit",
 ]
 
 
@@ -103,7 +106,7 @@ def test_a_file_of_something_unknown_gets_a_sentence(tmp_path):
 def test_importing_kerasvis_alone_starts_neither_keras_nor_tensorflow():
     code = """
 import sys
-import kerasvis, kerasvis.storage, kerasvis.figures
+import kerasvis, kerasvis.storage, kerasvis.figures, kerasvis.data.image_folder
 print([name for name in ("keras", "tensorflow") if name in sys.modules])
 """
     assert run(code).strip() == "[]"

@@ -57,6 +57,9 @@ ENTRANCES = {
     "transfer_features": lambda m, _: kv.transfer_features(
         m, "conv1", labelled(), per_class=1, folds=1, heads="svm"
     ),
+    "measure_correspondence": lambda m, _: kv.analyses.measure_correspondence(
+        m, "conv1", images(3), {"eye": [(0, 0, 4, 4)] * 3}, num_draws=1
+    ),
     "evolution_of_models": evolution_of_models,
 }
 WITHOUT_IMAGES = {
