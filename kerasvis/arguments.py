@@ -95,8 +95,7 @@ def _shape_of_each(images):
     if isinstance(images, Shard):
         return _shape_of_each(images.images)
     if isinstance(images, str | Path | ImageFolder):
-        size = getattr(images, "size", None)
-        return size and (*size, 3)
+        return images.shape if getattr(images, "size", None) else None
     if hasattr(images, "labels"):
         pixels = getattr(images, "pixels", None)
         return (*images.size, 3) if pixels is None else pixels.shape[1:]

@@ -64,8 +64,7 @@ def stem(model: keras.Model) -> list[str]:
 def stem_layer(layer: keras.Layer) -> str:
     """`"name Type weight shapes/strides"`; the name is left out where Keras gave it by itself."""
     type_name = type(layer).__name__
-    automatic = keras.src.utils.naming.to_snake_case(type_name)
-    is_automatic = layer.name.rstrip("0123456789").rstrip("_") == automatic
+    is_automatic = layer.name.rstrip("_0123456789").replace("_", "") == type_name.lower()
     shapes = ["×".join(map(str, weight.shape)) for weight in layer.weights]
     strides = getattr(layer, "strides", ())
     name = "" if is_automatic else layer.name
