@@ -34,8 +34,9 @@ INVARIANCE_CAPTION = (
     "more than 0 moves the picture down, a rotation of more than 0 turns it counter-clockwise; "
     "beyond the photograph's border the nearest pixel is repeated. Distance: Euclidean, between "
     "the features of the transformed and the untransformed image, in units of the activations. "
-    "Probability: of the true class. Vertical stroke: the untransformed image."
+    "{measure}: of the true class{taken}. Vertical stroke: the untransformed image."
 )
+PROBABILITY = "probability"
 
 
 def invariance_curves(
@@ -53,8 +54,9 @@ def invariance_curves(
     Args:
         invariance: a `FeatureInvariance`. Read are `layers`, names, and `curves`, each with
             `transformation`; `values` `(values,)`; `distances` `(layers, images, values)`;
-            `probabilities` `(images, values)` in [0, 1]; `example_values` `(examples,)`; and
-            `examples` uint8 `(first images, examples, height, width, channels)`.
+            `probabilities` `(images, values)`; `example_values` `(examples,)`; and `examples` uint8
+            `(first images, examples, height, width, channels)`; `measure`, what the probabilities
+            are, and `activation`, what the model's output was taken for.
         names: of the images; their numbers by default.
         title: text above everything.
         caption: text below everything; by default what is seen, "" for none.
@@ -82,7 +84,8 @@ def invariance_curves(
     names = _default_names(invariance) if names is None else list(names)
     num_panels = len(invariance.layers) + 1
     width = MARGIN + VALUES_WIDTH + EXAMPLES_WIDTH + num_panels * (BETWEEN + PANEL_WIDTH) + 0.06
-    caption = wrap(INVARIANCE_CAPTION if caption is None else caption, width - 2 * MARGIN, CAPTION)
+    caption = _caption(invariance) if caption is None else caption
+    caption = wrap(caption, width - 2 * MARGIN, CAPTION)
     caption_height = len(caption) * CAPTION.line_height + MARGIN
     num_columns = _legend_columns(names, width)
     legend_height = -(-len(names) // num_columns) * 1.5 * LABEL.line_height + 0.05
@@ -92,8 +95,8 @@ def invariance_curves(
     height = top + len(invariance.curves) * row_height + legend_height + caption_height
     sheet = Sheet(Figure((width, height), dpi=DPI, facecolor="white", layout="none"))
     for number, curves in enumerate(invariance.curves):
-        _draw_row(sheet, curves, top + number * row_height)
-    _head_columns(sheet, invariance.layers, title_height)
+        _draw_row(sheet, curves, top + number * row_height, invariance.measure == PROBABILITY)
+    _head_columns(sheet, invariance.layers, invariance.measure, title_height)
     _draw_legend(sheet, names, num_columns, caption_height)
     for number, line in enumerate(caption):
         baseline = height - caption_height + CAPTION.size / 72 + number * CAPTION.line_height
@@ -126,7 +129,7 @@ def image_styles(number):
     return {"color": COLOURS[place], "linestyle": LINE_STYLES[times % len(LINE_STYLES)]}
 
 
-def _draw_row(sheet, curves, top):
+def _draw_row(sheet, curves, top, is_probability):
     _draw_examples(sheet, curves, top)
     panels = [*np.asarray(curves.distances), np.asarray(curves.probabilities)]
     for number, lines in enumerate(panels):
@@ -134,8 +137,8 @@ def _draw_row(sheet, curves, top):
         axes.axvline(UNTRANSFORMED[curves.transformation], color="0.8", linewidth=0.8, zorder=0)
         for image, values in enumerate(lines):
             axes.plot(curves.values, values, linewidth=1, **image_styles(image))
-        is_probability = number == len(panels) - 1
-        axes.set_ylim(0, 1.03 if is_probability else max(1.05 * lines.max(), 1e-9))
+        is_full_range = is_probability and number == len(panels) - 1
+        axes.set_ylim(0, 1.03 if is_full_range else max(1.05 * lines.max(), 1e-9))
         axes.ticklabel_format(axis="y", scilimits=(-3, 5))
         axes.yaxis.get_offset_text().set(fontsize=LABEL.size, x=-0.02)
         axes.set_xlabel(AXIS_LABELS[curves.transformation], fontsize=LABEL.size + 1, labelpad=1.5)
@@ -188,11 +191,11 @@ def value_text(transformation, value):
     return f"{unit}{number}" if unit == "×" else f"{number}{unit}"
 
 
-def _head_columns(sheet, layers, title_height):
+def _head_columns(sheet, layers, measure, title_height):
     style = LABEL._replace(size=LABEL.size + 1, weight="bold", colour="black")
     baseline = title_height + 0.12
     sheet.write(MARGIN + VALUES_WIDTH, baseline, "examples", style)
-    headings = [*(f"distance, {layer}" for layer in layers), "probability"]
+    headings = [*(f"distance, {layer}" for layer in layers), measure]
     for number, heading in enumerate(headings):
         sheet.write(_panel_left(number), baseline, heading, style)
 
@@ -215,6 +218,11 @@ def _draw_legend(sheet, names, num_columns, caption_height):
         key.axhline(0.5, **image_styles(number), linewidth=1.5)
         key.set_axis_off()
         sheet.write(left + 0.22, middle, name, style, va="center_baseline")
+
+
+def _caption(invariance):
+    taken = f", taken as {invariance.activation}" if invariance.activation else ""
+    return INVARIANCE_CAPTION.format(measure=invariance.measure.capitalize(), taken=taken)
 
 
 def _default_names(invariance):

@@ -8,8 +8,10 @@ from kerasvis.figures.occlusion_row import (
     OcclusionRow,
     activity_scale,
     check_row,
+    has_classes,
     probability_scale,
     shortened,
+    taken_sentence,
 )
 from kerasvis.figures.page import BESIDE_HEADING, CAPTION, MARGIN, TITLE, Page
 
@@ -54,7 +56,8 @@ def occlusion_overlay(
         pixels: uint8 `(height, width, 3)`, the image without an occluder, RGB.
         class_name: of the correct class; by default its number.
         opacity: share of the heat map in each pixel, in [0, 1].
-        full_range: whether the colours of probability go from 0 to 1; otherwise over its range.
+        full_range: whether the colours of probability go from 0 to 1; otherwise, and for other
+            measures, over the range of the values.
         photograph_size: longer side of the image in inches.
         title: text above everything.
         caption: text below everything; by default what is seen, "" for none.
@@ -128,8 +131,9 @@ def overlaid(pixels, scale, values, opacity):
 def _maps(result, class_name, full_range):
     """`{heading: (scale, values, value without an occluder)}`."""
     name = f"class {result.class_index}" if class_name is None else class_name
+    heading = f"{result.measure} of {name}" if has_classes(result) else result.measure
     scale = probability_scale(result, full_range)
-    maps = {f"probability of {name}": (scale, result.probability, result.base_probability)}
+    maps = {heading: (scale, result.probability, result.base_probability)}
     if result.activity is not None:
         heading = f"activity of {result.layer}, feature {result.feature_index}"
         maps[heading] = (activity_scale(result), result.activity, result.base_activity)
@@ -137,7 +141,7 @@ def _maps(result, class_name, full_range):
 
 
 def _caption(result):
-    sentences = [OVERLAY_CAPTION]
+    sentences = [OVERLAY_CAPTION, *filter(None, [taken_sentence([result])])]
     if result.activity is not None:
         sentences.append(ACTIVITY_CAPTION)
     if np.isnan(result.heat_map(result.probability)).any():

@@ -11,8 +11,10 @@ from kerasvis.figures.occlusion_row import (
     OcclusionRow,
     activity_scale,
     check_row,
+    has_classes,
     probability_scale,
     shortened,
+    taken_sentence,
 )
 from kerasvis.figures.page import (
     CAPTION,
@@ -22,6 +24,7 @@ from kerasvis.figures.page import (
     TITLE,
     Page,
     text_width,
+    wrap,
 )
 from kerasvis.figures.scaling import enlarge, shrink
 
@@ -47,11 +50,11 @@ HEADINGS = {
 }
 CAPTIONS = {
     "a": "A grey occluder covers each part of the image in turn. (a) The occluder where the "
-    "probability of the correct class is lowest.",
+    "{value} is lowest.",
     "b": "(b) Summed activity of one feature map.",
     "c": f"(c) Projections of that feature map, {CONTRAST_RULE}; framed: from this image, the "
     "others from other images.",
-    "d": "(d) Probability of the correct class. A pixel's colour is the mean over the occluder "
+    "d": "(d) The {value}. A pixel's colour is the mean over the occluder "
     "positions that cover it; the stroke on a scale is the value without an occluder.",
     "e": "(e) Most probable label, at each pixel that of the occluder position whose centre is "
     "nearest, with its share of the positions; bold: the correct class; below: the label without "
@@ -73,12 +76,14 @@ def occlusion_panel(
     Five panels: (a) the image with the occluder to scale, (b) the summed activity of a feature map,
     (c) the projection of that map, framed, with those from other images, (d) the probability of
     the correct class, (e) the most probable label with a legend. All but (c) lie over the pixels of
-    the image. (b) and (c) are left out where no row has them.
+    the image. (b) and (c) are left out where no row has them; where there is no projection, (c)
+    says why. Where a function takes the place of classes, (d) shows its values, and (e) is left
+    out.
 
     Args:
         rows: one `OcclusionRow` or a list of them.
-        full_range: whether the colours of (d) go from 0 to 1; otherwise over the probabilities of
-            each row.
+        full_range: whether the colours of (d) go from 0 to 1; otherwise, and where these are no
+            probabilities, over the values of each row.
         panel_size: longer side of an image in inches.
         title: text above everything.
         caption: text below everything; by default what is seen, "" for none.
@@ -112,14 +117,15 @@ def occlusion_panel(
     rows = [rows] if isinstance(rows, OcclusionRow) else list(rows)
     _check(rows, panel_size)
     letters = _letters(rows)
-    column = max(panel_size, *(text_width(HEADINGS[letter], LABEL) for letter in letters))
+    headings = HEADINGS if "e" in letters else HEADINGS | {"d": "(d) score"}
+    column = max(panel_size, *(text_width(headings[letter], LABEL) for letter in letters))
     lefts = [MARGIN + place * (column + PANEL_GAP) for place in range(len(letters) + 1)]
-    page = Page(lefts[-1] + LEGEND_WIDTH + MARGIN)
+    page = Page(lefts[-1] + (LEGEND_WIDTH if "e" in letters else -PANEL_GAP) + MARGIN)
     if title:
         page.write(title, TITLE)
         page.move_down(HEADING_GAP)
     for letter, left in zip(letters, lefts, strict=False):
-        page.put_text(HEADINGS[letter], LABEL, left=left)
+        page.put_text(headings[letter], LABEL, left=left)
     page.move_down(LABEL.line_height + HEADING_GAP)
     for number, row in enumerate(rows):
         RowPanels(page, row, f"row {number}", column, panel_size, full_range).put(letters, lefts)
@@ -130,9 +136,12 @@ def occlusion_panel(
 
 def _letters(rows):
     """The panels that any row has."""
+    results = [row.result for row in rows]
     has = {
-        "b": any(row.result.activity is not None for row in rows),
-        "c": any(row.result.projection is not None or row.other_projections for row in rows),
+        "b": any(result.activity is not None for result in results),
+        "c": any(row.other_projections for row in rows)
+        or any(result.projection is not None or result.projection_reason for result in results),
+        "e": any(map(has_classes, results)),
     }
     return [letter for letter in HEADINGS if has.get(letter, True)]
 
@@ -188,7 +197,8 @@ class RowPanels:
         scale = probability_scale(self.result, self.full_range)
         base = self.result.base_probability
         self._put_heat_map(scale, self.result.probability, base, "d", left)
-        self._put_line(f"of {self.row.name(self.result.class_index)}", left)
+        if has_classes(self.result):
+            self._put_line(f"of {self.row.name(self.result.class_index)}", left)
 
     def _put_heat_map(self, scale, values, base, letter, left):
         self._put_pixels(scale.rgb(self.result.heat_map(values)), letter, left)
@@ -207,7 +217,11 @@ class RowPanels:
                 self.page.position = begin + FRAME_WIDTH + number // 2 * down
                 place = left + FRAME_WIDTH + number % 2 * right
                 self._put_projection(projection, number, place, room)
-        self.page.position = begin + self.size[0]
+        self.page.position = begin
+        if self.result.projection is None and not len(others):
+            for line in wrap(self.result.projection_reason, self.column, LABEL):
+                self._put_line(line, left)
+        self.page.position = max(self.page.position, begin + self.size[0])
 
     def _put_projection(self, projection, number, left, room):
         """As large as fits into `room`, (height, width) in inches; the first one with a frame."""
@@ -229,10 +243,14 @@ class RowPanels:
         self.page.put_picture(pixels, label, left=left, width=width, height=height)
 
     def _put_labels(self, left):
+        if not has_classes(self.result):
+            return
         self._put_pixels(label_pixels(self.result), "e", left)
         self._put_line(f"without: {self.row.name(self.result.base_label)}", left)
 
     def _put_legend(self, left):
+        if not has_classes(self.result):
+            return
         for label, (colour, count) in label_counts(self.result).items():
             name = OTHER if label is None else self.row.name(label)
             style = STRONG if label == self.result.class_index else LABEL
@@ -294,7 +312,15 @@ def _check(rows, panel_size):
 
 
 def _caption(rows, letters):
-    sentences = [CAPTIONS[letter] for letter in letters]
+    results = [row.result for row in rows]
+    values = " or ".join(dict.fromkeys(map(_value, results)))
+    sentences = [CAPTIONS[letter].format(value=values) for letter in letters]
+    sentences += filter(None, [taken_sentence(results)])
     if any(np.isnan(row.result.heat_map(row.result.probability)).any() for row in rows):
         sentences.append(UNCOVERED_CAPTION)
     return " ".join(sentences)
+
+
+def _value(result):
+    """What (d) shows, in words."""
+    return f"{result.measure} of the correct class" if has_classes(result) else result.measure

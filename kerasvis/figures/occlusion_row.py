@@ -10,7 +10,8 @@ from kerasvis.figures.page import text_width
 
 FIELDS = """
     probability label activity base_probability base_label base_activity class_index layer
-    feature_index projection boxes image_size patch_size strides heat_map
+    feature_index projection boxes image_size patch_size strides heat_map activation measure
+    projection_reason
 """.split()
 PROBABILITY, ACTIVITY = "probability", "activity"
 
@@ -23,9 +24,11 @@ class OcclusionRow:
         result: an `OcclusionSensitivity`. Read are `probability` and `label` `(rows, columns)`,
             `activity` of the same shape or None, `base_probability`, `base_label` and
             `base_activity` (without an occluder), `class_index`, `layer`, `feature_index`,
-            `projection` `(height, width, channels)`, signed, or None, `boxes` `(rows, columns, 4)`,
-            (top, left, bottom, right) in pixels, half open, `image_size`, `patch_size`, `strides`,
-            and the method `heat_map`.
+            `projection` `(height, width, channels)`, signed, or None and `projection_reason`,
+            `boxes` `(rows, columns, 4)`, (top, left, bottom, right) in pixels, half open,
+            `image_size`, `patch_size`, `strides`, `activation`, what the model's output was taken
+            for, `measure`, what `probability` is, and the method `heat_map`. Without classes,
+            `class_index` is negative.
         pixels: uint8 `(height, width, 3)`, the image without an occluder, RGB.
         class_names: `{class index: name}`, or a sequence of names, or None for numbers.
         title: text above the row.
@@ -47,11 +50,26 @@ class OcclusionRow:
         return str((names or {}).get(int(index), f"class {index}"))
 
 
+def has_classes(result):
+    """Whether the values are those of classes, and not of a function of the user's."""
+    return result.class_index >= 0
+
+
+def taken_sentence(results):
+    """What the models' outputs were taken for, where that is known; "" otherwise."""
+    taken = dict.fromkeys(
+        f"Taken as {result.measure}: {result.activation}."
+        for result in results
+        if result.activation
+    )
+    return " ".join(taken)
+
+
 def probability_scale(result, full_range):
-    """0 to 1, or the range of the probabilities, that without an occluder included."""
-    if full_range:
+    """0 to 1 for probabilities, or the range of the values, that without an occluder included."""
+    if full_range and result.measure == PROBABILITY:
         return ColourScale(0, 1, PROBABILITY)
-    return ColourScale.of([*np.ravel(result.probability), result.base_probability], PROBABILITY)
+    return ColourScale.of([*np.ravel(result.probability), result.base_probability], result.measure)
 
 
 def activity_scale(result):

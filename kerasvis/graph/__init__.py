@@ -13,6 +13,7 @@ from kerasvis.graph.nodes import read_graph as read_graph
 from kerasvis.graph.nodes import replay as replay
 from kerasvis.graph.receptive_fields import ReceptiveField as ReceptiveField
 from kerasvis.graph.receptive_fields import receptive_field as receptive_field
+from kerasvis.graph.scores import Scores as Scores
 from kerasvis.graph.shapes import image_shape as image_shape
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Node",
     "OneNodeModel",
     "ReceptiveField",
+    "Scores",
     "crop_grid",
     "feature_extractor",
     "image_shape",

@@ -54,7 +54,7 @@ class CoveredInference(keras.Model):
     Args:
         plan: the `InferencePlan`, which watches the scores and the layer of the map.
         occluders: the `Occluders`.
-        to_probabilities: function from scores to probabilities, both `(positions, classes)`.
+        scores: the `kerasvis.graph.Scores`, which are decided before the first call.
 
     Call inputs:
         A dictionary of `"position"`, int32 `(positions, 2)`, in the grid of positions;
@@ -67,10 +67,10 @@ class CoveredInference(keras.Model):
         `(positions,)`.
     """
 
-    def __init__(self, plan, occluders, to_probabilities):
+    def __init__(self, plan, occluders, scores):
         super().__init__(autocast=False)
         self.plan = plan
-        self._to_probabilities = to_probabilities
+        self._scores = scores
         self._intervals = (occluders.rows, occluders.columns)
         self._source_windows = occluder_windows(occluders)
         self.built = True
@@ -111,9 +111,10 @@ class CoveredInference(keras.Model):
         covered = self._sources(inputs, rows, columns)
         for step in self.plan.steps:
             self._run(step, covered, inputs, rows, columns)
-        tensors = _replayed(self.plan.whole_nodes, _Whole(covered, self.plan.shapes))
-        scores, layer = self.plan.watched
-        probabilities = self._to_probabilities(tensors[scores])
+        whole = _Whole(covered, self.plan.shapes)
+        tensors = _replayed(self.plan.whole_nodes, whole)
+        output, layer = self.plan.watched
+        probabilities = self._scores(tensors[output] if output in tensors else whole[output])
         label = ops.cast(ops.argmax(probabilities, axis=-1), "int32")
         is_finite = ops.all(ops.isfinite(probabilities), axis=-1)
         activity = self._activity(layer, tensors, covered, inputs["feature_index"])

@@ -6,12 +6,11 @@ import numpy as np
 import tqdm
 from keras import ops
 
-from kerasvis.graph import read_graph, replay
+from kerasvis.graph import Scores, replay
 from kerasvis.graph.replicas import num_replicas, predict_on_replicas
-from kerasvis.graph.shapes import image_shape, infer_shapes
+from kerasvis.graph.shapes import infer_shapes
 from kerasvis.occlusion.covered_inference import CoveredInference
 from kerasvis.occlusion.inference_plan import make_plan
-from kerasvis.occlusion.scores import probability_function
 
 BYTES_IN_BATCH = 2**29  # of feature maps; about a third of what a batch needs at its peak
 MAX_BATCH_SIZE = 128
@@ -35,10 +34,10 @@ class OcclusionSweep:
     """Covers images of one size, position by position, and looks at what the model makes of it.
 
     Args:
-        model: a functional or Sequential `keras.Model` that returns scores of classes.
+        model: a functional or Sequential `keras.Model`.
         occluders: the `Occluders`.
         layer: name of the layer whose maps are watched.
-        activation: see `probability_function`.
+        scores: the `kerasvis.graph.Scores` of the model; those of its one output by default.
         method: `"incremental"`, `"full"` or `"auto"`.
         batch_size: positions in a step; by default as many as `BYTES_IN_BATCH` hold.
 
@@ -48,26 +47,22 @@ class OcclusionSweep:
         batch_size: positions in a step.
 
     Raises:
-        ValueError: if the layer is unknown or has no feature maps, the model's output is no vector
-            of scores, or the batch size is not positive.
+        ValueError: if the layer is unknown or has no feature maps, the model's output is neither
+            scores nor maps of classes, or the batch size is not positive.
     """
 
-    def __init__(
-        self, model, occluders, layer, *, activation="auto", method="auto", batch_size=None
-    ):
+    def __init__(self, model, occluders, layer, scores=None, *, method="auto", batch_size=None):
         self.model, self.occluders, self.layer = model, occluders, layer
-        graph = read_graph(model)
-        image_shape(model)
-        watched = (_output_of(graph, model), graph.node(layer).outputs[0])
+        self.scores = scores or Scores(model, image_size=occluders.image_size)
+        graph = self.scores.graph
+        watched = (self.scores.tensor, graph.node(layer).outputs[0])
         nodes = graph.ancestors(watched)
         shapes = infer_shapes(graph, nodes, model, occluders.image_size)
-        _check_scores(model, shapes[watched[0]])
         _check_maps(layer, shapes[watched[1]])
         (image,) = graph.inputs
         self.plan = make_plan(image, nodes, watched, shapes, occluders, method)
-        self._to_probabilities = probability_function(graph, watched[0], activation)
         self.nodes = nodes
-        self._inference = CoveredInference(self.plan, occluders, self._to_probabilities)
+        self._inference = CoveredInference(self.plan, occluders, self.scores)
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: give 1 or more, or None.")
         self.batch_size = default_batch_size(self.plan) if batch_size is None else batch_size
@@ -81,9 +76,11 @@ class OcclusionSweep:
         Returns:
             A `BaseAnswer`.
         """
-        scores, layer = self.plan.watched
+        self.scores.decide(np.asarray(image)[None])
+        output, layer = self.plan.watched
         tensors = replay(self.nodes, {self.plan.image: self._as_input(image)})
-        probabilities = self._to_probabilities(tensors[scores])[0]
+        self.scores.check(ops.convert_to_numpy(ops.cast(tensors[output], "float32")))
+        probabilities = self.scores(tensors[output])[0]
         maps = ops.cast(tensors[layer], "float32")
         return BaseAnswer(
             ops.convert_to_numpy(probabilities),
@@ -106,8 +103,10 @@ class OcclusionSweep:
             columns)` and float32 `(rows, columns)`.
 
         Raises:
-            ValueError: if the model gives NaN or infinity; it names the position.
+            ValueError: if the model gives NaN or infinity; it names the position. Or if an answer
+                contradicts what the model's output was taken for.
         """
+        self.scores.decide(np.asarray(image)[None])
         image, fill = self._as_input(image)[0], self._as_input(fill)[0]
         shared = self._inference.prepare(image, fill) | {
             "feature_index": np.array([feature_index], "int32"),
@@ -136,6 +135,8 @@ class OcclusionSweep:
                     bar.update(len(batch))
         probabilities, label, activity = (np.concatenate(x) for x in zip(*parts, strict=True))
         self._check_finite(label, activity)
+        if self.scores.map_size is None:
+            self.scores.check(probabilities)
         return (
             probabilities.reshape(*grid, -1),
             label.reshape(grid).astype("int64"),
@@ -172,27 +173,10 @@ def default_batch_size(plan):
         rows, columns = step.windows
         channels = sum(plan.shapes[n][-1] for n in (*step.node.inputs, *step.node.outputs))
         sizes.append(2 * rows.size * columns.size * channels)
-    for node in plan.whole_nodes:
-        tensors = {*node.inputs, *node.outputs}
+    whole = [{*node.inputs, *node.outputs} for node in plan.whole_nodes]
+    for tensors in [*whole, plan.watched[:1]]:
         sizes.append(sum(int(np.prod(plan.shapes[n][1:])) for n in tensors))
     return int(np.clip(BYTES_IN_BATCH // (4 * max(sizes)), 1, MAX_BATCH_SIZE))
-
-
-def _output_of(graph, model):
-    if len(graph.outputs) != 1:
-        raise ValueError(
-            f"The model {model.name!r} has {len(graph.outputs)} outputs, but one vector of scores "
-            "was expected: make a keras.Model of its inputs and that output."
-        )
-    return graph.outputs[0]
-
-
-def _check_scores(model, shape):
-    if len(shape) < 2 or shape[-1] is None or any(size != 1 for size in shape[1:-1]):
-        raise ValueError(
-            f"The model {model.name!r} returns {shape}, but scores (images, classes) were "
-            "expected: give the model with its classifier."
-        )
 
 
 def _check_maps(layer, shape):

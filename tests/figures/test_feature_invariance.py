@@ -30,7 +30,7 @@ def curves(name, layers, images, channels=3, size=(13, 9)):
 
 def invariance(layers=("conv1", "fc7"), images=3, names=tuple(VALUES), **options):
     parts = tuple(curves(name, len(layers), images, **options) for name in names)
-    return SimpleNamespace(layers=layers, curves=parts)
+    return SimpleNamespace(layers=layers, curves=parts, activation="", measure="probability")
 
 
 def panels(figure):

@@ -53,6 +53,9 @@ def result(image_size=IMAGE_SIZE, patch_size=(8, 6), strides=(4, 6), region=None
         patch_size=patch_size,
         strides=strides,
         heat_map=heat_map,
+        activation="",
+        measure="probability",
+        projection_reason="",
     )
     vars(made).update(fields)
     return made

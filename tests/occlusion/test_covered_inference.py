@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from kerasvis.convnets import AlexNet, SqueezeNet, ZFNet
-from kerasvis.graph import feature_extractor
+from kerasvis.graph import Scores, feature_extractor
 from kerasvis.occlusion import Occluders, OcclusionSweep, inference_plan
 from tests.oracles.covered_images import covered_images, looked_at
 from tests.oracles.random_graphs import draw_graph, randomize_weights
@@ -35,9 +35,8 @@ def assert_like_covering(model, layer, image, patch_size, strides, seed=0, **opt
     rng = np.random.default_rng(seed)
     fill = rng.normal(size=image.shape).astype("float32") * image.std()
     occluders = Occluders(image.shape[:2], patch_size, strides)
-    sweep = OcclusionSweep(
-        model, occluders, layer, activation="linear", method="incremental", **options
-    )
+    scores = Scores(model, activation="linear", image_size=image.shape[:2])
+    sweep = OcclusionSweep(model, occluders, layer, scores, method="incremental", **options)
     base, activities, _ = sweep.base(image)
     feature = int(rng.integers(len(activities)))
     probabilities, label, activity = sweep.run(

@@ -4,18 +4,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasvis.graph import FeatureExtractor, read_graph
-from kerasvis.graph.shapes import infer_shapes
-from kerasvis.occlusion.scores import probability_function
+from kerasvis.graph import Scores, replay
 
 
 class FeatureComparison(keras.Model):
     """Compares the features of images with those of the first of them.
 
     Args:
-        model: a functional or Sequential `keras.Model` that returns scores of classes.
+        scores: the `kerasvis.graph.Scores` of the model, which are decided before the first call.
         layers: names of layers.
-        activation: see `kerasvis.occlusion.scores.probability_function`.
 
     Call arguments:
         images: `(images, rows, columns, channels)`, as the model takes them.
@@ -25,18 +22,19 @@ class FeatureComparison(keras.Model):
         classes)`.
     """
 
-    def __init__(self, model, layers, activation):
-        super().__init__(autocast=False)  # the layers cast as they do inside `model`
-        graph = read_graph(model)
-        scores = _scores_node(graph, model)
-        self.extractor = FeatureExtractor(model, [*layers, scores.name])
-        self._to_probabilities = probability_function(graph, scores.outputs[0], activation)
+    def __init__(self, scores, layers):
+        super().__init__(autocast=False)  # the layers cast as they do inside the model
+        self._scores = scores
+        self._features = [scores.graph.node(name).outputs[0] for name in layers]
+        self._nodes = scores.graph.ancestors([*self._features, scores.tensor])
+        self.convnet = scores.model
         self.built = True
 
     def call(self, images):
-        *features, scores = self.extractor(images)
-        distances = [_distances_to_first(ops.cast(x, "float32")) for x in features]
-        return ops.stack(distances, axis=1), self._to_probabilities(scores)
+        images = ops.convert_to_tensor(images, self.convnet.inputs[0].dtype)
+        tensors = replay(self._nodes, {self._scores.graph.inputs[0]: images})
+        distances = [_distances_to_first(ops.cast(tensors[n], "float32")) for n in self._features]
+        return ops.stack(distances, axis=1), self._scores(tensors[self._scores.tensor])
 
     def run(self, original, versions, to_images, batch_size):
         """Compares versions of an image with it, in batches that each begin with it.
@@ -52,7 +50,8 @@ class FeatureComparison(keras.Model):
             classes)`, those of the image itself first.
 
         Raises:
-            ValueError: if a number is NaN or infinite.
+            ValueError: if a number is NaN or infinite, or contradicts what the model's output was
+                taken for.
         """
         distances, probabilities = [], []
         for begin in range(0, len(versions), batch_size):
@@ -66,6 +65,8 @@ class FeatureComparison(keras.Model):
                 "The model gives NaN or infinity: check the range of the images, the preprocessing "
                 "and the model's weights."
             )
+        if self._scores.map_size is None:
+            self._scores.check(probabilities)
         # Equal images may differ in the last bit, by their places in the batch.
         is_same = (versions == original).all(axis=(1, 2, 3))
         distances[is_same] = 0
@@ -74,35 +75,10 @@ class FeatureComparison(keras.Model):
 
 
 def num_classes_of(model, image_size):
-    """How many classes a model tells apart.
-
-    Args:
-        model: a functional or Sequential `keras.Model`.
-        image_size: `(height, width)` in pixels.
-
-    Raises:
-        ValueError: if the model returns anything else than one vector of scores.
-    """
-    graph = read_graph(model)
-    (output,) = _scores_node(graph, model).outputs
-    shape = infer_shapes(graph, graph.nodes, model, image_size)[output]
-    if len(shape) < 2 or any(length != 1 for length in shape[1:-1]):
-        raise ValueError(
-            f"The model {model.name!r} returns {shape}, but scores (images, classes) were "
-            "expected: give the model with its classifier."
-        )
-    return shape[-1]
+    """How many classes a model tells apart in images of `image_size`, (height, width) in pixels."""
+    return Scores(model, image_size=image_size).num_classes
 
 
 def _distances_to_first(features):
     differences = ops.reshape(features - features[:1], (-1, int(np.prod(features.shape[1:]))))
     return ops.sqrt(ops.sum(ops.square(differences), axis=1))
-
-
-def _scores_node(graph, model):
-    if len(graph.outputs) != 1:
-        raise ValueError(
-            f"The model {model.name!r} has {len(graph.outputs)} outputs, but one vector of scores "
-            "was expected: make a keras.Model of its inputs and that output."
-        )
-    return next(node for node in graph.nodes if graph.outputs[0] in node.outputs)

@@ -18,11 +18,12 @@ from kerasvis.analyses.convolution_nodes import (
     convolution_nodes,
     rectified_node,
 )
-from kerasvis.analyses.invariance.feature_comparison import FeatureComparison, num_classes_of
+from kerasvis.analyses.invariance.feature_comparison import FeatureComparison
 from kerasvis.analyses.invariance.image_transformations import TRANSFORMATIONS, transformed
 from kerasvis.analyses.kept_arrays import KeptArrays
-from kerasvis.graph import image_shape, read_graph
+from kerasvis.graph import Scores, image_shape, read_graph
 from kerasvis.graph.identities import IDENTITIES
+from kerasvis.graph.outputs import output_tensor
 from kerasvis.occlusion.input_units import input_units
 from kerasvis.storage.files import read_npz, write_npz
 
@@ -39,7 +40,7 @@ class InvarianceCurves:
         values: float64 `(values,)`, ascending: pixels down, factors or degrees counter-clockwise.
         distances: float32 `(layers, images, values)`, Euclidean, to the features of the
             untransformed image; exactly 0 where no pixel differs.
-        probabilities: float32 `(images, values)`, of the true class, in [0, 1].
+        probabilities: float32 `(images, values)`, of the true class.
         example_values: float64 `(examples,)`, some of `values`.
         examples: uint8 `(first images, examples, height, width, channels)`: what the model saw.
     """
@@ -60,11 +61,16 @@ class FeatureInvariance:
         layers: tuple of names.
         class_indices: int64 `(images,)`: the true class of each image.
         curves: tuple of `InvarianceCurves`, one for each transformation.
+        activation: what the model's output was taken for, as a phrase; "" in old files.
+        measure: what `probabilities` are: `"probability"`, or `"summed probability"` over a region
+            of maps of classes.
     """
 
     layers: tuple[str, ...]
     class_indices: np.ndarray
     curves: tuple[InvarianceCurves, ...]
+    activation: str = ""
+    measure: str = "probability"
 
     def save(self, filepath):
         """Writes an `.npz` archive, whole or not at all."""
@@ -72,6 +78,8 @@ class FeatureInvariance:
             "layers": np.array(self.layers),
             "class_indices": self.class_indices,
             "transformations": np.array([curves.transformation for curves in self.curves]),
+            "activation": np.array(self.activation),
+            "measure": np.array(self.measure),
         }
         for curves in self.curves:
             arrays |= {f"{curves.transformation} {n}": getattr(curves, n) for n in _ARRAYS}
@@ -94,6 +102,7 @@ class FeatureInvariance:
             curves=tuple(
                 InvarianceCurves(t, *(arrays[f"{t} {n}"] for n in _ARRAYS)) for t in transformations
             ),
+            **{n: str(arrays[n]) for n in ("activation", "measure") if n in arrays},
         )
 
 
@@ -127,7 +136,9 @@ def feature_invariance(
     transformations=None,
     image_size=None,
     preprocessing="auto",
+    output=None,
     activation="auto",
+    region=None,
     batch_size=16,
     directory=None,
     verbose="auto",
@@ -135,8 +146,8 @@ def feature_invariance(
     """Transforms photographs, and measures how far their features move.
 
     Args:
-        model: a functional or Sequential `keras.Model` that returns scores of classes; it is left
-            as it is.
+        model: a functional or Sequential `keras.Model` that returns scores or maps of classes; it
+            is left as it is. See `kerasvis.image_model` for one of several inputs.
         layers: names of layers, or one name; None for the first and the last layer of features,
             as `first_and_last_features` finds them.
         images: uint8 pixels, `(images, rows, columns, channels)` or a sequence of `(rows,
@@ -152,8 +163,12 @@ def feature_invariance(
         preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how the images that the
             model takes are made from RGB pixels. By default that of the net of
             `keras.applications` whose name the model bears, and `"raw"` for others.
-        activation: `"softmax"` or `"sigmoid"` for a model that returns logits, `"linear"` for one
-            that returns probabilities; found from its last layer by default.
+        output: which of the model's outputs, by name, key or number, where it has several.
+        activation: what makes probabilities of the output: `"softmax"`, `"sigmoid"`,
+            `"exponential"`, or `"linear"` for a model of probabilities; found from the values that
+            the model gives by default.
+        region: of maps of classes `(top, left, bottom, right)` in pixels of the maps, over which
+            the probability of a class is summed; see `kerasvis.graph.Scores`.
         batch_size: images in a step.
         directory: folder in which what is measured of each image is kept; an analysis that was
             stopped goes on from there. By default nothing is kept.
@@ -184,14 +199,16 @@ def feature_invariance(
     values = paper_transformations(size[0]) if transformations is None else transformations
     values = _standardized_values(values)
     photographs = _checked_photographs(images, size)
-    layers = first_and_last_features(model) if layers is None else layers
+    scores = Scores(model, output=output, activation=activation, region=region, image_size=size)
+    layers = first_and_last_features(model, output) if layers is None else layers
     layers = (layers,) if isinstance(layers, str) else tuple(layers)
     preprocessing = input_units(model, preprocessing)
     _check(layers, preprocessing, batch_size, verbose)
-    comparison = FeatureComparison(model, layers, activation)
-    asked = _one_for_each(class_indices, len(photographs), num_classes_of(model, size))
+    comparison = FeatureComparison(scores, layers)
+    asked = _one_for_each(class_indices, len(photographs), scores.num_classes)
+    scores.decide(preprocessing.images(transformed(photographs[0], "translation", 0, size)[None]))
 
-    how = [layers, size, preprocessing.mode, activation, *values, *values.values()]
+    how = [layers, size, preprocessing.mode, scores.tensor, scores.taken, *values, *values.values()]
     kept = KeptArrays(directory, lambda: [model_fingerprint(read_graph(model).nodes), *how])
 
     def measure(photograph):
@@ -220,14 +237,20 @@ def feature_invariance(
         InvarianceCurves(name, values[name], *arrays, *_examples(photographs, name, values, size))
         for name, *arrays in zip(values, *parts, strict=True)
     ]
-    return FeatureInvariance(layers, np.array(classes, "int64"), tuple(curves))
+    return FeatureInvariance(
+        layers, np.array(classes, "int64"), tuple(curves), scores.taken, scores.measure
+    )
 
 
-def first_and_last_features(model):
+def first_and_last_features(model, output=None):
     """Names of the layers that hold a model's first and last features.
 
     The first is the first convolution after its rectification; the last is what the layer of the
     scores, the last convolution or dense layer, looks at. Of a ZFNet they are conv1 and fc7.
+
+    Args:
+        model: a functional or Sequential `keras.Model`.
+        output: which of its outputs holds the scores, where it has several.
 
     Returns:
         Tuple of one or two names.
@@ -236,9 +259,11 @@ def first_and_last_features(model):
         ValueError: if there is no convolution, or nothing but the image below the scores.
     """
     graph = read_graph(model)
+    below = graph.ancestors([output_tensor(model, graph, output)])
+    graph = dataclasses.replace(graph, nodes=below)
     convolutions = convolution_nodes(graph)
     weighted = [
-        node for node in graph.nodes if isinstance(node.layer, (*CONVOLUTIONS, keras.layers.Dense))
+        node for node in below if isinstance(node.layer, (*CONVOLUTIONS, keras.layers.Dense))
     ]
     if not convolutions or len(weighted) < 2:
         raise ValueError(

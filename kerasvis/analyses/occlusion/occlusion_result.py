@@ -1,7 +1,7 @@
 """What occluding an image showed: an answer of the model for every position of the occluder."""
 
 import dataclasses
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from kerasvis.storage.fields import Array, names_of
 from kerasvis.storage.results import Result
 
 Map = Annotated[np.ndarray, Array("float32", "rows", "columns")]
+
+NO_CLASS = -1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,13 +33,20 @@ class OcclusionSensitivity(Result):
         activity: float32 `(rows, columns)`, the sum of that map.
         projection: float32 `(height, width, channels)`, signed and in RGB order: the whole map of
             the uncovered image, projected by the deconvnet. None where the model has layers that
-            the deconvnet has no rule for.
+            cannot be projected through, see `projection_reason`.
         base_probabilities: float32 `(classes,)`, of the uncovered image.
         base_label: its most probable class.
         base_activity: its activity of the map.
         method: `"incremental"` or `"full"`: how it was computed.
         reason: from which layer on whole maps were computed, and why.
+        activation: what the model's output was taken for, as a phrase; "" in old files.
+        measure: what `probability` and its like are: `"probability"`; `"summed probability"`, over
+            a region of maps of classes; or the name of the function that takes the place of
+            classes, whose numbers are `NO_CLASS` then.
+        projection_reason: why there is no `projection`; "" where there is one.
     """
+
+    version: ClassVar[int] = 2
 
     occluders: Occluders
     class_index: int
@@ -54,6 +63,9 @@ class OcclusionSensitivity(Result):
     base_activity: float
     method: str
     reason: str
+    activation: str = ""
+    measure: str = "probability"
+    projection_reason: str = ""
 
     @property
     def base_probability(self):
@@ -96,6 +108,11 @@ class OcclusionSensitivity(Result):
 
     @classmethod
     def upgraded(cls, arrays, version):
-        """Files from before there were versions name the occluders' fields like their own."""
-        inner = names_of(Occluders)
-        return {f"occluders/{name}" if name in inner else name: arrays[name] for name in arrays}
+        """Earlier files do not tell how scores were taken; the first ones hold fields of occluders.
+
+        These are named like the result's own there.
+        """
+        inner = names_of(Occluders) if version == 0 else ()
+        arrays = {f"occluders/{name}" if name in inner else name: arrays[name] for name in arrays}
+        since = {"activation": "", "measure": "probability", "projection_reason": ""}
+        return {name: np.array(value) for name, value in since.items()} | arrays

@@ -9,10 +9,10 @@ import copy
 import keras
 import numpy as np
 
-from kerasvis.analyses.occlusion.occlusion_result import OcclusionSensitivity
+from kerasvis.analyses.occlusion.occlusion_result import NO_CLASS, OcclusionSensitivity
 from kerasvis.deconvnet import DeconvModel
 from kerasvis.deconvnet.targets import WholeMap
-from kerasvis.graph import image_shape, read_graph
+from kerasvis.graph import Scores, image_shape, read_graph
 from kerasvis.occlusion.baselines import baseline_image
 from kerasvis.occlusion.input_units import input_units, mean_of_data_set
 from kerasvis.occlusion.occluders import Occluders
@@ -25,8 +25,8 @@ def occlusion_sensitivity(model, image, class_index=None, **settings):
     """Covers each part of an image in turn, and records what the model makes of it.
 
     Args:
-        model: a functional or Sequential `keras.Model` that returns scores of classes; it is left
-            as it is.
+        model: a functional or Sequential `keras.Model` that returns scores or maps of classes; it
+            is left as it is. See `kerasvis.image_model` for one of several inputs.
         image: `(rows, columns, channels)`, as the model takes it; or several, `(images, rows,
             columns, channels)`, or a sequence of images of one size, such as an `ImageFolder`.
         class_index: number of the correct class; for several images, one number or one for each.
@@ -97,8 +97,15 @@ class OcclusionAnalysis:
             uncovered image.
         class_indices: classes whose probabilities are asked for besides that of the correct class;
             by default the five most probable ones of the uncovered image.
-        activation: `"softmax"` or `"sigmoid"` for a model that returns logits, `"linear"` for one
-            that returns probabilities; found from its last layer by default.
+        output: which of the model's outputs, by name, key or number, where it has several.
+        activation: what makes probabilities of the output: `"softmax"`, `"sigmoid"`,
+            `"exponential"`, or `"linear"` for a model of probabilities; found from the values that
+            the model gives by default.
+        region: of maps of classes `(top, left, bottom, right)` in pixels of the maps, over which
+            the probability of a class is summed; see `kerasvis.graph.Scores`.
+        score: a function of the output that returns one number for each image, in place of classes;
+            see `kerasvis.graph.Scores`. `output` may be any layer then.
+        rules: pairs in front of the built-in rules of the projection; see `kerasvis.rules`.
         method: `"incremental"` computes of every feature map only what the occluder can have
             touched, to the same result but for rounding; `"full"` runs the model on the covered
             images; `"auto"` takes the one of fewer operations.
@@ -138,7 +145,11 @@ class OcclusionAnalysis:
         layer=None,
         feature=None,
         class_indices=None,
+        output=None,
         activation="auto",
+        region=None,
+        score=None,
+        rules=(),
         method="auto",
         batch_size=None,
         verbose="auto",
@@ -148,20 +159,23 @@ class OcclusionAnalysis:
         self.image_shape = (*_checked_size(model, image_size), image_shape(model)[2])
         self.occluders = Occluders(self.image_shape[:2], patch_size, strides, box)
         self.preprocessing = input_units(model, preprocessing)
-        self.layer = last_convolution(model) if layer is None else layer
-        self.sweep = OcclusionSweep(
+        self.scores = Scores(
             model,
-            self.occluders,
-            self.layer,
+            output=output,
             activation=activation,
-            method=method,
-            batch_size=batch_size,
+            region=region,
+            score=score,
+            image_size=self.occluders.image_size,
+        )
+        self.layer = last_convolution(model, self.scores.nodes) if layer is None else layer
+        self.sweep = OcclusionSweep(
+            model, self.occluders, self.layer, self.scores, method=method, batch_size=batch_size
         )
         self.nodes = self.sweep.nodes
         self._model, self._activation, self._method = model, activation, method
         self._feature, self._class_indices = feature, class_indices
-        self._verbose = verbose
-        self._deconv = _deconv_or_none(model, self.layer)
+        self._verbose, self._rules = verbose, tuple(rules)
+        self._deconv, self._projection_reason = _deconv_or_reason(model, self.layer, rules)
         self._set_fill(baseline, seed)
 
     def with_baseline(self, baseline, seed=0):
@@ -181,7 +195,11 @@ class OcclusionAnalysis:
         return (
             *(x if x is None or isinstance(x, str) else np.asarray(x) for x in arrays),
             *(self.occluders, self.preprocessing, self._seed, self.layer, self._feature),
-            *(self._activation, self._method),
+            *(self._activation, self._method, self.scores.tensor, self.scores.region),
+            *(
+                _identity(x)
+                for x in (self.scores.score, *(y for pair in self._rules for y in pair))
+            ),
         )
 
     def __call__(self, image, class_index=None):
@@ -192,17 +210,20 @@ class OcclusionAnalysis:
                 "The model gives NaN or infinity for the uncovered image: check the range of the "
                 "image and the model's weights."
             )
-        base_label = int(base.argmax())
-        class_index = base_label if class_index is None else _checked_class(class_index, len(base))
         class_indices = self._asked_classes(base, class_index)
         feature_index = self._watched_map(len(activities), strongest_map)
         probabilities, label, activity = self.sweep.run(
             image, self._fill(image), feature_index, class_indices, self._verbose
         )
+        base_label = base.argmax()
+        if self.scores.score is not None:
+            class_indices, base_label, label = (
+                np.full_like(x, NO_CLASS) for x in (class_indices, base_label, label)
+            )
         return OcclusionSensitivity(
             occluders=self.occluders,
-            class_index=class_index,
-            probability=probabilities[..., list(class_indices).index(class_index)],
+            class_index=int(class_indices[0]),
+            probability=probabilities[..., 0],
             label=label,
             class_indices=class_indices,
             probabilities=probabilities,
@@ -210,11 +231,14 @@ class OcclusionAnalysis:
             feature_index=feature_index,
             activity=activity,
             projection=self._project(image, feature_index),
-            base_probabilities=base[class_indices],
-            base_label=base_label,
+            base_probabilities=base[np.maximum(class_indices, 0)],
+            base_label=int(base_label),
             base_activity=float(activities[feature_index]),
             method=self.sweep.plan.method,
             reason=self.sweep.plan.reason,
+            activation=self.scores.taken,
+            measure=self.scores.measure,
+            projection_reason=self._projection_reason,
         )
 
     def _fill(self, image):
@@ -242,11 +266,18 @@ class OcclusionAnalysis:
         return image
 
     def _asked_classes(self, base, class_index):
+        """int64 `(classes,)`: the correct class, then the others that are asked for."""
+        if self.scores.score is not None and (class_index, self._class_indices) != (None, None):
+            raise ValueError(
+                "A score takes the place of classes: leave out class_index and class_indices. "
+                f"Received: class_index={class_index!r}, class_indices={self._class_indices!r}"
+            )
+        correct = base.argmax() if class_index is None else class_index
         asked = self._class_indices
         if asked is None:
             asked = np.argsort(-base, kind="stable")[:NUM_CLASSES_ASKED]
-        asked = [_checked_class(index, len(base)) for index in np.ravel(asked).tolist()]
-        return np.array(list(dict.fromkeys([class_index, *asked])), "int64")
+        asked = [_checked_class(index, len(base)) for index in [correct, *np.ravel(asked).tolist()]]
+        return np.array(list(dict.fromkeys(asked)), "int64")
 
     def _watched_map(self, num_maps, strongest_map):
         if self._feature is None:
@@ -265,21 +296,32 @@ class OcclusionAnalysis:
         return projection if self.preprocessing is None else self.preprocessing.rgb(projection)
 
 
-def last_convolution(model):
-    """Name of the model's last layer of convolution that returns feature maps."""
+def last_convolution(model, nodes=None):
+    """Name of the last layer of convolution among nodes of a model, all of them by default."""
     layers = keras.layers
     types = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
-    names = [node.name for node in read_graph(model).nodes if isinstance(node.layer, types)]
+    nodes = read_graph(model).nodes if nodes is None else nodes
+    names = [node.name for node in nodes if isinstance(node.layer, types)]
     if not names:
         raise ValueError(f"The model {model.name!r} has no convolution: give layer=.")
     return names[-1]
 
 
-def _deconv_or_none(model, layer):
+def _deconv_or_reason(model, layer, rules):
+    """`(DeconvModel, "")`, or `(None, why there is none)`."""
     try:
-        return DeconvModel(model, layer)
-    except ValueError:  # a layer without a rule
-        return None
+        return DeconvModel(model, layer, rules=rules), ""
+    except ValueError as error:  # a layer without a rule
+        return None, str(error)
+
+
+def _identity(function):
+    """What tells a user's function from others, in another process too, if possible."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return getattr(function, "__qualname__", repr(function))
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    return repr((code.co_code, code.co_consts, code.co_names, cells))
 
 
 def _checked_size(model, image_size):

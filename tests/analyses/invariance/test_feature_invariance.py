@@ -310,7 +310,10 @@ PIXELS = np.zeros((1, *SIZE, 3), "uint8")
             {"preprocessing": None},
             "preprocessing is None, but photographs are transformed as pixels: give the one",
         ),
-        ({"activation": "relu"}, "activation is 'relu': give 'auto', 'softmax', 'sigmoid'"),
+        (
+            {"activation": "relu"},
+            "There is no such activation: give 'auto', 'linear', 'softmax', 'sigmoid'",
+        ),
         ({"batch_size": 0}, "batch_size is 0: give 1 or more."),
         ({"verbose": 2}, "verbose is 2: give 'auto', 0 or 1."),
     ],
@@ -328,7 +331,7 @@ def test_models_that_do_not_fit(model):
     with pytest.raises(ValueError, match=r"'maps' returns \(None, 9, 14, 4\), but scores"):
         feature_invariance(maps, None, PIXELS)
     two = keras.Model(model.input, [model.output, model.get_layer("pooled").output], name="two")
-    with pytest.raises(ValueError, match="'two' has 2 outputs, but one vector of scores was"):
+    with pytest.raises(ValueError, match="'two' has 2 outputs, 'scores', 'pooled': choose one"):
         num_classes_of(two, SIZE)
     dense = keras.Sequential(
         [keras.Input((*SIZE, 3)), layers.Flatten(), layers.Dense(2)], name="flat"

@@ -611,7 +611,8 @@ ERRORS = {
     "method": ({"method": "fast"}, "method is 'fast': give 'auto', 'incremental' or 'full'."),
     "activation": (
         {"activation": "relu"},
-        "activation is 'relu': give 'auto', 'softmax', 'sigmoid', 'linear'.",
+        "There is no such activation: give 'auto', 'linear', 'softmax', 'sigmoid', 'exponential'. "
+        "Received: activation='relu'",
     ),
     "batch size": ({"batch_size": 0}, "batch_size is 0: give 1 or more, or None."),
 }

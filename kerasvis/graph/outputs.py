@@ -1,0 +1,66 @@
+"""Which of a model's tensors is asked for by a name or a number."""
+
+import difflib
+
+import keras
+
+from kerasvis.graph.nodes import Graph
+
+
+def named_outputs(model: keras.Model, graph: Graph) -> dict[str, int]:
+    """The outputs of a model by name: the keys of a dict that it returns, else names of layers.
+
+    Args:
+        model: a functional or Sequential `keras.Model`.
+        graph: its `Graph`.
+
+    Returns:
+        `{name: tensor number}`, in the order of the outputs; those of one name are numbered.
+    """
+    struct = getattr(model, "output", None)  # a Sequential model was perhaps never called
+    if isinstance(struct, dict):
+        names = [str(path[-1]) for path, _ in keras.tree.flatten_with_path(struct)]
+    else:
+        names = [tensor._keras_history.operation.name for tensor in model.outputs]
+    names = [
+        name if names.count(name) == 1 else f"{name}:{names[:number].count(name) + 1}"
+        for number, name in enumerate(names)
+    ]
+    return dict(zip(names, graph.outputs, strict=True))
+
+
+def output_tensor(model: keras.Model, graph: Graph, output: str | int | None = None) -> int:
+    """The number of the tensor that `output` means.
+
+    Args:
+        model: a functional or Sequential `keras.Model`.
+        graph: its `Graph`.
+        output: a name of `named_outputs`, the number of an output, or the name of any layer, whose
+            first output is meant; None for a model of one output.
+
+    Raises:
+        ValueError: if there is no such output, or there are several and none is chosen; it lists
+            them.
+    """
+    named = named_outputs(model, graph)
+    listed = ", ".join(map(repr, named))
+    if output is None and len(graph.outputs) == 1:
+        return graph.outputs[0]
+    if output is None:
+        raise ValueError(
+            f"The model {model.name!r} has {len(graph.outputs)} outputs, {listed}: choose one, "
+            "output='name'. Received: output=None"
+        )
+    if isinstance(output, int) and not isinstance(output, bool):
+        if output in range(len(graph.outputs)):
+            return graph.outputs[output]
+    elif output in named:
+        return named[output]
+    elif output in (layers := {node.name: node.outputs[0] for node in graph.nodes}):
+        return layers[output]
+    near = difflib.get_close_matches(str(output), [*named, *(n.name for n in graph.nodes)], n=3)
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it has {listed}."
+    raise ValueError(
+        f"The model {model.name!r} has no output or layer of this name or number: {hint} "
+        f"Received: output={output!r}"
+    )
