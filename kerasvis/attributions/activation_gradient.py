@@ -15,9 +15,9 @@ from keras import ops
 
 from kerasvis.deconvnet import DeconvModel, passes
 from kerasvis.deconvnet.deconv_model import fitting_batch_size
-from kerasvis.deconvnet.plan import tensors_that_depend_on
 from kerasvis.deconvnet.targets import WHOLE, Strongest, Unit, as_arrays
 from kerasvis.graph import read_graph
+from kerasvis.graph.dependence import tensors_that_depend_on
 
 
 class ActivationGradient(keras.Model):

@@ -5,8 +5,8 @@ from keras import layers, ops
 
 from kerasvis.attributions.activation_gradient import ActivationGradient
 from kerasvis.deconvnet import DeconvModel
-from kerasvis.deconvnet.plan import tensors_that_depend_on
 from kerasvis.graph import read_graph
+from kerasvis.graph.dependence import tensors_that_depend_on
 from kerasvis.graph.shapes import infer_shapes
 
 _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)

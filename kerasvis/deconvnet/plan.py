@@ -12,6 +12,7 @@ from keras import ops, tree
 
 from kerasvis.deconvnet.mirror import Call, Mirror
 from kerasvis.deconvnet.rules import activation_of, is_activation_layer, mirrors_of, rule_table
+from kerasvis.graph.dependence import tensors_that_depend_on
 from kerasvis.graph.nodes import Node, Tensor
 from kerasvis.graph.shapes import infer_shapes
 from kerasvis.storage.html_table import html_text
@@ -156,15 +157,6 @@ def starting_point(node):
             "a layer of its own."
         )
     return node.outputs[0], node
-
-
-def tensors_that_depend_on(image, nodes):
-    """Numbers of the tensors that change with tensor `image`."""
-    found = {image}
-    for node in nodes:
-        if found.intersection(node.inputs):
-            found.update(node.outputs)
-    return found
 
 
 def plan_step(node, table, carrying, is_scored):

@@ -101,7 +101,7 @@ class SharingProjector(keras.Model):
 
         def part(number, tensor):
             """What a tensor holds for every unit; those that no mirror asks for are not made."""
-            if self._crops is None:
+            if self._crops is None or number not in self._crops.strides:
                 return ops.take(tensor, inputs["image"], axis=0)
             strides = np.array(self._crops.strides[number], "int32")
             size = self._crops.shapes[number][1:3]

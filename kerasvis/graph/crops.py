@@ -96,6 +96,8 @@ def crop_grid(image, nodes, shapes, target):
     spans = receptive_spans(image, nodes, shapes)
     if any(span.size is None for pair in spans.values() for span in pair):
         return None
+    if _meets_fixed_maps(nodes, spans, shapes):
+        return None
     sizes, strides, margins = [], [], []
     for axis, length in enumerate(image_size):
         if any(pair[axis].stride.denominator != 1 for pair in spans.values()):
@@ -141,6 +143,16 @@ def _margins(axis, length, spans, shapes):
         before = max(before, int(offset // stride * stride))
         after = max(after, int(rest // stride * stride))
     return before, after
+
+
+def _meets_fixed_maps(nodes, spans, shapes):
+    """Whether a node combines the image with a map that does not depend on it."""
+    return any(
+        number not in spans and any(size != 1 for size in shapes[number][1:-1])
+        for node in nodes
+        if spans.keys() & {*node.inputs}
+        for number in node.inputs
+    )
 
 
 def depends_on_position(node):

@@ -175,7 +175,7 @@ class _Reader:
 
     def read(self, model, numbers, prefix):
         """Reads `model`, whose input tensors are in `numbers` (id → number)."""
-        for call in _calls_in_order(model):
+        for call in calls_in_order(model):
             layer = call.operation
             name = prefix + layer.name
             if is_nested_model(layer):
@@ -211,7 +211,13 @@ def _tensors_for_inputs(model, call):
     return call.input_tensors
 
 
-def _calls_in_order(model):
+def call_of(tensor):
+    """The call that returned a tensor of Keras."""
+    layer, call_index, _ = tensor._keras_history
+    return layer._inbound_nodes[call_index]
+
+
+def calls_in_order(model):
     """The calls between the model's inputs and outputs, each after those it depends on."""
     order, done = [], {id(x) for x in model.inputs}
     seen = set()
@@ -220,8 +226,7 @@ def _calls_in_order(model):
         tensor, parents_done = stack.pop()
         if id(tensor) in done:
             continue
-        layer, call_index, _ = tensor._keras_history
-        call = layer._inbound_nodes[call_index]
+        call = call_of(tensor)
         if parents_done:
             if id(call) not in seen:
                 seen.add(id(call))

@@ -4,7 +4,7 @@ import difflib
 
 import keras
 
-from kerasvis.graph.nodes import Graph
+from kerasvis.graph.nodes import Graph, call_of
 
 
 def named_outputs(model: keras.Model, graph: Graph) -> dict[str, int]:
@@ -21,7 +21,7 @@ def named_outputs(model: keras.Model, graph: Graph) -> dict[str, int]:
     if isinstance(struct, dict):
         names = [str(path[-1]) for path, _ in keras.tree.flatten_with_path(struct)]
     else:
-        names = [tensor._keras_history.operation.name for tensor in model.outputs]
+        names = [call_of(tensor).operation.name for tensor in model.outputs]
     names = [
         name if names.count(name) == 1 else f"{name}:{names[:number].count(name) + 1}"
         for number, name in enumerate(names)

@@ -17,6 +17,7 @@ from keras import layers
 from kerasvis.graph.identities import IDENTITIES
 from kerasvis.graph.nodes import read_graph
 from kerasvis.graph.shapes import image_shape, infer_shapes
+from kerasvis.layers.fixed_value import FixedValue
 from kerasvis.layers.local_response_normalization import LocalResponseNormalization
 from kerasvis.layers.max_pooling_with_switches import MaxPooling2DWithSwitches
 from kerasvis.layers.pixel_mean import PixelMean
@@ -174,7 +175,7 @@ def receptive_spans(image, nodes, shapes):
     spans = {image: (PIXEL, PIXEL)}
     for node in nodes:
         below = [n for n in node.inputs if n in spans]
-        if below:
+        if below and not isinstance(node.layer, FixedValue):
             for output in node.outputs:
                 spans[output] = _spans_above(node, below, output, spans, shapes)
     return spans

@@ -40,9 +40,11 @@ def image_shape(model):
     """
     check_readable(model)
     if len(model.inputs) != 1:
+        inputs = ", ".join(f"{x.name!r} {tuple(x.shape[1:])}" for x in model.inputs)
         raise ValueError(
-            f"The model {model.name!r} has {len(model.inputs)} inputs, but one input of images was "
-            "expected: give the part of it that sees the image."
+            f"The model {model.name!r} has {len(model.inputs)} inputs, {inputs}, but one input of "
+            "images was expected: hold the others fixed, model = kerasvis.image_model(model, "
+            "fixed={name: value})."
         )
     shape = tuple(model.inputs[0].shape)
     if len(shape) != 4:

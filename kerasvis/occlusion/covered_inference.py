@@ -83,14 +83,15 @@ class CoveredInference(keras.Model):
             fill: the same for the image covered as a whole.
 
         Returns:
-            The `"base ..."` and `"fill ..."` inputs.
+            The `"base ..."`, `"fill ..."` and `"fixed ..."` inputs.
         """
         plan = self.plan
-        nodes = [*plan.pixelwise, *(step.node for step in plan.steps)]
+        nodes = [*plan.fixed_nodes, *plan.pixelwise, *(step.node for step in plan.steps)]
         tensors = _maps(nodes, {plan.image: image})
         fills = _maps(plan.pixelwise, {plan.image: fill})
         kept = {*plan.sources, *self._fetched()}
         prepared = {f"base {n}": tensors[n][0] for n in sorted(kept)}
+        prepared |= {f"fixed {n}": tensors[n] for n in plan.fixed}
         return prepared | {f"fill {n}": fills[n][0] for n in plan.sources}
 
     def _fetched(self):
@@ -112,6 +113,8 @@ class CoveredInference(keras.Model):
         for step in self.plan.steps:
             self._run(step, covered, inputs, rows, columns)
         whole = _Whole(covered, self.plan.shapes)
+        number = ops.shape(rows)[0]
+        whole |= {n: ops.repeat(inputs[f"fixed {n}"], number, axis=0) for n in self.plan.fixed}
         tensors = _replayed(self.plan.whole_nodes, whole)
         output, layer = self.plan.watched
         probabilities = self._scores(tensors[output] if output in tensors else whole[output])
@@ -149,27 +152,24 @@ class CoveredInference(keras.Model):
             for window, indices in zip(step.windows, (rows, columns), strict=True)
         ]
         if step.rule.reads is None:
-            outputs = self._run_on_each_cell(step, covered, extents)
+            outputs = self._run_on_each_cell(step, covered, inputs, extents)
         else:
             outputs = step.rule.run(*_read(step, covered[step.node.inputs[0]], extents))
         for number, cells in zip(step.node.outputs, keras.tree.flatten(outputs), strict=True):
             base = inputs.get(f"base {number}")
             covered[number] = Covered(base, cells, *extents)
 
-    def _run_on_each_cell(self, step, covered, extents):
+    def _run_on_each_cell(self, step, covered, inputs, extents):
         windows = self.plan.windows()
         tensors = {}
         for number in step.node.inputs:
             own = windows.get(number)
-            if own is not None and same_windows(own, step.windows):
+            if number in self.plan.fixed:
+                tensors[number] = _fixed_cells(inputs[f"fixed {number}"], step, extents)
+            elif own is not None and same_windows(own, step.windows):
                 tensors[number] = covered[number].cells
             else:
-                sizes = [window.size for window in step.windows]
-                places = [
-                    extent.begins[:, None] + np.arange(size, dtype="int32")
-                    for extent, size in zip(extents, sizes, strict=True)
-                ]
-                tensors[number] = fetch(covered[number], *places)[0]
+                tensors[number] = fetch(covered[number], *_places(step, extents))[0]
         above = replay([step.node], tensors)
         return [above[number] for number in step.node.outputs]
 
@@ -198,6 +198,22 @@ def _replayed(nodes, whole):
     needed = {n for node in nodes for n in node.inputs}
     made = {n for node in nodes for n in node.outputs}
     return replay(nodes, {n: whole[n] for n in sorted(needed - made)}, call_layer)
+
+
+def _places(step, extents):
+    """The rows and the columns of a step's windows."""
+    return [
+        extent.begins[:, None] + np.arange(window.size, dtype="int32")
+        for extent, window in zip(extents, step.windows, strict=True)
+    ]
+
+
+def _fixed_cells(maps, step, extents):
+    """The windows of maps that do not depend on the image; what is spread stays as it is."""
+    if maps.shape[1:3] == (1, 1):
+        return maps
+    nowhere = Extent(*[ops.zeros_like(extents[0].begins)] * 3)
+    return fetch(Covered(maps[0], maps[0], nowhere, nowhere), *_places(step, extents))[0]
 
 
 def _extent(window, indices):

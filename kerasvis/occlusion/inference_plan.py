@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 
 from kerasvis.graph import pixelwise_nodes
+from kerasvis.graph.dependence import tensors_that_depend_on
 from kerasvis.occlusion.touched_windows import AxisWindow, union
 from kerasvis.occlusion.window_rules import WindowRule, num_operations_per_cell, window_rule
 from kerasvis.storage.html_table import html_text
@@ -39,6 +40,8 @@ class InferencePlan:
 
     Attributes:
         image: number of the image tensor.
+        fixed_nodes: nodes that do not depend on the image; run once.
+        fixed: numbers of their tensors that the other nodes take.
         pixelwise: nodes that treat each pixel by itself; run once on the image and on the fill.
         sources: numbers of the tensors that an occluder is pasted into.
         steps: the nodes that work on windows, in order.
@@ -51,6 +54,8 @@ class InferencePlan:
     """
 
     image: int
+    fixed_nodes: tuple
+    fixed: tuple[int, ...]
     pixelwise: tuple
     sources: tuple[int, ...]
     steps: tuple[WindowStep, ...]
@@ -101,15 +106,21 @@ def make_plan(image, nodes, watched, shapes, occluders, method="auto"):
     Returns:
         An `InferencePlan`.
     """
+    changing = tensors_that_depend_on(image, nodes)
+    fixed_nodes = [node for node in nodes if not changing.intersection(node.outputs)]
     pixelwise = pixelwise_nodes(image, nodes)
-    rest = [node for node in nodes if node not in pixelwise]
-    inner = {n for node in pixelwise for n in node.outputs} | {image}
-    sources = tuple(sorted(inner.intersection([*watched, *(n for x in rest for n in x.inputs)])))
-    planner = _Planner(rest, sources, watched, shapes, occluders)
+    apart = {node.name for node in (*fixed_nodes, *pixelwise)}
+    rest = [node for node in nodes if node.name not in apart]
+    needed = {*watched, *(n for node in rest for n in node.inputs)}
+    sources = tuple(sorted(needed & ({n for node in pixelwise for n in node.outputs} | {image})))
+    fixed = tuple(sorted(needed & {n for node in fixed_nodes for n in node.outputs}))
+    planner = _Planner(rest, sources, fixed, watched, shapes, occluders)
     best = 0 if method == "full" else planner.best_cut()
     steps, whole_nodes, operations = planner.cut(best)
     return InferencePlan(
         image=image,
+        fixed_nodes=tuple(fixed_nodes),
+        fixed=fixed,
         pixelwise=pixelwise,
         sources=sources,
         steps=tuple(steps),
@@ -125,26 +136,31 @@ def make_plan(image, nodes, watched, shapes, occluders, method="auto"):
 class _Planner:
     """Finds the windows of all nodes, and what each choice of windows or whole maps costs."""
 
-    def __init__(self, nodes, sources, watched, shapes, occluders):
+    def __init__(self, nodes, sources, fixed, watched, shapes, occluders):
         self.nodes, self.sources, self.watched, self.shapes = nodes, sources, watched, shapes
+        self.fixed = set(fixed)
         windows = dict.fromkeys(sources, occluder_windows(occluders))
         self.steps, self.refusals, self.step_costs = {}, {}, {}
         self.whole_costs = {node.name: self._whole_cost(node) for node in nodes}
         for node in nodes:
-            rule = window_rule(node, shapes)
+            rule = window_rule(node, shapes, self.fixed)
             if isinstance(rule, str):
                 self.refusals[node.name] = f"{node.type_name} has no rule for windows, as {rule}"
-            elif all(number in windows for number in node.inputs):
+            elif all(number in windows for number in self._changing_inputs(node)):
                 step = WindowStep(node, rule, self._windows_above(node, rule, windows))
                 self.steps[node.name] = step
                 self.step_costs[node.name] = self._step_cost(step, windows)
                 windows.update(dict.fromkeys(node.outputs, step.windows))
 
+    def _changing_inputs(self, node):
+        return [number for number in node.inputs if number not in self.fixed]
+
     def _windows_above(self, node, rule, windows):
         above = []
+        inputs = self._changing_inputs(node)
         for axis in (0, 1):
-            below = [windows[n][axis] for n in node.inputs]
-            length = self.shapes[node.inputs[0]][1 + axis]
+            below = [windows[n][axis] for n in inputs]
+            length = self.shapes[inputs[0]][1 + axis]
             joined = below[0] if len(below) == 1 else union(below, length)
             length_above = self.shapes[node.outputs[0]][1 + axis]
             reads = rule.reads and rule.reads[axis]
@@ -155,7 +171,7 @@ class _Planner:
         node, rule = step.node, step.rule
         num_cells = step.windows[0].size * step.windows[1].size
         num_fetched = 0
-        for number in node.inputs:
+        for number in self._changing_inputs(node):
             if rule.reads is not None:
                 sizes = [r.num_cells(w.size) for r, w in zip(rule.reads, step.windows, strict=True)]
             elif number in self.sources or not same_windows(windows[number], step.windows):
@@ -185,7 +201,7 @@ class _Planner:
         operations, made_whole = 0, set()
         for position, node in enumerate(self.nodes):
             step = self.steps.get(node.name)
-            if position < number and step and in_windows.issuperset(node.inputs):
+            if position < number and step and in_windows.issuperset(self._changing_inputs(node)):
                 steps.append(step)
                 in_windows.update(node.outputs)
                 operations += self.step_costs[node.name]

@@ -36,12 +36,13 @@ class WindowRule(NamedTuple):
     run: Callable[[Any, Any], Any] | None = None
 
 
-def window_rule(node, shapes):
+def window_rule(node, shapes, fixed=()):
     """The `WindowRule` of a node, or a sentence's end that says why there is none.
 
     Args:
         node: a `kerasvis.graph.Node`.
         shapes: `{tensor number: shape}`.
+        fixed: numbers of tensors that do not depend on the image.
     """
     if any(len(shapes[n]) != 4 for n in (*node.inputs, *node.outputs)):
         return "its input or output is no stack of feature maps"
@@ -51,7 +52,10 @@ def window_rule(node, shapes):
         return _RULES[type(node.layer)](node, shapes[node.inputs[0]])
     if not keeps_in_place(node):
         return "it may read any cell of its input"
-    if len({shapes[n][1:3] for n in (*node.inputs, *node.outputs)}) > 1:
+    spread = [n for n in node.inputs if n in fixed and shapes[n][1:3] == (1, 1)]
+    if spread and isinstance(node.layer, layers.Concatenate):
+        return "it joins a tensor without rows and columns"
+    if len({shapes[n][1:3] for n in {*node.inputs, *node.outputs}.difference(spread)}) > 1:
         return "it spreads its input over more cells"
     return WindowRule()
 

@@ -307,12 +307,8 @@ def test_several_inputs():
     a, b = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
     model = keras.Model([a, b], layers.Add(name="sum")([a, b]), name="two")
     for image_size in (None, (8, 8)):
-        with pytest.raises(ValueError) as error:  # noqa: PT011
+        with pytest.raises(ValueError, match=r"'two' has 2 inputs, .* kerasvis.image_model\("):
             receptive_field(model, "sum", image_size)
-        assert str(error.value) == (
-            "The model 'two' has 2 inputs, but one input of images was expected: give the part of "
-            "it that sees the image."
-        )
 
 
 def test_vectors():

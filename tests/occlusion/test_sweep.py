@@ -210,7 +210,7 @@ def small_net():
 
 
 def two_inputs():
-    inputs = [keras.Input((*SIZE, 3)) for _ in range(2)]
+    inputs = [keras.Input((*SIZE, 3), name=name) for name in ("left", "right")]
     x = layers.Conv2D(2, 3, name="conv")(layers.Add()(inputs))
     return keras.Model(inputs, layers.GlobalAveragePooling2D()(x), name="net")
 
@@ -225,8 +225,9 @@ ERRORS = [
     (
         two_inputs,
         {},
-        "The model 'net' has 2 inputs, but one input of images was expected: give the part of it "
-        "that sees the image.",
+        "The model 'net' has 2 inputs, 'left' (25, 30, 3), 'right' (25, 30, 3), but one input of "
+        "images was expected: hold the others fixed, model = kerasvis.image_model(model, "
+        "fixed={name: value}).",
     ),
     (
         without_classifier,

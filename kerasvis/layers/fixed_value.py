@@ -1,0 +1,49 @@
+"""A value that is the same whatever the image: what stands for an input that is held fixed."""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="kerasvis")
+class FixedValue(keras.layers.Layer):
+    """Returns one value for each image, and takes nothing else from the images.
+
+    Args:
+        shape: of the value, without the batch axis.
+        value: array of that shape; zeros until weights are loaded.
+        **kwargs: of `keras.layers.Layer`; `dtype` is that of the value.
+
+    Call arguments:
+        images: tensor `(batch, ...)`.
+
+    Returns:
+        Tensor `(batch, *shape)`.
+
+    Example:
+        >>> import numpy as np
+        >>> age = FixedValue((1,), [40.0])
+        >>> age(np.zeros((2, 8, 8, 3))).numpy().tolist()
+        [[40.0], [40.0]]
+    """
+
+    def __init__(self, shape, value=None, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.shape = tuple(shape)
+        # A weight, so that it is saved as one, and not as text.
+        self.value = self.add_weight(
+            shape=self.shape, initializer="zeros", trainable=False, name="value", autocast=False
+        )
+        if value is not None:
+            self.value.assign(np.asarray(value, self.value.dtype))
+        self.built = True
+
+    def call(self, images):
+        value = ops.convert_to_tensor(self.value)
+        return ops.broadcast_to(value[None], (ops.shape(images)[0], *self.shape))
+
+    def compute_output_spec(self, images):
+        return keras.KerasTensor((images.shape[0], *self.shape), dtype=self.value.dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "shape": self.shape}
