@@ -281,7 +281,7 @@ def test_images_that_do_not_fit(wrong, sentence):
 def test_two_inputs():
     inputs = [keras.Input((8, 8, 3)), keras.Input((8, 8, 3))]
     model = keras.Model(inputs, layers.Add(name="sum")(inputs))
-    with pytest.raises(ValueError, match="has 2 inputs, .*, but one input of images was expected"):
+    with pytest.raises(ValueError, match=r"has 2 inputs, .*, but one input of images was expected"):
         kv.DeconvModel(model, "sum")
 
 
