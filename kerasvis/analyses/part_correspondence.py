@@ -16,7 +16,7 @@ from kerasvis.analyses.kept_arrays import KeptArrays
 from kerasvis.arguments import standardize_images, standardize_layers, standardize_verbose
 from kerasvis.graph import feature_extractor, read_graph
 from kerasvis.occlusion.baselines import baseline_image
-from kerasvis.occlusion.input_units import mean_of_data_set
+from kerasvis.occlusion.data_set_mean import mean_of_data_set
 from kerasvis.storage.files import read_npz, write_npz
 
 ROUNDING = 1e-6  # share of the largest feature: some units in the last place of float32

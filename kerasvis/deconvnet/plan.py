@@ -17,7 +17,11 @@ from kerasvis.graph.nodes import Node, Tensor
 from kerasvis.graph.shapes import infer_shapes
 from kerasvis.storage.html_table import html_text
 
-SCORE_ACTIVATIONS = (keras.activations.softmax, keras.activations.sigmoid)
+# Functions of Keras or TensorFlow that make probabilities, or logarithms of them, of scores.
+SCORE_ACTIVATIONS = """
+    hard_sigmoid log_sigmoid log_softmax log_softmax_v2 sigmoid softmax softmax_v2 sparse_sigmoid
+    sparsemax
+""".split()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +150,7 @@ def starting_point(node):
     """
     if isinstance(node.layer, keras.layers.Softmax):
         return node.inputs[0], None
-    if activation_of(node.layer) not in SCORE_ACTIVATIONS:
+    if not _makes_probabilities(activation_of(node.layer)):
         return node.outputs[0], None
     if is_activation_layer(node.layer):
         return node.inputs[0], None
@@ -157,6 +161,12 @@ def starting_point(node):
             "a layer of its own."
         )
     return node.outputs[0], node
+
+
+def _makes_probabilities(activation):
+    library = str(getattr(activation, "__module__", "")).partition(".")[0]
+    name = getattr(activation, "__name__", "")
+    return library in ("keras", "tensorflow") and name in SCORE_ACTIVATIONS
 
 
 def plan_step(node, table, carrying, is_scored):

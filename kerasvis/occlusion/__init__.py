@@ -2,8 +2,7 @@
 
 from kerasvis.occlusion.baselines import baseline_image as baseline_image
 from kerasvis.occlusion.inference_plan import InferencePlan as InferencePlan
-from kerasvis.occlusion.input_units import input_units as input_units
 from kerasvis.occlusion.occluders import Occluders as Occluders
 from kerasvis.occlusion.sweep import OcclusionSweep as OcclusionSweep
 
-__all__ = ["InferencePlan", "Occluders", "OcclusionSweep", "baseline_image", "input_units"]
+__all__ = ["InferencePlan", "Occluders", "OcclusionSweep", "baseline_image"]

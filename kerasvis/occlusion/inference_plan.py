@@ -187,7 +187,7 @@ class _Planner:
         return per_cell * num_cells
 
     def _whole_cost(self, node):
-        num_cells = int(np.prod(self.shapes[node.outputs[0]][1:-1]))
+        num_cells = num_values(self.shapes[node.outputs[0]][:-1])
         return self._cost_of_cells(node, num_cells)
 
     def best_cut(self):
@@ -210,7 +210,7 @@ class _Planner:
                 made_whole.update(in_windows.intersection(node.inputs))
                 operations += self.whole_costs[node.name]
         for tensor in made_whole.union(in_windows.intersection(self.watched)):
-            operations += OPERATIONS_PER_VALUE * int(np.prod(self.shapes[tensor][1:]))
+            operations += OPERATIONS_PER_VALUE * num_values(self.shapes[tensor])
         return steps, whole_nodes, operations
 
     def reason(self, number):
@@ -223,6 +223,11 @@ class _Planner:
         if why is None:
             why = "windows would cost as much" if steps else "windows would save nothing"
         return f"whole maps from {first.name!r} on: {why}"
+
+
+def num_values(shape):
+    """Number of values in a tensor of one image, wherever the axis of images lies."""
+    return int(np.prod([size for size in shape[1:] if size is not None]))
 
 
 def same_windows(windows, others):

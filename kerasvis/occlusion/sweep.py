@@ -6,11 +6,12 @@ import numpy as np
 import tqdm
 from keras import ops
 
+from kerasvis.arguments import standardize_verbose
 from kerasvis.graph import Scores, replay
 from kerasvis.graph.replicas import num_replicas, predict_on_replicas
 from kerasvis.graph.shapes import infer_shapes
 from kerasvis.occlusion.covered_inference import CoveredInference
-from kerasvis.occlusion.inference_plan import make_plan
+from kerasvis.occlusion.inference_plan import make_plan, num_values
 
 BYTES_IN_BATCH = 2**29  # of feature maps; about a third of what a batch needs at its peak
 MAX_BATCH_SIZE = 128
@@ -96,7 +97,7 @@ class OcclusionSweep:
             fill: the same, covered as a whole.
             feature_index: which map of the layer is watched.
             class_indices: int `(classes,)`: whose probabilities are asked for.
-            verbose: 1 shows a progress bar, 0 none, `"auto"` does on a terminal.
+            verbose: `"auto"` shows a progress bar on a terminal, 0 none, 1 and 2 do.
 
         Returns:
             `(probabilities, label, activity)`: float32 `(rows, columns, classes)`, int64 `(rows,
@@ -124,7 +125,7 @@ class OcclusionSweep:
             unit=" positions",
             total=len(positions),
             leave=False,
-            disable={"auto": None}.get(verbose, not verbose),
+            disable=not standardize_verbose(verbose),
         )
         with bar:
             for group in _groups(batches, num_replicas(self._inference)):
@@ -175,7 +176,7 @@ def default_batch_size(plan):
         sizes.append(2 * rows.size * columns.size * channels)
     whole = [{*node.inputs, *node.outputs} for node in plan.whole_nodes]
     for tensors in [*whole, plan.watched[:1]]:
-        sizes.append(sum(int(np.prod(plan.shapes[n][1:])) for n in tensors))
+        sizes.append(sum(num_values(plan.shapes[n]) for n in tensors))
     return int(np.clip(BYTES_IN_BATCH // (4 * max(sizes)), 1, MAX_BATCH_SIZE))
 
 

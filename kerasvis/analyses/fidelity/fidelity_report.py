@@ -31,7 +31,7 @@ from kerasvis.analyses.fidelity.weight_randomization import (
 )
 from kerasvis.arguments import standardize_images, standardize_verbose
 from kerasvis.occlusion.baselines import baseline_image
-from kerasvis.occlusion.input_units import mean_of_data_set
+from kerasvis.occlusion.data_set_mean import mean_of_data_set
 
 
 def fidelity_report(

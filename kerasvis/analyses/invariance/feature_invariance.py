@@ -7,6 +7,7 @@ objects alone.
 
 import dataclasses
 import functools
+from collections.abc import ValuesView
 
 import keras
 import numpy as np
@@ -21,10 +22,17 @@ from kerasvis.analyses.convolution_nodes import (
 from kerasvis.analyses.invariance.feature_comparison import FeatureComparison
 from kerasvis.analyses.invariance.image_transformations import TRANSFORMATIONS, transformed
 from kerasvis.analyses.kept_arrays import KeptArrays
+from kerasvis.arguments import (
+    positive_integer,
+    standardize_classes,
+    standardize_images,
+    standardize_layers,
+    standardize_preprocessing,
+    standardize_verbose,
+)
 from kerasvis.graph import Scores, image_shape, read_graph
 from kerasvis.graph.identities import IDENTITIES
 from kerasvis.graph.outputs import output_tensor
-from kerasvis.occlusion.input_units import input_units
 from kerasvis.storage.files import read_npz, write_npz
 
 PAPER_HEIGHT = 224  # pixels, of the images that the paper's translations refer to
@@ -135,7 +143,7 @@ def feature_invariance(
     *,
     transformations=None,
     image_size=None,
-    preprocessing="auto",
+    preprocessing=None,
     output=None,
     activation="auto",
     region=None,
@@ -153,16 +161,18 @@ def feature_invariance(
         images: uint8 pixels, `(images, rows, columns, channels)` or a sequence of `(rows,
             columns, channels)`, RGB. The model sees the centre. Photographs that are larger than
             the image have something to move in from their sides; beyond their border the nearest
-            pixel is repeated.
+            pixel is repeated. Or whatever `kerasvis.find_top_activations` takes for images, of
+            which pixels are made.
         class_indices: the true class: one number, or one for each image; by default the most
             probable class of each untransformed image.
         transformations: `{"translation": pixels down, "scale": factors, "rotation": degrees
             counter-clockwise}`, each a list of numbers, or some of these; `paper_transformations`
             by default.
         image_size: `(height, width)` in pixels, for models that take any size.
-        preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how the images that the
-            model takes are made from RGB pixels. By default that of the net of
-            `keras.applications` whose name the model bears, and `"raw"` for others.
+        preprocessing: what `kerasvis.data.Preprocessing.of` takes: how the images that the model
+            takes are made from RGB pixels. By default as of `kerasvis.find_top_activations`; pixels
+            are made into what the model takes if it is one of `keras.applications` or KerasHub by
+            what it is, and left as they are for others.
         output: which of the model's outputs, by name, key or number, where it has several.
         activation: what makes probabilities of the output: `"softmax"`, `"sigmoid"`,
             `"exponential"`, or `"linear"` for a model of probabilities; found from the values that
@@ -172,7 +182,7 @@ def feature_invariance(
         batch_size: images in a step.
         directory: folder in which what is measured of each image is kept; an analysis that was
             stopped goes on from there. By default nothing is kept.
-        verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+        verbose: `"auto"` shows a progress bar on a terminal, 0 none, 1 and 2 do.
 
     Returns:
         A `FeatureInvariance`.
@@ -195,17 +205,17 @@ def feature_invariance(
         >>> found.layers, found.curves[0].distances[:, :, 0].tolist()
         (('conv1', 'fc7'), [[0.0, 0.0], [0.0, 0.0]])
     """
+    batch_size, is_shown = positive_integer(batch_size, "batch_size"), standardize_verbose(verbose)
+    photographs, preprocessing = _photographs(model, images, preprocessing)
     size = _image_size(model, image_size)
+    _check_photographs(photographs, size)
     values = paper_transformations(size[0]) if transformations is None else transformations
     values = _standardized_values(values)
-    photographs = _checked_photographs(images, size)
     scores = Scores(model, output=output, activation=activation, region=region, image_size=size)
     layers = first_and_last_features(model, output) if layers is None else layers
-    layers = (layers,) if isinstance(layers, str) else tuple(layers)
-    preprocessing = input_units(model, preprocessing)
-    _check(layers, preprocessing, batch_size, verbose)
+    layers = standardize_layers(layers)
     comparison = FeatureComparison(scores, layers)
-    asked = _one_for_each(class_indices, len(photographs), scores.num_classes)
+    asked = standardize_classes(class_indices, len(photographs), scores.num_classes)
     scores.decide(preprocessing.images(transformed(photographs[0], "translation", 0, size)[None]))
 
     how = [layers, size, preprocessing.mode, scores.tensor, scores.taken, *values, *values.values()]
@@ -217,10 +227,8 @@ def feature_invariance(
         return comparison.run(original, np.stack(versions), preprocessing.images, batch_size)
 
     classes, distances, probabilities = [], [], []
-    disable = {"auto": None}.get(verbose, not verbose)  # None: shown on a terminal only
-    for photograph, class_index in zip(
-        tqdm.tqdm(photographs, "Images", disable=disable), asked, strict=True
-    ):
+    bar = tqdm.tqdm(photographs, "Images", disable=not is_shown)
+    for photograph, class_index in zip(bar, asked, strict=True):
         moved, of_classes = kept.once(
             "image",
             [photograph],
@@ -323,50 +331,23 @@ def _standardized_values(transformations):
     return standard
 
 
-def _checked_photographs(photographs, size):
-    photographs = [np.asarray(photograph) for photograph in photographs]
+def _photographs(model, images, preprocessing):
+    """`(pixels, preprocessing)`: a list of uint8 `(rows, columns, channels)`, of any size."""
+    if isinstance(images, list | tuple | ValuesView) or hasattr(images, "dtype"):
+        photographs = [np.asarray(image) for image in images]
+        if all(pixels.dtype == "uint8" and pixels.ndim == 3 for pixels in photographs):
+            return photographs, standardize_preprocessing(model, preprocessing)
+        images = photographs if isinstance(images, ValuesView) else images
+    images = standardize_images(model, images, preprocessing)
+    return [*images.to_pixels(images.all())], images.known_preprocessing()
+
+
+def _check_photographs(photographs, size):
     if not photographs:
         raise ValueError("No photograph was given: give at least one.")
     for pixels in photographs:
-        if pixels.ndim != 3 or pixels.dtype != "uint8":
-            raise ValueError(
-                f"A photograph of shape {pixels.shape} and type {pixels.dtype} came, but pixels "
-                "(rows, columns, channels) of type uint8 were expected."
-            )
         if any(own < seen for own, seen in zip(pixels.shape, size, strict=False)):
             raise ValueError(
                 f"A photograph of {pixels.shape[0]}×{pixels.shape[1]} pixels came, but the model "
                 f"sees {size[0]}×{size[1]}: enlarge it."
             )
-    return photographs
-
-
-def _one_for_each(class_indices, num_images, num_classes):
-    """A class or None for each image."""
-    if class_indices is None or np.ndim(class_indices) == 0:
-        class_indices = [class_indices] * num_images
-    if len(class_indices) != num_images:
-        raise ValueError(
-            f"{len(class_indices)} classes came for {num_images} images: give one, or one for each."
-        )
-    for index in class_indices:
-        if index is not None and not 0 <= index < num_classes:
-            raise ValueError(
-                f"There is no class {index}: the model knows {num_classes}, give a number from 0 "
-                f"to {num_classes - 1}."
-            )
-    return list(class_indices)
-
-
-def _check(layers, preprocessing, batch_size, verbose):
-    if not layers:
-        raise ValueError("No layer was given: give the name of at least one, or None.")
-    if preprocessing is None:
-        raise ValueError(
-            "preprocessing is None, but photographs are transformed as pixels: give the one by "
-            "which the model's images are made from them."
-        )
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}: give 1 or more.")
-    if verbose not in ("auto", 0, 1):
-        raise ValueError(f"verbose is {verbose!r}: give 'auto', 0 or 1.")

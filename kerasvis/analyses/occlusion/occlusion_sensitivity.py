@@ -10,11 +10,19 @@ import keras
 import numpy as np
 
 from kerasvis.analyses.occlusion.occlusion_result import NO_CLASS, OcclusionSensitivity
+from kerasvis.arguments import (
+    standardize_class,
+    standardize_classes,
+    standardize_images,
+    standardize_preprocessing,
+    standardize_verbose,
+)
+from kerasvis.data import Preprocessing
 from kerasvis.deconvnet import DeconvModel
 from kerasvis.deconvnet.targets import WholeMap
 from kerasvis.graph import Scores, image_shape, read_graph
 from kerasvis.occlusion.baselines import baseline_image
-from kerasvis.occlusion.input_units import input_units, mean_of_data_set
+from kerasvis.occlusion.data_set_mean import mean_of_data_set
 from kerasvis.occlusion.occluders import Occluders
 from kerasvis.occlusion.sweep import OcclusionSweep
 
@@ -27,8 +35,8 @@ def occlusion_sensitivity(model, image, class_index=None, **settings):
     Args:
         model: a functional or Sequential `keras.Model` that returns scores or maps of classes; it
             is left as it is. See `kerasvis.image_model` for one of several inputs.
-        image: `(rows, columns, channels)`, as the model takes it; or several, `(images, rows,
-            columns, channels)`, or a sequence of images of one size, such as an `ImageFolder`.
+        image: `(rows, columns, channels)`, as the model takes it; or several: whatever
+            `kerasvis.find_top_activations` takes for images.
         class_index: number of the correct class; for several images, one number or one for each.
             The most probable class of the uncovered image by default.
         **settings: those of `OcclusionAnalysis`.
@@ -59,17 +67,12 @@ def occlusion_sensitivity(model, image, class_index=None, **settings):
     """
     is_one = getattr(image, "ndim", None) == 3
     images = np.asarray(image)[None] if is_one else image
-    if len(images) == 0:
-        raise ValueError("No image was given: give at least one.")
-    shape = np.shape(images[0])
-    if len(shape) != 3:
-        raise ValueError(
-            f"Images of shape {shape} came, but (rows, columns, channels) was expected: give one "
-            "such image, or several."
-        )
-    analysis = OcclusionAnalysis(model, shape[:2], **settings)
-    class_indices = _one_for_each(class_index, len(images))
-    results = [analysis(images[i], class_indices[i]) for i in range(len(images))]
+    images = standardize_images(model, images, settings.pop("preprocessing", None))
+    settings["preprocessing"] = images.preprocessing
+    analysis = OcclusionAnalysis(model, images.image_size, **settings)
+    images = images.all()
+    class_indices = analysis.classes_of(class_index, len(images))
+    results = [analysis(*pair) for pair in zip(images, class_indices, strict=True)]
     return results[0] if is_one else results
 
 
@@ -87,10 +90,9 @@ class OcclusionAnalysis:
         box: `(top, left, bottom, right)`, the part of the image to cover; all of it by default.
         baseline: what covers: `"grey"`, `"mean"`, `"blur"`, `"noise"`, a number, a colour or an
             image; see `kerasvis.occlusion.baseline_image`.
-        preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how the images were made
-            from pixels. By default that of the net of `keras.applications` whose name the model
-            bears, and `"raw"` for others. None for one that is not known: then `baseline` has to
-            be given in numbers, or as `"blur"`.
+        preprocessing: what `kerasvis.data.Preprocessing.of` takes: how the images were made from
+            pixels. By default as the range of the image tells, or what the model is. Where this is
+            not known, `baseline` has to be given in numbers, or as `"blur"`.
         seed: of the noise.
         layer: name of the layer to watch; by default the last convolution.
         feature: its feature map; by default the one with the strongest activation in the
@@ -110,10 +112,11 @@ class OcclusionAnalysis:
             touched, to the same result but for rounding; `"full"` runs the model on the covered
             images; `"auto"` takes the one of fewer operations.
         batch_size: positions in a step; chosen from the model's size by default.
-        verbose: 1 shows a progress bar, 0 none, `"auto"` does on a terminal.
+        verbose: `"auto"` shows a progress bar on a terminal, 0 none, 1 and 2 do.
 
     Attributes:
         occluders: the `Occluders`.
+        preprocessing: the `Preprocessing` that was stated, or None.
         layer: name of the layer that is watched.
         nodes: the nodes of the model that run.
 
@@ -140,7 +143,7 @@ class OcclusionAnalysis:
         strides=8,
         box=None,
         baseline="grey",
-        preprocessing="auto",
+        preprocessing=None,
         seed=0,
         layer=None,
         feature=None,
@@ -158,7 +161,7 @@ class OcclusionAnalysis:
             raise ValueError(f"method is {method!r}: give 'auto', 'incremental' or 'full'.")
         self.image_shape = (*_checked_size(model, image_size), image_shape(model)[2])
         self.occluders = Occluders(self.image_shape[:2], patch_size, strides, box)
-        self.preprocessing = input_units(model, preprocessing)
+        self.preprocessing = None if preprocessing is None else Preprocessing.of(preprocessing)
         self.scores = Scores(
             model,
             output=output,
@@ -174,7 +177,7 @@ class OcclusionAnalysis:
         self.nodes = self.sweep.nodes
         self._model, self._activation, self._method = model, activation, method
         self._feature, self._class_indices = feature, class_indices
-        self._verbose, self._rules = verbose, tuple(rules)
+        self._verbose, self._rules = standardize_verbose(verbose), tuple(rules)
         self._deconv, self._projection_reason = _deconv_or_reason(model, self.layer, rules)
         self._set_fill(baseline, seed)
 
@@ -186,7 +189,8 @@ class OcclusionAnalysis:
 
     def _set_fill(self, baseline, seed):
         self._baseline, self._seed = baseline, seed
-        self._fill(np.zeros(self.image_shape, "float32"))  # a wrong one is to fail now
+        preprocessing = standardize_preprocessing(self._model, self.preprocessing)
+        self._fill(np.zeros(self.image_shape, "float32"), preprocessing)  # fail early
 
     @property
     def settings(self):
@@ -202,8 +206,19 @@ class OcclusionAnalysis:
             ),
         )
 
+    def classes_of(self, class_index, num_images):
+        """The class of each image, or None; a ValueError if there is none of that number."""
+        asked = class_index, self._class_indices
+        if self.scores.score is not None and asked != (None, None):
+            raise ValueError(
+                "A score takes the place of classes: leave out class_index and class_indices. "
+                f"Received: class_index={asked[0]!r}, class_indices={asked[1]!r}"
+            )
+        return standardize_classes(class_index, num_images, self.scores.num_classes)
+
     def __call__(self, image, class_index=None):
-        image = self._checked_image(image)
+        (class_index,) = self.classes_of(class_index, 1)
+        image, preprocessing = self._checked_image(image)
         base, activities, strongest_map = self.sweep.base(image)
         if not np.isfinite(base).all():
             raise ValueError(
@@ -213,7 +228,7 @@ class OcclusionAnalysis:
         class_indices = self._asked_classes(base, class_index)
         feature_index = self._watched_map(len(activities), strongest_map)
         probabilities, label, activity = self.sweep.run(
-            image, self._fill(image), feature_index, class_indices, self._verbose
+            image, self._fill(image, preprocessing), feature_index, class_indices, self._verbose
         )
         base_label = base.argmax()
         if self.scores.score is not None:
@@ -230,7 +245,7 @@ class OcclusionAnalysis:
             layer=self.layer,
             feature_index=feature_index,
             activity=activity,
-            projection=self._project(image, feature_index),
+            projection=self._project(image, feature_index, preprocessing),
             base_probabilities=base[np.maximum(class_indices, 0)],
             base_label=int(base_label),
             base_activity=float(activities[feature_index]),
@@ -241,19 +256,20 @@ class OcclusionAnalysis:
             projection_reason=self._projection_reason,
         )
 
-    def _fill(self, image):
-        mean = mean_of_data_set(self._model, self.preprocessing)
+    def _fill(self, image, preprocessing):
+        mean = mean_of_data_set(self._model, preprocessing)
         return baseline_image(
             image,
             self._baseline,
-            self.preprocessing,
+            preprocessing,
             mean=mean,
             patch_size=self.occluders.patch_size,
             seed=self._seed,
         )
 
     def _checked_image(self, image):
-        image = np.asarray(image, "float32")
+        """`(image, its Preprocessing)`, None where this is not known."""
+        image = np.asarray(image)
         if image.shape != self.image_shape:
             raise ValueError(
                 f"An image of shape {image.shape} came, but {self.image_shape} was expected: "
@@ -261,23 +277,22 @@ class OcclusionAnalysis:
             )
         if not np.isfinite(image).all():
             raise ValueError("The image holds NaN or infinity: correct it.")
-        if self.preprocessing is not None:
-            self.preprocessing.check_range(image)
-        return image
+        preprocessing = standardize_images(
+            self._model, image[None], self.preprocessing
+        ).preprocessing
+        if preprocessing is not None:
+            preprocessing.check_range(image)
+        return image.astype("float32"), preprocessing
 
     def _asked_classes(self, base, class_index):
         """int64 `(classes,)`: the correct class, then the others that are asked for."""
-        if self.scores.score is not None and (class_index, self._class_indices) != (None, None):
-            raise ValueError(
-                "A score takes the place of classes: leave out class_index and class_indices. "
-                f"Received: class_index={class_index!r}, class_indices={self._class_indices!r}"
-            )
         correct = base.argmax() if class_index is None else class_index
         asked = self._class_indices
         if asked is None:
             asked = np.argsort(-base, kind="stable")[:NUM_CLASSES_ASKED]
-        asked = [_checked_class(index, len(base)) for index in [correct, *np.ravel(asked).tolist()]]
-        return np.array(list(dict.fromkeys(asked)), "int64")
+        asked = [correct, *np.ravel(asked).tolist()]
+        asked = dict.fromkeys(standardize_class(index, len(base)) for index in asked)
+        return np.array(list(asked), "int64")
 
     def _watched_map(self, num_maps, strongest_map):
         if self._feature is None:
@@ -289,11 +304,11 @@ class OcclusionAnalysis:
             )
         return int(self._feature)
 
-    def _project(self, image, feature_index):
+    def _project(self, image, feature_index, preprocessing):
         if self._deconv is None:
             return None
         projection = self._deconv.project(image[None], WholeMap(feature_index))[0]
-        return projection if self.preprocessing is None else self.preprocessing.rgb(projection)
+        return projection if preprocessing is None else preprocessing.rgb(projection)
 
 
 def last_convolution(model, nodes=None):
@@ -333,24 +348,3 @@ def _checked_size(model, image_size):
             f"{model.name!r} takes {own_size[0]}×{own_size[1]}: resize it."
         )
     return image_size
-
-
-def _checked_class(class_index, num_classes):
-    is_number = isinstance(class_index, (int, np.integer)) and not isinstance(class_index, bool)
-    if not is_number or not 0 <= class_index < num_classes:
-        raise ValueError(
-            f"There is no class {class_index!r}: the model knows {num_classes}, give a number from "
-            f"0 to {num_classes - 1}."
-        )
-    return int(class_index)
-
-
-def _one_for_each(class_index, num_images):
-    if np.ndim(class_index) == 0:
-        return [class_index] * num_images
-    if len(class_index) != num_images:
-        raise ValueError(
-            f"{len(class_index)} classes came for {num_images} images: give one for each image, or "
-            "one for all."
-        )
-    return list(class_index)

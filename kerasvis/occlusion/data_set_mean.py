@@ -1,30 +1,10 @@
-"""The units of what a model takes: how its images were made of pixels, and the data set's mean."""
+"""The mean of the data set that a model was trained on, in the units of its images."""
 
 import keras
 import numpy as np
 
-from kerasvis.data import Preprocessing
 from kerasvis.graph import pixelwise_nodes, read_graph
 from kerasvis.layers import PixelMean
-
-
-def input_units(model, preprocessing="auto"):
-    """The `Preprocessing` by which images for the model are made of pixels.
-
-    Args:
-        model: a `keras.Model`.
-        preprocessing: a `Preprocessing`, the name of one, or None for one that is not known;
-            `"auto"` is that of the net of `keras.applications` whose name the model bears, and
-            `"raw"` for a model of any other name.
-    """
-    if preprocessing is None or isinstance(preprocessing, Preprocessing):
-        return preprocessing
-    if preprocessing != "auto":
-        return Preprocessing(preprocessing)
-    try:
-        return Preprocessing.of_application(model.name)
-    except ValueError:
-        return Preprocessing("raw")
 
 
 def mean_of_data_set(model, preprocessing):

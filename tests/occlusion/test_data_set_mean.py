@@ -1,4 +1,4 @@
-"""How a model's images were made of pixels, and the mean of its data set."""
+"""The mean of a model's data set."""
 
 import keras
 import numpy as np
@@ -7,8 +7,7 @@ from keras import layers
 
 from kerasvis.data import Preprocessing
 from kerasvis.layers import PixelMean
-from kerasvis.occlusion import input_units
-from kerasvis.occlusion.input_units import mean_of_data_set
+from kerasvis.occlusion.data_set_mean import mean_of_data_set
 
 SIZE = (6, 5)
 
@@ -24,35 +23,6 @@ def model_with(*first_layers, channels=3, name=None):
 
 def pixels(channels=3):
     return np.random.default_rng(0).uniform(0, 255, (8, *SIZE, channels)).astype("float32")
-
-
-@pytest.mark.parametrize(
-    ("name", "mode"),
-    [
-        ("vgg16", "caffe"),
-        ("resnet50", "caffe"),
-        ("resnet50v2", "tf"),
-        ("mobilenetv2_1.00_224", "tf"),
-        ("densenet121", "torch"),
-        ("efficientnetb0", "raw"),
-        ("zfnet", "raw"),
-        ("my_net", "raw"),
-    ],
-)
-def test_by_the_name_of_the_model(name, mode):
-    assert input_units(model_with(name=name)) == Preprocessing(mode)
-
-
-def test_as_given():
-    model = model_with(name="vgg16")
-    assert input_units(model, "tf") == Preprocessing("tf")
-    assert input_units(model, Preprocessing("torch")) == Preprocessing("torch")
-    assert input_units(model, None) is None
-
-
-def test_unknown_name():
-    with pytest.raises(ValueError, match="preprocessing='vgg'"):
-        input_units(model_with(), "vgg")
 
 
 @pytest.mark.parametrize(
