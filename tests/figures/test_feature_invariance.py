@@ -169,3 +169,20 @@ def broken(**changes):
 def test_what_cannot_be_drawn(shown, names, sentence):
     with pytest.raises(ValueError, match=sentence):
         invariance_curves(shown, names)
+
+
+def test_what_the_output_was_taken_for_is_told():
+    shown = invariance()
+    shown.activation = "sigmoid of the model's logits"
+    words = " ".join(texts(invariance_curves(shown)))
+    assert "of the true class, taken as sigmoid of the model's logits." in words
+
+
+def test_other_measures_have_their_own_range():
+    shown = invariance()
+    shown.measure = "summed probability"
+    for parts in shown.curves:
+        parts.probabilities = 40 * parts.probabilities
+    figure = invariance_curves(shown)
+    assert "summed probability" in texts(figure)
+    assert np.reshape(panels(figure), (3, 3))[0, -1].get_ylim()[1] > 20

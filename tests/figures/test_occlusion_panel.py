@@ -437,3 +437,45 @@ def test_wrong_arguments_are_refused():
 )
 def test_numbers_have_three_digits(number, text):
     assert three_digits(number) == text
+
+
+def test_other_measures_are_named_and_scaled_by_their_range():
+    shown = result(measure="summed probability", activation="softmax of the model's logits")
+    shown.probability *= 300
+    for figure in (occlusion_panel(row(shown)), occlusion_overlay(shown, row(shown).pixels)):
+        words = " ".join(texts(figure))
+        assert "summed probability of" in words
+        assert "Taken as summed probability: softmax of the model's logits." in words
+        assert three_digits(shown.probability.max()) in words
+
+
+def test_a_function_in_place_of_classes():
+    """Its values are (d), and there is no label, no legend and no class."""
+    shown = result(measure="margin", class_index=-1, base_label=-1, label=np.full((6, 7), -1))
+    figure = occlusion_panel(row(shown))
+    words = " ".join(texts(figure))
+    assert "(d) score" in words
+    assert "The margin." in words
+    assert "label" not in words
+    assert "class" not in words
+    assert not any("legend" in label or label.endswith(" e") for label in pictures(figure))
+    assert figure.get_size_inches()[0] < occlusion_panel(row()).get_size_inches()[0]
+    overlay = occlusion_overlay(shown, row(shown).pixels)
+    assert "class" not in " ".join(texts(overlay))
+
+
+def test_classes_and_a_function_side_by_side():
+    shown = result(measure="margin", class_index=-1, base_label=-1, label=np.full((6, 7), -1))
+    words = " ".join(texts(occlusion_panel([row(shown), row()])))
+    assert "The margin or probability of the correct class." in words
+    assert "(e) most probable label" in words
+
+
+def test_why_there_is_no_projection_stands_in_its_place():
+    reason = "Layer 'gelu' has the activation 'gelu', which cannot be projected through."
+    figure = occlusion_panel(row(result(projection=None, projection_reason=reason)))
+    assert "(c) projections" in texts(figure)
+    lines = [text for text in figure.axes[0].texts if text.get_text() in reason]
+    assert " ".join(line.get_text() for line in lines) == reason
+    assert len({line.get_position()[0] for line in lines}) == 1
+    assert "(c) projections" not in texts(occlusion_panel(row(result(projection=None))))

@@ -270,23 +270,18 @@ PIXELS = np.zeros((1, *SIZE, 3), "uint8")
     [
         ({"images": []}, "No photograph was given: give at least one."),
         (
-            {"images": PIXELS.astype("float32")},
-            "A photograph of shape (23, 18, 3) and type float32 came, but pixels (rows, columns, "
-            "channels) of type uint8 were expected.",
-        ),
-        (
             {"images": PIXELS[:, :, 1:]},
             "A photograph of 23×17 pixels came, but the model sees 23×18: enlarge it.",
         ),
         (
             {"class_indices": [1, 2]},
-            "2 classes came for 1 images: give one, or one for each.",
+            "Give one class for all 1 images, or one for each. Received: 2 classes",
         ),
         (
             {"class_indices": 6},
-            "There is no class 6: the model knows 6, give a number from 0 to 5.",
+            "The model knows 6 classes: give a number from 0 to 5. Received: class_index=6",
         ),
-        ({"layers": []}, "No layer was given: give the name of at least one, or None."),
+        ({"layers": []}, "Give the names of layers, at least one"),
         ({"layers": ["conv3"]}, "The model has no layer 'conv3': did you mean"),
         (
             {"transformations": {}},
@@ -307,15 +302,15 @@ PIXELS = np.zeros((1, *SIZE, 3), "uint8")
             "it out.",
         ),
         (
-            {"preprocessing": None},
-            "preprocessing is None, but photographs are transformed as pixels: give the one",
+            {"images": PIXELS - np.float32(3)},
+            "How the images were made from pixels is not known",
         ),
         (
             {"activation": "relu"},
             "There is no such activation: give 'auto', 'linear', 'softmax', 'sigmoid'",
         ),
-        ({"batch_size": 0}, "batch_size is 0: give 1 or more."),
-        ({"verbose": 2}, "verbose is 2: give 'auto', 0 or 1."),
+        ({"batch_size": 0}, "Give a whole number from 1 to 1000000. Received: batch_size=0"),
+        ({"verbose": 3}, "Give 'auto', 0, 1 or 2. Received: verbose=3"),
     ],
 )
 def test_mistakes(model, options, sentence):

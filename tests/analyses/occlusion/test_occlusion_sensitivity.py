@@ -524,25 +524,25 @@ ERRORS = {
     ),
     "class": (
         {"class_index": 7},
-        "There is no class 7: the model knows 7, give a number from 0 to 6.",
+        "The model knows 7 classes: give a number from 0 to 6. Received: class_index=7",
     ),
     "negative class": (
         {"class_index": -1},
-        "There is no class -1: the model knows 7, give a number from 0 to 6.",
+        "The model knows 7 classes: give a number from 0 to 6. Received: class_index=-1",
     ),
     "class of no number": (
         {"class_index": 1.5},
-        "There is no class 1.5: the model knows 7, give a number from 0 to 6.",
+        "The model knows 7 classes: give a number from 0 to 6. Received: class_index=1.5",
     ),
     "class asked for": (
         {"class_indices": [0, 9]},
-        "There is no class 9: the model knows 7, give a number from 0 to 6.",
+        "The model knows 7 classes: give a number from 0 to 6. Received: class_index=9",
     ),
     "classes": (
         {"image": IMAGE[None], "class_index": [1, 2]},
-        "2 classes came for 1 images: give one for each image, or one for all.",
+        "Give one class for all 1 images, or one for each. Received: 2 classes",
     ),
-    "no image": ({"image": np.zeros((0, *SIZE, 3))}, "No image was given: give at least one."),
+    "no image": ({"image": np.zeros((0, *SIZE, 3))}, "Give at least one image, as an array"),
     "dense layer": (
         {"layer": "scores"},
         "Layer 'scores' returns (None, 7), which has no rows and columns: give a layer of feature "
@@ -562,26 +562,26 @@ ERRORS = {
     ),
     "size": (
         {"image": ramp(0, 255, (26, 33, 3))},
-        "An image of 26×33 pixels came, but the model 'net' takes 33×26: resize it.",
+        "The model 'net' takes images (batch, 33, 26, 3): resize the images",
     ),
     "channels": (
         {"image": IMAGE[..., :1]},
-        "An image of shape (33, 26, 1) came, but (33, 26, 3) was expected: resize it, and give it "
-        "as (rows, columns, channels).",
+        "The model 'net' takes images (batch, 33, 26, 3): resize the images",
     ),
     "axes": (
         {"image": IMAGE[..., 0]},
-        "Images of shape (26,) came, but (rows, columns, channels) was expected: give one such "
-        "image, or several.",
+        "Received: images of shape (33, 26)",
     ),
     "too many axes": (
         {"image": IMAGE[None, None]},
-        "Images of shape (1, 33, 26, 3) came, but (rows, columns, channels) was expected: give one "
-        "such image, or several.",
+        "Received: images of shape (1, 1, 33, 26, 3)",
     ),
-    "scaled image": ({"image": IMAGE / 255}, "values lie from 0 to 1, "),
+    "scaled image": (
+        {"image": IMAGE / 255, "preprocessing": "raw"},
+        "values lie from 0 to 1, ",
+    ),
     "centred image": (
-        {"image": IMAGE - 128},
+        {"image": IMAGE - 128, "preprocessing": "raw"},
         "values lie from -128 to 127, ",
     ),
     "other preprocessing": (
@@ -595,7 +595,7 @@ ERRORS = {
         "data set: give it as a colour or an image.",
     ),
     "fill of unknown units": (
-        {"preprocessing": None},
+        {"image": IMAGE - 128},
         "baseline is 'grey', but how the image was made of pixels is not known: give "
         "preprocessing, or baseline as a number or a colour in units of the image.",
     ),
