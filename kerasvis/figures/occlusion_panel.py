@@ -139,7 +139,7 @@ def _letters(rows):
     results = [row.result for row in rows]
     has = {
         "b": any(result.activity is not None for result in results),
-        "c": any(row.other_projections for row in rows)
+        "c": any(len(row.other_projections) for row in rows)
         or any(result.projection is not None or result.projection_reason for result in results),
         "e": any(map(has_classes, results)),
     }

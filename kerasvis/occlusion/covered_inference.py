@@ -64,7 +64,7 @@ class CoveredInference(keras.Model):
     Returns:
         `(probabilities, label, activity)`: float32 `(positions, classes asked for)`, int32
         `(positions,)`, the most probable class, -1 where any probability is not finite, and float32
-        `(positions,)`.
+        `(positions,)`, 0 where no map is watched.
     """
 
     def __init__(self, plan, occluders, scores):
@@ -116,11 +116,13 @@ class CoveredInference(keras.Model):
         number = ops.shape(rows)[0]
         whole |= {n: ops.repeat(inputs[f"fixed {n}"], number, axis=0) for n in self.plan.fixed}
         tensors = _replayed(self.plan.whole_nodes, whole)
-        output, layer = self.plan.watched
+        output, *layers = self.plan.watched
         probabilities = self._scores(tensors[output] if output in tensors else whole[output])
         label = ops.cast(ops.argmax(probabilities, axis=-1), "int32")
         is_finite = ops.all(ops.isfinite(probabilities), axis=-1)
-        activity = self._activity(layer, tensors, covered, inputs["feature_index"])
+        activity = ops.zeros_like(probabilities[:, 0])
+        for layer in layers:
+            activity = self._activity(layer, tensors, covered, inputs["feature_index"])
         return (
             ops.take(probabilities, inputs["class_indices"], axis=-1),
             ops.where(is_finite, label, -1),

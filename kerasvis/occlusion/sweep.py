@@ -23,7 +23,7 @@ class BaseAnswer(NamedTuple):
     Attributes:
         probabilities: float32 `(classes,)`.
         activities: float32 `(feature maps,)`: the sum of each map of the layer.
-        strongest_map: number of the map with the strongest activation.
+        strongest_map: number of the map with the strongest activation; -1 where none is watched.
     """
 
     probabilities: np.ndarray
@@ -37,7 +37,7 @@ class OcclusionSweep:
     Args:
         model: a functional or Sequential `keras.Model`.
         occluders: the `Occluders`.
-        layer: name of the layer whose maps are watched.
+        layer: name of the layer whose maps are watched, or None.
         scores: the `kerasvis.graph.Scores` of the model; those of its one output by default.
         method: `"incremental"`, `"full"` or `"auto"`.
         batch_size: positions in a step; by default as many as `BYTES_IN_BATCH` hold.
@@ -56,10 +56,12 @@ class OcclusionSweep:
         self.model, self.occluders, self.layer = model, occluders, layer
         self.scores = scores or Scores(model, image_size=occluders.image_size)
         graph = self.scores.graph
-        watched = (self.scores.tensor, graph.node(layer).outputs[0])
+        maps = () if layer is None else (graph.node(layer).outputs[0],)
+        watched = (self.scores.tensor, *maps)
         nodes = graph.ancestors(watched)
         shapes = infer_shapes(graph, nodes, model, occluders.image_size)
-        _check_maps(layer, shapes[watched[1]])
+        for number in maps:
+            _check_maps(layer, shapes[number])
         (image,) = graph.inputs
         self.plan = make_plan(image, nodes, watched, shapes, occluders, method)
         self.nodes = nodes
@@ -78,13 +80,15 @@ class OcclusionSweep:
             A `BaseAnswer`.
         """
         self.scores.decide(np.asarray(image)[None])
-        output, layer = self.plan.watched
+        output, *layers = self.plan.watched
         tensors = replay(self.nodes, {self.plan.image: self._as_input(image)})
         self.scores.check(ops.convert_to_numpy(ops.cast(tensors[output], "float32")))
-        probabilities = self.scores(tensors[output])[0]
-        maps = ops.cast(tensors[layer], "float32")
+        probabilities = ops.convert_to_numpy(self.scores(tensors[output])[0])
+        if not layers:
+            return BaseAnswer(probabilities, np.zeros(0, "float32"), -1)
+        maps = ops.cast(tensors[layers[0]], "float32")
         return BaseAnswer(
-            ops.convert_to_numpy(probabilities),
+            probabilities,
             ops.convert_to_numpy(ops.sum(maps, axis=(0, 1, 2))),
             int(ops.argmax(ops.max(maps, axis=(0, 1, 2)))),
         )
@@ -95,13 +99,13 @@ class OcclusionSweep:
         Args:
             image: `(rows, columns, channels)`, as the model takes it.
             fill: the same, covered as a whole.
-            feature_index: which map of the layer is watched.
+            feature_index: which map of the layer is watched, where there is one.
             class_indices: int `(classes,)`: whose probabilities are asked for.
             verbose: `"auto"` shows a progress bar on a terminal, 0 none, 1 and 2 do.
 
         Returns:
             `(probabilities, label, activity)`: float32 `(rows, columns, classes)`, int64 `(rows,
-            columns)` and float32 `(rows, columns)`.
+            columns)` and float32 `(rows, columns)`, 0 where no map is watched.
 
         Raises:
             ValueError: if the model gives NaN or infinity; it names the position. Or if an answer

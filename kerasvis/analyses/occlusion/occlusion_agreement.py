@@ -23,7 +23,8 @@ class OcclusionAgreement(Result):
         occluders: str `(settings,)`, as `"16×16 grey"`.
         drops: float32 `(settings, height, width)`: what the correct class loses of its probability,
             over pixels.
-        activity_drops: float32 `(settings, height, width)`: what the feature map loses.
+        activity_drops: float32 `(settings, height, width)`: what the feature map loses; NaN where
+            none is watched.
         agreement: float64 `(settings, settings)`: Spearman's rank correlation of the drops over the
             pixels, in [-1, 1]; NaN for a map that is constant.
         activity_agreement: the same of the activity's drops.
@@ -106,7 +107,7 @@ def occlusion_agreement(
             names.append(f"{size} {name}")
             results.append(result)
     drops = np.stack([result.heat_map(result.drop) for result in results])
-    activity_drops = np.stack([result.heat_map(result.activity_drop) for result in results])
+    activity_drops = np.stack([_activity_drop(result) for result in results])
     return OcclusionAgreement(
         occluders=np.array(names),
         drops=drops.astype("float32"),
@@ -114,6 +115,13 @@ def occlusion_agreement(
         agreement=_rank_correlations(drops),
         activity_agreement=_rank_correlations(activity_drops),
     )
+
+
+def _activity_drop(result):
+    """Over the pixels; NaN where no map is watched."""
+    if result.activity is None:
+        return np.full(result.image_size, np.nan)
+    return result.heat_map(result.activity_drop)
 
 
 def _rank_correlations(maps):

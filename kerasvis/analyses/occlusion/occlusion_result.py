@@ -28,15 +28,15 @@ class OcclusionSensitivity(Result):
         label: int64 `(rows, columns)`, the most probable class.
         class_indices: int64 `(classes,)`, all classes asked for.
         probabilities: float32 `(rows, columns, classes)`, of these.
-        layer: name of the layer that is watched.
-        feature_index: number of its feature map.
-        activity: float32 `(rows, columns)`, the sum of that map.
+        layer: name of the layer that is watched; "" where there is none.
+        feature_index: number of its feature map; -1 where there is none.
+        activity: float32 `(rows, columns)`, the sum of that map, or None.
         projection: float32 `(height, width, channels)`, signed and in RGB order: the whole map of
             the uncovered image, projected by the deconvnet. None where the model has layers that
             cannot be projected through, see `projection_reason`.
         base_probabilities: float32 `(classes,)`, of the uncovered image.
         base_label: its most probable class.
-        base_activity: its activity of the map.
+        base_activity: its activity of the map; NaN where no map is watched.
         method: `"incremental"` or `"full"`: how it was computed.
         reason: from which layer on whole maps were computed, and why.
         activation: what the model's output was taken for, as a phrase; "" in old files.
@@ -56,7 +56,7 @@ class OcclusionSensitivity(Result):
     probabilities: Annotated[np.ndarray, Array("float32", "rows", "columns", "classes")]
     layer: str
     feature_index: int
-    activity: Map
+    activity: Map | None
     projection: Annotated[np.ndarray, Array("float32", "height", "width", "channels")] | None
     base_probabilities: Annotated[np.ndarray, Array("float32", "classes")]
     base_label: int
@@ -79,7 +79,9 @@ class OcclusionSensitivity(Result):
 
     @property
     def activity_drop(self):
-        """float32 `(rows, columns)`: what the feature map loses of its activity."""
+        """float32 `(rows, columns)`: what the feature map loses of its activity, or None."""
+        if self.activity is None:
+            return None
         return np.float32(self.base_activity) - self.activity
 
     @property

@@ -14,11 +14,13 @@ from kerasvis.arguments import (
     standardize_class,
     standardize_classes,
     standardize_images,
+    standardize_model,
     standardize_preprocessing,
     standardize_verbose,
 )
 from kerasvis.data import Preprocessing
 from kerasvis.deconvnet import DeconvModel
+from kerasvis.deconvnet.rules import rule_names, standardize_rules
 from kerasvis.deconvnet.targets import WholeMap
 from kerasvis.graph import Scores, image_shape, read_graph
 from kerasvis.occlusion.baselines import baseline_image
@@ -33,8 +35,9 @@ def occlusion_sensitivity(model, image, class_index=None, **settings):
     """Covers each part of an image in turn, and records what the model makes of it.
 
     Args:
-        model: a functional or Sequential `keras.Model` that returns scores or maps of classes; it
-            is left as it is. See `kerasvis.image_model` for one of several inputs.
+        model: a `keras.Model` that returns scores or maps of classes; it is left as it is. See
+            `kerasvis.image_model` for one of several inputs. Of a subclassed one, which has no
+            graph of layers, no feature map is watched.
         image: `(rows, columns, channels)`, as the model takes it; or several: whatever
             `kerasvis.find_top_activations` takes for images.
         class_index: number of the correct class; for several images, one number or one for each.
@@ -67,6 +70,7 @@ def occlusion_sensitivity(model, image, class_index=None, **settings):
     """
     is_one = getattr(image, "ndim", None) == 3
     images = np.asarray(image)[None] if is_one else image
+    model = standardize_model(model, images, needs_graph=False)
     images = standardize_images(model, images, settings.pop("preprocessing", None))
     settings["preprocessing"] = images.preprocessing
     analysis = OcclusionAnalysis(model, images.image_size, **settings)
@@ -83,7 +87,8 @@ class OcclusionAnalysis:
     its replicas work on the positions of an image.
 
     Args:
-        model: a functional or Sequential `keras.Model` that returns scores of classes.
+        model: a `keras.Model` that returns scores or maps of classes; a subclassed one has to be
+            built.
         image_size: `(height, width)` of the images in pixels, or one number for squares.
         patch_size: size of the occluder in pixels, a number or a pair.
         strides: steps between its positions in pixels, a number or a pair.
@@ -94,7 +99,8 @@ class OcclusionAnalysis:
             pixels. By default as the range of the image tells, or what the model is. Where this is
             not known, `baseline` has to be given in numbers, or as `"blur"`.
         seed: of the noise.
-        layer: name of the layer to watch; by default the last convolution.
+        layer: name of the layer to watch; by default the last convolution, and none where there is
+            no convolution.
         feature: its feature map; by default the one with the strongest activation in the
             uncovered image.
         class_indices: classes whose probabilities are asked for besides that of the correct class;
@@ -117,7 +123,7 @@ class OcclusionAnalysis:
     Attributes:
         occluders: the `Occluders`.
         preprocessing: the `Preprocessing` that was stated, or None.
-        layer: name of the layer that is watched.
+        layer: name of the layer that is watched, or None.
         nodes: the nodes of the model that run.
 
     Call arguments:
@@ -159,6 +165,7 @@ class OcclusionAnalysis:
     ):
         if method not in ("auto", "incremental", "full"):
             raise ValueError(f"method is {method!r}: give 'auto', 'incremental' or 'full'.")
+        model = standardize_model(model, needs_graph=False)
         self.image_shape = (*_checked_size(model, image_size), image_shape(model)[2])
         self.occluders = Occluders(self.image_shape[:2], patch_size, strides, box)
         self.preprocessing = None if preprocessing is None else Preprocessing.of(preprocessing)
@@ -177,7 +184,7 @@ class OcclusionAnalysis:
         self.nodes = self.sweep.nodes
         self._model, self._activation, self._method = model, activation, method
         self._feature, self._class_indices = feature, class_indices
-        self._verbose, self._rules = standardize_verbose(verbose), tuple(rules)
+        self._verbose, self._rules = standardize_verbose(verbose), standardize_rules(rules)
         self._deconv, self._projection_reason = _deconv_or_reason(model, self.layer, rules)
         self._set_fill(baseline, seed)
 
@@ -200,10 +207,7 @@ class OcclusionAnalysis:
             *(x if x is None or isinstance(x, str) else np.asarray(x) for x in arrays),
             *(self.occluders, self.preprocessing, self._seed, self.layer, self._feature),
             *(self._activation, self._method, self.scores.tensor, self.scores.region),
-            *(
-                _identity(x)
-                for x in (self.scores.score, *(y for pair in self._rules for y in pair))
-            ),
+            *(_identity(self.scores.score), *rule_names(self._rules)),
         )
 
     def classes_of(self, class_index, num_images):
@@ -242,13 +246,13 @@ class OcclusionAnalysis:
             label=label,
             class_indices=class_indices,
             probabilities=probabilities,
-            layer=self.layer,
+            layer=self.layer or "",
             feature_index=feature_index,
-            activity=activity,
+            activity=None if self.layer is None else activity,
             projection=self._project(image, feature_index, preprocessing),
             base_probabilities=base[np.maximum(class_indices, 0)],
             base_label=int(base_label),
-            base_activity=float(activities[feature_index]),
+            base_activity=np.nan if self.layer is None else float(activities[feature_index]),
             method=self.sweep.plan.method,
             reason=self.sweep.plan.reason,
             activation=self.scores.taken,
@@ -295,7 +299,7 @@ class OcclusionAnalysis:
         return np.array(list(asked), "int64")
 
     def _watched_map(self, num_maps, strongest_map):
-        if self._feature is None:
+        if self._feature is None or self.layer is None:
             return strongest_map
         if self._feature not in range(num_maps):
             raise ValueError(
@@ -312,18 +316,18 @@ class OcclusionAnalysis:
 
 
 def last_convolution(model, nodes=None):
-    """Name of the last layer of convolution among nodes of a model, all of them by default."""
+    """Name of the last layer of convolution among nodes of a model, by default all; or None."""
     layers = keras.layers
     types = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
     nodes = read_graph(model).nodes if nodes is None else nodes
     names = [node.name for node in nodes if isinstance(node.layer, types)]
-    if not names:
-        raise ValueError(f"The model {model.name!r} has no convolution: give layer=.")
-    return names[-1]
+    return names[-1] if names else None
 
 
 def _deconv_or_reason(model, layer, rules):
     """`(DeconvModel, "")`, or `(None, why there is none)`."""
+    if layer is None:
+        return None, f"No feature map is watched, as {model.name!r} has no layer of convolution."
     try:
         return DeconvModel(model, layer, rules=rules), ""
     except ValueError as error:  # a layer without a rule

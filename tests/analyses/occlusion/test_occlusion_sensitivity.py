@@ -635,10 +635,44 @@ def test_second_image_of_another_size(model):
         kv.occlusion_sensitivity(model, [IMAGE, ramp(0, 255, (20, 26, 3))], **SMALL)
 
 
-def test_model_without_a_convolution():
-    sentence = "The model 'dense' has no convolution: give layer=."
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-        kv.occlusion_sensitivity(without_convolution(), IMAGE, **SMALL)
+def test_model_without_a_convolution(tmp_path):
+    """All but the feature map."""
+    model = without_convolution()
+    result = kv.occlusion_sensitivity(model, IMAGE, 1, **SMALL)
+    assert (result.layer, result.feature_index, result.activity) == ("", -1, None)
+    assert result.activity_drop is None
+    assert "no layer of convolution" in result.projection_reason
+    covered = covered_images(IMAGE, np.full_like(IMAGE, 127.5), (13, 13), (13, 13))
+    scores = model.predict(covered.reshape(-1, *IMAGE.shape), verbose=0)
+    expected = softmax(scores)[:, 1].reshape(result.probability.shape)
+    np.testing.assert_allclose(result.probability, expected, atol=1e-5)
+    result.save(tmp_path / "heat.npz")
+    assert OcclusionSensitivity.load(tmp_path / "heat.npz") == result
+
+
+class Subclassed(keras.Model):
+    """Has no graph of layers."""
+
+    def __init__(self):
+        super().__init__(name="subclassed")
+        self.conv = layers.Conv2D(4, 5, 2, activation="relu")
+        self.head = layers.Dense(3)
+
+    def call(self, images):
+        return self.head(keras.ops.max(self.conv(images), axis=(1, 2)))
+
+
+@pytest.mark.usefixtures("eager_functions")
+@pytest.mark.parametrize("is_built", [True, False])
+def test_subclassed_model(is_built):
+    model = Subclassed()
+    if is_built:
+        model.build((None, *SIZE, 3))
+    result = kv.occlusion_sensitivity(model, IMAGE, 1, **SMALL)
+    assert (result.method, result.activity) == ("full", None)
+    expected = softmax(model.predict(IMAGE[None], verbose=0))[0, 1]
+    np.testing.assert_allclose(result.base_probability, expected, atol=1e-6)
+    assert result.drop.std() > 0
 
 
 def with_weights_of(value):
