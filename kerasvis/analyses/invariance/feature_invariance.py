@@ -7,7 +7,9 @@ objects alone.
 
 import dataclasses
 import functools
-from collections.abc import ValuesView
+import os
+from collections.abc import Mapping, Sequence, ValuesView
+from typing import Any
 
 import keras
 import numpy as np
@@ -117,7 +119,7 @@ class FeatureInvariance:
 _ARRAYS = [field.name for field in dataclasses.fields(InvarianceCurves)][1:]
 
 
-def paper_transformations(height):
+def paper_transformations(height: int) -> dict[str, np.ndarray]:
     """The ranges of the paper's Figure 5, for images of another height.
 
     Args:
@@ -136,21 +138,21 @@ def paper_transformations(height):
 
 
 def feature_invariance(
-    model,
-    layers,
-    images,
-    class_indices=None,
+    model: keras.Model,
+    layers: str | Sequence[str] | None,
+    images: Any,
+    class_indices: int | Sequence[int] | None = None,
     *,
-    transformations=None,
-    image_size=None,
-    preprocessing=None,
-    output=None,
-    activation="auto",
-    region=None,
-    batch_size=16,
-    directory=None,
-    verbose="auto",
-):
+    transformations: Mapping[str, Sequence[float]] | None = None,
+    image_size: tuple[int, int] | None = None,
+    preprocessing: Any = None,
+    output: str | int | None = None,
+    activation: str = "auto",
+    region: tuple[int, int, int, int] | None = None,
+    batch_size: int = 16,
+    directory: str | os.PathLike | None = None,
+    verbose: str | int = "auto",
+) -> FeatureInvariance:
     """Transforms photographs, and measures how far their features move.
 
     Args:
@@ -250,7 +252,7 @@ def feature_invariance(
     )
 
 
-def first_and_last_features(model, output=None):
+def first_and_last_features(model: keras.Model, output: str | int | None = None) -> tuple[str, ...]:
     """Names of the layers that hold a model's first and last features.
 
     The first is the first convolution after its rectification; the last is what the layer of the

@@ -2,8 +2,10 @@
 
 import dataclasses
 import itertools
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
+import keras
 import numpy as np
 import scipy.stats
 
@@ -53,8 +55,14 @@ class OcclusionAgreement(Result):
 
 
 def occlusion_agreement(
-    model, image, class_index=None, *, baselines=BASELINES, patch_sizes=PATCH_SIZES, **settings
-):
+    model: keras.Model,
+    image: Any,
+    class_index: int | None = None,
+    *,
+    baselines: Sequence = BASELINES,
+    patch_sizes: Sequence = PATCH_SIZES,
+    **settings: Any,
+) -> OcclusionAgreement:
     """Repeats `occlusion_sensitivity` with several occluders, and compares the maps.
 
     What is seen with all of them lies in the image and the model; what is seen with one alone, such

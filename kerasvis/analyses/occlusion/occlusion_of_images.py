@@ -1,16 +1,24 @@
 """Occlusion sensitivity of many images, one file each, so that a run that was stopped goes on."""
 
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from kerasvis.activations.partial_scan import model_fingerprint
 from kerasvis.analyses.occlusion.occlusion_result import OcclusionSensitivity
+from kerasvis.analyses.occlusion.occlusion_sensitivity import OcclusionAnalysis
 from kerasvis.storage.files import read_npz, write_npz
 from kerasvis.storage.fingerprints import digest
 
 
-def stream_occlusion_sensitivity(analysis, images, class_indices, filepaths):
+def stream_occlusion_sensitivity(
+    analysis: OcclusionAnalysis,
+    images: Iterable,
+    class_indices: Iterable[int | None],
+    filepaths: Iterable[str | os.PathLike],
+) -> Iterator[OcclusionSensitivity]:
     """Analyses images one after another; each result is written as soon as it is there.
 
     A file that holds the result of the same image, model and settings is read instead; any other is

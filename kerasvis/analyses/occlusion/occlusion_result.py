@@ -68,43 +68,43 @@ class OcclusionSensitivity(Result):
     projection_reason: str = ""
 
     @property
-    def base_probability(self):
+    def base_probability(self) -> float:
         """The probability of the correct class in the uncovered image."""
         return float(self.base_probabilities[list(self.class_indices).index(self.class_index)])
 
     @property
-    def drop(self):
+    def drop(self) -> np.ndarray:
         """float32 `(rows, columns)`: what the correct class loses of its probability."""
         return np.float32(self.base_probability) - self.probability
 
     @property
-    def activity_drop(self):
+    def activity_drop(self) -> np.ndarray | None:
         """float32 `(rows, columns)`: what the feature map loses of its activity, or None."""
         if self.activity is None:
             return None
         return np.float32(self.base_activity) - self.activity
 
     @property
-    def boxes(self):
+    def boxes(self) -> np.ndarray:
         """int32 `(rows, columns, 4)`: (top, left, bottom, right) of the occluder, in pixels."""
         return self.occluders.boxes
 
     @property
-    def image_size(self):
+    def image_size(self) -> tuple[int, int]:
         """`(height, width)` in pixels."""
         return self.occluders.image_size
 
     @property
-    def patch_size(self):
+    def patch_size(self) -> tuple[int, int]:
         """`(height, width)` of the occluder in pixels."""
         return self.occluders.patch_size
 
     @property
-    def strides(self):
+    def strides(self) -> tuple[int, int]:
         """`(rows, columns)` between positions, in pixels."""
         return self.occluders.strides
 
-    def heat_map(self, values):
+    def heat_map(self, values: np.ndarray) -> np.ndarray:
         """Values of positions over pixels; see `Occluders.heat_map`."""
         return self.occluders.heat_map(values)
 

@@ -5,6 +5,8 @@ map falls at the same place, the map stands for what is there, as its projection
 """
 
 import copy
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -31,7 +33,12 @@ from kerasvis.occlusion.sweep import OcclusionSweep
 NUM_CLASSES_ASKED = 5
 
 
-def occlusion_sensitivity(model, image, class_index=None, **settings):
+def occlusion_sensitivity(
+    model: keras.Model,
+    image: Any,
+    class_index: int | Sequence[int] | None = None,
+    **settings: Any,
+) -> OcclusionSensitivity | list[OcclusionSensitivity]:
     """Covers each part of an image in turn, and records what the model makes of it.
 
     Args:
@@ -142,26 +149,26 @@ class OcclusionAnalysis:
 
     def __init__(
         self,
-        model,
-        image_size,
+        model: keras.Model,
+        image_size: int | tuple[int, int],
         *,
-        patch_size=16,
-        strides=8,
-        box=None,
-        baseline="grey",
-        preprocessing=None,
-        seed=0,
-        layer=None,
-        feature=None,
-        class_indices=None,
-        output=None,
-        activation="auto",
-        region=None,
-        score=None,
-        rules=(),
-        method="auto",
-        batch_size=None,
-        verbose="auto",
+        patch_size: int | tuple[int, int] = 16,
+        strides: int | tuple[int, int] = 8,
+        box: tuple[int, int, int, int] | None = None,
+        baseline: str | float | Sequence | np.ndarray = "grey",
+        preprocessing: Any = None,
+        seed: int = 0,
+        layer: str | None = None,
+        feature: int | None = None,
+        class_indices: int | Sequence[int] | None = None,
+        output: str | int | None = None,
+        activation: str = "auto",
+        region: tuple[int, int, int, int] | None = None,
+        score: Callable[[Any], Any] | None = None,
+        rules: str | Sequence[tuple] = (),
+        method: str = "auto",
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
     ):
         if method not in ("auto", "incremental", "full"):
             raise ValueError(f"method is {method!r}: give 'auto', 'incremental' or 'full'.")
@@ -188,7 +195,7 @@ class OcclusionAnalysis:
         self._deconv, self._projection_reason = _deconv_or_reason(model, self.layer, rules)
         self._set_fill(baseline, seed)
 
-    def with_baseline(self, baseline, seed=0):
+    def with_baseline(self, baseline: Any, seed: int = 0) -> Self:
         """The same analysis with another fill; what was compiled is shared."""
         other = copy.copy(self)
         other._set_fill(baseline, seed)
@@ -200,7 +207,7 @@ class OcclusionAnalysis:
         self._fill(np.zeros(self.image_shape, "float32"), preprocessing)  # fail early
 
     @property
-    def settings(self):
+    def settings(self) -> tuple:
         """All that a result depends on besides the model, the image and its class."""
         arrays = [self._baseline, self._class_indices]
         return (
@@ -210,7 +217,7 @@ class OcclusionAnalysis:
             *(_identity(self.scores.score), *rule_names(self._rules)),
         )
 
-    def classes_of(self, class_index, num_images):
+    def classes_of(self, class_index: Any, num_images: int) -> list:
         """The class of each image, or None; a ValueError if there is none of that number."""
         asked = class_index, self._class_indices
         if self.scores.score is not None and asked != (None, None):
@@ -220,7 +227,7 @@ class OcclusionAnalysis:
             )
         return standardize_classes(class_index, num_images, self.scores.num_classes)
 
-    def __call__(self, image, class_index=None):
+    def __call__(self, image: Any, class_index: int | None = None) -> OcclusionSensitivity:
         (class_index,) = self.classes_of(class_index, 1)
         image, preprocessing = self._checked_image(image)
         base, activities, strongest_map = self.sweep.base(image)
