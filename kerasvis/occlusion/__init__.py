@@ -1,4 +1,4 @@
-"""Covering parts of an image: positions, fills, and exact inference on what an occluder touches."""
+"""Occluding parts of an image: positions, baselines, and exact inference on what is affected."""
 
 from kerasvis.occlusion.baselines import baseline_image as baseline_image
 from kerasvis.occlusion.inference_plan import InferencePlan as InferencePlan

@@ -1,4 +1,4 @@
-"""What the occluder shows: a part of an image that is covered as a whole.
+"""What the occluder shows: a part of an image that is occluded as a whole.
 
 Reference:
     Zeiler & Fergus 2013, Section 4.2: a grey square.
@@ -13,7 +13,7 @@ NAMES = ("grey", "mean", "blur", "noise")
 
 
 def baseline_image(image, baseline, preprocessing, *, mean=None, patch_size=(16, 16), seed=0):
-    """The image as it looks where it is covered.
+    """The image as it looks where it is occluded.
 
     Args:
         image: float `(rows, columns, channels)`, as the model takes it.

@@ -1,7 +1,7 @@
-"""What is computed for a covered image: windows first, whole feature maps from some layer on.
+"""What is computed for an occluded image: windows first, whole feature maps from some layer on.
 
 Planning is pure arithmetic on the graph: each node either works on the windows that the occluder
-can have touched, or on whole maps, as everything above it then does. The border between the two is
+can have affected, or on whole maps, as everything above it then does. The border between the two is
 put where the count of operations is lowest.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from kerasvis.graph import pixelwise_nodes
 from kerasvis.graph.dependence import tensors_that_depend_on
-from kerasvis.occlusion.touched_windows import AxisWindow, union
+from kerasvis.occlusion.affected_windows import AxisWindow, union
 from kerasvis.occlusion.window_rules import WindowRule, num_operations_per_cell, window_rule
 from kerasvis.storage.html_table import html_text
 
@@ -36,13 +36,13 @@ class WindowStep:
 
 @dataclasses.dataclass(frozen=True)
 class InferencePlan:
-    """The steps from a covered image to what is watched.
+    """The steps from an occluded image to what is watched.
 
     Attributes:
         image: number of the image tensor.
         fixed_nodes: nodes that do not depend on the image; run once.
         fixed: numbers of their tensors that the other nodes take.
-        pixelwise: nodes that treat each pixel by itself; run once on the image and on the fill.
+        pixelwise: nodes that treat each pixel by itself; run once on the image and on the baseline.
         sources: numbers of the tensors that an occluder is pasted into.
         steps: the nodes that work on windows, in order.
         whole_nodes: the nodes that work on whole maps, in order.

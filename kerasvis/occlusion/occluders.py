@@ -12,18 +12,18 @@ class Occluders:
     """The positions of an occluder that slides over an image, or over a box in it.
 
     It starts at the top left and moves by `strides`. The last position along an axis is the first
-    one that reaches the end, where the occluder is cut; so every pixel is covered as long as the
-    strides are not larger than the occluder. Where they are, it is the last one that covers any.
+    one that reaches the end, where the occluder is cut; so every pixel is occluded as long as the
+    strides are not larger than the occluder. Where they are, it is the last one that occludes any.
 
     Attributes:
         image_size: `(height, width)` in pixels.
         patch_size: `(height, width)` of the occluder in pixels.
         strides: `(rows, columns)` between positions in pixels.
-        box: `(top, left, bottom, right)` of the part of the image to cover, half open; the whole
+        box: `(top, left, bottom, right)` of the part of the image to occlude, half open; the whole
             image by default.
 
     Raises:
-        ValueError: if the occluder is larger than what it is to cover, a number is not positive,
+        ValueError: if the occluder is larger than what it is to occlude, a number is not positive,
             or the box is no part of the image.
 
     Reference:
@@ -52,20 +52,20 @@ class Occluders:
         top, left, bottom, right = self.box
         size = (bottom - top, right - left)
         if any(patch > length for patch, length in zip(self.patch_size, size, strict=True)):
-            covered = "image" if size == self.image_size else "box"
+            occluded = "image" if size == self.image_size else "box"
             raise ValueError(
-                f"The occluder of {_by(self.patch_size)} pixels is larger than the {covered} of "
+                f"The occluder of {_by(self.patch_size)} pixels is larger than the {occluded} of "
                 f"{_by(size)}: give a smaller patch_size."
             )
 
     @functools.cached_property
     def rows(self):
-        """int32 `(rows of positions, 2)`: first row of pixels that is covered, and the end."""
+        """int32 `(rows of positions, 2)`: first row of pixels that is occluded, and the end."""
         return self._intervals(0)
 
     @functools.cached_property
     def columns(self):
-        """int32 `(columns of positions, 2)`: first column that is covered, and the end."""
+        """int32 `(columns of positions, 2)`: first column that is occluded, and the end."""
         return self._intervals(1)
 
     def _intervals(self, axis):
@@ -90,13 +90,13 @@ class Occluders:
         return np.stack([parts[i][..., end] for end in (0, 1) for i in (0, 1)], axis=-1)
 
     def heat_map(self, values):
-        """Values of positions as a map over pixels: the mean of the positions that cover a pixel.
+        """Values of positions as a map over pixels: the mean of the positions that occlude a pixel.
 
         Args:
             values: `(rows, columns)`, one number for each position.
 
         Returns:
-            float64 `image_size`; NaN at pixels that are never covered.
+            float64 `image_size`; NaN at pixels that are never occluded.
 
         Raises:
             ValueError: if there are more or fewer values.

@@ -10,15 +10,15 @@ from kerasvis.arguments import standardize_verbose
 from kerasvis.graph import Scores, replay
 from kerasvis.graph.replicas import num_replicas, predict_on_replicas
 from kerasvis.graph.shapes import infer_shapes
-from kerasvis.occlusion.covered_inference import CoveredInference
 from kerasvis.occlusion.inference_plan import make_plan, num_values
+from kerasvis.occlusion.occluded_inference import OccludedInference
 
 BYTES_IN_BATCH = 2**29  # of feature maps; about a third of what a batch needs at its peak
 MAX_BATCH_SIZE = 128
 
 
 class BaseAnswer(NamedTuple):
-    """What the model makes of the uncovered image.
+    """What the model makes of the unoccluded image.
 
     Attributes:
         probabilities: float32 `(classes,)`.
@@ -32,7 +32,7 @@ class BaseAnswer(NamedTuple):
 
 
 class OcclusionSweep:
-    """Covers images of one size, position by position, and looks at what the model makes of it.
+    """Occludes images of one size, position by position, and looks at what the model makes of it.
 
     Args:
         model: a functional or Sequential `keras.Model`.
@@ -65,13 +65,13 @@ class OcclusionSweep:
         (image,) = graph.inputs
         self.plan = make_plan(image, nodes, watched, shapes, occluders, method)
         self.nodes = nodes
-        self._inference = CoveredInference(self.plan, occluders, self.scores)
+        self._inference = OccludedInference(self.plan, occluders, self.scores)
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: give 1 or more, or None.")
         self.batch_size = default_batch_size(self.plan) if batch_size is None else batch_size
 
     def base(self, image):
-        """What the model makes of the uncovered image.
+        """What the model makes of the unoccluded image.
 
         Args:
             image: `(rows, columns, channels)`.
@@ -93,12 +93,12 @@ class OcclusionSweep:
             int(ops.argmax(ops.max(maps, axis=(0, 1, 2)))),
         )
 
-    def run(self, image, fill, feature_index, class_indices, verbose="auto"):
-        """Covers the image at every position.
+    def run(self, image, baseline, feature_index, class_indices, verbose="auto"):
+        """Occludes the image at every position.
 
         Args:
             image: `(rows, columns, channels)`, as the model takes it.
-            fill: the same, covered as a whole.
+            baseline: the same, occluded as a whole.
             feature_index: which map of the layer is watched, where there is one.
             class_indices: int `(classes,)`: whose probabilities are asked for.
             verbose: `"auto"` shows a progress bar on a terminal, 0 none, 1 and 2 do.
@@ -112,8 +112,8 @@ class OcclusionSweep:
                 contradicts what the model's output was taken for.
         """
         self.scores.decide(np.asarray(image)[None])
-        image, fill = self._as_input(image)[0], self._as_input(fill)[0]
-        shared = self._inference.prepare(image, fill) | {
+        image, baseline = self._as_input(image)[0], self._as_input(baseline)[0]
+        shared = self._inference.prepare(image, baseline) | {
             "feature_index": np.array([feature_index], "int32"),
             "class_indices": np.asarray(class_indices, "int32"),
         }

@@ -16,7 +16,7 @@ from keras import layers, ops
 from kerasvis.graph.crops import depends_on_position
 from kerasvis.graph.receptive_fields import keeps_in_place, same_padding
 from kerasvis.layers import MaxPooling2DWithSwitches
-from kerasvis.occlusion.touched_windows import Reads
+from kerasvis.occlusion.affected_windows import Reads
 
 
 class WindowRule(NamedTuple):
@@ -25,14 +25,14 @@ class WindowRule(NamedTuple):
     Attributes:
         reads: `(Reads along rows, Reads along columns)`; None for a layer that treats every cell by
             itself, and is called on the windows as it is.
-        fill: value outside the border.
+        outside: value beyond the border.
         run: `run(cells, is_inside)` computes the windows above from the cells read, `(positions,
             rows, columns, channels)`; `is_inside`, `(positions, rows, columns, 1)`, is 1 for cells
             that are not padding.
     """
 
     reads: tuple[Reads, Reads] | None = None
-    fill: float = 0.0
+    outside: float = 0.0
     run: Callable[[Any, Any], Any] | None = None
 
 
@@ -118,14 +118,14 @@ def _max_pooling(node, shape):
     def run(cells, is_inside):
         return ops.max_pool(cells, layer.pool_size, layer.strides, "valid", "channels_last")
 
-    return WindowRule(_pooling_reads(node, shape), fill=-np.inf, run=run)
+    return WindowRule(_pooling_reads(node, shape), outside=-np.inf, run=run)
 
 
 def _max_pooling_with_switches(node, shape):
     layer = node.layer
     pooling = MaxPooling2DWithSwitches(layer.pool_size, layer.strides, dtype=layer.dtype_policy)
     return WindowRule(
-        _pooling_reads(node, shape), fill=-np.inf, run=lambda cells, is_inside: pooling(cells)
+        _pooling_reads(node, shape), outside=-np.inf, run=lambda cells, is_inside: pooling(cells)
     )
 
 

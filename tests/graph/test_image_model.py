@@ -11,7 +11,7 @@ from keras import layers
 import kerasvis as kv
 from kerasvis.layers import FixedValue
 from kerasvis.occlusion import Occluders, OcclusionSweep
-from tests.oracles.covered_images import covered_images, looked_at
+from tests.oracles.occluded_images import looked_at, occluded_images
 
 SIZE = (21, 18)
 
@@ -144,8 +144,8 @@ def test_occlusion_is_exact(images, case, method):
     fill = images[1]
     base = sweep.base(images[0]).probabilities
     probabilities, _, activity = sweep.run(images[0], fill, 1, range(len(base)), verbose=0)
-    covered = covered_images(images[0], fill, (5, 4), (4, 4))
-    expected, sums = looked_at(made, layer, covered)
+    occluded = occluded_images(images[0], fill, (5, 4), (4, 4))
+    expected, sums = looked_at(made, layer, occluded)
     np.testing.assert_allclose(probabilities[..., -expected.shape[-1] :], expected, atol=1e-5)
     np.testing.assert_allclose(activity, sums[..., 1], rtol=1e-4, atol=1e-4)
 

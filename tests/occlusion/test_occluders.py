@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kerasvis.occlusion import Occluders
-from tests.oracles.covered_images import intervals
+from tests.oracles.occluded_images import intervals
 
 
 @st.composite
@@ -45,14 +45,14 @@ def test_boxes_are_those_of_stepping(occluders):
 
 
 @given(drawn_occluders())
-def test_each_position_covers_something_and_none_is_needless(occluders):
-    covered = np.zeros(occluders.image_size, int)
+def test_each_position_occludes_something_and_none_is_needless(occluders):
+    occluded = np.zeros(occluders.image_size, int)
     for top, left, bottom, right in occluders.boxes.reshape(-1, 4):
-        assert covered[top:bottom, left:right].size > 0
-        covered[top:bottom, left:right] += 1
+        assert occluded[top:bottom, left:right].size > 0
+        occluded[top:bottom, left:right] += 1
     top, left, bottom, right = occluders.box
-    inside = covered[top:bottom, left:right]
-    assert inside.sum() == covered.sum(), "nothing outside the box"
+    inside = occluded[top:bottom, left:right]
+    assert inside.sum() == occluded.sum(), "nothing outside the box"
     if all(s <= p for s, p in zip(occluders.strides, occluders.patch_size, strict=True)):
         assert inside.min() > 0, "no pixel is left out"
     for axis, end in ((0, bottom), (1, right)):
@@ -61,21 +61,21 @@ def test_each_position_covers_something_and_none_is_needless(occluders):
 
 
 @given(drawn_occluders(), st.integers(0, 2**32 - 1))
-def test_heat_map_is_the_mean_over_the_positions_that_cover_a_pixel(occluders, seed):
+def test_heat_map_is_the_mean_over_the_positions_that_occlude_a_pixel(occluders, seed):
     values = np.random.default_rng(seed).normal(size=occluders.shape)
     heat = occluders.heat_map(values)
     assert heat.dtype == np.float64
     assert heat.shape == occluders.image_size
     for row in range(occluders.image_size[0]):
         for column in range(occluders.image_size[1]):
-            covering = [
+            occluding = [
                 values[i, j]
                 for i in range(occluders.shape[0])
                 for j in range(occluders.shape[1])
                 for top, left, bottom, right in [occluders.boxes[i, j]]
                 if top <= row < bottom and left <= column < right
             ]
-            expected = np.mean(covering) if covering else np.nan
+            expected = np.mean(occluding) if occluding else np.nan
             np.testing.assert_allclose(heat[row, column], expected, rtol=1e-12, atol=1e-12)
 
 

@@ -10,7 +10,7 @@ from keras import layers
 from kerasvis.graph import Scores, feature_extractor
 from kerasvis.occlusion import Occluders, OcclusionSweep
 from kerasvis.occlusion.sweep import BYTES_IN_BATCH, MAX_BATCH_SIZE, default_batch_size
-from tests.oracles.covered_images import covered_images, looked_at
+from tests.oracles.occluded_images import looked_at, occluded_images
 
 SIZE = (25, 30)
 OCCLUDERS = Occluders(SIZE, (5, 6), (4, 5))  # 6×6 positions
@@ -53,9 +53,9 @@ def in_one_batch(model, images):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_is_covering_and_running(model, images, in_one_batch, method):
-    covered = covered_images(*images, OCCLUDERS.patch_size, OCCLUDERS.strides)
-    scores, activities = looked_at(model, "conv2", covered)
+def test_is_occluding_and_running(model, images, in_one_batch, method):
+    occluded = occluded_images(*images, OCCLUDERS.patch_size, OCCLUDERS.strides)
+    scores, activities = looked_at(model, "conv2", occluded)
     probabilities, label, activity = in_one_batch[method]
     assert (probabilities.dtype, label.dtype, activity.dtype) == ("float32", "int64", "float32")
     np.testing.assert_allclose(probabilities, scores[..., [3, 0]], rtol=1e-5, atol=1e-6)
@@ -102,8 +102,8 @@ def test_another_image_map_and_classes_with_the_same_sweep(model, images, method
     run(sweep, images)
     turned = images[::-1]
     probabilities, _, activity = run(sweep, turned, 4, (1,))
-    covered = covered_images(*turned, OCCLUDERS.patch_size, OCCLUDERS.strides)
-    scores, activities = looked_at(model, "conv2", covered)
+    occluded = occluded_images(*turned, OCCLUDERS.patch_size, OCCLUDERS.strides)
+    scores, activities = looked_at(model, "conv2", occluded)
     np.testing.assert_allclose(probabilities, scores[..., [1]], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(activity, activities[..., 4], rtol=1e-5, atol=1e-5)
 
@@ -113,8 +113,8 @@ def test_another_image_map_and_classes_with_the_same_sweep(model, images, method
 def test_any_layer_of_maps(model, images, method, watched):
     sweep = OcclusionSweep(model, OCCLUDERS, watched, method=method)
     _, _, activity = run(sweep, images)
-    covered = covered_images(*images, OCCLUDERS.patch_size, OCCLUDERS.strides)
-    _, activities = looked_at(model, watched, covered)
+    occluded = occluded_images(*images, OCCLUDERS.patch_size, OCCLUDERS.strides)
+    _, activities = looked_at(model, watched, occluded)
     np.testing.assert_allclose(activity, activities[..., 2], rtol=1e-5, atol=1e-4)
 
 
@@ -123,7 +123,7 @@ def test_any_layer_of_maps(model, images, method, watched):
 def test_what_is_not_finite_is_named_by_its_position(images, method, value):
     image, fill = images.copy()
     fill[13, 22] = value
-    # The first position that covers it begins at row 12 and column 20.
+    # The first position that occludes it begins at row 12 and column 20.
     sentence = (
         "With the occluder at (top, left, bottom, right) = (12, 20, 17, 26) the model gives NaN or "
         "infinity: check the range of the image, the baseline and the weights."

@@ -72,13 +72,13 @@ def occlusion_agreement(
         model: as of `occlusion_sensitivity`.
         image: one image, `(rows, columns, channels)`.
         class_index: number of the correct class; the most probable one by default.
-        baselines: fills, see `kerasvis.occlusion.baseline_image`.
+        baselines: what occludes, see `kerasvis.occlusion.baseline_image`.
         patch_sizes: sizes of the occluder in pixels, numbers or pairs.
         **settings: the others of `OcclusionAnalysis`; the feature map that is watched is the same
             with all occluders.
 
     Returns:
-        An `OcclusionAgreement`, every size with every fill.
+        An `OcclusionAgreement`, every size with every baseline.
 
     Raises:
         ValueError: see `OcclusionAnalysis`; or if there are fewer than two occluders.
@@ -101,7 +101,7 @@ def occlusion_agreement(
     baselines, patch_sizes = list(baselines), list(patch_sizes)
     if len(baselines) * len(patch_sizes) < 2:
         raise ValueError(
-            f"{len(baselines)} fills of {len(patch_sizes)} sizes are fewer than two occluders: "
+            f"{len(baselines)} baselines of {len(patch_sizes)} sizes are fewer than two occluders: "
             "give two or more, to be compared."
         )
     names, results = [], []
@@ -111,7 +111,7 @@ def occlusion_agreement(
             result = analysis.with_baseline(baseline)(image, class_index)
             settings["feature"] = result.feature_index
             size = "×".join(map(str, result.patch_size))
-            name = baseline if isinstance(baseline, str) else f"fill {number}"
+            name = baseline if isinstance(baseline, str) else f"baseline {number}"
             names.append(f"{size} {name}")
             results.append(result)
     drops = np.stack([result.heat_map(result.drop) for result in results])
@@ -133,7 +133,7 @@ def _activity_drop(result):
 
 
 def _rank_correlations(maps):
-    """Spearman's correlation of every two maps, over the pixels that all occluders cover."""
+    """Spearman's correlation of every two maps, over the pixels that all occluders occlude."""
     values = maps[:, np.isfinite(maps).all(axis=0)]
     ranks = np.array([scipy.stats.rankdata(row) for row in values])
     centred = ranks - ranks.mean(axis=1, keepdims=True)

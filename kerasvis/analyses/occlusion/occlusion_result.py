@@ -19,7 +19,7 @@ class OcclusionSensitivity(Result):
     """What the model makes of one image, for every position of the occluder.
 
     A value is the one with the occluder there: a raw probability or activity. What it lost against
-    the uncovered image is `drop` and `activity_drop`.
+    the unoccluded image is `drop` and `activity_drop`.
 
     Attributes:
         occluders: the `kerasvis.occlusion.Occluders`: positions, and their boxes in the image.
@@ -32,9 +32,9 @@ class OcclusionSensitivity(Result):
         feature_index: number of its feature map; -1 where there is none.
         activity: float32 `(rows, columns)`, the sum of that map, or None.
         projection: float32 `(height, width, channels)`, signed and in RGB order: the whole map of
-            the uncovered image, projected by the deconvnet. None where the model has layers that
+            the unoccluded image, projected by the deconvnet. None where the model has layers that
             cannot be projected through, see `projection_reason`.
-        base_probabilities: float32 `(classes,)`, of the uncovered image.
+        base_probabilities: float32 `(classes,)`, of the unoccluded image.
         base_label: its most probable class.
         base_activity: its activity of the map; NaN where no map is watched.
         method: `"incremental"` or `"full"`: how it was computed.
@@ -69,7 +69,7 @@ class OcclusionSensitivity(Result):
 
     @property
     def base_probability(self) -> float:
-        """The probability of the correct class in the uncovered image."""
+        """The probability of the correct class in the unoccluded image."""
         return float(self.base_probabilities[list(self.class_indices).index(self.class_index)])
 
     @property

@@ -1,4 +1,4 @@
-"""Figure 6: how the model's answer changes when a part of the image is covered.
+"""Figure 6: how the model's answer changes when a part of the image is occluded.
 
 Where the probability of the correct class falls, the model looks. Where the activity of a feature
 map falls at the same place, the map stands for what is there, as its projection shows.
@@ -39,7 +39,7 @@ def occlusion_sensitivity(
     class_index: int | Sequence[int] | None = None,
     **settings: Any,
 ) -> OcclusionSensitivity | list[OcclusionSensitivity]:
-    """Covers each part of an image in turn, and records what the model makes of it.
+    """Occludes each part of an image in turn, and records what the model makes of it.
 
     Args:
         model: a `keras.Model` that returns scores or maps of classes; it is left as it is. See
@@ -48,7 +48,7 @@ def occlusion_sensitivity(
         image: `(rows, columns, channels)`, as the model takes it; or several: whatever
             `kerasvis.find_top_activations` takes for images.
         class_index: number of the correct class; for several images, one number or one for each.
-            The most probable class of the uncovered image by default.
+            The most probable class of the unoccluded image by default.
         **settings: those of `OcclusionAnalysis`.
 
     Returns:
@@ -99,8 +99,8 @@ class OcclusionAnalysis:
         image_size: `(height, width)` of the images in pixels, or one number for squares.
         patch_size: size of the occluder in pixels, a number or a pair.
         strides: steps between its positions in pixels, a number or a pair.
-        box: `(top, left, bottom, right)`, the part of the image to cover; all of it by default.
-        baseline: what covers: `"grey"`, `"mean"`, `"blur"`, `"noise"`, a number, a colour or an
+        box: `(top, left, bottom, right)`, the part of the image to occlude; all of it by default.
+        baseline: what occludes: `"grey"`, `"mean"`, `"blur"`, `"noise"`, a number, a colour or an
             image; see `kerasvis.occlusion.baseline_image`.
         preprocessing: what `kerasvis.data.Preprocessing.of` takes: how the images were made from
             pixels. By default as the range of the image tells, or what the model is. Where this is
@@ -109,9 +109,9 @@ class OcclusionAnalysis:
         layer: name of the layer to watch; by default the last convolution, and none where there is
             no convolution.
         feature: its feature map; by default the one with the strongest activation in the
-            uncovered image.
+            unoccluded image.
         class_indices: classes whose probabilities are asked for besides that of the correct class;
-            by default the five most probable ones of the uncovered image.
+            by default the five most probable ones of the unoccluded image.
         output: which of the model's outputs, by name, key or number, where it has several.
         activation: what makes probabilities of the output: `"softmax"`, `"sigmoid"`,
             `"exponential"`, or `"linear"` for a model of probabilities; found from the values that
@@ -122,7 +122,7 @@ class OcclusionAnalysis:
             see `kerasvis.graph.Scores`. `output` may be any layer then.
         rules: pairs in front of the built-in rules of the projection; see `kerasvis.rules`.
         method: `"incremental"` computes of every feature map only what the occluder can have
-            touched, to the same result but for rounding; `"full"` runs the model on the covered
+            affected, to the same result but for rounding; `"full"` runs the model on the occluded
             images; `"auto"` takes the one of fewer operations.
         batch_size: positions in a step; chosen from the model's size by default.
         verbose: `"auto"` shows a progress bar on a terminal, 0 none, 1 and 2 do.
@@ -193,18 +193,18 @@ class OcclusionAnalysis:
         self._feature, self._class_indices = feature, class_indices
         self._verbose, self._rules = standardize_verbose(verbose), standardize_rules(rules)
         self._deconv, self._projection_reason = _deconv_or_reason(model, self.layer, rules)
-        self._set_fill(baseline, seed)
+        self._set_baseline(baseline, seed)
 
     def with_baseline(self, baseline: Any, seed: int = 0) -> Self:
-        """The same analysis with another fill; what was compiled is shared."""
+        """The same analysis with another baseline; what was compiled is shared."""
         other = copy.copy(self)
-        other._set_fill(baseline, seed)
+        other._set_baseline(baseline, seed)
         return other
 
-    def _set_fill(self, baseline, seed):
+    def _set_baseline(self, baseline, seed):
         self._baseline, self._seed = baseline, seed
         preprocessing = standardize_preprocessing(self._model, self.preprocessing)
-        self._fill(np.zeros(self.image_shape, "float32"), preprocessing)  # fail early
+        self._baseline_image(np.zeros(self.image_shape, "float32"), preprocessing)  # fail early
 
     @property
     def settings(self) -> tuple:
@@ -233,13 +233,17 @@ class OcclusionAnalysis:
         base, activities, strongest_map = self.sweep.base(image)
         if not np.isfinite(base).all():
             raise ValueError(
-                "The model gives NaN or infinity for the uncovered image: check the range of the "
+                "The model gives NaN or infinity for the unoccluded image: check the range of the "
                 "image and the model's weights."
             )
         class_indices = self._asked_classes(base, class_index)
         feature_index = self._watched_map(len(activities), strongest_map)
         probabilities, label, activity = self.sweep.run(
-            image, self._fill(image, preprocessing), feature_index, class_indices, self._verbose
+            image,
+            self._baseline_image(image, preprocessing),
+            feature_index,
+            class_indices,
+            self._verbose,
         )
         base_label = base.argmax()
         if self.scores.score is not None:
@@ -267,7 +271,7 @@ class OcclusionAnalysis:
             projection_reason=self._projection_reason,
         )
 
-    def _fill(self, image, preprocessing):
+    def _baseline_image(self, image, preprocessing):
         mean = mean_of_data_set(self._model, preprocessing)
         return baseline_image(
             image,

@@ -35,7 +35,7 @@ def found(model, image):
 
 
 def test_maps_are_those_of_single_analyses(model, image, found):
-    assert found.occluders.tolist() == ["4×4 grey", "4×4 fill 1", "5×6 grey", "5×6 fill 1"]
+    assert found.occluders.tolist() == ["4×4 grey", "4×4 baseline 1", "5×6 grey", "5×6 baseline 1"]
     feature = occlusion_sensitivity(model, image, 2, patch_size=4, **SETTINGS).feature_index
     for number, (patch_size, fill) in enumerate(
         [(4, "grey"), (4, 40.0), ((5, 6), "grey"), ((5, 6), 40.0)]
@@ -81,5 +81,5 @@ def test_round_trip(found, tmp_path):
 
 
 def test_one_occluder_cannot_be_compared(model, image):
-    with pytest.raises(ValueError, match="1 fills of 1 sizes are fewer than two occluders: give"):
+    with pytest.raises(ValueError, match="1 baselines of 1 sizes are fewer than two occ"):
         occlusion_agreement(model, image, baselines=["grey"], patch_sizes=[4], **SETTINGS)

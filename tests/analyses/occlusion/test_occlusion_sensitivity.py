@@ -1,4 +1,4 @@
-"""Occlusion sensitivity against its definition: cover, run the whole model, look."""
+"""Occlusion sensitivity against its definition: occlude, run the whole model, look."""
 
 import re
 
@@ -23,7 +23,7 @@ from kerasvis.convnets.published_weights import (
 from kerasvis.data import ImageFolder, Preprocessing
 from kerasvis.layers import PixelMean
 from kerasvis.occlusion import Occluders, baseline_image
-from tests.oracles.covered_images import covered_images, looked_at
+from tests.oracles.occluded_images import looked_at, occluded_images
 
 SIZE = (33, 26)
 WINDOWS = {"patch_size": (7, 5), "strides": (6, 4)}
@@ -81,9 +81,9 @@ def softmax(scores):
 
 
 def assert_is_defined(result, model, image, fill, tolerance=1e-5, to_probabilities=softmax):
-    """Every number of a result, by covering the image and running the whole model."""
-    covered = covered_images(image, fill, result.patch_size, result.strides)
-    scores, sums = looked_at(model, result.layer, covered)
+    """Every number of a result, by occluding the image and running the whole model."""
+    occluded = occluded_images(image, fill, result.patch_size, result.strides)
+    scores, sums = looked_at(model, result.layer, occluded)
     base_scores, base_sums = (x[0, 0] for x in looked_at(model, result.layer, image[None, None]))
     expected, base = to_probabilities(scores), to_probabilities(base_scores)
     classes, feature = result.class_indices, result.feature_index
@@ -120,7 +120,7 @@ def test_definition(model, images, method):
     assert result.method == method
     assert result.probability.shape == (6, 7)  # rows from 0 to 30, columns from 0 to 24
     expected, base = assert_is_defined(result, model, images[0], np.float32(127.5) + 0 * images[0])
-    assert expected.std(axis=(0, 1)).max() > 1e-2, "covering changes something"
+    assert expected.std(axis=(0, 1)).max() > 1e-2, "occluding changes something"
     # By default the last convolution, its strongest map, and the five most probable classes.
     assert result.layer == "conv2"
     (maps,) = kv.feature_extractor(model, ["conv2"])(images[:1])
@@ -329,11 +329,11 @@ def test_box(model, images):
     result = kv.occlusion_sensitivity(model, images[0], 2, box=box, **settings)
     occluders = Occluders(SIZE, (7, 5), (6, 4), box)
     np.testing.assert_array_equal(result.boxes, occluders.boxes)
-    covered = np.tile(images[0], (*occluders.shape, 1, 1, 1))
+    occluded = np.tile(images[0], (*occluders.shape, 1, 1, 1))
     for place in np.ndindex(occluders.shape):
         top, left, bottom, right = occluders.boxes[place]
-        covered[place][top:bottom, left:right] = 127.5
-    scores, _ = looked_at(model, "conv2", covered)
+        occluded[place][top:bottom, left:right] = 127.5
+    scores, _ = looked_at(model, "conv2", occluded)
     np.testing.assert_allclose(result.probability, softmax(scores)[..., 2], atol=1e-5)
     heat = result.heat_map(result.drop)
     assert np.isnan(heat[:5]).all()
@@ -439,8 +439,8 @@ def test_mixed_precision(images, dtype, tolerance):
     ]
     for result in results:
         assert result.probability.dtype == np.float32
-        covered = covered_images(images[0], np.full_like(images[0], 127.5), (7, 5), (6, 4))
-        scores, sums = looked_at(model, "conv2", covered)
+        occluded = occluded_images(images[0], np.full_like(images[0], 127.5), (7, 5), (6, 4))
+        scores, sums = looked_at(model, "conv2", occluded)
         expected = softmax(scores.astype("float32"))[..., result.class_indices]
         np.testing.assert_allclose(result.probabilities, expected, atol=tolerance)
         activity = sums[..., result.feature_index]
@@ -642,8 +642,8 @@ def test_model_without_a_convolution(tmp_path):
     assert (result.layer, result.feature_index, result.activity) == ("", -1, None)
     assert result.activity_drop is None
     assert "no layer of convolution" in result.projection_reason
-    covered = covered_images(IMAGE, np.full_like(IMAGE, 127.5), (13, 13), (13, 13))
-    scores = model.predict(covered.reshape(-1, *IMAGE.shape), verbose=0)
+    occluded = occluded_images(IMAGE, np.full_like(IMAGE, 127.5), (13, 13), (13, 13))
+    scores = model.predict(occluded.reshape(-1, *IMAGE.shape), verbose=0)
     expected = softmax(scores)[:, 1].reshape(result.probability.shape)
     np.testing.assert_allclose(result.probability, expected, atol=1e-5)
     result.save(tmp_path / "heat.npz")
@@ -685,14 +685,14 @@ def with_weights_of(value):
 @pytest.mark.usefixtures("eager_functions")
 def test_model_that_gives_nan_for_the_image():
     sentence = (
-        "The model gives NaN or infinity for the uncovered image: check the range of the image and "
-        "the model's weights."
+        "The model gives NaN or infinity for the unoccluded image: check the range of the image "
+        "and the model's weights."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         kv.occlusion_sensitivity(with_weights_of(np.nan), IMAGE, **SMALL)
 
 
-def test_model_that_gives_nan_for_a_covered_image():
+def test_model_that_gives_nan_for_an_occluded_image():
     """Where the occluder's infinity less infinity comes out."""
     inputs = keras.Input((*SIZE, 3))
     x = layers.Conv2D(2, 3, name="conv")(inputs)

@@ -1,7 +1,7 @@
 """Runs the model for many positions of the occluder, by an `InferencePlan`.
 
-What an occluder has touched of a feature map is kept as one window for each position, beside the
-map of the uncovered image. A layer's rule fetches the cells it needs from both, in one gather.
+What an occluder has affected of a feature map is kept as one window for each position, beside the
+map of the unoccluded image. A layer's rule fetches the cells it needs from both, in one gather.
 
 Reference:
     Zeiler & Fergus 2013, Section 4.2.
@@ -17,13 +17,13 @@ from kerasvis.graph.nodes import call_layer, replay
 from kerasvis.occlusion.inference_plan import occluder_windows, same_windows
 
 
-class Covered(NamedTuple):
+class Occluded(NamedTuple):
     """One tensor of the model, for several positions of the occluder.
 
     Attributes:
-        base: `(rows, columns, channels)`, of the uncovered image.
+        base: `(rows, columns, channels)`, of the unoccluded image.
         cells: `(positions, window rows, window columns, channels)`, what replaces it; or `(rows,
-            columns, channels)`, of an image that is covered as a whole.
+            columns, channels)`, of an image that is occluded as a whole.
         rows: `Extent` along rows.
         columns: the same along columns.
     """
@@ -48,7 +48,7 @@ class Extent(NamedTuple):
     origins: Any
 
 
-class CoveredInference(keras.Model):
+class OccludedInference(keras.Model):
     """Maps occluder positions on one image to the model's scores and one map's summed activity.
 
     Args:
@@ -75,24 +75,24 @@ class CoveredInference(keras.Model):
         self._source_windows = occluder_windows(occluders)
         self.built = True
 
-    def prepare(self, image, fill):
-        """What all positions share: one upward pass of the image, and the fill's first nodes.
+    def prepare(self, image, baseline):
+        """What all positions share: one forward pass of the image, and the baseline's first nodes.
 
         Args:
             image: `(rows, columns, channels)`, as the model takes it.
-            fill: the same for the image covered as a whole.
+            baseline: the same for the image occluded as a whole.
 
         Returns:
-            The `"base ..."`, `"fill ..."` and `"fixed ..."` inputs.
+            The `"base ..."`, `"baseline ..."` and `"fixed ..."` inputs.
         """
         plan = self.plan
         nodes = [*plan.fixed_nodes, *plan.pixelwise, *(step.node for step in plan.steps)]
         tensors = _maps(nodes, {plan.image: image})
-        fills = _maps(plan.pixelwise, {plan.image: fill})
+        baselines = _maps(plan.pixelwise, {plan.image: baseline})
         kept = {*plan.sources, *self._fetched()}
         prepared = {f"base {n}": tensors[n][0] for n in sorted(kept)}
         prepared |= {f"fixed {n}": tensors[n] for n in plan.fixed}
-        return prepared | {f"fill {n}": fills[n][0] for n in plan.sources}
+        return prepared | {f"baseline {n}": baselines[n][0] for n in plan.sources}
 
     def _fetched(self):
         """Tensors above the sources of which cells outside the windows are needed."""
@@ -109,10 +109,10 @@ class CoveredInference(keras.Model):
 
     def call(self, inputs):
         rows, columns = inputs["position"][:, 0], inputs["position"][:, 1]
-        covered = self._sources(inputs, rows, columns)
+        occluded = self._sources(inputs, rows, columns)
         for step in self.plan.steps:
-            self._run(step, covered, inputs, rows, columns)
-        whole = _Whole(covered, self.plan.shapes)
+            self._run(step, occluded, inputs, rows, columns)
+        whole = _Whole(occluded, self.plan.shapes)
         number = ops.shape(rows)[0]
         whole |= {n: ops.repeat(inputs[f"fixed {n}"], number, axis=0) for n in self.plan.fixed}
         tensors = _replayed(self.plan.whole_nodes, whole)
@@ -122,20 +122,22 @@ class CoveredInference(keras.Model):
         is_finite = ops.all(ops.isfinite(probabilities), axis=-1)
         activity = ops.zeros_like(probabilities[:, 0])
         for layer in layers:
-            activity = self._activity(layer, tensors, covered, inputs["feature_index"])
+            activity = self._activity(layer, tensors, occluded, inputs["feature_index"])
         return (
             ops.take(probabilities, inputs["class_indices"], axis=-1),
             ops.where(is_finite, label, -1),
             activity,
         )
 
-    def _activity(self, layer, tensors, covered, feature_index):
+    def _activity(self, layer, tensors, occluded, feature_index):
         if layer in tensors:
             feature_map = ops.take(tensors[layer], feature_index, axis=-1)
         else:
-            base, cells = (ops.take(x, feature_index, axis=-1) for x in covered[layer][:2])
+            base, cells = (ops.take(x, feature_index, axis=-1) for x in occluded[layer][:2])
             height, width = self.plan.shapes[layer][1:3]
-            feature_map = whole_maps(covered[layer]._replace(base=base, cells=cells), height, width)
+            feature_map = whole_maps(
+                occluded[layer]._replace(base=base, cells=cells), height, width
+            )
         return ops.sum(ops.cast(feature_map, "float32"), axis=(1, 2, 3))
 
     def _sources(self, inputs, rows, columns):
@@ -144,24 +146,24 @@ class CoveredInference(keras.Model):
             begins, ends = (ops.take(ops.convert_to_tensor(x), indices) for x in intervals.T)
             extents.append(Extent(begins, ends, ops.zeros_like(begins)))
         return {
-            n: Covered(inputs[f"base {n}"], inputs[f"fill {n}"], *extents)
+            n: Occluded(inputs[f"base {n}"], inputs[f"baseline {n}"], *extents)
             for n in self.plan.sources
         }
 
-    def _run(self, step, covered, inputs, rows, columns):
+    def _run(self, step, occluded, inputs, rows, columns):
         extents = [
             _extent(window, indices)
             for window, indices in zip(step.windows, (rows, columns), strict=True)
         ]
         if step.rule.reads is None:
-            outputs = self._run_on_each_cell(step, covered, inputs, extents)
+            outputs = self._run_on_each_cell(step, occluded, inputs, extents)
         else:
-            outputs = step.rule.run(*_read(step, covered[step.node.inputs[0]], extents))
+            outputs = step.rule.run(*_read(step, occluded[step.node.inputs[0]], extents))
         for number, cells in zip(step.node.outputs, keras.tree.flatten(outputs), strict=True):
             base = inputs.get(f"base {number}")
-            covered[number] = Covered(base, cells, *extents)
+            occluded[number] = Occluded(base, cells, *extents)
 
-    def _run_on_each_cell(self, step, covered, inputs, extents):
+    def _run_on_each_cell(self, step, occluded, inputs, extents):
         windows = self.plan.windows()
         tensors = {}
         for number in step.node.inputs:
@@ -169,23 +171,23 @@ class CoveredInference(keras.Model):
             if number in self.plan.fixed:
                 tensors[number] = _fixed_cells(inputs[f"fixed {number}"], step, extents)
             elif own is not None and same_windows(own, step.windows):
-                tensors[number] = covered[number].cells
+                tensors[number] = occluded[number].cells
             else:
-                tensors[number] = fetch(covered[number], *_places(step, extents))[0]
+                tensors[number] = fetch(occluded[number], *_places(step, extents))[0]
         above = replay([step.node], tensors)
         return [above[number] for number in step.node.outputs]
 
 
 class _Whole(dict):
-    """Whole maps of covered tensors, each made when it is first asked for."""
+    """Whole maps of occluded tensors, each made when it is first asked for."""
 
-    def __init__(self, covered, shapes):
+    def __init__(self, occluded, shapes):
         super().__init__()
-        self._covered, self._shapes = covered, shapes
+        self._occluded, self._shapes = occluded, shapes
 
     def __missing__(self, number):
         height, width = self._shapes[number][1:3]
-        self[number] = whole_maps(self._covered[number], height, width)
+        self[number] = whole_maps(self._occluded[number], height, width)
         return self[number]
 
 
@@ -215,7 +217,7 @@ def _fixed_cells(maps, step, extents):
     if maps.shape[1:3] == (1, 1):
         return maps
     nowhere = Extent(*[ops.zeros_like(extents[0].begins)] * 3)
-    return fetch(Covered(maps[0], maps[0], nowhere, nowhere), *_places(step, extents))[0]
+    return fetch(Occluded(maps[0], maps[0], nowhere, nowhere), *_places(step, extents))[0]
 
 
 def _extent(window, indices):
@@ -230,41 +232,41 @@ def _read(step, below, extents):
         first = extent.begins * reads.stride - reads.pad_before
         offsets = np.arange(reads.num_cells(window.size), dtype="int32")
         places.append(first[:, None] + offsets)
-    return fetch(below, *places, fill=step.rule.fill)
+    return fetch(below, *places, outside=step.rule.outside)
 
 
-def fetch(covered, rows, columns, fill=0.0):
-    """Cells of a covered tensor: those replaced, those of the base, and padding outside.
+def fetch(occluded, rows, columns, outside=0.0):
+    """Cells of an occluded tensor: those replaced, those of the base, and padding outside.
 
     Args:
-        covered: a `Covered`.
+        occluded: an `Occluded`.
         rows: int32 `(positions, n)`: rows of the map, also outside of it.
         columns: int32 `(positions, m)`.
-        fill: value of the cells outside.
+        outside: value of the cells outside.
 
     Returns:
         `(cells, is_inside)`: `(positions, n, m, channels)`, and `(positions, n, m, 1)` of the same
         dtype, 1 inside the map and 0 outside.
     """
-    height, width, num_channels = covered.base.shape
+    height, width, num_channels = occluded.base.shape
     is_inside = _both(_within(rows, 0, height), _within(columns, 0, width))
     is_replaced = _both(
-        _within(rows, covered.rows.begins[:, None], covered.rows.ends[:, None]),
-        _within(columns, covered.columns.begins[:, None], covered.columns.ends[:, None]),
+        _within(rows, occluded.rows.begins[:, None], occluded.rows.ends[:, None]),
+        _within(columns, occluded.columns.begins[:, None], occluded.columns.ends[:, None]),
     )
-    stored_height, stored_width = covered.cells.shape[-3:-1]
-    stored_rows = rows - covered.rows.origins[:, None]
-    stored_columns = columns - covered.columns.origins[:, None]
-    if len(covered.cells.shape) == 4:
-        numbers = ops.arange(ops.shape(covered.cells)[0], dtype="int32")[:, None]
+    stored_height, stored_width = occluded.cells.shape[-3:-1]
+    stored_rows = rows - occluded.rows.origins[:, None]
+    stored_columns = columns - occluded.columns.origins[:, None]
+    if len(occluded.cells.shape) == 4:
+        numbers = ops.arange(ops.shape(occluded.cells)[0], dtype="int32")[:, None]
         stored_rows = stored_rows + numbers * stored_height
     # One table: a cell of padding, the base, what replaces it.
     first_stored = 1 + height * width
     table = ops.concatenate(
         [
-            ops.full((1, num_channels), fill, dtype=covered.base.dtype),
-            ops.reshape(covered.base, (-1, num_channels)),
-            ops.reshape(covered.cells, (-1, num_channels)),
+            ops.full((1, num_channels), outside, dtype=occluded.base.dtype),
+            ops.reshape(occluded.base, (-1, num_channels)),
+            ops.reshape(occluded.cells, (-1, num_channels)),
         ]
     )
     place = ops.where(
@@ -273,20 +275,20 @@ def fetch(covered, rows, columns, fill=0.0):
         1 + _grid(rows * width, columns),
     )
     place = ops.where(is_inside, place, 0)
-    return ops.take(table, place, axis=0), ops.cast(is_inside[..., None], covered.base.dtype)
+    return ops.take(table, place, axis=0), ops.cast(is_inside[..., None], occluded.base.dtype)
 
 
-def whole_maps(covered, height, width):
-    """The whole covered maps, `(positions, height, width, channels)`."""
+def whole_maps(occluded, height, width):
+    """The whole occluded maps, `(positions, height, width, channels)`."""
     rows = ops.arange(height, dtype="int32")[None]
     columns = ops.arange(width, dtype="int32")[None]
-    if len(covered.cells.shape) == 4:
-        return fetch(covered, rows, columns)[0]
+    if len(occluded.cells.shape) == 4:
+        return fetch(occluded, rows, columns)[0]
     is_replaced = _both(
-        _within(rows, covered.rows.begins[:, None], covered.rows.ends[:, None]),
-        _within(columns, covered.columns.begins[:, None], covered.columns.ends[:, None]),
+        _within(rows, occluded.rows.begins[:, None], occluded.rows.ends[:, None]),
+        _within(columns, occluded.columns.begins[:, None], occluded.columns.ends[:, None]),
     )
-    return ops.where(is_replaced[..., None], covered.cells, covered.base)
+    return ops.where(is_replaced[..., None], occluded.cells, occluded.base)
 
 
 def _within(places, begins, ends):

@@ -1,4 +1,4 @@
-"""Occlusion sensitivity as it is defined: cover, run the whole model, look."""
+"""Occlusion sensitivity as it is defined: occlude, run the whole model, look."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ from kerasvis.graph import feature_extractor
 
 
 def intervals(length, patch, stride, begin=0):
-    """Covered intervals along an axis, by stepping until the end is reached or jumped over."""
+    """Occluded intervals along an axis, by stepping until the end is reached or jumped over."""
     found = []
     while begin < length:
         found.append((begin, min(begin + patch, length)))
@@ -17,16 +17,16 @@ def intervals(length, patch, stride, begin=0):
     return found
 
 
-def covered_images(image, fill, patch_size, strides):
-    """`(rows, columns, *image.shape)`: the image, covered at every position."""
+def occluded_images(image, fill, patch_size, strides):
+    """`(rows, columns, *image.shape)`: the image, occluded at every position."""
     rows = intervals(image.shape[0], patch_size[0], strides[0])
     columns = intervals(image.shape[1], patch_size[1], strides[1])
-    covered = np.empty((len(rows), len(columns), *image.shape), image.dtype)
+    occluded = np.empty((len(rows), len(columns), *image.shape), image.dtype)
     for i, (top, bottom) in enumerate(rows):
         for j, (left, right) in enumerate(columns):
-            covered[i, j] = image
-            covered[i, j, top:bottom, left:right] = fill[top:bottom, left:right]
-    return covered
+            occluded[i, j] = image
+            occluded[i, j, top:bottom, left:right] = fill[top:bottom, left:right]
+    return occluded
 
 
 def looked_at(model, layer, images, batch_size=64):

@@ -27,7 +27,7 @@ class Reads(NamedTuple):
     stride: int = 1
     pad_before: int = 0
 
-    def touched(self, begins, ends, length_above):
+    def affected(self, begins, ends, length_above):
         """The output cells that depend on the input cells `begins` to `ends`, half open."""
         first = -(-(begins + self.pad_before - self.kernel + 1) // self.stride)
         end = (ends - 1 + self.pad_before) // self.stride + 1
@@ -45,14 +45,14 @@ class AxisWindow(NamedTuple):
     Attributes:
         size: cells of every window.
         begins: int `(positions,)`: the first cell of each.
-        touched_begins: int `(positions,)`: the first cell that really may differ.
-        touched_ends: int `(positions,)`: the end of these; equal to the first if there is none.
+        affected_begins: int `(positions,)`: the first cell that really may differ.
+        affected_ends: int `(positions,)`: the end of these; equal to the first if there is none.
     """
 
     size: int
     begins: np.ndarray
-    touched_begins: np.ndarray
-    touched_ends: np.ndarray
+    affected_begins: np.ndarray
+    affected_ends: np.ndarray
 
     @classmethod
     def around(cls, begins, ends, length):
@@ -62,8 +62,8 @@ class AxisWindow(NamedTuple):
 
     def through(self, reads, length_above):
         """The windows above a layer that reads these."""
-        touched = reads.touched(self.touched_begins, self.touched_ends, length_above)
-        return AxisWindow.around(*touched, length_above)
+        affected = reads.affected(self.affected_begins, self.affected_ends, length_above)
+        return AxisWindow.around(*affected, length_above)
 
     def equals(self, other):
         """Whether both are the same cells, at every position."""
@@ -72,6 +72,6 @@ class AxisWindow(NamedTuple):
 
 def union(windows, length):
     """The windows that hold all of `windows`, of tensors of the same `length`."""
-    begins = np.min([window.touched_begins for window in windows], axis=0)
-    ends = np.max([window.touched_ends for window in windows], axis=0)
+    begins = np.min([window.affected_begins for window in windows], axis=0)
+    ends = np.max([window.affected_ends for window in windows], axis=0)
     return AxisWindow.around(begins, ends, length)

@@ -1,11 +1,11 @@
-"""Windows of touched cells, against a list of which cells read which."""
+"""Windows of affected cells, against a list of which cells read which."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerasvis.occlusion.touched_windows import AxisWindow, Reads, union
+from kerasvis.occlusion.affected_windows import AxisWindow, Reads, union
 
 SIZES = st.integers(1, 5)
 
@@ -54,10 +54,10 @@ def intervals(draw, length):
 
 
 @given(st.data())
-def test_touched_holds_what_depends_on_changed_cells(data):
+def test_affected_holds_what_depends_on_changed_cells(data):
     layer = data.draw(sliding_layers())
     begins, ends = data.draw(intervals(layer.length))
-    first, end = layer.reads.touched(begins, ends, layer.length_above)
+    first, end = layer.reads.affected(begins, ends, layer.length_above)
     assert ((first >= 0) & (first <= end) & (end <= layer.length_above)).all()
     for i, (changed_begin, changed_end) in enumerate(zip(begins, ends, strict=True)):
         depending = layer.depending(changed_begin, changed_end)
@@ -77,7 +77,7 @@ def test_number_of_cells_read(layer, size):
 
 
 @given(st.data())
-def test_windows_above_hold_what_is_touched_and_lie_inside(data):
+def test_windows_above_hold_what_is_affected_and_lie_inside(data):
     layer = data.draw(sliding_layers())
     begins, ends = data.draw(intervals(layer.length))
     window = AxisWindow.around(begins, ends, layer.length).through(layer.reads, layer.length_above)
@@ -98,13 +98,13 @@ def test_window_is_as_large_as_the_largest_interval(data):
     begins, ends = data.draw(intervals(length))
     window = AxisWindow.around(begins, ends, length)
     assert window.size == max(1, *(ends - begins))
-    np.testing.assert_array_equal(window.touched_begins, begins)
-    np.testing.assert_array_equal(window.touched_ends, ends)
-    for begin, touched_begin, touched_end in zip(window.begins, begins, ends, strict=True):
+    np.testing.assert_array_equal(window.affected_begins, begins)
+    np.testing.assert_array_equal(window.affected_ends, ends)
+    for begin, affected_begin, affected_end in zip(window.begins, begins, ends, strict=True):
         assert begin >= 0
         assert begin + window.size <= length
-        assert begin <= touched_begin
-        assert touched_end <= begin + window.size
+        assert begin <= affected_begin
+        assert affected_end <= begin + window.size
 
 
 @given(st.data())
@@ -120,9 +120,9 @@ def test_union_holds_the_cells_of_all(data):
         windows.append(AxisWindow.around(*np.array(pairs).T, length))
     joined = union(windows, length)
     for i in range(count):
-        ends = [(w.touched_begins[i], w.touched_ends[i]) for w in windows]
-        assert joined.touched_begins[i] == min(begin for begin, _ in ends)
-        assert joined.touched_ends[i] == max(end for _, end in ends)
+        ends = [(w.affected_begins[i], w.affected_ends[i]) for w in windows]
+        assert joined.affected_begins[i] == min(begin for begin, _ in ends)
+        assert joined.affected_ends[i] == max(end for _, end in ends)
         held = range(joined.begins[i], joined.begins[i] + joined.size)
         for begin, end in ends:
             assert set(range(begin, end)) <= set(held)
@@ -144,13 +144,13 @@ def test_union_holds_the_cells_of_all(data):
 )
 def test_hand_computed(reads, expected):
     """The cells above 4, 5 and 6 below."""
-    first, end = reads.touched(np.array([4]), np.array([7]), 20)
+    first, end = reads.affected(np.array([4]), np.array([7]), 20)
     assert (first.item(), end.item()) == expected
 
 
-def test_touched_is_cut_where_the_map_ends():
+def test_affected_is_cut_where_the_map_ends():
     reads = Reads(kernel=3, pad_before=1)
-    first, end = reads.touched(np.array([0, 9]), np.array([1, 10]), 10)
+    first, end = reads.affected(np.array([0, 9]), np.array([1, 10]), 10)
     assert first.tolist() == [0, 8]
     assert end.tolist() == [2, 10]
 

@@ -1,4 +1,4 @@
-"""Incremental inference, held against covering the image and running the whole model."""
+"""Incremental inference, held against occluding the image and running the whole model."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ from keras import layers
 from kerasvis.convnets import AlexNet, SqueezeNet, ZFNet
 from kerasvis.graph import Scores, feature_extractor
 from kerasvis.occlusion import Occluders, OcclusionSweep, inference_plan
-from tests.oracles.covered_images import covered_images, looked_at
+from tests.oracles.occluded_images import looked_at, occluded_images
 from tests.oracles.random_graphs import draw_graph, randomize_weights
 
 NUM_GRAPHS = 100
@@ -30,7 +30,7 @@ def eager_functions():
     tf.config.run_functions_eagerly(False)
 
 
-def assert_like_covering(model, layer, image, patch_size, strides, seed=0, **options):
+def assert_like_occluding(model, layer, image, patch_size, strides, seed=0, **options):
     """Holds probabilities, labels and activity of `method="incremental"` against the definition."""
     rng = np.random.default_rng(seed)
     fill = rng.normal(size=image.shape).astype("float32") * image.std()
@@ -43,7 +43,7 @@ def assert_like_covering(model, layer, image, patch_size, strides, seed=0, **opt
         image, fill, feature, np.arange(len(base)), verbose=0
     )
 
-    images = covered_images(image, fill, occluders.patch_size, occluders.strides)
+    images = occluded_images(image, fill, occluders.patch_size, occluders.strides)
     expected, sums = looked_at(model, layer, images)
     assert probabilities.shape == expected.shape
     scale = max(1.0, np.abs(expected).max())
@@ -86,7 +86,7 @@ def test_random_graph(seed):
     patch_size = [int(rng.integers(1, n // 2)) for n in image.shape[:2]]
     strides = [int(rng.integers(1, 6)) for _ in range(2)]
     layer = rng.choice(layers_of_maps(model, graph.targets))
-    assert_like_covering(model, str(layer), image, patch_size, strides, seed)
+    assert_like_occluding(model, str(layer), image, patch_size, strides, seed)
 
 
 @pytest.mark.usefixtures("windows_everywhere")
@@ -133,7 +133,7 @@ LARGE_NETS = [
 def assert_net_is_exact(name, size, layer):
     model = build(name, size)
     image = np.random.default_rng(1).normal(size=(*size, 3)).astype("float32")
-    plan = assert_like_covering(model, layer, image, (17, 12), (29, 25))
+    plan = assert_like_occluding(model, layer, image, (17, 12), (29, 25))
     assert plan.method == "incremental"
 
 
