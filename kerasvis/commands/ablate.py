@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 import kerasvis as kv
 from kerasvis.commands.argument_types import FilePath, NumUnits, Width
-from kerasvis.commands.output import check_output_folder, output_folder, save_figure, write_csv
+from kerasvis.commands.output import OutputFolder, save_figure, write_csv
 from kerasvis.commands.quiet_start import start_keras
 from kerasvis.commands.tables import in_columns
 from kerasvis.commands.training_options import ConvnetOptions, RecipeOptions, load_data
@@ -55,13 +55,13 @@ def ablate(
         variants: names of the paper's variants; all of them by default.
         out: folder to write into, or of the run to resume.
     """
-    check_output_folder(out, inputs=[training.data], files=FILES)
+    output = OutputFolder(out, inputs=[training.data], files=FILES)
     start_keras()
     recipe = training.load()
     chosen = variants_of(variants, convnet.dense_units)
     data = load_data(training.data, recipe)
     builder = builder_of(convnet.suited_to(training.recipe), recipe, len(data.class_names))
-    with output_folder(out) as folder:
+    with output.made() as folder:
         ablation = kv.analyses.ablate(builder, chosen, recipe, data, folder)
         ablation.save(folder / "ablation.npz")
         rows = rows_of(ablation)

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 import kerasvis as kv
 from kerasvis.commands.argument_types import Count, FilePath, Index, Name, NumberFrom0, Seed
 from kerasvis.commands.options import ModelOptions, ScoreOptions
-from kerasvis.commands.output import check_output_folder, output_folder, save_figure
+from kerasvis.commands.output import OutputFolder, save_figure
 from kerasvis.commands.photographs import (
     OpenModel,
     Photograph,
@@ -80,7 +80,7 @@ def compare(
         images: photographs, or folders of them.
         out: folder to write into.
     """
-    check_output_folder(out, inputs=images, files=TOGETHER)
+    output = OutputFolder(out, inputs=images, files=TOGETHER)
     check_images(images)
     check_target(target, scores)
     names = scores.names(model)
@@ -90,7 +90,7 @@ def compare(
     fed = as_fed(photographs, opened)
     layer, unit = what_is_traced(target, scores, opened, fed, names)
     options = options_of(methods, opened, layer)
-    with output_folder(out) as folder:
+    with output.made() as folder:
         comparison = kv.compare_methods(
             opened.model,
             layer,

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from kerasvis.commands.argument_types import FilePath
-from kerasvis.commands.output import check_output_file, output_folder
+from kerasvis.commands.output import check_output_file
 from kerasvis.commands.quiet_start import start_keras
 
 
@@ -15,7 +15,7 @@ def convert(*, net: Literal["squeezenet", "alexnet"], weights: FilePath, out: Fi
         weights: .npz archive of `<layer>/kernel` (HWIO) and `<layer>/bias`.
         out: new .keras file.
     """
-    check_output_file(out, ".keras")
+    output = check_output_file(out, ".keras")
     if not weights.is_file():
         raise ValueError(f"There is no such archive: give an .npz file. Received: {weights=!s}")
     start_keras()
@@ -23,7 +23,7 @@ def convert(*, net: Literal["squeezenet", "alexnet"], weights: FilePath, out: Fi
     from kerasvis.storage.files import atomic
 
     model = FROM_PUBLISHED[net](read_arrays(weights))
-    with output_folder(out.parent), atomic(out) as temporary:
+    with output.made(), atomic(out) as temporary:
         model.save(temporary)
     rows, columns, _ = model.input_shape[1:]
     print(

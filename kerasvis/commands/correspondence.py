@@ -9,11 +9,11 @@ from cyclopts import Parameter
 import kerasvis as kv
 from kerasvis.commands.argument_types import BatchSize, FilePath, whole_numbers
 from kerasvis.commands.options import BaselineOptions, ModelOptions
-from kerasvis.commands.output import check_output_folder, output_folder, save_figure, write_csv
+from kerasvis.commands.output import OutputFolder, save_figure, write_csv
 from kerasvis.commands.photographs import OpenModel, read_file
 from kerasvis.commands.tables import in_columns
 
-FILES = ("correspondence.png", "correspondence.csv", "correspondence.npz")
+FILES = ("correspondence.png", "correspondence.csv", "correspondence.npz", "parts")
 
 # Table 1, of five photographs of dogs; layers 5 and 7.
 PAPER = """\
@@ -84,12 +84,12 @@ def correspondence(
     model.check()
     noted = read_noted(parts)
     paths = parts.paths(noted)
-    check_output_folder(out, inputs=[parts.parts, *paths], files=FILES)
+    output = OutputFolder(out, inputs=[parts.parts, *paths], files=FILES)
     opened = model.open()
     kv.feature_extractor(opened.model, layers)  # fails early for unknown names
     images, boxes = open_parts(noted, paths, parts.frame, opened)
     print(f"{len(images)} photographs, {len(boxes)} parts of each", flush=True)
-    with output_folder(out) as folder:
+    with output.made() as folder:
         found = kv.analyses.measure_correspondence(
             opened.model,
             layers,

@@ -11,9 +11,8 @@ import kerasvis as kv
 from kerasvis.commands.argument_types import BatchSize, FilePath, Name
 from kerasvis.commands.options import MODEL, InputOptions
 from kerasvis.commands.output import (
-    check_output_folder,
+    OutputFolder,
     layer_names,
-    output_folder,
     save_figure,
     write_csv,
 )
@@ -71,7 +70,7 @@ def diagnose(
         out: folder to write into.
     """
     inputs = [] if looked_at.images is None else [looked_at.images]
-    check_output_folder(out, inputs=inputs, files=[FIGURE])
+    output = OutputFolder(out, inputs=inputs, files=[FIGURE])
     check_images(inputs)
     for name in models.model:
         models.check_name(name)
@@ -80,8 +79,8 @@ def diagnose(
     opened = [models.opened(model, takes_images=takes_images) for model in trained]
     images = [open_for(model, looked_at) for model in opened]
     stems = layer_names([each.model.name for each in opened], [FIGURE])
-    check_output_folder(out, files=[f"{stem}{ending}" for stem in stems for ending in ENDINGS])
-    with output_folder(out) as folder:
+    output.expect([f"{stem}{ending}" for stem in stems for ending in ENDINGS])
+    with output.made() as folder:
         diagnoses = [
             diagnosis_of(*each, looked_at, folder)
             for each in zip(opened, images, stems, strict=True)

@@ -17,7 +17,7 @@ from kerasvis.commands.argument_types import (
     Seed,
 )
 from kerasvis.commands.options import InputOptions
-from kerasvis.commands.output import check_output_folder, output_folder, save_figure
+from kerasvis.commands.output import OutputFolder, save_figure
 from kerasvis.commands.photographs import check_images, open_images
 from kerasvis.commands.quiet_start import start_keras
 from kerasvis.commands.trained_models import convolution_layers
@@ -110,7 +110,7 @@ def evolution(
         out: folder to write into.
     """
     source.check()
-    check_output_folder(out, inputs=filter(None, [source.images]), files=FILES)
+    output = OutputFolder(out, inputs=filter(None, [source.images]), files=FILES)
     if source.snapshots is not None:
         check_nothing_for_checkpoints(source, inputs, maps)
         start_keras()
@@ -119,7 +119,7 @@ def evolution(
     else:
         found = evolution_of_checkpoints(source, inputs, maps, rectification)
     print(f"{len(found.epochs)} epochs, {len(found.layers)} layers", flush=True)
-    with output_folder(out) as folder:
+    with output.made() as folder:
         write_figures(found, maps, folder)
 
 

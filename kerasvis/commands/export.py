@@ -5,7 +5,7 @@ from pathlib import Path
 import kerasvis as kv
 from kerasvis.commands.argument_types import FilePath, Rectification
 from kerasvis.commands.options import ModelOptions
-from kerasvis.commands.output import check_output_folder, output_folder
+from kerasvis.commands.output import OutputFolder
 
 
 def export(
@@ -30,11 +30,11 @@ def export(
         rectification: what a ReLU lets pass in the backward projection.
         out: folder to write, a SavedModel.
     """
-    check_output_folder(out)
+    output = OutputFolder(out)
     model.check()
     opened = model.opened(model.load_model(model.model), takes_images=False)
     deconv = kv.DeconvModel(opened.model, layer, rectification, opened.rules)
-    with output_folder(out) as folder:
+    with output.made() as folder:
         deconv.export(folder, verbose=False)
     print(how_to_serve(deconv, folder, opened.preprocessing.mode))
 

@@ -11,9 +11,8 @@ import kerasvis as kv
 from kerasvis.commands.argument_types import Count, FilePath, Index, Rectification, Seed
 from kerasvis.commands.options import FolderOptions, ModelOptions
 from kerasvis.commands.output import (
-    check_output_folder,
+    OutputFolder,
     layer_names,
-    output_folder,
     save_figure,
     write_csv,
 )
@@ -65,9 +64,9 @@ def features(
         tensorboard: folder; show the figures in TensorBoard, too.
         out: folder to write into.
     """
-    check_output_folder(out, inputs=[images.images], files=TOGETHER)
+    output = OutputFolder(out, inputs=[images.images], files=TOGETHER)
     if tensorboard is not None:
-        check_output_folder(tensorboard, "--tensorboard", inputs=[images.images])
+        OutputFolder(tensorboard, "--tensorboard", inputs=[images.images])
     check_images([images.images])
     model.check()
     opened = model.open()
@@ -79,9 +78,9 @@ def features(
     ]
     stems = layer_names([deconv.layer for deconv in deconvs], TOGETHER)
     check_features(deconvs, shown.features)
-    check_output_folder(out, files=[f"{stem}.{end}" for stem in stems for end in ("png", "npz")])
+    output.expect([f"{stem}.{end}" for stem in stems for end in ("png", "npz")])
     print(f"{photographs.count()} images, {len(deconvs)} layers of {opened.model.name}", flush=True)
-    with output_folder(out) as folder:
+    with output.made() as folder:
         top = kv.find_top_activations(
             opened.model,
             [deconv.layer for deconv in deconvs],

@@ -10,11 +10,11 @@ from cyclopts import Parameter
 import kerasvis as kv
 from kerasvis.commands.argument_types import FilePath, Index, Name, NumImages, Size
 from kerasvis.commands.options import IMAGES, BaselineOptions, ModelOptions, as_size
-from kerasvis.commands.output import check_output_folder, output_folder, save_figure, write_csv
+from kerasvis.commands.output import OutputFolder, save_figure, write_csv
 from kerasvis.commands.photographs import OpenModel, check_images, open_images
 from kerasvis.commands.tables import in_columns
 
-FILES = ("fidelity.png", "fidelity.csv", "fidelity.npz")
+FILES = ("fidelity.png", "fidelity.csv", "fidelity.npz", "parts")
 METHODS = ("deconvnet", "guided", "gradient", "edges")
 CHECKS = (
     *("weight_randomization", "selectivity", "cosine_convergence"),
@@ -96,13 +96,13 @@ def fidelity(
         layer: whose units are asked about.
         out: folder to write into.
     """
-    check_output_folder(out, inputs=[images.images], files=FILES)
+    output = OutputFolder(out, inputs=[images.images], files=FILES)
     check_images([images.images])
     model.check()
     opened = model.open()
     chosen, total = images.open(opened)
     print(f"{len(chosen)} of {total} images, layer {layer}", flush=True)
-    with output_folder(out) as folder:
+    with output.made() as folder:
         report = kv.fidelity_report(
             opened.model,
             layer,

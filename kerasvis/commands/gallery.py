@@ -10,10 +10,12 @@ import kerasvis as kv
 from kerasvis.commands.argument_types import Count, FilePath, Rectification
 from kerasvis.commands.class_names import load_class_names
 from kerasvis.commands.options import FolderOptions, ModelOptions
-from kerasvis.commands.output import check_output_folder, output_folder
+from kerasvis.commands.output import OutputFolder
 from kerasvis.commands.photographs import check_images, print_skipped
 from kerasvis.commands.trained_models import convolution_layers
 from kerasvis.storage.text_files import parse_json, read_text
+
+RESULTS = ("index.html", "layers", "occlusion")
 
 
 @Parameter(name="*")
@@ -57,7 +59,7 @@ def gallery(
         rectification: what a ReLU lets pass in the backward projection.
         out: folder to write into.
     """
-    check_output_folder(out, inputs=[images.images], files=["index.html"])
+    output = OutputFolder(out, inputs=[images.images])
     check_images([images.images])
     names = load_class_names(model.model, findings.class_names)
     model.check()
@@ -70,7 +72,7 @@ def gallery(
     layers = tuple(dict.fromkeys(layers or convolution_layers(opened.model)))
     classes = f"{len(set(labels))} classes" if labels else "classes not known"
     print(f"{photographs.count()} images, {classes}, {len(layers)} layers of {opened.model.name}")
-    with output_folder(out) as folder:
+    with output.made(*RESULTS) as folder:
         first_page = kv.write_gallery(
             opened.model,
             layers,

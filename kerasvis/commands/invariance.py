@@ -17,7 +17,7 @@ from kerasvis.commands.argument_types import (
 )
 from kerasvis.commands.class_names import class_index_of, load_class_names
 from kerasvis.commands.options import ModelOptions
-from kerasvis.commands.output import check_output_folder, output_folder, save_figure, write_csv
+from kerasvis.commands.output import OutputFolder, save_figure, write_csv
 from kerasvis.commands.photographs import (
     OpenModel,
     Photograph,
@@ -26,7 +26,7 @@ from kerasvis.commands.photographs import (
     read_photographs,
 )
 
-FILES = ("invariance.png", "invariance.npz", "invariance.csv")
+FILES = ("invariance.png", "invariance.npz", "invariance.csv", "parts")
 MAX_IMAGES = 20  # more curves than that are not told apart
 
 Shift = finite_numbers(-16_384, 16_384)
@@ -116,7 +116,7 @@ def invariance(
         batch_size: images in a step.
         out: folder to write into.
     """
-    check_output_folder(out, inputs=images, files=FILES)
+    output = OutputFolder(out, inputs=images, files=FILES)
     check_images(images)
     names = load_class_names(model.model, classes.class_names)
     model.check()
@@ -126,7 +126,7 @@ def invariance(
     values = transformations.values(opened.image_size[0])
     num_values = sum(map(len, values.values()))
     print(f"{len(photographs)} photographs, {num_values} transformations of each", flush=True)
-    with output_folder(out) as folder:
+    with output.made() as folder:
         found = kv.analyses.feature_invariance(
             opened.model,
             layers or None,

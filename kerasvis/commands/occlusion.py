@@ -25,8 +25,7 @@ from kerasvis.commands.options import (
     as_size,
 )
 from kerasvis.commands.output import (
-    check_output_folder,
-    output_folder,
+    OutputFolder,
     save_figure,
     write_csv,
 )
@@ -132,7 +131,7 @@ def occlusion(
         images: files, folders, demo:coffee.
         out: folder to write into.
     """
-    check_output_folder(out, inputs=images, files=TOGETHER)
+    output = OutputFolder(out, inputs=images, files=TOGETHER)
     check_images(images)
     watched.check()
     names = scores.names(model)
@@ -158,9 +157,9 @@ def occlusion(
         )
         others = OtherProjections(opened, watched, analysis.layer)
         files = [f"{photograph.name}.{end}" for photograph in photographs for end in ("png", "npz")]
-        check_output_folder(out, files=files)
+        output.expect(files)
         print_plan(analysis, len(photographs))
-        with output_folder(out) as folder:
+        with output.made() as folder:
             write_results(analysis, photographs, folder, class_index, names, others)
     print(f"All photographs: {out / 'occlusion.png'}")
 

@@ -7,58 +7,103 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from kerasvis.storage.written_names import LIST, add_written_names, written_names
 
-def check_output_folder(
-    folder: Path,
-    option: str = "--out",
-    *,
-    inputs: Iterable[str | Path] = (),
-    files: Iterable[str] = (),
-) -> None:
-    """Refuses a folder that cannot be written into; nothing is made.
+
+class OutputFolder:
+    """A folder to write into: refused at once where that is not possible, made when it begins.
 
     Args:
         folder: the folder, which need not exist.
         option: by which it was given.
         inputs: files and folders that are read; none of them may lie in the folder, where a file
             that is written could replace them.
-        files: names of the files that will be written into it.
+        files: names of the files and folders that will be written into it.
 
     Raises:
         ValueError: if it cannot be made or written into, or an input lies in it.
     """
-    for path in map(Path, inputs):
-        if path.exists() and holds(folder, path):
+
+    def __init__(
+        self,
+        folder: Path,
+        option: str = "--out",
+        *,
+        inputs: Iterable[str | Path] = (),
+        files: Iterable[str] = (),
+    ):
+        self.folder, self.option, self.files = folder, option, []
+        self._received = f"Received: {option}={folder}"
+        for path in map(Path, inputs):
+            if path.exists() and holds(folder, path):
+                raise ValueError(
+                    f"The output folder holds the input {path}, which could be replaced: give "
+                    f"another {option}. {self._received}"
+                )
+        if reason := why_not_writable(folder):
             raise ValueError(
-                f"The output folder holds the input {path}, which could be replaced: give another "
-                f"{option}. Received: {option}={folder}"
+                f"The output folder cannot be written to ({reason}): give another {option}. "
+                f"{self._received}"
             )
-    if reason := why_not_writable(folder):
-        raise ValueError(
-            f"The output folder cannot be written to ({reason}): give another {option}. Received: "
-            f"{option}={folder}"
-        )
-    for name in files:
-        if (folder / name).is_dir():
-            raise ValueError(
-                f"The output folder holds a folder {name}, where a file of that name is to be: "
-                f"take it away, or give another {option}. Received: {option}={folder}"
-            )
+        self.expect(files)
+
+    def expect(self, files: Iterable[str]) -> None:
+        """Takes note of more files and folders that will be written.
+
+        Raises:
+            ValueError: if there is something of that name that is not a result of an earlier run.
+        """
+        for name in files:
+            path = self.folder / name
+            is_in_the_way = path.exists() and name not in written_names(self.folder)
+            if is_in_the_way or (path.suffix and path.is_dir()):
+                kind = "folder" if path.is_dir() else "file"
+                raise ValueError(
+                    f"The output folder holds a {kind} {name} that is not a result of an earlier "
+                    f"run, where one is to be: take it away, or give another {self.option}. "
+                    f"{self._received}"
+                )
+            self.files.append(name)
+
+    @contextlib.contextmanager
+    def made(self, *more: str) -> Iterator[Path]:
+        """Makes the folder; where nothing came into it, an error takes it away again.
+
+        Args:
+            more: names of results that may be there already; who writes them tells what they are.
+        """
+        missing = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        before, known = set(os.listdir(self.folder)), written_names(self.folder)
+        add_written_names(self.folder, [*self.files, *more])
+        try:
+            yield self.folder
+        except BaseException:
+            if set(os.listdir(self.folder)) <= {*before, LIST}:
+                self._take_back(known, missing)
+            raise
+
+    def _take_back(self, known: frozenset[str], missing: list[Path]) -> None:
+        """Leaves everything as it was before a run that wrote nothing."""
+        (self.folder / LIST).unlink(missing_ok=True)
+        add_written_names(self.folder, known)
+        for path in missing:
+            path.rmdir()
 
 
-def check_output_file(filepath: Path, suffix: str, option: str = "--out") -> None:
-    """Refuses a file that cannot be written; nothing is made.
+def check_output_file(filepath: Path, suffix: str, option: str = "--out") -> OutputFolder:
+    """The folder of a file that will be written, or replaced.
 
     Raises:
         ValueError: if its name does not end in `suffix`, it is a folder, or its folder cannot be
             written into.
     """
+    received = f"Received: {option}={filepath}"
     if filepath.suffix != suffix:
-        raise ValueError(
-            f"The output file has to end in {suffix}: give such a name. Received: "
-            f"{option}={filepath}"
-        )
-    check_output_folder(filepath.parent, option, files=[filepath.name])
+        raise ValueError(f"The output file has to end in {suffix}: give such a name. {received}")
+    if filepath.is_dir():
+        raise ValueError(f"The output file is a folder: give another name. {received}")
+    return OutputFolder(filepath.parent, option)
 
 
 def holds(folder: Path, path: Path) -> bool:
@@ -76,20 +121,6 @@ def why_not_writable(folder: Path) -> str | None:
     except (OSError, StopIteration) as error:
         return getattr(error, "strerror", None) or "there is no such place"
     return None if os.access(existing, os.W_OK | os.X_OK) else f"{existing} is read-only"
-
-
-@contextlib.contextmanager
-def output_folder(folder: Path) -> Iterator[Path]:
-    """Makes a folder to write into; where nothing came into it, an error takes it away again."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield folder
-    except BaseException:
-        with contextlib.suppress(OSError):  # rmdir refuses what holds anything
-            for path in missing:
-                path.rmdir()
-        raise
 
 
 def result_names(files: Iterable[str], taken: Iterable[str] = ()) -> tuple[str, ...]:

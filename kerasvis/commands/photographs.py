@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kerasvis.commands.output import result_names
+from kerasvis.storage.written_names import written_names
 
 BUNDLED = "demo"
 
@@ -78,6 +79,11 @@ def check_images(paths: Iterable[str | Path]) -> None:
         if not path.exists() and path.name.partition(":")[0] != BUNDLED:
             raise ValueError(
                 f"There is no such photograph or folder: give files, folders, or {BUNDLED}. "
+                f"Received: --images={path}"
+            )
+        if path.name in written_names(path.parent):
+            raise ValueError(
+                "This is a result of an earlier run: give a photograph, or a folder of them. "
                 f"Received: --images={path}"
             )
 

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 import kerasvis as kv
 from kerasvis.commands.argument_types import Devices, FilePath
 from kerasvis.commands.model_card import model_card
-from kerasvis.commands.output import check_output_folder, output_folder
+from kerasvis.commands.output import OutputFolder
 from kerasvis.commands.quiet_start import start_keras
 from kerasvis.commands.training_options import (
     ConvnetOptions,
@@ -20,8 +20,8 @@ from kerasvis.commands.training_options import (
     load_data,
 )
 
+RESULTS = ("model.keras", "recipe.json", "classes.json", "history.csv", "README.md", "evolution")
 CONVOLUTIONS = ["conv1", "conv2", "conv3", "conv4", "conv5"]
-FILES = ("model.keras", "recipe.json", "classes.json", "history.csv", "README.md")
 
 
 @Parameter(name="*", group="Devices")
@@ -60,7 +60,7 @@ def train(
         out: folder for the model, or of the run to resume.
     """
     records.check()
-    check_output_folder(out, inputs=[training.data], files=FILES)
+    output = OutputFolder(out, inputs=[training.data])
     start_keras()
     strategy = devices.make_strategy()
     setup = TrainingSetup(training, convnet.suited_to(training.recipe), training.load(), records)
@@ -72,7 +72,7 @@ def train(
     if (out / "README.md").exists():
         check_same_run(model, data, setup.recipe, out)
     elif is_chief:
-        with output_folder(out):
+        with output.made(*RESULTS):
             train_and_save(model, data, setup, out)
     else:
         fit(model, data, setup.recipe, out)

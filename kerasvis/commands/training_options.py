@@ -18,7 +18,7 @@ from kerasvis.commands.argument_types import (
     Seed,
     Width,
 )
-from kerasvis.commands.output import check_output_folder
+from kerasvis.commands.output import OutputFolder
 
 # What the recipe "small" is for; with the paper's recipe the convnets are the paper's too.
 SMALL_STRIDES = {"zfnet": (1, 2), "alexnet": (2, 1)}
@@ -151,7 +151,7 @@ class RecordOptions:
                 "--tensorboard takes the package of that name: install it with pip install "
                 "tensorboard."
             )
-        check_output_folder(self.tensorboard, "--tensorboard")
+        OutputFolder(self.tensorboard, "--tensorboard")
 
     def __str__(self):
         patches = " --without-patches" if self.without_patches else ""

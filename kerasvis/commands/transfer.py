@@ -19,7 +19,7 @@ from kerasvis.commands.argument_types import (
     whole_numbers,
 )
 from kerasvis.commands.options import ModelOptions
-from kerasvis.commands.output import check_output_folder, output_folder, save_figure, write_csv
+from kerasvis.commands.output import OutputFolder, save_figure, write_csv
 from kerasvis.commands.tables import in_columns
 from kerasvis.commands.trained_models import convolution_layers
 
@@ -105,9 +105,9 @@ def transfer(
         out: folder to write into.
     """
     inputs = [name for name in (data.data, data.trained_on) if name is not None]
-    check_output_folder(out, inputs=inputs, files=FILES)
+    output = OutputFolder(out, inputs=inputs, files=FILES)
     if heads.cache is not None:
-        check_output_folder(heads.cache, "--cache", inputs=inputs)
+        OutputFolder(heads.cache, "--cache", inputs=inputs)
     model.check()
     opened = model.open()
     layers = tuple(dict.fromkeys(layers or convolution_layers(opened.model)))
@@ -116,7 +116,7 @@ def transfer(
     references = open_references(data.trained_on)
     labelled = kv.data.load_labelled(data.data, image_size=opened.image_size, seed=data.seed)
     print_data(labelled, layers, opened.model)
-    with output_folder(out) as folder:
+    with output.made() as folder:
         found = kv.transfer_features(
             opened.model,
             layers,

@@ -18,7 +18,7 @@ from kerasvis.commands.argument_types import (
     whole_numbers,
 )
 from kerasvis.commands.options import ModelOptions
-from kerasvis.commands.output import check_output_folder, output_folder, save_figure
+from kerasvis.commands.output import OutputFolder, save_figure
 from kerasvis.commands.photographs import OpenModel, check_images, open_images, print_skipped
 
 FILES = ("unit_invariance.png", "unit_invariance.npz", "top_activations.npz")
@@ -113,7 +113,7 @@ def unit_invariance(
     """
     start.check()
     inputs = [] if start.images is None else [start.images]
-    check_output_folder(out, inputs=inputs, files=FILES)
+    output = OutputFolder(out, inputs=inputs, files=FILES)
     model.check()
     opened = model.open()
     shape = target_shape(opened, unit.layer)
@@ -121,7 +121,7 @@ def unit_invariance(
     images = None
     if start.start == "photograph":
         images = open_images(start.images, opened, start.strict)
-    with output_folder(out) as folder:
+    with output.made() as folder:
         if images is None:
             begin = preferred_image(opened, shape, unit, start, directions.seed)
         else:

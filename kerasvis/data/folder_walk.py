@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from kerasvis.data.file_names import shown_name
 from kerasvis.data.photographs import reason_of
+from kerasvis.storage.written_names import written_names
 
 SUFFIXES = tuple(
     """
@@ -52,16 +53,17 @@ def is_folder(path: str | os.PathLike) -> bool | None:
 
 
 def list_folder(directory: str | os.PathLike) -> FolderContents:
-    """What lies directly in a folder; links are followed.
+    """What lies directly in a folder; links are followed, results of earlier runs left out.
 
     Raises:
         OSError: if the folder cannot be read.
     """
     photographs, others, folders, unread = [], [], [], []
+    results = written_names(directory)
     with os.scandir(directory) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             path = Path(directory, entry.name)
-            if entry.name.startswith("."):
+            if entry.name.startswith(".") or entry.name in results:
                 continue
             if _is_folder(entry):
                 folders.append(path)

@@ -57,7 +57,7 @@ def mistake(ablate, sentence_of):
 
 def test_writes_everything_and_trains_once(ablate, capsys, monkeypatch):
     out = ablate("--variants", *CHOSEN)
-    files = {path.name for path in out.iterdir()}
+    files = {path.name for path in out.glob("[!.]*")}
     written = {"ablation.csv", "ablation.npz", "ablation.png"}
     assert files == written | {"none", "without_layers_6_7"}
     found = LayerAblation.load(out / "ablation.npz")

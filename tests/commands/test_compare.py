@@ -68,7 +68,7 @@ def test_knows_the_methods_of_the_package():
 
 def test_the_class_that_the_model_gives_each_photograph(compare, folder, capsys):
     out = compare(images=("a.png", "b.png"))
-    assert {path.name for path in out.iterdir()} == {"methods.png", "methods.npz"}
+    assert {path.name for path in out.glob("[!.]*")} == {"methods.png", "methods.npz"}
     found = MethodComparison.load(out / "methods.npz")
     assert tuple(found.maps) == METHODS
     model = keras.models.load_model(folder / "model.keras")

@@ -60,7 +60,7 @@ def mistake(tell, sentence_of):
 def test_writes_everything(tell, capsys):
     out = tell("--draws", 4, layers=("conv1", "conv2"))
     names = ["correspondence.csv", "correspondence.npz", "correspondence.png"]
-    assert sorted(path.name for path in out.iterdir()) == [*names, "parts"]
+    assert sorted(path.name for path in out.glob("[!.]*")) == [*names, "parts"]
     found = Correspondence.load(out / "correspondence.npz")
     assert (found.layers, found.parts) == (("conv1", "conv2"), ("eye", "nose"))
     expected = [[[edge // 2 for edge in PARTS[x][p]] for x in PARTS] for p in found.parts]

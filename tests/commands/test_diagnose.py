@@ -72,7 +72,7 @@ def test_writes_and_prints_what_is_found(diagnose, models, photographs, capsys):
     out = diagnose("good", "other", options=["--images", photographs])
     each = {f"{name}{suffix}" for name in ("good", "other") for suffix in (".npz", ".json", ".csv")}
     scans = {f"{name}_top_activations.npz" for name in ("good", "other")}
-    assert {path.name for path in out.iterdir()} == {*each, *scans, "filter_diagnosis.png"}
+    assert {path.name for path in out.glob("[!.]*")} == {*each, *scans, "filter_diagnosis.png"}
     with Image.open(out / "filter_diagnosis.png") as image:
         image.load()
     pixels = np.stack([np.asarray(Image.open(path)) for path in sorted(photographs.iterdir())])

@@ -105,7 +105,7 @@ def test_writes_arrays_and_figures_of_all_convolution_layers(visualize, models, 
     out = visualize("--k", "4")
     layers = {f"{name}{suffix}" for name in ("conv1", "conv2") for suffix in (".npz", ".png")}
     together = {"features.png", "images.csv", "top_activations.npz"}
-    assert {path.name for path in out.iterdir()} == layers | together
+    assert {path.name for path in out.glob("[!.]*")} == layers | together
     pixels = np.stack([random_pixels(number, SIZE) for number in range(NUM_PHOTOGRAPHS)])
     model = load_model(models)
     for name in ("conv1", "conv2"):
@@ -376,7 +376,7 @@ def test_tensorboard_folder_that_cannot_be_written(mistake, tmp_path):
 
 def test_a_file_in_the_way_of_the_result(mistake, tmp_path):
     (tmp_path / "out" / "top_activations.npz").mkdir(parents=True)
-    assert "holds a folder top_activations.npz, where a file of that name is to be" in mistake()
+    assert "holds a folder top_activations.npz that is not a result of an earlier run" in mistake()
 
 
 def test_demo_photographs(visualize, monkeypatch):

@@ -60,7 +60,7 @@ def check(model_file, photographs, tmp_path):
 def test_writes_and_prints_the_report(check, model_file, photographs, capsys):
     out = check("--num-images", 2)
     written = {f"fidelity.{suffix}" for suffix in ("png", "csv", "npz")}
-    assert {path.name for path in out.iterdir()} == {*written, "parts"}
+    assert {path.name for path in out.glob("[!.]*")} == {*written, "parts"}
     with Image.open(out / "fidelity.png") as image:
         image.load()
     pixels = [np.asarray(Image.open(photographs / f"{n}.png")) for n in (0, 2)]

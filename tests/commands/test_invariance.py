@@ -62,7 +62,7 @@ def mistake(show, sentence_of):
 def test_writes_everything(show, capsys):
     out = show(*VALUES, "--class", "bass")
     names = ["invariance.csv", "invariance.npz", "invariance.png"]
-    assert sorted(path.name for path in out.iterdir()) == [*names, "parts"]
+    assert sorted(path.name for path in out.glob("[!.]*")) == [*names, "parts"]
     found = FeatureInvariance.load(out / "invariance.npz")
     assert found.layers == ("conv1", "pooled")
     assert found.class_indices.tolist() == [1, 1]

@@ -67,7 +67,7 @@ def cover(folder, tmp_path):
 
 def test_writes_figures_arrays_and_table(cover, folder, capsys):
     out = cover("--class", "hen", images=("a.png", "b.png", "c.png"))
-    names = {path.name for path in out.iterdir()}
+    names = {path.name for path in out.glob("[!.]*")}
     assert names == {"occlusion.png", "occlusion.csv"} | {
         f"{stem}.{ending}" for stem in "abc" for ending in ("png", "npz")
     }

@@ -1,24 +1,27 @@
 import matplotlib.figure
 import pytest
+from PIL import Image
 
 from kerasvis.commands.output import (
+    OutputFolder,
     check_output_file,
-    check_output_folder,
     layer_names,
-    output_folder,
     result_names,
     save_figure,
 )
+from kerasvis.commands.photographs import check_images
+from kerasvis.data import ImageFolder
+from kerasvis.storage.written_names import LIST
 
 
 def test_checking_leaves_nothing_behind(tmp_path):
-    check_output_folder(tmp_path / "a" / "b", inputs=[tmp_path / "no such photograph"])
+    OutputFolder(tmp_path / "a" / "b", inputs=[tmp_path / "no such photograph"])
     check_output_file(tmp_path / "a" / "b.keras", ".keras")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_is_made_when_it_is_written_into(tmp_path):
-    with output_folder(tmp_path / "a" / "b") as folder:
+    with OutputFolder(tmp_path / "a" / "b").made() as folder:
         (folder / "file").touch()
     assert (tmp_path / "a" / "b" / "file").exists()
 
@@ -26,14 +29,55 @@ def test_a_folder_is_made_when_it_is_written_into(tmp_path):
 def test_a_folder_that_stays_empty_is_taken_away_by_an_error(tmp_path):
     (tmp_path / "mine").mkdir()
     for name in ("a/b", "mine/c", "mine"):
-        with pytest.raises(ValueError, match="refused"), output_folder(tmp_path / name):
+        with pytest.raises(ValueError, match="refused"), OutputFolder(tmp_path / name).made():
             raise ValueError("refused")
     assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
 
 
+def test_an_error_leaves_a_folder_of_earlier_results_as_it_was(tmp_path):
+    with OutputFolder(tmp_path, files=["a.png"]).made():
+        (tmp_path / "a.png").touch()
+    listed = (tmp_path / LIST).read_bytes()
+    output = OutputFolder(tmp_path, files=["a.png", "b.png"])
+    with pytest.raises(ValueError, match="refused"), output.made():
+        raise ValueError("refused")
+    assert (tmp_path / LIST).read_bytes() == listed
+
+
+def test_files_of_the_users_are_never_replaced(tmp_path):
+    (tmp_path / "cat.png").touch()
+    with pytest.raises(ValueError, match=r"holds a file cat\.png that is not a result of an earl"):
+        OutputFolder(tmp_path, files=["dog.png", "cat.png"])
+    with OutputFolder(tmp_path, files=["dog.png"]).made():
+        (tmp_path / "dog.png").touch()
+    OutputFolder(tmp_path, files=["dog.png"])
+
+
+def test_results_are_never_input(tmp_path):
+    for name in ("mine.png", "results/a.png", "results/mine.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    (tmp_path / "results" / LIST).write_text('["a.png", "pictures"]')
+    (tmp_path / "results" / "pictures").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "results" / "pictures" / "b.png")
+    found = ImageFolder(tmp_path).relative_paths
+    assert [path.as_posix() for path in found] == ["mine.png", "results/mine.png"]
+    check_images([tmp_path / "results" / "mine.png", tmp_path])
+    with pytest.raises(ValueError, match="This is a result of an earlier run: give a photograph"):
+        check_images([tmp_path / "results" / "a.png"])
+
+
+@pytest.mark.parametrize("content", ["", "null", "5", "[1, null]", "[" * 99_999, '{"a": 1}'])
+def test_a_list_of_results_that_is_none(tmp_path, content):
+    (tmp_path / LIST).write_text(content)
+    Image.new("RGB", (4, 4)).save(tmp_path / "mine.png")
+    assert len(ImageFolder(tmp_path)) == 1
+    OutputFolder(tmp_path, files=["a.png"])
+
+
 def test_what_was_written_before_an_error_stays(tmp_path):
     def write_and_fail():
-        with output_folder(tmp_path / "a" / "b") as folder:
+        with OutputFolder(tmp_path / "a" / "b").made() as folder:
             (folder / "file").touch()
             raise ValueError("late")
 
@@ -46,21 +90,21 @@ def test_what_was_written_before_an_error_stays(tmp_path):
 def test_a_file_in_the_way(tmp_path, name):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"file is a file\): give another --out\. Received: --out"):
-        check_output_folder(tmp_path / name)
+        OutputFolder(tmp_path / name)
 
 
 def test_a_folder_that_is_read_only(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(ValueError, match=f"{tmp_path} is read-only"):
-        check_output_folder(tmp_path / "a")
+        OutputFolder(tmp_path / "a")
 
 
 def test_a_folder_where_a_file_is_to_be(tmp_path):
     (tmp_path / "features.png").mkdir()
-    with pytest.raises(ValueError, match=r"holds a folder features\.png, where a file"):
-        check_output_folder(tmp_path, files=["images.csv", "features.png"])
+    with pytest.raises(ValueError, match=r"holds a folder features\.png that is not a result"):
+        OutputFolder(tmp_path, files=["images.csv", "features.png"])
     (tmp_path / "net.keras").mkdir()
-    with pytest.raises(ValueError, match=r"holds a folder net\.keras, where a file"):
+    with pytest.raises(ValueError, match="The output file is a folder: give another name"):
         check_output_file(tmp_path / "net.keras", ".keras")
     with pytest.raises(ValueError, match=r"has to end in \.keras"):
         check_output_file(tmp_path / "net.h5", ".keras")
@@ -74,9 +118,9 @@ def test_a_folder_that_holds_the_inputs(tmp_path):
     for folder in (photographs, tmp_path, photographs / ".." / "photographs", tmp_path / "link"):
         for given in (photographs, photographs / "cat.png"):
             with pytest.raises(ValueError, match="could be replaced: give another --out"):
-                check_output_folder(folder, inputs=[given])
-    check_output_folder(photographs / "features", inputs=[photographs])
-    check_output_folder(tmp_path / "features", inputs=[photographs, "demo"])
+                OutputFolder(folder, inputs=[given])
+    OutputFolder(photographs / "features", inputs=[photographs])
+    OutputFolder(tmp_path / "features", inputs=[photographs, "demo"])
 
 
 def test_names_of_results_are_different_and_none_of_those_taken():

@@ -79,7 +79,7 @@ def convnet_of(groups):
 
 def test_a_run_and_what_it_leaves(train, capsys):
     folder = train("--export", "--evolution", "--evolution-images", "10", "--without-patches")
-    names = {path.name for path in folder.iterdir()}
+    names = {path.name for path in folder.glob("[!.]*")}
     files = {"README.md", "classes.json", "history.csv", "model.keras", "recipe.json"}
     assert names == files | {"checkpoint", "evolution", "saved_model"}
     assert json.loads((folder / "classes.json").read_text()) == ["ant", "bee", "cat"]

@@ -66,7 +66,7 @@ def test_writes_everything(transfer, capsys):
     out = transfer("--layers", "conv2", "conv1", "--head", "svm")
     printed = capsys.readouterr().out
     names = ["accuracies.csv", "accuracies.json", "transfer.npz", "transfer.png"]
-    assert sorted(path.name for path in out.iterdir()) == names
+    assert sorted(path.name for path in out.glob("[!.]*")) == names
     found = FeatureTransfer.load(out / "transfer.npz")
     assert (found.layers, found.heads, found.num_images) == (("conv2", "conv1"), ("svm",), 30)
     assert "Skipped" in printed

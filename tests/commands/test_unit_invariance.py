@@ -79,7 +79,7 @@ def assert_equal(found, expected):
 def test_around_the_strongest_photograph(turn, folder, capsys):
     out = turn("--step", 0.05, "--angles", -30, 0, 45)
     names = {"unit_invariance.png", "unit_invariance.npz", "top_activations.npz"}
-    assert {path.name for path in out.iterdir()} == names
+    assert {path.name for path in out.glob("[!.]*")} == names
     model = keras.models.load_model(folder / "model.keras")
     number, image, unit = strongest(model, folder, "conv2", 1)
     found = UnitInvariance.load(out / "unit_invariance.npz")

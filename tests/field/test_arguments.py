@@ -426,7 +426,7 @@ def test_an_output_that_is_of_the_other_kind(folder):
         sentence = refused(command, *NEEDED[command].split(), "--out", "file")
         assert sentence.startswith("The output folder cannot be written to (file is a file)")
     needed = NEEDED["convert"].split()
-    assert "holds a folder net.keras" in refused("convert", *needed, "--out", "net.keras")
+    assert "The output file is a folder" in refused("convert", *needed, "--out", "net.keras")
     assert "has to end in .keras" in refused("convert", *needed, "--out", "net")
     needed = NEEDED["features"].split()
     assert "holds a folder features.png" in refused("features", *needed, "--out", "out")
