@@ -26,6 +26,7 @@ from kerasvis.commands.export import export
 from kerasvis.commands.features import features
 from kerasvis.commands.fidelity import fidelity
 from kerasvis.commands.gallery import gallery
+from kerasvis.commands.info import info
 from kerasvis.commands.invariance import invariance
 from kerasvis.commands.occlusion import occlusion
 from kerasvis.commands.train import train
@@ -75,6 +76,7 @@ for command in (
     ablate,
     convert,
     export,
+    info,
 ):
     application.command(command)
 
@@ -117,6 +119,8 @@ def run(arguments: Sequence[str]) -> None:
         sys.exit(141)
     except (ValueError, OSError) as error:
         sys.exit(fail(error))
+    except MemoryError as error:
+        sys.exit(fail(f"The memory does not suffice: give less at once. {error}"))
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)

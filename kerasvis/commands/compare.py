@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 import kerasvis as kv
 from kerasvis.commands.argument_types import Count, FilePath, Index, Name, NumberFrom0, Seed
-from kerasvis.commands.options import ModelOptions, ScoreOptions
+from kerasvis.commands.options import ClassOptions, ModelOptions
 from kerasvis.commands.output import OutputFolder, save_figure
 from kerasvis.commands.photographs import (
     OpenModel,
@@ -65,7 +65,7 @@ def compare(
     *,
     model: ModelOptions,
     images: tuple[Name, ...],
-    scores: ScoreOptions = ScoreOptions(),
+    scores: ClassOptions = ClassOptions(),
     target: TargetOptions = TargetOptions(),
     methods: MethodOptions = MethodOptions(),
     out: FilePath = Path("methods"),
@@ -86,6 +86,8 @@ def compare(
     names = scores.names(model)
     model.check()
     opened = model.open()
+    if target.feature is None:
+        opened = with_scores_of_classes(opened)
     photographs = read_photographs(images, opened.image_size, opened.channels)
     fed = as_fed(photographs, opened)
     layer, unit = what_is_traced(target, scores, opened, fed, names)
@@ -112,7 +114,7 @@ def compare(
     print(f"Methods: {folder / 'methods.png'}")
 
 
-def check_target(target: TargetOptions, scores: ScoreOptions) -> None:
+def check_target(target: TargetOptions, scores: ClassOptions) -> None:
     """Refuses two targets, and half of one."""
     if target.feature is not None and scores.class_name is not None:
         raise ValueError(
@@ -130,8 +132,25 @@ def as_fed(photographs: list[Photograph], opened: OpenModel):
     return opened.preprocessing.images(np.stack([each.pixels for each in photographs]))
 
 
+def with_scores_of_classes(opened: OpenModel) -> OpenModel:
+    """The model with a score for each class; of a single unit, for both of its classes.
+
+    Raises:
+        ValueError: if it does not return scores of classes.
+    """
+    model = opened.model
+    if len(model.outputs) != 1 or len(model.output_shape) != 2:
+        raise ValueError(
+            f"The model {model.name!r} does not return scores of classes: give --layer and "
+            "--feature; or --output where one of several is that of scores."
+        )
+    if model.output_shape[-1] > 1:
+        return opened
+    return opened._replace(model=kv.two_class_model(model))
+
+
 def what_is_traced(
-    target: TargetOptions, scores: ScoreOptions, opened: OpenModel, images, names: dict[int, str]
+    target: TargetOptions, scores: ClassOptions, opened: OpenModel, images, names: dict[int, str]
 ) -> tuple[str, Any]:
     """`(layer, target)`: a feature map's strongest unit, or the score of a class."""
     from kerasvis.graph import read_graph
@@ -139,11 +158,6 @@ def what_is_traced(
     model = opened.model
     if target.feature is not None:
         return target.layer, kv.targets.Strongest(target.feature)
-    if len(model.outputs) != 1 or len(model.output_shape) != 2:
-        raise ValueError(
-            f"The model {model.name!r} does not return scores of classes: give --layer and "
-            "--feature."
-        )
     graph = read_graph(model)
     layer = next(node.name for node in graph.nodes if graph.outputs[0] in node.outputs)
     if scores.class_name is not None:

@@ -11,6 +11,7 @@ from kerasvis.commands.argument_types import BatchSize, FilePath, whole_numbers
 from kerasvis.commands.options import BaselineOptions, ModelOptions
 from kerasvis.commands.output import OutputFolder, save_figure, write_csv
 from kerasvis.commands.photographs import OpenModel, read_file
+from kerasvis.commands.quiet_start import start_keras
 from kerasvis.commands.tables import in_columns
 
 FILES = ("correspondence.png", "correspondence.csv", "correspondence.npz", "parts")
@@ -112,6 +113,7 @@ def correspondence(
 
 def read_noted(parts: PartOptions) -> dict:
     """The boxes as they were noted."""
+    start_keras()
     from kerasvis.data.image_parts import read_parts
 
     return read_parts(parts.parts)

@@ -183,6 +183,7 @@ def evolution_of_checkpoints(
         num_features=maps.num_features or 8,
         seed=maps.seed,
         rectification=rectification,
+        rules=first.rules,
     )
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -16,7 +16,7 @@ from kerasvis.commands.argument_types import (
     finite_numbers,
 )
 from kerasvis.commands.class_names import class_index_of, load_class_names
-from kerasvis.commands.options import ModelOptions
+from kerasvis.commands.options import Activation, ModelOptions
 from kerasvis.commands.output import OutputFolder, save_figure, write_csv
 from kerasvis.commands.photographs import (
     OpenModel,
@@ -42,12 +42,12 @@ class ClassesOptions:
     Attributes:
         class_name: the true class of all or of each; by default what the model says.
         class_names: JSON file of them; by default classes.json in the model's folder.
-        activation: that the model's outputs still need to be probabilities.
+        activation: that makes probabilities of the model's outputs; found from its values.
     """
 
     class_name: Annotated[tuple[str, ...], Parameter(name="--class")] = ()
     class_names: FilePath | None = None
-    activation: Literal["auto", "softmax", "sigmoid", "linear"] = "auto"
+    activation: Activation = "auto"
 
     def indices(self, num_images: int, names: dict[int, str], num_classes: int) -> list | None:
         """The true class of each image, or None."""
@@ -146,7 +146,7 @@ def invariance(
             for photograph, index in zip(photographs, found.class_indices.tolist(), strict=True)
         ]
         save_figure(kv.figures.invariance_curves(found, titles), folder / "invariance.png")
-    print(summary(found))
+    print(summary(found), f"Scores: {found.activation}.", sep="\n")
     print(f"Curves: {folder / 'invariance.png'}")
 
 

@@ -38,7 +38,7 @@ def load_object(text: str, option: str) -> Any:
     try:
         return getattr(importlib.import_module(module), name)
     except Exception as error:  # the user's code may raise anything
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
             f"The module cannot give this object ({reason}): give module:NAME of one that can be "
             f"imported. Received: {option}={text}"

@@ -152,6 +152,7 @@ def occlusion(
             layer=watched.layer,
             feature=watched.feature,
             activation=scores.activation,
+            rules=opened.rules,
             method=computing.method,
             batch_size=computing.batch_size,
         )
@@ -161,6 +162,7 @@ def occlusion(
         print_plan(analysis, len(photographs))
         with output.made() as folder:
             write_results(analysis, photographs, folder, class_index, names, others)
+    print(f"Scores: {analysis.scores.taken}.")
     print(f"All photographs: {out / 'occlusion.png'}")
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from cyclopts import Group, Parameter
+from cyclopts import CoercionError, Group, Parameter
 
 from kerasvis.commands.argument_types import (
     BatchSize,
@@ -21,6 +21,7 @@ from kerasvis.commands.trained_models import (
     load_model,
 )
 
+Activation = Literal["auto", "softmax", "sigmoid", "exponential", "linear"]
 MODEL, IMAGES = (Group(title, sort_key=place) for place, title in enumerate(("Model", "Images")))
 
 
@@ -45,6 +46,39 @@ def load_rules(name: str | None) -> Any:
     return standardize_rules(load_object(name, "--rules") if is_object else name)
 
 
+def convert_fixed(_, tokens) -> str:
+    """`name=value`; a `CoercionError` if the first token is something else."""
+    name, equals, value = tokens[0].value.partition("=")
+    if not (name and equals and value):
+        raise CoercionError(msg="name=value", token=tokens[0], target_type=str)
+    return tokens[0].value
+
+
+FixedValue = Annotated[str, Parameter(converter=convert_fixed, metavar="NAME=VALUE")]
+
+
+def load_fixed(given: tuple[str, ...]) -> dict[str, Any]:
+    """`{name: value}` of inputs that are held fixed: a number, several, or an array from a file.
+
+    Raises:
+        ValueError: if a value is none of these.
+    """
+    import numpy as np
+
+    fixed = {}
+    for name, _, value in (text.partition("=") for text in given):
+        try:
+            is_file = value.endswith(".npy")
+            numbers = np.load(value) if is_file else [float(x) for x in value.split(",")]
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                "An input is held at a number, at several with commas in between, or at an array "
+                f"from an .npy file: give one of these. Received: --fixed={name}={value}"
+            ) from error
+        fixed[name] = numbers[0] if len(numbers) == 1 and not is_file else numbers
+    return fixed
+
+
 @Parameter(name="*", group=MODEL)
 @dataclass(frozen=True, kw_only=True)
 class InputOptions:
@@ -56,6 +90,9 @@ class InputOptions:
         preprocessing: what the model takes: raw pixels, unit ([0, 1]), tf ([-1, 1]), caffe, torch,
             or module:NAME, a pair of functions (forward, inverse) of your own; by default what the
             model is known by, or raw.
+        input: the input of images, where the model has several.
+        fixed: name=value of the others, held fixed: numbers, or an .npy file.
+        output: the output of scores, where the model has several.
         rules: for layers that cannot be projected through: relaxed treats smooth activations as
             ReLUs, or module:NAME, rules of your own.
     """
@@ -63,6 +100,9 @@ class InputOptions:
     weights: Name | None = None
     image_size: tuple[Pixels, Pixels] | None = None
     preprocessing: PreprocessingName | None = None
+    input: str | None = None
+    fixed: tuple[FixedValue, ...] = ()
+    output: str | None = None
     rules: RulesName | None = None
 
     def check_name(self, name: str) -> None:
@@ -78,12 +118,20 @@ class InputOptions:
         return self.opened(self.load_model(name))
 
     def load_model(self, name: str):
-        """The `keras.Model`, be it of any size.
+        """The `keras.Model` of one image and one output, be it of any size.
 
         Raises:
-            ValueError: if it cannot be loaded.
+            ValueError: if it cannot be loaded, or has several inputs or outputs and none is chosen.
         """
-        return load_model(name, self.weights, self.image_size)
+        model = load_model(name, self.weights, self.image_size)
+        from kerasvis.graph import image_model
+        from kerasvis.graph.built_model import readable_model
+
+        model = readable_model(model, self.image_size and (*self.image_size, 3))
+        is_chosen = self.input is not None or self.output is not None or self.fixed
+        if not is_chosen and len(model.inputs) == 1:
+            return model
+        return image_model(model, self.input, load_fixed(self.fixed), self.output)
 
     def opened(self, model, *, takes_images: bool = True) -> OpenModel:
         """A model with what it takes.
@@ -157,18 +205,16 @@ class FolderOptions:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class ScoreOptions:
+class ClassOptions:
     """The class that is asked about.
 
     Attributes:
         class_name: the correct class, by name or number; by default what the model says.
         class_names: JSON file of them; by default classes.json in the model's folder.
-        activation: that the model's outputs still need to be probabilities.
     """
 
     class_name: Annotated[str | None, Parameter(name="--class")] = None
     class_names: FilePath | None = None
-    activation: Literal["auto", "softmax", "sigmoid", "linear"] = "auto"
 
     def names(self, model: ModelOptions) -> dict[int, str]:
         """`{class index: name}`."""
@@ -179,6 +225,18 @@ class ScoreOptions:
         return (
             None if self.class_name is None else class_index_of(self.class_name, names, num_classes)
         )
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions(ClassOptions):
+    """The class that is asked about, and its score.
+
+    Attributes:
+        activation: that makes probabilities of the model's outputs; by default what its values say.
+    """
+
+    activation: Activation = "auto"
 
 
 @Parameter(name="*")

@@ -20,7 +20,7 @@ def features_raises(monkeypatch):
         def raise_it(*arguments, **options):
             raise error
 
-        monkeypatch.setattr("kerasvis.commands.features.check_output_folder", raise_it)
+        monkeypatch.setattr("kerasvis.commands.features.OutputFolder", raise_it)
 
     return features_raises
 

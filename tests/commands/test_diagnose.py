@@ -106,7 +106,7 @@ def test_writes_and_prints_what_is_found(diagnose, models, photographs, capsys):
 
 def test_without_images_and_with_one_model_twice(diagnose):
     out = diagnose("good", "good")
-    assert {path.name for path in out.glob("*.json")} == {"good-1.json", "good-2.json"}
+    assert {path.name for path in out.glob("[!.]*.json")} == {"good-1.json", "good-2.json"}
     numbers = json.loads((out / "good-2.json").read_text(encoding="utf-8"))
     assert numbers["median_aliasing"] is None
     assert numbers["second_layer"] is None

@@ -8,6 +8,8 @@ import contextlib
 import io
 import json
 import os
+import subprocess
+import sys
 import time
 
 import hypothesis
@@ -21,6 +23,7 @@ from kerasvis.training.distribution import strategy_for
 from kerasvis.training.recipe import Recipe
 
 SECONDS = 2  # to a refusal
+STARTING = "trained_models train ablate convert correspondence evolution occlusion".split()
 COMMANDS = sorted({name for name in application if name[0] != "-"} - {"completion"})
 
 
@@ -35,8 +38,10 @@ def _no_keras(monkeypatch, request):
     def passed():
         raise Passed
 
-    for command in ("trained_models", "train", "ablate", "convert", "evolution", "occlusion"):
+    for command in STARTING:
         monkeypatch.setattr(f"kerasvis.commands.{command}.start_keras", passed)
+    # The parts are read by what needs Keras.
+    monkeypatch.setattr("kerasvis.commands.correspondence.start_keras", lambda: None)
 
 
 def outcome(arguments):
@@ -85,6 +90,7 @@ NEEDED = {
     "ablate": "--data caltech101",
     "convert": "--net alexnet --weights weights.npz --out out.keras",
     "export": "--model VGG16 --layer conv1",
+    "info": "--model VGG16",
 }
 
 
@@ -101,6 +107,32 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_what_is_right_passes(command):
     assert outcome([command, *NEEDED[command].split()]) == (True, "")
+
+
+def test_nothing_starts_keras_before_all_that_needs_no_keras_is_checked(folder):
+    """It would start with TensorFlow's notes on stderr, and only then tell what is wrong."""
+    program = f"""
+import importlib, sys
+from kerasvis.commands.command_line import run
+
+class Passed(BaseException):
+    pass
+
+def passed():
+    assert not {{"keras", "tensorflow"}} & set(sys.modules)
+    raise Passed
+
+for module in {STARTING}:
+    importlib.import_module("kerasvis.commands." + module).start_keras = passed
+for command, needed in {NEEDED}.items():
+    try:
+        run([command, *needed.split()])
+    except Passed:
+        print(command)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ended.stdout.split() == list(NEEDED), ended.stderr
+    assert ended.stderr == ""
 
 
 # Cases as users gave them, and their relatives.
