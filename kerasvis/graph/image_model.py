@@ -41,11 +41,12 @@ def image_model(
 
     Example:
         >>> import keras
+        >>> import kerasvis as kv
         >>> from keras import layers
         >>> image, age = keras.Input((8, 8, 3), name="image"), keras.Input((1,), name="age")
         >>> x = layers.Concatenate()([layers.Flatten()(layers.Conv2D(2, 3)(image)), age])
         >>> both = keras.Model([image, age], layers.Dense(2)(x))
-        >>> image_model(both, fixed={"age": 40}).input_shape
+        >>> kv.image_model(both, fixed={"age": 40}).input_shape
         (None, 8, 8, 3)
     """
     check_readable(model)

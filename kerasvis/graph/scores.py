@@ -80,9 +80,10 @@ class Scores:
 
     Example:
         >>> import keras
+        >>> import kerasvis as kv
         >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
         >>> model.add(keras.layers.Dense(1, activation="sigmoid"))
-        >>> scores = Scores(model)
+        >>> scores = kv.graph.Scores(model)
         >>> scores.num_classes, scores.taken
         (2, "the model's own probability of class 1, the rest is class 0")
     """

@@ -27,9 +27,10 @@ def two_class_model(model: keras.Model) -> keras.Model:
 
     Example:
         >>> import keras
+        >>> import kerasvis as kv
         >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
         >>> model.add(keras.layers.Dense(1, activation="sigmoid"))
-        >>> two_class_model(model).output_shape
+        >>> kv.two_class_model(model).output_shape
         (None, 2)
     """
     check_readable(model)

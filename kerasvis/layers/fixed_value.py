@@ -22,7 +22,8 @@ class FixedValue(keras.layers.Layer):
 
     Example:
         >>> import numpy as np
-        >>> age = FixedValue((1,), [40.0])
+        >>> import kerasvis as kv
+        >>> age = kv.layers.FixedValue((1,), [40.0])
         >>> age(np.zeros((2, 8, 8, 3))).numpy().tolist()
         [[40.0], [40.0]]
     """
