@@ -5,6 +5,7 @@ itself, beside the image patch that caused it.
 """
 
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 import tqdm
@@ -13,13 +14,14 @@ from kerasvis.activations import find_top_activations
 from kerasvis.arguments import standardize_images, standardize_layers, standardize_verbose
 from kerasvis.deconvnet.deconv_model import DeconvModel
 from kerasvis.deconvnet.targets import Unit
-from kerasvis.storage.files import read_npz, write_npz
+from kerasvis.storage.fields import Array
+from kerasvis.storage.results import Result
 
 NUM_UNITS_AT_ONCE = 64  # bounds the memory for projections that are not yet cut
 
 
-@dataclasses.dataclass(frozen=True)
-class FeatureVisualization:
+@dataclasses.dataclass(frozen=True, eq=False)
+class FeatureVisualization(Result):
     """Projections and patches of some feature maps of one layer.
 
     A window is the receptive field of the layer's units, `(height, width)` pixels, or the whole
@@ -41,13 +43,17 @@ class FeatureVisualization:
     """
 
     layer: str
-    feature_indices: np.ndarray
-    activations: np.ndarray
-    image_indices: np.ndarray
-    positions: np.ndarray
-    projections: np.ndarray
-    patches: np.ndarray
-    boxes: np.ndarray
+    feature_indices: Annotated[np.ndarray, Array("int64", "features")]
+    activations: Annotated[np.ndarray, Array("float32", "features", "k")]
+    image_indices: Annotated[np.ndarray, Array("int64", "features", "k")]
+    positions: Annotated[np.ndarray, Array("int32", "features", "k", 2)]
+    projections: Annotated[
+        np.ndarray, Array("float32", "features", "k", "height", "width", "channels")
+    ]
+    patches: Annotated[
+        np.ndarray, Array("uint8", "features", "k", "patch height", "patch width", "channels")
+    ]
+    boxes: Annotated[np.ndarray, Array("int32", "features", "k", 4)]
     pixel_range: str = ""
 
     def without_patches(self):
@@ -55,23 +61,6 @@ class FeatureVisualization:
         features, k, *_, num_channels = self.patches.shape
         nothing = np.zeros((features, k, 0, 0, num_channels), "uint8")
         return dataclasses.replace(self, patches=nothing)
-
-    def save(self, filepath):
-        """Writes an `.npz` archive, whole or not at all."""
-        texts = {name: np.array(getattr(self, name)) for name in ("layer", "pixel_range")}
-        write_npz(filepath, {**dataclasses.asdict(self), **texts})
-
-    @classmethod
-    def load(cls, filepath):
-        """Reads an archive written by `save`.
-
-        Raises:
-            ValueError: if the file is no such archive.
-        """
-        names = [field.name for field in dataclasses.fields(cls)]
-        arrays = read_npz(filepath, "visualized features", names)
-        texts = {name: str(arrays[name]) for name in ("layer", "pixel_range")}
-        return cls(**{**arrays, **texts})
 
 
 def visualize_features(

@@ -7,6 +7,7 @@ them in the same way, the net treats the parts alike, though nobody told it that
 import dataclasses
 import functools
 import itertools
+from typing import Annotated
 
 import numpy as np
 import tqdm
@@ -17,13 +18,15 @@ from kerasvis.arguments import standardize_images, standardize_layers, standardi
 from kerasvis.graph import feature_extractor, read_graph
 from kerasvis.occlusion.baselines import baseline_image
 from kerasvis.occlusion.data_set_mean import mean_of_data_set
-from kerasvis.storage.files import read_npz, write_npz
+from kerasvis.occlusion.input_units import mean_of_data_set
+from kerasvis.storage.fields import Array
+from kerasvis.storage.results import Result
 
 ROUNDING = 1e-6  # share of the largest feature: some units in the last place of float32
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Correspondence:
+class Correspondence(Result):
     """How differently features change when the same part is occluded in several images.
 
     Attributes:
@@ -42,13 +45,13 @@ class Correspondence:
 
     layers: tuple[str, ...]
     parts: tuple[str, ...]
-    boxes: np.ndarray
-    random_boxes: np.ndarray
-    distances: np.ndarray
-    random_distances: np.ndarray
-    oppositions: np.ndarray
-    random_oppositions: np.ndarray
-    num_units: np.ndarray
+    boxes: Annotated[np.ndarray, Array("int64", "parts", "images", 4)]
+    random_boxes: Annotated[np.ndarray, Array("int64", "parts", "draws", "images", 4)]
+    distances: Annotated[np.ndarray, Array("float64", "layers", "parts", "pairs")]
+    random_distances: Annotated[np.ndarray, Array("float64", "layers", "parts", "draws", "pairs")]
+    oppositions: Annotated[np.ndarray, Array("float64", "layers", "parts", "pairs")]
+    random_oppositions: Annotated[np.ndarray, Array("float64", "layers", "parts", "draws", "pairs")]
+    num_units: Annotated[np.ndarray, Array("int64", "layers")]
 
     @property
     def delta(self):
@@ -69,22 +72,6 @@ class Correspondence:
     def random_opposition(self):
         """float64 `(layers, parts, draws)`: the same for each draw of random boxes."""
         return _mean_of_defined(self.random_oppositions)
-
-    def save(self, filepath):
-        """Writes an `.npz` archive, whole or not at all."""
-        write_npz(filepath, {k: np.array(v) for k, v in dataclasses.asdict(self).items()})
-
-    @classmethod
-    def load(cls, filepath):
-        """Reads an archive written by `save`.
-
-        Raises:
-            ValueError: if the file is no such archive.
-        """
-        names = [field.name for field in dataclasses.fields(cls)]
-        arrays = read_npz(filepath, "correspondence", names)
-        arrays |= {name: tuple(map(str, arrays[name])) for name in ("layers", "parts")}
-        return cls(**{name: arrays[name] for name in names})
 
 
 def measure_correspondence(

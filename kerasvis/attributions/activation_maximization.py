@@ -5,9 +5,8 @@ and may show what no photograph holds.
 """
 
 import dataclasses
-import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any
 
 import keras
 import numpy as np
@@ -18,14 +17,15 @@ from kerasvis.attributions.activation_gradient import ActivationGradient
 from kerasvis.attributions.pixel_parametrization import MAX_PIXEL, PixelParametrization
 from kerasvis.attributions.total_variation import total_variation_gradient
 from kerasvis.graph import image_shape
-from kerasvis.storage.files import read_npz, write_npz
+from kerasvis.storage.fields import Array
+from kerasvis.storage.results import Result
 
 if TYPE_CHECKING:
     from kerasvis.deconvnet.targets import Target
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class PreferredImages:
+class PreferredImages(Result):
     """Images found by gradient ascent.
 
     Attributes:
@@ -38,25 +38,10 @@ class PreferredImages:
     """
 
     layer: str
-    feature_indices: np.ndarray
-    pixels: np.ndarray
-    activations: np.ndarray
-    history: np.ndarray
-
-    def save(self, filepath: str | os.PathLike) -> None:
-        """Writes an `.npz` archive, whole or not at all."""
-        write_npz(filepath, {**dataclasses.asdict(self), "layer": np.array(self.layer)})
-
-    @classmethod
-    def load(cls, filepath: str | os.PathLike) -> Self:
-        """Reads an archive written by `save`.
-
-        Raises:
-            ValueError: if the file is no such archive.
-        """
-        names = [field.name for field in dataclasses.fields(cls)]
-        arrays = read_npz(filepath, "preferred images", names)
-        return cls(**{**arrays, "layer": str(arrays["layer"])})
+    feature_indices: Annotated[np.ndarray, Array("int64", "images")]
+    pixels: Annotated[np.ndarray, Array("uint8", "images", "rows", "columns", "channels")]
+    activations: Annotated[np.ndarray, Array("float32", "images")]
+    history: Annotated[np.ndarray, Array("float32", "images", "steps")]
 
 
 def maximize_activation(

@@ -1,9 +1,8 @@
 """Several methods on the same activations of the same images."""
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any
 
 import keras
 import numpy as np
@@ -11,14 +10,15 @@ import numpy as np
 from kerasvis.arguments import standardize_images
 from kerasvis.attributions.activation_gradient import ActivationGradient
 from kerasvis.attributions.methods import METHODS, attribute, check_method
-from kerasvis.storage.files import read_npz, write_npz
+from kerasvis.storage.fields import Array
+from kerasvis.storage.results import Result
 
 if TYPE_CHECKING:
     from kerasvis.deconvnet.targets import Target
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class MethodComparison:
+class MethodComparison(Result):
     """What methods say about one activation of each image.
 
     Attributes:
@@ -33,33 +33,11 @@ class MethodComparison:
     """
 
     layer: str
-    feature_indices: np.ndarray
-    positions: np.ndarray
-    activations: np.ndarray
-    pixels: np.ndarray
-    maps: dict
-
-    def save(self, filepath: str | os.PathLike) -> None:
-        """Writes an `.npz` archive, whole or not at all."""
-        arrays = {name: np.array(getattr(self, name)) for name in _ARRAYS}
-        arrays["methods"] = np.array(list(self.maps))
-        write_npz(filepath, arrays | {f"map {name}": array for name, array in self.maps.items()})
-
-    @classmethod
-    def load(cls, filepath: str | os.PathLike) -> Self:
-        """Reads an archive written by `save`.
-
-        Raises:
-            ValueError: if the file is no such archive.
-        """
-        what, names = "a comparison of methods", [*_ARRAYS, "methods"]
-        methods = read_npz(filepath, what, names)["methods"].tolist()
-        arrays = read_npz(filepath, what, [*names, *(f"map {method}" for method in methods)])
-        fields = {name: arrays[name] for name in _ARRAYS} | {"layer": str(arrays["layer"])}
-        return cls(**fields, maps={method: arrays[f"map {method}"] for method in methods})
-
-
-_ARRAYS = [field.name for field in dataclasses.fields(MethodComparison)][:-1]
+    feature_indices: Annotated[np.ndarray, Array("int64", "images")]
+    positions: Annotated[np.ndarray, Array("int64", "images", 2)]
+    activations: Annotated[np.ndarray, Array("float32", "images")]
+    pixels: Annotated[np.ndarray, Array("uint8", "images", "rows", "columns", "channels")]
+    maps: dict[str, Annotated[np.ndarray, Array("float32", "images", "rows", "columns", ...)]]
 
 
 def compare_methods(

@@ -18,9 +18,8 @@ Reference:
 """
 
 import dataclasses
-import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Annotated
 
 import keras
 import numpy as np
@@ -30,7 +29,8 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from kerasvis.arguments import standardize_model
 from kerasvis.attributions.activation_gradient import ActivationGradient
 from kerasvis.deconvnet.targets import Unit
-from kerasvis.storage.files import read_npz, write_npz
+from kerasvis.storage.fields import Array
+from kerasvis.storage.results import Result
 
 if TYPE_CHECKING:
     from kerasvis.deconvnet.targets import Target
@@ -40,7 +40,7 @@ DEFAULT_ANGLES = (-60, -40, -20, 0, 20, 40, 60)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class UnitInvariance:
+class UnitInvariance(Result):
     """Directions on the sphere around an image, from the most selective to the most invariant.
 
     Attributes:
@@ -62,34 +62,18 @@ class UnitInvariance:
 
     layer: str
     feature_index: int
-    position: np.ndarray
-    box: np.ndarray
+    position: Annotated[np.ndarray, Array("int64", 2)]
+    box: Annotated[np.ndarray, Array("int64", 4)]
     activation: float
     radius: float
     step: float
-    curvatures: np.ndarray
-    directions: np.ndarray
-    angles: np.ndarray
-    images: np.ndarray
-    activations: np.ndarray
-
-    def save(self, filepath: str | os.PathLike) -> None:
-        """Writes an `.npz` archive, whole or not at all."""
-        fields = dataclasses.fields(self)
-        write_npz(filepath, {field.name: np.array(getattr(self, field.name)) for field in fields})
-
-    @classmethod
-    def load(cls, filepath: str | os.PathLike) -> Self:
-        """Reads an archive written by `save`.
-
-        Raises:
-            ValueError: if the file is no such archive.
-        """
-        names = [field.name for field in dataclasses.fields(cls)]
-        arrays = read_npz(filepath, "a unit's invariance", names)
-        plain = {"layer": str, "feature_index": int, "activation": float}
-        plain |= {"radius": float, "step": float}
-        return cls(**arrays | {name: type_(arrays[name]) for name, type_ in plain.items()})
+    curvatures: Annotated[np.ndarray, Array("float64", "directions")]
+    directions: Annotated[np.ndarray, Array("float32", "directions", "height", "width", "channels")]
+    angles: Annotated[np.ndarray, Array("float64", "angles")]
+    images: Annotated[
+        np.ndarray, Array("float32", "directions", "angles", "height", "width", "channels")
+    ]
+    activations: Annotated[np.ndarray, Array("float32", "directions", "angles")]
 
 
 def unit_invariance(

@@ -7,9 +7,8 @@ import collections
 import contextlib
 import dataclasses
 import functools
-import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple
 
 import keras
 import numpy as np
@@ -23,7 +22,8 @@ from kerasvis.arguments import (
     standardize_verbose,
 )
 from kerasvis.data.image_sources import Progress
-from kerasvis.storage.files import read_npz, write_npz
+from kerasvis.storage.fields import Array
+from kerasvis.storage.results import Result
 
 
 class Histogram(NamedTuple):
@@ -53,7 +53,7 @@ class ClassMeans(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class MapStatistics:
+class MapStatistics(Result):
     """The strongest activation of every feature map of one layer in every image.
 
     Attributes:
@@ -63,8 +63,8 @@ class MapStatistics:
     """
 
     layer: str
-    image_indices: np.ndarray
-    maxima: np.ndarray
+    image_indices: Annotated[np.ndarray, Array("int64", "images")]
+    maxima: Annotated[np.ndarray, Array("float32", "images", "features")]
 
     @functools.cached_property
     def means(self) -> np.ndarray:
@@ -133,22 +133,6 @@ class MapStatistics:
         begins = np.cumsum(counts) - counts
         sums = np.add.reduceat(self.maxima[places], begins, axis=0, dtype="float64")
         return ClassMeans(tuple(num_images), counts, sums / counts[:, None])
-
-    def save(self, filepath: str | os.PathLike) -> None:
-        """Writes an `.npz` archive, whole or not at all."""
-        arrays = {"image_indices": self.image_indices, "maxima": self.maxima}
-        write_npz(filepath, {"layer": np.array(self.layer), **arrays})
-
-    @classmethod
-    def load(cls, filepath: str | os.PathLike) -> Self:
-        """Reads an archive written by `save`.
-
-        Raises:
-            ValueError: if the file is no such archive.
-        """
-        names = [field.name for field in dataclasses.fields(cls)]
-        arrays = read_npz(filepath, "statistics of feature maps", names)
-        return cls(str(arrays["layer"]), arrays["image_indices"], arrays["maxima"])
 
 
 def map_statistics(

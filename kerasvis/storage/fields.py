@@ -175,12 +175,14 @@ class OrNone:
 
 
 class Record:
-    """A dataclass or a `NamedTuple`."""
+    """A dataclass or a `NamedTuple`. Of a `Result`, fields that have a default may be missing."""
 
     def __init__(self, kind):
         hints = typing.get_type_hints(kind, include_extras=True)
         self.kind = kind
         self.fields = {name: field_of(hints[name]) for name in names_of(kind)}
+        has_versions = hasattr(kind, "version")
+        self.required = _without_default(kind) if has_versions else names_of(kind)
 
     def write(self, value, key=""):
         values = {name: getattr(value, name) for name in self.fields}
@@ -190,7 +192,9 @@ class Record:
 
     def read(self, arrays, key=""):
         values = {
-            name: field.read(arrays, _joined(key, name)) for name, field in self.fields.items()
+            name: field.read(arrays, _joined(key, name))
+            for name, field in self.fields.items()
+            if name in self.required or _is_there(arrays, _joined(key, name))
         }
         self._check_lengths(values, key)
         return self.kind(**values)
@@ -198,12 +202,12 @@ class Record:
     def _check_lengths(self, values, key):
         """Axes of one name are to be of one length."""
         expected = {}
-        for name, field in self.fields.items():
-            if isinstance(field, Array):
-                for axis, length in field.lengths(np.asarray(values[name])):
-                    fits = expected.setdefault(axis, length) == length
-                    described = f"{field} with {expected[axis]} {axis}"
-                    _check(fits, _joined(key, name), np.asarray(values[name]), described)
+        arrays = {name: v for name, v in values.items() if isinstance(self.fields[name], Array)}
+        for name, array in arrays.items():
+            for axis, length in self.fields[name].lengths(np.asarray(array)):
+                fits = expected.setdefault(axis, length) == length
+                described = f"{self.fields[name]} with {expected[axis]} {axis}"
+                _check(fits, _joined(key, name), np.asarray(array), described)
 
 
 class Several:
@@ -278,6 +282,19 @@ def _taken(arrays, key):
 def _check(fits, key, array, expected):
     if not fits:
         raise ValueError(f"{key!r} is {array.dtype} {array.shape}, but {expected} was expected")
+
+
+def _is_there(arrays, key):
+    return key in arrays or any(name.startswith(f"{key}/") for name in arrays)
+
+
+def _without_default(kind):
+    missing = dataclasses.MISSING
+    return [
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.default is missing and field.default_factory is missing
+    ]
 
 
 def _joined(key, name):

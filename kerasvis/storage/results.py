@@ -18,8 +18,9 @@ class Result:
     """The base of all results: a subclass is a frozen dataclass that states its fields' types.
 
     Its files follow from these types, see `kerasvis.storage.fields`; nothing else is to be written
-    for them. Where the fields change, `version` grows by one, and `upgraded` may bring earlier
-    files up to date.
+    for them. A new field with a default value is read from earlier files as that value. Where
+    fields change otherwise, `version` grows by one, and `upgraded` may bring earlier files up to
+    date.
 
     Example:
         >>> import dataclasses

@@ -63,7 +63,7 @@ class Examples:
                 length = self.number() if field.length is None else field.length
                 return tuple(self.plain(field.kind) for _ in range(length))
             case fields.Json():
-                return {"a": [1, 2.5, None, "ä"], "b": {}}
+                return {"a": [self.plain(int), 2.5, None, self.plain(str)], "b": {}}
             case fields.Several():
                 return tuple(self.value(field.inner) for _ in range(self.number()))
             case fields.Named():

@@ -4,21 +4,23 @@ import dataclasses
 import json
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import keras
 import numpy as np
 import tqdm
 
-from kerasvis.storage.files import read_npz, write_npz, write_text
+from kerasvis.storage.fields import Array
+from kerasvis.storage.files import write_text
 from kerasvis.storage.fingerprints import digest
 from kerasvis.storage.html_table import html_table
+from kerasvis.storage.results import Result
 from kerasvis.training import Checkpoint, describe_run, fit, prepare
 from kerasvis.training.batches import num_steps, validation_batches
 
 
-@dataclasses.dataclass(frozen=True)
-class LayerAblation:
+@dataclasses.dataclass(frozen=True, eq=False)
+class LayerAblation(Result):
     """Errors of the variants of a net, all trained by one recipe with one seed.
 
     Errors are shares in % of the images whose class is not the most probable one (top-1), or not
@@ -37,11 +39,11 @@ class LayerAblation:
     """
 
     variants: tuple[str, ...]
-    train_errors: np.ndarray
-    validation_errors: np.ndarray
-    num_parameters: np.ndarray
-    seconds: np.ndarray
-    num_images: np.ndarray
+    train_errors: Annotated[np.ndarray, Array("float64", "variants", 2)]
+    validation_errors: Annotated[np.ndarray, Array("float64", "variants", 2)]
+    num_parameters: Annotated[np.ndarray, Array("int64", "variants")]
+    seconds: Annotated[np.ndarray, Array("float64", "variants")]
+    num_images: Annotated[np.ndarray, Array("int64", 2)]
     num_classes: int
     num_epochs: int
 
@@ -57,24 +59,8 @@ class LayerAblation:
         ]
         return html_table(caption, header, rows)
 
-    def save(self, filepath):
-        """Writes an `.npz` archive, whole or not at all."""
-        write_npz(filepath, dataclasses.asdict(self) | {"variants": np.array(self.variants)})
 
-    @classmethod
-    def load(cls, filepath):
-        """Reads an archive written by `save`.
-
-        Raises:
-            ValueError: if the file is no such archive.
-        """
-        names = [field.name for field in dataclasses.fields(cls)]
-        arrays = read_npz(filepath, "a layer ablation", names)
-        numbers = {name: int(arrays[name]) for name in ("num_classes", "num_epochs")}
-        return cls(**arrays | numbers | {"variants": tuple(arrays["variants"].tolist())})
-
-
-class Result(NamedTuple):
+class TrainedVariant(NamedTuple):
     """What is kept of one trained variant; the names are those of `LayerAblation`."""
 
     train_errors: list
@@ -145,7 +131,7 @@ def ablate(builder, variants, recipe, data, directory, *, verbose=2):
             results.append(result)
     columns = {
         name: np.array(column)
-        for name, column in zip(Result._fields, zip(*results, strict=True), strict=True)
+        for name, column in zip(TrainedVariant._fields, zip(*results, strict=True), strict=True)
     }
     return LayerAblation(
         variants=tuple(variants),
@@ -180,7 +166,7 @@ def _new_model(builder, options, recipe):
 
 
 def _trained_before(model, folder, recipe, data):
-    """The `Result` in the folder, or None; refuses one of another training."""
+    """The `TrainedVariant` in the folder, or None; refuses one of another training."""
     run = describe_run(model, recipe, data.train, data.validation)
     Checkpoint(folder).begin(run, writes=False)
     filepath = folder / "result.json"
@@ -188,7 +174,7 @@ def _trained_before(model, folder, recipe, data):
         return None
     try:
         fields = json.loads(filepath.read_text(encoding="utf-8"))
-        fingerprint, result = fields.pop("fingerprint"), Result(**fields)
+        fingerprint, result = fields.pop("fingerprint"), TrainedVariant(**fields)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(
             f"{filepath} is no result of an ablation ({error}): remove the folder {folder}."
@@ -207,7 +193,7 @@ def _train(model, folder, recipe, data, verbose):
     history = fit(
         model, data.train, data.validation, recipe, directory=folder, verbose=verbose
     ).history
-    result = Result(
+    result = TrainedVariant(
         _errors(model, data.train, recipe),
         _errors(model, data.validation, recipe),
         sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),

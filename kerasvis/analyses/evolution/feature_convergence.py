@@ -5,12 +5,16 @@ The paper reads it off Figure 4: lower layers converge within a few epochs, uppe
 """
 
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 
+from kerasvis.storage.fields import Array
+from kerasvis.storage.results import Result
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class LayerConvergence:
+class LayerConvergence(Result):
     """How near some feature maps of one layer are to what they become.
 
     Attributes:
@@ -25,13 +29,13 @@ class LayerConvergence:
     """
 
     layer: str
-    similarities: np.ndarray
-    is_final_image: np.ndarray
+    similarities: Annotated[np.ndarray, Array("float32", "features", "epochs")]
+    is_final_image: Annotated[np.ndarray, Array("bool", "features", "epochs")]
     between_maps: float
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Convergence:
+class Convergence(Result):
     """The convergence of feature maps of some layers.
 
     Attributes:
@@ -39,7 +43,7 @@ class Convergence:
         layers: tuple of `LayerConvergence`, in the evolution's order.
     """
 
-    epochs: np.ndarray
+    epochs: Annotated[np.ndarray, Array("int64", "epochs")]
     layers: tuple[LayerConvergence, ...]
 
 

@@ -1,17 +1,19 @@
 """Figure 4: how what feature maps respond to evolves while the net is trained."""
 
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 
 from kerasvis.analyses.evolution.feature_snapshot import FeatureSnapshots
-from kerasvis.analyses.evolution.snapshot_files import PARTS, SnapshotFiles, changed_settings
+from kerasvis.analyses.evolution.snapshot_files import SnapshotFiles, changed_settings
 from kerasvis.arguments import standardize_model
-from kerasvis.storage.files import read_npz, write_npz
+from kerasvis.storage.fields import Array, names_of
+from kerasvis.storage.results import Result, layers_as_dict
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class LayerEvolution:
+class LayerEvolution(Result):
     """Some feature maps of one layer over epochs: a row per feature map, a column per epoch.
 
     Each column is the strongest activation over all images with the weights at the end of that
@@ -31,13 +33,17 @@ class LayerEvolution:
     """
 
     layer: str
-    feature_indices: np.ndarray
-    activations: np.ndarray
-    image_indices: np.ndarray
-    positions: np.ndarray
-    projections: np.ndarray
-    patches: np.ndarray
-    boxes: np.ndarray
+    feature_indices: Annotated[np.ndarray, Array("int64", "features")]
+    activations: Annotated[np.ndarray, Array("float32", "features", "epochs")]
+    image_indices: Annotated[np.ndarray, Array("int64", "features", "epochs")]
+    positions: Annotated[np.ndarray, Array("int32", "features", "epochs", 2)]
+    projections: Annotated[
+        np.ndarray, Array("float32", "features", "epochs", "height", "width", "channels")
+    ]
+    patches: Annotated[
+        np.ndarray, Array("uint8", "features", "epochs", "patch height", "patch width", "channels")
+    ]
+    boxes: Annotated[np.ndarray, Array("int32", "features", "epochs", 4)]
 
     @property
     def jumps(self):
@@ -52,7 +58,7 @@ class LayerEvolution:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Evolution:
+class Evolution(Result):
     """The evolution of feature maps of some layers.
 
     `evolution["conv3"]` is a layer's `LayerEvolution`; iterating gives the layers' names.
@@ -65,7 +71,7 @@ class Evolution:
         Zeiler & Fergus 2013, Section 4 and Figure 4.
     """
 
-    epochs: np.ndarray
+    epochs: Annotated[np.ndarray, Array("int64", "epochs")]
     features: dict[str, LayerEvolution]
 
     @property
@@ -84,28 +90,9 @@ class Evolution:
     def __iter__(self):
         return iter(self.features)
 
-    def save(self, filepath):
-        """Writes an `.npz` archive, whole or not at all."""
-        arrays = {"epochs": self.epochs, "layers": np.array(self.layers, "str")}
-        for name, features in self.features.items():
-            arrays |= {f"{name}/{part}": getattr(features, part) for part in PARTS}
-        write_npz(filepath, arrays)
-
     @classmethod
-    def load(cls, filepath):
-        """Reads an archive written by `save`.
-
-        Raises:
-            ValueError: if the file is no such archive.
-        """
-        what = "a feature evolution"
-        names = read_npz(filepath, what, ["epochs", "layers"])["layers"].tolist()
-        arrays = read_npz(filepath, what, [f"{name}/{part}" for name in names for part in PARTS])
-        features = {
-            name: LayerEvolution(name, **{part: arrays[f"{name}/{part}"] for part in PARTS})
-            for name in names
-        }
-        return cls(arrays["epochs"], features)
+    def upgraded(cls, arrays, version):
+        return layers_as_dict(arrays, "features")
 
 
 def evolution_of_snapshots(epochs, snapshots):
@@ -122,8 +109,8 @@ def evolution_of_snapshots(epochs, snapshots):
     for name, first in snapshots[0].items():
         columns = {
             part: np.concatenate([getattr(snapshot[name], part) for snapshot in snapshots], axis=1)
-            for part in PARTS
-            if part != "feature_indices"
+            for part in names_of(LayerEvolution)
+            if part not in ("layer", "feature_indices")
         }
         features[name] = LayerEvolution(name, first.feature_indices, **columns)
     return Evolution(np.array(epochs, "int64"), features)

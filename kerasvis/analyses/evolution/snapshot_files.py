@@ -1,26 +1,19 @@
 """The files of a feature evolution while a net trains: one per snapshot, in one folder."""
 
 import dataclasses
-import json
 import os
 import re
 from pathlib import Path
 
-import numpy as np
-
 from kerasvis.analyses.feature_visualization import FeatureVisualization
-from kerasvis.storage.files import read_npz, write_npz
+from kerasvis.storage.files import write_npz
+from kerasvis.storage.results import Result, layers_as_dict
 
 NAME = re.compile(r"epoch_(\d{4,})\.npz")
-PARTS = [
-    field.name
-    for field in dataclasses.fields(FeatureVisualization)
-    if field.name not in ("layer", "pixel_range")
-]
 
 
-@dataclasses.dataclass(frozen=True)
-class Snapshot:
+@dataclasses.dataclass(frozen=True, eq=False)
+class Snapshot(Result):
     """What some feature maps responded to at the end of one epoch.
 
     Attributes:
@@ -36,6 +29,10 @@ class Snapshot:
     settings: dict
     run: str
     weights: str
+
+    @classmethod
+    def upgraded(cls, arrays, version):
+        return layers_as_dict(arrays, "features")
 
 
 class SnapshotFiles:
@@ -83,17 +80,8 @@ class SnapshotFiles:
             ValueError: if it cannot be written.
         """
         filepath = self.filepath(snapshot.epoch)
-        arrays = {
-            "epoch": np.array(snapshot.epoch, "int64"),
-            "settings": np.array(json.dumps(snapshot.settings)),
-            "run": np.array(snapshot.run),
-            "weights": np.array(snapshot.weights),
-            "layers": np.array(list(snapshot.features), "str"),
-        }
-        for name, features in snapshot.features.items():
-            arrays |= {f"{name}/{part}": getattr(features, part) for part in PARTS}
         try:
-            write_npz(filepath, arrays, compressed=True)
+            write_npz(filepath, snapshot.to_arrays(), compressed=True)
         except OSError as error:
             raise ValueError(str(error)) from error
 
@@ -103,23 +91,7 @@ class SnapshotFiles:
         Raises:
             ValueError: if there is none, or the file is no snapshot.
         """
-        names = ["epoch", "settings", "run", "weights", "layers"]
-        filepath, what = self.filepath(epoch), "a snapshot of feature maps"
-        arrays = read_npz(filepath, what, names)
-        layers = arrays["layers"].tolist()
-        arrays = read_npz(filepath, what, [f"{name}/{part}" for name in layers for part in PARTS])
-        return Snapshot(
-            epoch=int(arrays["epoch"]),
-            features={
-                name: FeatureVisualization(
-                    layer=name, **{part: arrays[f"{name}/{part}"] for part in PARTS}
-                )
-                for name in layers
-            },
-            settings=json.loads(str(arrays["settings"])),
-            run=str(arrays["run"]),
-            weights=str(arrays["weights"]),
-        )
+        return Snapshot.load(self.filepath(epoch))
 
 
 def changed_settings(earlier, settings):

@@ -10,6 +10,7 @@ Reference:
 """
 
 import dataclasses
+from typing import Annotated
 
 import keras
 import numpy as np
@@ -18,12 +19,14 @@ from keras import ops
 from kerasvis.analyses.fidelity.chosen_units import in_batches, plan_of
 from kerasvis.deconvnet import passes
 from kerasvis.deconvnet.rectification import RECTIFICATIONS
+from kerasvis.storage.fields import Array
+from kerasvis.storage.results import Result
 
 IMAGE = "image"  # where all signals arrive
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class CosineConvergence:
+class CosineConvergence(Result):
     """How alike two random signals become on their way down.
 
     Attributes:
@@ -35,7 +38,7 @@ class CosineConvergence:
 
     methods: tuple[str, ...]
     calls: tuple[str, ...]
-    cosines: np.ndarray
+    cosines: Annotated[np.ndarray, Array("float64", "methods", "calls", "images", "pairs")]
 
 
 def measure_cosine_convergence(

@@ -5,7 +5,6 @@ name ends in a key that follows from all that the part depends on: what was meas
 left alone, and a further method, or a further check, is measured alone.
 """
 
-import dataclasses
 import re
 from pathlib import Path
 
@@ -13,10 +12,9 @@ import numpy as np
 
 from kerasvis.activations.map_maxima import nodes_up_to
 from kerasvis.activations.partial_scan import model_fingerprint
-from kerasvis.analyses.fidelity.fidelity_result import CHECKS, from_arrays, to_arrays
+from kerasvis.analyses.fidelity.fidelity_result import CHECKS
 from kerasvis.analyses.fidelity.unit_maps import RectifiedProjection
 from kerasvis.deconvnet.rules import rule_names
-from kerasvis.storage.files import read_npz, write_npz
 from kerasvis.storage.fingerprints import digest
 
 
@@ -70,7 +68,7 @@ class FidelityParts:
         result = _read(filepath, CHECKS[check])
         if result is None:
             result = measure()
-            write_npz(filepath, to_arrays(result))
+            result.save(filepath)
         return result
 
 
@@ -85,8 +83,7 @@ def _read(filepath, kind):
     """The result in a file; None where there is none, or something else is in its place."""
     if not filepath.exists():
         return None
-    names = [field.name for field in dataclasses.fields(kind)]
     try:
-        return from_arrays(kind, read_npz(filepath, "a check of fidelity", names))
+        return kind.load(filepath)
     except ValueError:
         return None

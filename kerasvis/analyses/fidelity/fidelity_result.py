@@ -1,6 +1,7 @@
-"""What the checks of fidelity found, side by side, and how it lies in files."""
+"""What the checks of fidelity found, side by side."""
 
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 
@@ -10,8 +11,9 @@ from kerasvis.analyses.fidelity.insertion_deletion import InsertionDeletion
 from kerasvis.analyses.fidelity.patch_sufficiency import PatchSufficiency
 from kerasvis.analyses.fidelity.selectivity import Selectivity
 from kerasvis.analyses.fidelity.weight_randomization import WeightRandomization
-from kerasvis.storage.files import read_npz, write_npz
+from kerasvis.storage.fields import Array
 from kerasvis.storage.html_table import html_table
+from kerasvis.storage.results import Result
 
 CHECKS = {
     "weight_randomization": WeightRandomization,
@@ -29,7 +31,7 @@ OF_ALL_METHODS = {
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class FidelityReport:
+class FidelityReport(Result):
     """The checks of some methods on the same units.
 
     Attributes:
@@ -48,10 +50,10 @@ class FidelityReport:
 
     layer: str
     methods: tuple[str, ...]
-    features: np.ndarray
-    positions: np.ndarray
-    activations: np.ndarray
-    boxes: np.ndarray
+    features: Annotated[np.ndarray, Array("int32", "images")]
+    positions: Annotated[np.ndarray, Array("int32", "images", 2)]
+    activations: Annotated[np.ndarray, Array("float32", "images")]
+    boxes: Annotated[np.ndarray, Array("int64", "images", 4)]
     weight_randomization: WeightRandomization | None = None
     selectivity: Selectivity | None = None
     cosine_convergence: CosineConvergence | None = None
@@ -69,46 +71,10 @@ class FidelityReport:
             rows.append([check, measure, *cells])
         return html_table(caption, ["check", "measure", *self.methods, "random"], rows)
 
-    def save(self, filepath):
-        """Writes an `.npz` archive, whole or not at all."""
-        arrays = {}
-        for name, value in vars(self).items():
-            if name not in CHECKS:
-                arrays[name] = np.array(value)
-            elif value is not None:
-                arrays |= {f"{name}.{field}": array for field, array in to_arrays(value).items()}
-        write_npz(filepath, arrays)
-
     @classmethod
-    def load(cls, filepath):
-        """Reads an archive written by `save`.
-
-        Raises:
-            ValueError: if the file is no such archive.
-        """
-        own = [field.name for field in dataclasses.fields(cls) if field.name not in CHECKS]
-        arrays = read_npz(filepath, "a fidelity report", own)
-        values = {name: _as_names(arrays[name]) for name in own}
-        for name, kind in CHECKS.items():
-            fields = [field.name for field in dataclasses.fields(kind)]
-            if all(f"{name}.{field}" in arrays for field in fields):
-                values[name] = from_arrays(
-                    kind, {field: arrays[f"{name}.{field}"] for field in fields}
-                )
-        return cls(**values | {"layer": str(arrays["layer"])})
-
-
-def to_arrays(result):
-    """The fields of a check's result as arrays: `{name: array}`."""
-    return {
-        name: np.array(value, str if isinstance(value, tuple) else None)
-        for name, value in vars(result).items()
-    }
-
-
-def from_arrays(kind, arrays):
-    """The result of the class `kind` whose `to_arrays` returned `arrays`."""
-    return kind(**{name: _as_names(array) for name, array in arrays.items()})
+    def upgraded(cls, arrays, version):
+        """Files from before there were versions have a dot where others have a slash."""
+        return {name.replace(".", "/", 1): array for name, array in arrays.items()}
 
 
 def joined(results):
@@ -128,8 +94,3 @@ def joined(results):
 
 def _end_to_end(values):
     return sum(values, ()) if isinstance(values[0], tuple) else np.concatenate(values)
-
-
-def _as_names(array):
-    """A tuple of names, where the array holds text; else the array."""
-    return tuple(map(str, array.ravel())) if array.dtype.kind == "U" else array

@@ -6,6 +6,7 @@ Reference:
 """
 
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 import scipy.integrate
@@ -13,12 +14,14 @@ import scipy.integrate
 from kerasvis.analyses.fidelity.chosen_units import UnitActivations, plan_of
 from kerasvis.analyses.fidelity.map_similarity import strength
 from kerasvis.analyses.fidelity.unit_maps import maps_of
+from kerasvis.storage.fields import Array
+from kerasvis.storage.results import Result
 
 RANDOM = "random"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class InsertionDeletion:
+class InsertionDeletion(Result):
     """Activations while pixels are deleted or inserted, over that in the whole image.
 
     Attributes:
@@ -29,9 +32,9 @@ class InsertionDeletion:
     """
 
     methods: tuple[str, ...]
-    shares: np.ndarray
-    deletion: np.ndarray
-    insertion: np.ndarray
+    shares: Annotated[np.ndarray, Array("float64", "steps")]
+    deletion: Annotated[np.ndarray, Array("float64", "methods", "images", "steps")]
+    insertion: Annotated[np.ndarray, Array("float64", "methods", "images", "steps")]
 
     @property
     def deletion_area(self):

@@ -5,17 +5,20 @@ Reference:
 """
 
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 
 from kerasvis.analyses.fidelity.chosen_units import UnitActivations, plan_of
 from kerasvis.analyses.fidelity.unit_maps import maps_of
+from kerasvis.storage.fields import Array
+from kerasvis.storage.results import Result
 
 ENOUGH = 0.5  # of the activation
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class PatchSufficiency:
+class PatchSufficiency(Result):
     """What remains of activations when a patch is covered, or shown alone.
 
     All activations are divided by that in the whole image.
@@ -35,14 +38,14 @@ class PatchSufficiency:
     """
 
     methods: tuple[str, ...]
-    patch_size: np.ndarray
-    boxes: np.ndarray
-    random_boxes: np.ndarray
-    covered: np.ndarray
-    random_covered: np.ndarray
-    shown: np.ndarray
-    random_shown: np.ndarray
-    blank: np.ndarray
+    patch_size: Annotated[np.ndarray, Array("int64", 2)]
+    boxes: Annotated[np.ndarray, Array("int64", "methods", "images", 4)]
+    random_boxes: Annotated[np.ndarray, Array("int64", "methods", "images", "draws", 4)]
+    covered: Annotated[np.ndarray, Array("float64", "methods", "images")]
+    random_covered: Annotated[np.ndarray, Array("float64", "methods", "images", "draws")]
+    shown: Annotated[np.ndarray, Array("float64", "methods", "images")]
+    random_shown: Annotated[np.ndarray, Array("float64", "methods", "images", "draws")]
+    blank: Annotated[np.ndarray, Array("float64", "images")]
 
     def how_often_enough(self, share=ENOUGH):
         """Share of images in which the patch alone keeps that share of the activation.

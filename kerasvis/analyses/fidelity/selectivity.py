@@ -10,6 +10,7 @@ Reference:
 
 import dataclasses
 import itertools
+from typing import Annotated
 
 import numpy as np
 
@@ -25,10 +26,12 @@ from kerasvis.analyses.fidelity.map_similarity import (
 from kerasvis.analyses.fidelity.unit_maps import maps_of
 from kerasvis.deconvnet.targets import Unit
 from kerasvis.graph import receptive_field
+from kerasvis.storage.fields import Array
+from kerasvis.storage.results import Result
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Selectivity:
+class Selectivity(Result):
     """How similar maps of different units, and of different images, are.
 
     Attributes:
@@ -45,9 +48,9 @@ class Selectivity:
 
     methods: tuple[str, ...]
     measures: tuple[str, ...]
-    features: np.ndarray
-    between_units: np.ndarray
-    between_images: np.ndarray
+    features: Annotated[np.ndarray, Array("int32", "images", "units")]
+    between_units: Annotated[np.ndarray, Array("float64", "methods", "images", "measures")]
+    between_images: Annotated[np.ndarray, Array("float64", "methods", "images", "measures")]
 
 
 def measure_selectivity(

@@ -8,6 +8,7 @@ Reference:
 """
 
 import dataclasses
+from typing import Annotated
 
 import keras
 import numpy as np
@@ -22,13 +23,15 @@ from kerasvis.analyses.fidelity.map_similarity import (
 )
 from kerasvis.analyses.fidelity.unit_maps import maps_of
 from kerasvis.graph import read_graph
+from kerasvis.storage.fields import Array
+from kerasvis.storage.results import Result
 
 UNAFFECTED = 0.9  # rank correlation of strengths, with all weights random: these are the same maps
 NUM_EXAMPLES = 5  # stages of which maps are kept
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class WeightRandomization:
+class WeightRandomization(Result):
     """How similar maps of random copies are to those of the model.
 
     Attributes:
@@ -47,10 +50,10 @@ class WeightRandomization:
     methods: tuple[str, ...]
     layers: tuple[str, ...]
     measures: tuple[str, ...]
-    cascading: np.ndarray
-    independent: np.ndarray
+    cascading: Annotated[np.ndarray, Array("float64", "methods", "layers", "images", "measures")]
+    independent: Annotated[np.ndarray, Array("float64", "methods", "layers", "images", "measures")]
     example_layers: tuple[str, ...]
-    examples: np.ndarray
+    examples: Annotated[np.ndarray, Array("float32", "methods", "stages", "rows", "columns")]
 
     @property
     def is_unaffected(self):

@@ -1,10 +1,14 @@
 """Dead filters: weights near zero, and feature maps that never or almost never fire."""
 
 import dataclasses
+from typing import Annotated
 
 import keras
 import numpy as np
 from keras import layers
+
+from kerasvis.storage.fields import Array
+from kerasvis.storage.results import Result
 
 # A filter is dead whose RMS is at most this share of the layer's 90th percentile. At a hundredth it
 # changes what is seen no more than noise of 1 %. The percentile, not the median or the largest: it
@@ -21,7 +25,7 @@ NUM_IMAGES_NEEDED = 50
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class LayerFilters:
+class LayerFilters(Result):
     """Which filters of one convolution layer are alive.
 
     Attributes:
@@ -35,10 +39,10 @@ class LayerFilters:
     """
 
     layer: str
-    rms: np.ndarray
-    is_weak: np.ndarray
-    is_silent: np.ndarray
-    is_rare: np.ndarray
+    rms: Annotated[np.ndarray, Array("float32", "filters")]
+    is_weak: Annotated[np.ndarray, Array("bool", "filters")]
+    is_silent: Annotated[np.ndarray, Array("bool", "filters")]
+    is_rare: Annotated[np.ndarray, Array("bool", "filters")]
     is_watched: bool
 
     @property

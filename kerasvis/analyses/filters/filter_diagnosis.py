@@ -6,6 +6,7 @@ training for it. Here each of these is measured; `filter_findings.py` puts it in
 """
 
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 
@@ -35,14 +36,15 @@ from kerasvis.arguments import (
 from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.deconvnet.deconv_model import DeconvModel
 from kerasvis.graph import image_shape, read_graph, receptive_field
-from kerasvis.storage.files import read_npz, write_npz
+from kerasvis.storage.fields import Array
 from kerasvis.storage.html_table import html_table
+from kerasvis.storage.results import Result
 
 ANY_SIZE = 256  # of images, where the model leaves it open: strides are the same at any
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class FilterDiagnosis:
+class FilterDiagnosis(Result):
     """Measurements of the filters of a convnet.
 
     Attributes:
@@ -72,19 +74,21 @@ class FilterDiagnosis:
     model: str
     first_layer: str
     second_layer: str
-    kernels: np.ndarray
-    frequencies: np.ndarray
-    spectra: np.ndarray
-    band_shares: np.ndarray
-    twins: np.ndarray
-    correlations: np.ndarray
-    strides: np.ndarray
+    kernels: Annotated[np.ndarray, Array("float32", "height", "width", "channels", "filters")]
+    frequencies: Annotated[np.ndarray, Array("float32", "frequencies")]
+    spectra: Annotated[np.ndarray, Array("float32", "filters", "frequencies")]
+    band_shares: Annotated[np.ndarray, Array("float32", "filters", 3)]
+    twins: Annotated[np.ndarray, Array("int64", "filters")]
+    correlations: Annotated[np.ndarray, Array("float32", "filters")]
+    strides: Annotated[np.ndarray, Array("int64", 2)]
     layers: tuple[LayerFilters, ...]
     num_images: int
-    projections: np.ndarray
-    activations: np.ndarray
-    image_indices: np.ndarray
-    aliasing: np.ndarray
+    projections: Annotated[
+        np.ndarray, Array("float32", "features", "window height", "window width", "window channels")
+    ]
+    activations: Annotated[np.ndarray, Array("float32", "features")]
+    image_indices: Annotated[np.ndarray, Array("int64", "features")]
+    aliasing: Annotated[np.ndarray, Array("float32", "features")]
 
     @property
     def first(self):
@@ -117,41 +121,6 @@ class FilterDiagnosis:
             for finding in filter_findings(self)
         ]
         return html_table(caption, ["fault", "found", "evidence", "remedy"], rows)
-
-    def save(self, filepath):
-        """Writes an `.npz` archive, whole or not at all."""
-        arrays = {field: np.asarray(getattr(self, field)) for field in _FIELDS}
-        arrays["layers"] = np.array([layer.layer for layer in self.layers], "str")
-        for layer in self.layers:
-            for field in _LAYER_FIELDS:
-                arrays[f"{layer.layer}/{field}"] = np.asarray(getattr(layer, field))
-        write_npz(filepath, arrays)
-
-    @classmethod
-    def load(cls, filepath):
-        """Reads an archive written by `save`.
-
-        Raises:
-            ValueError: if the file is no such archive.
-        """
-        what = "a filter diagnosis"
-        names = read_npz(filepath, what, [*_FIELDS, "layers"])["layers"].tolist()
-        parts = [f"{name}/{field}" for name in names for field in _LAYER_FIELDS]
-        arrays = read_npz(filepath, what, parts)
-        layers = [
-            LayerFilters(name, *(_value(arrays[f"{name}/{field}"]) for field in _LAYER_FIELDS))
-            for name in names
-        ]
-        return cls(**{f: _value(arrays[f]) for f in _FIELDS}, layers=tuple(layers))
-
-
-_FIELDS = [field.name for field in dataclasses.fields(FilterDiagnosis) if field.name != "layers"]
-_LAYER_FIELDS = [field.name for field in dataclasses.fields(LayerFilters)][1:]
-
-
-def _value(array):
-    """The array; what is no array, but a name or a number, as such."""
-    return array if array.ndim else array.item()
 
 
 def diagnose_filters(

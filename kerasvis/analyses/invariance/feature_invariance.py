@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Mapping, Sequence, ValuesView
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
@@ -35,14 +35,15 @@ from kerasvis.arguments import (
 from kerasvis.graph import Scores, image_shape, read_graph
 from kerasvis.graph.identities import IDENTITIES
 from kerasvis.graph.outputs import output_tensor
-from kerasvis.storage.files import read_npz, write_npz
+from kerasvis.storage.fields import Array
+from kerasvis.storage.results import Result
 
 PAPER_HEIGHT = 224  # pixels, of the images that the paper's translations refer to
 NUM_EXAMPLE_IMAGES, NUM_EXAMPLE_VALUES = 5, 3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class InvarianceCurves:
+class InvarianceCurves(Result):
     """What one transformation does.
 
     Attributes:
@@ -56,15 +57,17 @@ class InvarianceCurves:
     """
 
     transformation: str
-    values: np.ndarray
-    distances: np.ndarray
-    probabilities: np.ndarray
-    example_values: np.ndarray
-    examples: np.ndarray
+    values: Annotated[np.ndarray, Array("float64", "values")]
+    distances: Annotated[np.ndarray, Array("float32", "layers", "images", "values")]
+    probabilities: Annotated[np.ndarray, Array("float32", "images", "values")]
+    example_values: Annotated[np.ndarray, Array("float64", "examples")]
+    examples: Annotated[
+        np.ndarray, Array("uint8", "first images", "examples", "height", "width", "channels")
+    ]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class FeatureInvariance:
+class FeatureInvariance(Result):
     """Distances of features and probabilities over transformations of images.
 
     Attributes:
@@ -77,46 +80,10 @@ class FeatureInvariance:
     """
 
     layers: tuple[str, ...]
-    class_indices: np.ndarray
+    class_indices: Annotated[np.ndarray, Array("int64", "images")]
     curves: tuple[InvarianceCurves, ...]
     activation: str = ""
     measure: str = "probability"
-
-    def save(self, filepath):
-        """Writes an `.npz` archive, whole or not at all."""
-        arrays = {
-            "layers": np.array(self.layers),
-            "class_indices": self.class_indices,
-            "transformations": np.array([curves.transformation for curves in self.curves]),
-            "activation": np.array(self.activation),
-            "measure": np.array(self.measure),
-        }
-        for curves in self.curves:
-            arrays |= {f"{curves.transformation} {n}": getattr(curves, n) for n in _ARRAYS}
-        write_npz(filepath, arrays)
-
-    @classmethod
-    def load(cls, filepath):
-        """Reads an archive written by `save`.
-
-        Raises:
-            ValueError: if the file is no such archive.
-        """
-        what, names = "feature invariance", ["layers", "class_indices", "transformations"]
-        transformations = read_npz(filepath, what, names)["transformations"].tolist()
-        names += [f"{t} {name}" for t in transformations for name in _ARRAYS]
-        arrays = read_npz(filepath, what, names)
-        return cls(
-            layers=tuple(map(str, arrays["layers"])),
-            class_indices=arrays["class_indices"],
-            curves=tuple(
-                InvarianceCurves(t, *(arrays[f"{t} {n}"] for n in _ARRAYS)) for t in transformations
-            ),
-            **{n: str(arrays[n]) for n in ("activation", "measure") if n in arrays},
-        )
-
-
-_ARRAYS = [field.name for field in dataclasses.fields(InvarianceCurves)][1:]
 
 
 def paper_transformations(height: int) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ import dataclasses
 import operator
 import tempfile
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import tqdm
@@ -30,14 +31,15 @@ from kerasvis.analyses.transfer.near_duplicates import (
 from kerasvis.analyses.transfer.per_class_accuracy import mean_per_class_accuracy
 from kerasvis.arguments import standardize_layers, standardize_model, standardize_preprocessing
 from kerasvis.graph import image_shape
-from kerasvis.storage.files import read_npz, write_npz
+from kerasvis.storage.fields import Array, names_of
 from kerasvis.storage.html_table import html_table
+from kerasvis.storage.results import Result
 
 NUM_TEST = 50  # test images of a class at most (Section 5.2)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class FeatureTransfer:
+class FeatureTransfer(Result):
     """Accuracies on other data, of linear heads on the layers of a net.
 
     Attributes:
@@ -57,14 +59,14 @@ class FeatureTransfer:
 
     layers: tuple[str, ...]
     heads: tuple[str, ...]
-    per_class: np.ndarray
-    accuracies: np.ndarray
-    scratch_accuracies: np.ndarray
-    num_features: np.ndarray
-    num_test_images: np.ndarray
+    per_class: Annotated[np.ndarray, Array("int64", "sizes")]
+    accuracies: Annotated[np.ndarray, Array("float32", "layers", "heads", "sizes", "folds")]
+    scratch_accuracies: Annotated[np.ndarray, Array("float32", "sizes", "scratch folds")]
+    num_features: Annotated[np.ndarray, Array("int64", "layers")]
+    num_test_images: Annotated[np.ndarray, Array("int64", "folds")]
     class_names: tuple[str, ...]
     num_images: int
-    duplicate_indices: np.ndarray
+    duplicate_indices: Annotated[np.ndarray, Array("int64", "duplicates")]
 
     def _repr_html_(self):
         num_folds = self.accuracies.shape[-1]
@@ -76,23 +78,6 @@ class FeatureTransfer:
             for name, number, of_layer in zip(self.layers, self.num_features, means, strict=True)
         ]
         return html_table(f"Accuracy, mean over classes and {num_folds} folds", header, rows)
-
-    def save(self, filepath):
-        """Writes an `.npz` archive, whole or not at all."""
-        write_npz(filepath, {k: np.array(v) for k, v in dataclasses.asdict(self).items()})
-
-    @classmethod
-    def load(cls, filepath):
-        """Reads an archive written by `save`.
-
-        Raises:
-            ValueError: if the file is no such archive.
-        """
-        names = [field.name for field in dataclasses.fields(cls)]
-        arrays = read_npz(filepath, "accuracies of transferred features", names)
-        texts = ("layers", "heads", "class_names")
-        arrays |= {name: tuple(map(str, arrays[name])) for name in texts}
-        return cls(**{**arrays, "num_images": int(arrays["num_images"])})
 
 
 def transfer_features(
@@ -222,14 +207,14 @@ def _near_duplicates(images, references, folder, verbose):
     if references is None:
         return NearDuplicates.none()
     how = [images.fingerprint, fingerprint_of(references), LEAST_CORRELATION]
-    return NearDuplicates(
-        *KeptArrays(folder, lambda: how).once(
-            "near_duplicates",
-            [],
-            NearDuplicates._fields,
-            lambda: find_near_duplicates(images.batches(), references, verbose=verbose),
-        )
-    )
+    names = names_of(NearDuplicates)
+
+    def measure():
+        found = find_near_duplicates(images.batches(), references, verbose=verbose)
+        return [getattr(found, name) for name in names]
+
+    kept = KeptArrays(folder, lambda: how)
+    return NearDuplicates(*kept.once("near_duplicates", [], names, measure))
 
 
 def _draw(images, left_out, per_class, num_test, test, seed, number):

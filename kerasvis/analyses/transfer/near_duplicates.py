@@ -4,8 +4,9 @@ A net that was trained on an image knows it already. Before its features are mea
 data, such images are taken out of them.
 """
 
+import dataclasses
 import os
-from typing import NamedTuple
+from typing import Annotated
 
 import numpy as np
 import tqdm
@@ -14,13 +15,16 @@ from kerasvis.data.image_folder import ImageFolder
 from kerasvis.data.image_sources import image_source
 from kerasvis.data.labelled_data import LabelledData
 from kerasvis.data.photographs import fit_pixels
+from kerasvis.storage.fields import Array
+from kerasvis.storage.results import Result
 
 THUMBNAIL_SIZE = (32, 32)  # rows and columns, at which images are compared
 LEAST_CORRELATION = 0.95
 NUM_AT_ONCE = 256  # bounds the memory
 
 
-class NearDuplicates(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class NearDuplicates(Result):
     """Images that are nearly the same as one of the references.
 
     Attributes:
@@ -29,9 +33,9 @@ class NearDuplicates(NamedTuple):
         correlations: float32 `(duplicates,)`, in [-1, 1].
     """
 
-    image_indices: np.ndarray
-    reference_indices: np.ndarray
-    correlations: np.ndarray
+    image_indices: Annotated[np.ndarray, Array("int64", "duplicates")]
+    reference_indices: Annotated[np.ndarray, Array("int64", "duplicates")]
+    correlations: Annotated[np.ndarray, Array("float32", "duplicates")]
 
     @classmethod
     def none(cls):

@@ -51,8 +51,7 @@ def test_planted_duplicates_are_found(references):
 def test_batches_are_the_same_as_an_array(references):
     images = photographs(30)
     by_batch = find_near_duplicates(iter(np.array_split(images, 4)), references, verbose=0)
-    for one, other in zip(by_batch, find_near_duplicates(images, references), strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert by_batch == find_near_duplicates(images, references, verbose=0)
 
 
 def test_correlations_are_normalised():
@@ -70,14 +69,16 @@ def test_labelled_data_as_references():
     sets = [np.concatenate([others, images[2:3]]), images[4:5]]
     sets = [LabelledImages(pixels, np.zeros(len(pixels), "int64")) for pixels in sets]
     found = find_near_duplicates(images, LabelledData(*sets, ("a",), (48, 60)), verbose=0)
-    assert [array.tolist() for array in found[:2]] == [[2], [300]]  # not the validation image
+    assert found.image_indices.tolist() == [2]
+    assert found.reference_indices.tolist() == [300]  # not the validation image
 
 
 def test_references_of_many_batches():
     images = photographs(3)
     references = np.concatenate([photographs(600, seed=3), images[1:2], photographs(40, seed=4)])
     found = find_near_duplicates(images, references, 1.0, verbose=0)
-    assert [array.tolist() for array in found[:2]] == [[1], [600]]
+    assert found.image_indices.tolist() == [1]
+    assert found.reference_indices.tolist() == [600]
 
 
 def test_references_that_cannot_be_read(tmp_path):
