@@ -242,17 +242,7 @@ def test_rounding_counts_as_no_change(model, images):
 
 def test_save_and_load(found, tmp_path):
     found.save(tmp_path / "found.npz")
-    loaded = Correspondence.load(tmp_path / "found.npz")
-    assert (loaded.layers, loaded.parts) == (found.layers, found.parts)
-    for name, array in vars(found).items():
-        np.testing.assert_array_equal(getattr(loaded, name), array)
-    np.testing.assert_array_equal(loaded.delta, found.delta)
-
-
-def test_what_is_no_such_file(tmp_path):
-    np.savez(tmp_path / "other.npz", layers=["fc"])
-    with pytest.raises(ValueError, match=r"not an \.npz file.*: it has no 'parts'"):
-        Correspondence.load(tmp_path / "other.npz")
+    assert Correspondence.load(tmp_path / "found.npz") == found
 
 
 IMAGES_OF_NO_RANGE = np.linspace(-300, 300, 4 * 15 * 11 * 3).reshape(4, *SIZE, 3)

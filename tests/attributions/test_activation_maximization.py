@@ -1,6 +1,5 @@
 """Gradient ascent on units whose maximum is known."""
 
-import dataclasses
 import re
 
 import keras
@@ -137,12 +136,7 @@ def test_the_model_stays_as_it_is(linear):
 def test_save_and_load(linear, tmp_path):
     found = maximize_activation(linear, "units", Unit(0), num_steps=2)
     found.save(tmp_path / "preferred.npz")
-    loaded = PreferredImages.load(tmp_path / "preferred.npz")
-    assert loaded.layer == "units"
-    for field in dataclasses.fields(found)[1:]:
-        np.testing.assert_array_equal(getattr(loaded, field.name), getattr(found, field.name))
-    with pytest.raises(ValueError, match=r"not an \.npz file"):
-        PreferredImages.load(__file__)
+    assert PreferredImages.load(tmp_path / "preferred.npz") == found
 
 
 ERRORS = [

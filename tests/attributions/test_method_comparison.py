@@ -72,18 +72,7 @@ def test_scores_and_whole_maps(model, images):
 
 def test_save_and_load(comparison, tmp_path):
     comparison.save(tmp_path / "methods.npz")
-    loaded = MethodComparison.load(tmp_path / "methods.npz")
-    assert loaded.layer == "active2"
-    for name in ("feature_indices", "positions", "activations", "pixels"):
-        np.testing.assert_array_equal(getattr(loaded, name), getattr(comparison, name))
-    assert list(loaded.maps) == list(comparison.maps)
-    for method, maps in loaded.maps.items():
-        np.testing.assert_array_equal(maps, comparison.maps[method])
-    arrays = dict(np.load(tmp_path / "methods.npz"))
-    del arrays["map guided"]
-    np.savez(tmp_path / "other.npz", **arrays)
-    with pytest.raises(ValueError, match=r"not an \.npz file.*: it has no '.*guided'"):
-        MethodComparison.load(tmp_path / "other.npz")
+    assert MethodComparison.load(tmp_path / "methods.npz") == comparison
 
 
 ERRORS = [

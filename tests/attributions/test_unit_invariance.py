@@ -1,6 +1,5 @@
 """Curvatures against Hessians that are known, or that TensorFlow's tapes make whole."""
 
-import dataclasses
 import re
 
 import keras
@@ -206,15 +205,9 @@ def test_save_and_load(quadratic, image, tmp_path):
     options = {"rules": SQUARE_RULES, "num_directions": 1}
     found = unit_invariance(quadratic, "forms", image, Unit(0), **options)
     found.save(tmp_path / "invariance.npz")
-    loaded = UnitInvariance.load(tmp_path / "invariance.npz")
-    for field in dataclasses.fields(found):
-        given, expected = getattr(loaded, field.name), getattr(found, field.name)
-        assert type(given) is type(expected)
-        np.testing.assert_array_equal(given, expected)
+    assert UnitInvariance.load(tmp_path / "invariance.npz") == found
     again = unit_invariance(quadratic, "forms", image, Unit(0), **options)
     np.testing.assert_array_equal(again.directions, found.directions)
-    with pytest.raises(ValueError, match=r"not an \.npz file"):
-        UnitInvariance.load(__file__)
 
 
 ERRORS = [

@@ -1,4 +1,3 @@
-import dataclasses
 import functools
 import json
 from types import SimpleNamespace
@@ -82,7 +81,7 @@ def test_what_else_it_tells(ablation):
 
 def test_nothing_is_trained_twice(ablation, directory, monkeypatch):
     monkeypatch.setattr(layer_ablation, "fit", None)  # a call would be an error
-    assert_equal(ablate_small(directory), ablation)
+    assert ablate_small(directory) == ablation
     assert not list(directory.rglob("*.npz"))  # no weights stay
 
 
@@ -111,17 +110,7 @@ def test_interrupted_within_a_variant(ablation, tmp_path, monkeypatch):
 
 def test_files(ablation, tmp_path):
     ablation.save(tmp_path / "ablation.npz")
-    assert_equal(LayerAblation.load(tmp_path / "ablation.npz"), ablation)
-    np.savez(tmp_path / "other.npz", variants=np.array(["none"]))
-    with pytest.raises(ValueError, match=r"not an \.npz file.*: it has no '"):
-        LayerAblation.load(tmp_path / "other.npz")
-
-
-def assert_equal(ablation, other):
-    for field in dataclasses.fields(LayerAblation):
-        values = getattr(ablation, field.name), getattr(other, field.name)
-        assert type(values[0]) is type(values[1])
-        np.testing.assert_array_equal(*values)
+    assert LayerAblation.load(tmp_path / "ablation.npz") == ablation
 
 
 def test_wrong_variants(tmp_path):

@@ -1,7 +1,5 @@
 """A small convnet, images and methods, for the tests of reports on fidelity."""
 
-import dataclasses
-
 import keras
 import numpy as np
 from keras import layers
@@ -38,15 +36,3 @@ METHODS = {"zf": "deconvnet", "gradient": "gradient", "pixels": own_pixels}
 def small_report(model, images, methods=METHODS, **options):
     options = {"num_draws": 2, "num_steps": 3, "verbose": 0, **options}
     return fidelity_report(model, "conv2", images, methods, **options)
-
-
-def equal(first, second):
-    """Whether two results hold the same, field by field."""
-    if dataclasses.is_dataclass(first):
-        return type(first) is type(second) and all(
-            equal(value, getattr(second, name)) for name, value in vars(first).items()
-        )
-    if isinstance(first, np.ndarray):
-        is_float = first.dtype.kind == "f"
-        return first.dtype == second.dtype and np.array_equal(first, second, equal_nan=is_float)
-    return type(first) is type(second) and first == second

@@ -8,7 +8,6 @@ from kerasvis.analyses.fidelity.fidelity_parts import FidelityParts
 from kerasvis.analyses.fidelity.selectivity import Selectivity
 from kerasvis.analyses.fidelity.unit_maps import as_methods, edges
 from tests.analyses.fidelity.fidelity_reports import (
-    equal,
     small_convnet,
     small_images,
     small_report,
@@ -48,7 +47,7 @@ class Measuring:
 def num_measured(kept, *, check="selectivity", name="zf", method=edges, settings=None):
     """How often a part has to be measured: 1, or 0 where it is there."""
     measure = Measuring()
-    assert equal(kept.once(check, name, method, settings or {"num_units": 4}, measure), RESULT)
+    assert kept.once(check, name, method, settings or {"num_units": 4}, measure) == RESULT
     return measure.num_calls
 
 
@@ -192,7 +191,7 @@ def test_interrupted_before_a_part_is_written(tmp_path, model, images, monkeypat
         patched.setattr("kerasvis.storage.files.os.replace", interrupt)
         with pytest.raises(KeyboardInterrupt):
             small_report(model, images, METHODS, **options)
-    assert equal(small_report(model, images, METHODS, **options), expected)
+    assert small_report(model, images, METHODS, **options) == expected
     deconvnet, edges = PARTS[2:4]
     assert watched.finished == [deconvnet, deconvnet, edges]
 

@@ -17,7 +17,6 @@ from kerasvis.occlusion import baseline_image
 from tests.analyses.fidelity.fidelity_reports import (
     METHODS,
     SIZE,
-    equal,
     own_pixels,
     small_convnet,
     small_images,
@@ -57,7 +56,7 @@ def test_all_checks_on_the_same_units(model, images, report):
 
 def test_a_check_by_itself_is_the_same(model, images, report):
     alone = fidelity_report(model, "conv2", images, METHODS, checks="selectivity", verbose=0)
-    assert equal(alone.selectivity, report.selectivity)
+    assert alone.selectivity == report.selectivity
     assert [name for name in CHECKS if getattr(alone, name) is not None] == ["selectivity"]
     assert {row.check for row in fidelity_rows(alone)} == {"selectivity"}
 
@@ -86,7 +85,7 @@ def test_covered_with_what_was_asked_for(model, images):
         expected = measure_patch_sufficiency(
             model, "conv2", images, units, methods, fills, patch_size=(3, 2), seed=3
         )
-        assert equal(found.patch_sufficiency, expected)
+        assert found.patch_sufficiency == expected
 
 
 def test_only_methods_of_the_user(model, images):

@@ -1,4 +1,3 @@
-import dataclasses
 import re
 
 import keras
@@ -203,18 +202,8 @@ def test_saves_and_loads(model, diagnosis, tmp_path, with_images):
     saved = diagnosis if with_images else diagnose_filters(model)
     saved.save(tmp_path / "a.npz")
     loaded = FilterDiagnosis.load(tmp_path / "a.npz")
-    for field in dataclasses.fields(FilterDiagnosis):
-        if field.name != "layers":
-            expected, actual = getattr(saved, field.name), getattr(loaded, field.name)
-            assert type(actual) is type(expected)
-            np.testing.assert_array_equal(actual, expected)
-    for expected, actual in zip(saved.layers, loaded.layers, strict=True):
-        for field, value in vars(expected).items():
-            np.testing.assert_array_equal(getattr(actual, field), value)
+    assert loaded == saved
     assert list(map(str, filter_findings(loaded))) == list(map(str, filter_findings(saved)))
-    np.savez(tmp_path / "b.npz", kernels=np.ones(3))
-    with pytest.raises(ValueError, match=r"not an \.npz file.*: it has no 'mod"):
-        FilterDiagnosis.load(tmp_path / "b.npz")
 
 
 WRONG_LAYERS = [

@@ -1,6 +1,5 @@
 """Distances and probabilities against a loop over transformed images."""
 
-import dataclasses
 import re
 
 import keras
@@ -243,23 +242,7 @@ def test_the_model_stays_as_it_is(model, photographs):
 
 def test_save_and_load(invariance, tmp_path):
     invariance.save(tmp_path / "invariance.npz")
-    loaded = FeatureInvariance.load(tmp_path / "invariance.npz")
-    assert loaded.layers == invariance.layers
-    np.testing.assert_array_equal(loaded.class_indices, invariance.class_indices)
-    for curves, same in zip(loaded.curves, invariance.curves, strict=True):
-        for field in dataclasses.fields(curves):
-            given, expected = getattr(curves, field.name), getattr(same, field.name)
-            assert type(given) is type(expected)
-            np.testing.assert_array_equal(given, expected)
-
-
-def test_what_is_no_such_file(invariance, tmp_path):
-    invariance.save(tmp_path / "invariance.npz")
-    arrays = dict(np.load(tmp_path / "invariance.npz"))
-    del arrays["scale distances"]
-    np.savez(tmp_path / "other.npz", **arrays)
-    with pytest.raises(ValueError, match=r"not an \.npz file.*: it has no 'scale distances'"):
-        FeatureInvariance.load(tmp_path / "other.npz")
+    assert FeatureInvariance.load(tmp_path / "invariance.npz") == invariance
 
 
 PIXELS = np.zeros((1, *SIZE, 3), "uint8")

@@ -1,5 +1,3 @@
-import dataclasses
-
 import numpy as np
 import pytest
 from sklearn.multiclass import OneVsRestClassifier
@@ -10,7 +8,7 @@ from kerasvis.analyses.transfer import feature_transfer
 from kerasvis.analyses.transfer.all_images import AllImages
 from kerasvis.analyses.transfer.feature_cache import FeatureCache
 from kerasvis.training import Recipe
-from tests.analyses.transfer.transfers import NAMES, convnet, labelled_data
+from tests.analyses.transfer.transfers import convnet, labelled_data
 
 
 def transfer(layers=("conv1", "conv2"), data=None, **options):
@@ -139,16 +137,7 @@ def test_from_scratch_with_what_does_not_fit(recipe, layers, sentence):
 def test_save_and_load(tmp_path):
     found = transfer()
     found.save(tmp_path / "a.npz")
-    loaded = FeatureTransfer.load(tmp_path / "a.npz")
-    assert (loaded.layers, loaded.heads) == (("conv1", "conv2"), ("svm",))
-    assert (loaded.class_names, loaded.num_images) == (NAMES, 36)
-    for name, value in dataclasses.asdict(found).items():
-        if isinstance(value, np.ndarray):
-            assert getattr(loaded, name).dtype == value.dtype
-            np.testing.assert_array_equal(getattr(loaded, name), value)
-    np.savez(tmp_path / "b.npz", layers=np.array(["conv1"]))
-    with pytest.raises(ValueError, match=r"not an \.npz file.*b\.npz"):
-        FeatureTransfer.load(tmp_path / "b.npz")
+    assert FeatureTransfer.load(tmp_path / "a.npz") == found
 
 
 @pytest.mark.parametrize(
