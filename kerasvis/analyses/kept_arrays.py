@@ -1,6 +1,6 @@
 """What a long analysis has measured, kept in a folder, so that one that was stopped goes on.
 
-Each part has a file of its own, written whole or not at all, whose name follows from all that the
+Each part has a file of its own, written atomically, whose name follows from all that the
 part depends on; what was measured otherwise is left alone.
 """
 

@@ -30,7 +30,7 @@ class FeatureEvolution(keras.callbacks.Callback):
     For each chosen feature map the strongest activation over the images is projected to pixel
     space with the weights of that moment; its value, image and position are kept with it. Every
     snapshot is a file of its own in `directory`, `epoch_0005.npz` after the fifth epoch, written
-    whole or not at all. `kerasvis.analyses.load_evolution(directory)` puts them side by side.
+    atomically. `kerasvis.analyses.load_evolution(directory)` puts them side by side.
 
     Training goes on exactly as without the callback. What a snapshot needs is compiled once, for
     all epochs. If the training is stopped and goes on (`keras.callbacks.BackupAndRestore`, or

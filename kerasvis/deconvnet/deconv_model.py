@@ -297,7 +297,7 @@ class DeconvModel(keras.Model):
         is refused, `tf.errors.InvalidArgumentError`.
 
         Args:
-            filepath: folder to write, whole or not at all; a SavedModel that is there is replaced.
+            filepath: folder to write, atomically; a SavedModel that is there is replaced.
             **kwargs: `verbose`, as in `keras.Model.export`.
 
         Raises:

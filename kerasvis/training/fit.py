@@ -68,7 +68,7 @@ def fit(
     Raises:
         ValueError: if model, images, labels and recipe do not fit together, or `directory` holds
             another run.
-        OSError: if `directory` cannot be written to; what was saved before is whole.
+        OSError: if `directory` cannot be written to; existing files stay intact.
     """
     _check(model, train, validation, recipe)
     keras.utils.set_random_seed(recipe.seed)

@@ -217,7 +217,7 @@ class Recipe:
         return cls(**fields)
 
     def save(self, filepath: str | os.PathLike) -> None:
-        """Writes the recipe as JSON, whole or not at all."""
+        """Writes the recipe as JSON, atomically."""
         write_text(filepath, json.dumps(self.to_dict(), indent=2) + "\n")
 
     @classmethod

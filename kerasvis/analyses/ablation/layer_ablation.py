@@ -93,7 +93,7 @@ def ablate(builder, variants, recipe, data, directory, *, verbose=2):
     Raises:
         ValueError: if there is no variant, two names make the same folder, a net can't be built,
             or the directory holds a variant that was trained otherwise.
-        OSError: if `directory` cannot be written to; what was saved before is whole.
+        OSError: if `directory` cannot be written to; existing files stay intact.
 
     Reference:
         Zeiler & Fergus 2013, Section 5.1, Table 3. Deviation: errors are measured at the centre

@@ -1,6 +1,6 @@
 """What a fidelity report writes down on its way, so that one that was stopped goes on.
 
-Each check of each method is a part, and has a file of its own, written whole or not at all. Its
+Each check of each method is a part, and has a file of its own, written atomically. Its
 name ends in a key that follows from all that the part depends on: what was measured otherwise is
 left alone, and a further method, or a further check, is measured alone.
 """

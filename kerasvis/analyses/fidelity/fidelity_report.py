@@ -97,7 +97,7 @@ def fidelity_report(
 
     Raises:
         ValueError: if an argument is wrong, or a chosen unit is not active.
-        OSError: if `directory` cannot be written to; what was found before is whole.
+        OSError: if `directory` cannot be written to; existing files stay intact.
 
     Reference:
         Adebayo et al. 2018; Mahendran & Vedaldi 2016; Sixt et al. 2020; Petsiuk et al. 2018; each

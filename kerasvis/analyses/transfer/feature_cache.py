@@ -1,7 +1,7 @@
 """Features of all images of a data set, computed once for each image and kept on disk.
 
 The features of a layer lie in a folder of their own, whose name follows from everything that they
-depend on. They are written in parts, each whole or not at all, so a run that was stopped goes on
+depend on. They are written in parts, each atomically, so a run that was stopped goes on
 after the last part; one that asks for a further layer computes that layer alone.
 """
 
