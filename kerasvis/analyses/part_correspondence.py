@@ -18,7 +18,6 @@ from kerasvis.arguments import standardize_images, standardize_layers, standardi
 from kerasvis.graph import feature_extractor, read_graph
 from kerasvis.occlusion.baselines import baseline_image
 from kerasvis.occlusion.data_set_mean import mean_of_data_set
-from kerasvis.occlusion.input_units import mean_of_data_set
 from kerasvis.storage.fields import Array
 from kerasvis.storage.results import Result
 

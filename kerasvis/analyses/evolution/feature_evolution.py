@@ -1,6 +1,7 @@
 """Figure 4: how what feature maps respond to evolves while the net is trained."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
@@ -91,7 +92,7 @@ class Evolution(Result):
         return iter(self.features)
 
     @classmethod
-    def upgraded(cls, arrays, version):
+    def upgraded(cls, arrays: Mapping[str, np.ndarray], version: int) -> dict[str, np.ndarray]:
         return layers_as_dict(arrays, "features")
 
 

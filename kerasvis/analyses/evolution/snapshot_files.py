@@ -3,7 +3,10 @@
 import dataclasses
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
 
 from kerasvis.analyses.feature_visualization import FeatureVisualization
 from kerasvis.storage.files import write_npz
@@ -31,7 +34,7 @@ class Snapshot(Result):
     weights: str
 
     @classmethod
-    def upgraded(cls, arrays, version):
+    def upgraded(cls, arrays: Mapping[str, np.ndarray], version: int) -> dict[str, np.ndarray]:
         return layers_as_dict(arrays, "features")
 
 

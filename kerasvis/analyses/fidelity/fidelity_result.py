@@ -1,6 +1,7 @@
 """What the checks of fidelity found, side by side."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
@@ -72,7 +73,7 @@ class FidelityReport(Result):
         return html_table(caption, ["check", "measure", *self.methods, "random"], rows)
 
     @classmethod
-    def upgraded(cls, arrays, version):
+    def upgraded(cls, arrays: Mapping[str, np.ndarray], version: int) -> dict[str, np.ndarray]:
         """Files from before there were versions have a dot where others have a slash."""
         return {name.replace(".", "/", 1): array for name, array in arrays.items()}
 

@@ -1,6 +1,7 @@
 """What occluding an image showed: an answer of the model for every position of the occluder."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -109,7 +110,7 @@ class OcclusionSensitivity(Result):
         return self.occluders.heat_map(values)
 
     @classmethod
-    def upgraded(cls, arrays, version):
+    def upgraded(cls, arrays: Mapping[str, np.ndarray], version: int) -> dict[str, np.ndarray]:
         """Earlier files do not tell how scores were taken; the first ones hold fields of occluders.
 
         These are named like the result's own there.
