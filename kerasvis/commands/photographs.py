@@ -104,7 +104,10 @@ def find_photographs(paths: Sequence[str | Path]) -> list[Path]:
 
     found = []
     for path in map(Path, paths):
-        found += ImageFolder(path).filepaths if path.is_dir() else [path]
+        folder = ImageFolder(path) if path.is_dir() else None
+        found += [path] if folder is None else folder.filepaths
+        if folder is not None:
+            print_skipped(folder)  # links to nothing, subfolders that cannot be read
     return list(dict.fromkeys(found))
 
 
@@ -115,6 +118,9 @@ def read_photographs(
     taken: Iterable[str] = (),
 ) -> list[Photograph]:
     """What `find_photographs` finds, and the bundled photographs that are named.
+
+    A photograph in a folder that cannot be read is reported and left out; one that is named by
+    itself is an error.
 
     Args:
         paths: files, folders, and `demo:<name>`.
@@ -129,14 +135,26 @@ def read_photographs(
 
     found = find_photographs(paths)
     names = result_names([path.name.removeprefix(f"{BUNDLED}:") for path in found], taken)
-    file_names = [path.name for path in found]
+    file_names, named = [path.name for path in found], set(map(Path, paths))
     photographs = []
     for path, name in zip(found, names, strict=True):
         is_bundled = path.name.startswith(f"{BUNDLED}:")
         read = bundled_photograph if is_bundled else read_file
         title = path.name if file_names.count(path.name) == 1 else path
         title = shown_name(title).removeprefix(f"{BUNDLED}:")
-        photographs.append(Photograph(name, title, read(path, size, channels=channels)))
+        try:
+            pixels = read(path, size, channels=channels)
+        except ValueError as error:
+            if path in named or len(found) == 1:
+                raise
+            print(f"Skipped {title}: {error.__cause__}", flush=True)
+            continue
+        photographs.append(Photograph(name, title, pixels))
+    if not photographs:
+        raise ValueError(
+            "None of the photographs can be read: give some that can be. "
+            f"Received: --images={' '.join(map(shown_name, paths))}"
+        )
     return photographs
 
 

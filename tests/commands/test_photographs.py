@@ -60,3 +60,21 @@ def test_mistakes(tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"cannot be read: not an image .*broken\.jpg"):
         read_photographs([tmp_path], (6, 8))
+
+
+def test_what_cannot_be_read_in_a_folder_is_reported_and_left_out(tmp_path, capsys):
+    for name in ("a", "c"):
+        Image.fromarray(np.full((8, 9, 3), 100, "uint8")).save(tmp_path / f"{name}.png")
+    (tmp_path / "b.png").write_bytes(b"no photograph")
+    (tmp_path / "d.png").symlink_to(tmp_path / "gone.png")
+    read = read_photographs([tmp_path], (6, 8))
+    assert [photograph.name for photograph in read] == ["a", "c"]
+    printed = capsys.readouterr().out
+    assert "b.png" in printed
+    assert "d.png" in printed
+    with pytest.raises(ValueError, match=r"b\.png"):
+        read_photographs([tmp_path / "a.png", tmp_path / "b.png"], (6, 8))
+    (tmp_path / "a.png").write_bytes(b"")
+    (tmp_path / "c.png").write_bytes(b"")
+    with pytest.raises(ValueError, match="can be read"):
+        read_photographs([tmp_path], (6, 8))
