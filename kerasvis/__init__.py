@@ -2,14 +2,14 @@
 
 ```
  images ──► convnet with switches ──► choose activations ──► deconvnet ──► figures, gallery
-   │          (up: record)              (top 9, one unit)     (down: project)
+   │          (record)                  (top 9, one unit)     (project)
    │
    └──► training (recipe, strategy) ── callbacks: feature evolution
-   └──► occlusion: cover, re-run, map
+   └──► occlusion: occlude, re-run, map
 ```
 
-A *record* is what the upward pass leaves behind: feature maps, switches, shapes. A *projection* is
-the way down from chosen activations to pixel space, using the record and the same weights.
+A *record* is what the forward pass leaves behind: feature maps, switches, shapes. A *projection*
+passes chosen activations back to pixel space, using the record and the same weights.
 
 | paper                        | file                                                             |
 |------------------------------|------------------------------------------------------------------|
