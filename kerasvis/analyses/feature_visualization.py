@@ -5,8 +5,10 @@ itself, beside the image patch that caused it.
 """
 
 import dataclasses
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
+import keras
 import numpy as np
 import tqdm
 
@@ -16,6 +18,10 @@ from kerasvis.deconvnet.deconv_model import DeconvModel
 from kerasvis.deconvnet.targets import Unit
 from kerasvis.storage.fields import Array
 from kerasvis.storage.results import Result
+
+if TYPE_CHECKING:
+    from kerasvis.activations.top_activations import TopActivations
+
 
 NUM_UNITS_AT_ONCE = 64  # bounds the memory for projections that are not yet cut
 
@@ -56,7 +62,7 @@ class FeatureVisualization(Result):
     boxes: Annotated[np.ndarray, Array("int32", "features", "k", 4)]
     pixel_range: str = ""
 
-    def without_patches(self):
+    def without_patches(self) -> Self:
         """The same without the image patches, to be given away where the images cannot be."""
         features, k, *_, num_channels = self.patches.shape
         nothing = np.zeros((features, k, 0, 0, num_channels), "uint8")
@@ -64,22 +70,22 @@ class FeatureVisualization(Result):
 
 
 def visualize_features(
-    model,
-    layers,
-    images,
-    features=None,
+    model: keras.Model,
+    layers: str | Sequence[str],
+    images: Any,
+    features: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     *,
-    top=None,
-    k=9,
-    num_features=16,
-    seed=0,
-    preprocessing=None,
-    rectification="deconvnet",
-    rules=(),
-    batch_size=None,
-    steps=None,
-    verbose="auto",
-):
+    top: "TopActivations | None" = None,
+    k: int = 9,
+    num_features: int = 16,
+    seed: int = 0,
+    preprocessing: Any = None,
+    rectification: str = "deconvnet",
+    rules: str | Sequence[tuple] = (),
+    batch_size: int | None = None,
+    steps: int | None = None,
+    verbose: str | int = "auto",
+) -> FeatureVisualization | dict[str, FeatureVisualization]:
     """Projects the strongest activations of feature maps, each by itself.
 
     Args:

@@ -7,8 +7,11 @@ them in the same way, the net treats the parts alike, though nobody told it that
 import dataclasses
 import functools
 import itertools
-from typing import Annotated
+import os
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
+import keras
 import numpy as np
 import tqdm
 
@@ -53,41 +56,41 @@ class Correspondence(Result):
     num_units: Annotated[np.ndarray, Array("int64", "layers")]
 
     @property
-    def delta(self):
+    def delta(self) -> np.ndarray:
         """float64 `(layers, parts)`: the paper's Δ, as a mean over pairs, in [0, 1]."""
         return self.distances.mean(axis=-1)
 
     @property
-    def random_delta(self):
+    def random_delta(self) -> np.ndarray:
         """float64 `(layers, parts, draws)`: Δ of each draw of random boxes."""
         return self.random_distances.mean(axis=-1)
 
     @property
-    def opposition(self):
+    def opposition(self) -> np.ndarray:
         """float64 `(layers, parts)`: mean of `oppositions` over the pairs that have one."""
         return _mean_of_defined(self.oppositions)
 
     @property
-    def random_opposition(self):
+    def random_opposition(self) -> np.ndarray:
         """float64 `(layers, parts, draws)`: the same for each draw of random boxes."""
         return _mean_of_defined(self.random_oppositions)
 
 
 def measure_correspondence(
-    model,
-    layers,
-    images,
-    parts,
+    model: keras.Model,
+    layers: str | Sequence[str],
+    images: Any,
+    parts: Mapping[str, Any],
     *,
-    baseline="grey",
-    preprocessing=None,
-    num_draws=10,
-    rounding=ROUNDING,
-    batch_size=16,
-    seed=0,
-    directory=None,
-    verbose="auto",
-):
+    baseline: Any = "grey",
+    preprocessing: Any = None,
+    num_draws: int = 10,
+    rounding: float = ROUNDING,
+    batch_size: int = 16,
+    seed: int = 0,
+    directory: str | os.PathLike | None = None,
+    verbose: str | int = "auto",
+) -> Correspondence:
     """Occludes the same parts in several images, and compares how features change.
 
     Of image i, ε_i = features(image) − features(occluded image), and for every two images the

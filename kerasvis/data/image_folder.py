@@ -4,7 +4,7 @@ import collections
 import concurrent.futures
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -137,7 +137,7 @@ class ImageFolder:
         return (self.preprocessing or Preprocessing()).images(pixels)
 
     @property
-    def skipped(self):
+    def skipped(self) -> tuple:
         """`(path, reason)` of what could not be found, and what batches left out so far.
 
         The paths are as `shown_name` shows them.
@@ -145,7 +145,7 @@ class ImageFolder:
         files = [(self.filepaths[i], reason) for i, reason in sorted(self.skipped_reasons.items())]
         return [(Path(shown_name(path)), reason) for path, reason in (*self.unread, *files)]
 
-    def pixels(self, indices):
+    def pixels(self, indices: Any) -> np.ndarray:
         """The photographs at `indices`, an integer, a list of integers or a slice.
 
         Returns:
@@ -172,7 +172,7 @@ class ImageFolder:
             decoded.append(pixels)
         return np.array(decoded, "uint8").reshape(*indices.shape, *shape)
 
-    def batches(self, batch_size, start=0):
+    def batches(self, batch_size: int, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The images that can be decoded, in order, decoded ahead in threads.
 
         Args:

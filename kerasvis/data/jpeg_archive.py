@@ -14,7 +14,13 @@ _ARRAYS = ("words", *(f"{s}_{a}" for s in ("train", "val") for a in ("bytes", "o
 
 
 class JpegArchive(NamedTuple):
-    """Training and validation images, and the names of their classes, in label order."""
+    """Training and validation images with their classes.
+
+    Attributes:
+        train: `LabelledImages`.
+        validation: likewise.
+        class_names: tuple of the classes' names, in label order.
+    """
 
     train: LabelledImages
     validation: LabelledImages

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ class LabelledData:
     skipped: tuple = ()
 
     @functools.cached_property
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """32 hexadecimal digits that change with the data, their split, classes or size.
 
         Of sets in memory the pixels count; of larger ones names and sizes of the files, or name
@@ -50,7 +51,14 @@ class LabelledData:
         return hexadecimal_digest(names, self.train.digest, self.validation.digest)
 
 
-def load_labelled(data, image_size=None, *, validation_share=0.1, seed=0, strict=False):
+def load_labelled(
+    data: str | os.PathLike,
+    image_size: int | Sequence[int] | None = None,
+    *,
+    validation_share: float = 0.1,
+    seed: int = 0,
+    strict: bool = False,
+) -> LabelledData:
     """Loads labelled photographs for training, and checks all of them before it begins.
 
     Every image becomes RGB, is resized so that it just covers the image size, and its centre cut

@@ -1,9 +1,12 @@
 """Images with their classes, decoded and in memory."""
 
 import hashlib
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 class LabelledImages(NamedTuple):
@@ -18,11 +21,11 @@ class LabelledImages(NamedTuple):
     labels: np.ndarray
 
     @property
-    def num_images(self):
+    def num_images(self) -> int:
         return len(self.labels)
 
     @property
-    def digest(self):
+    def digest(self) -> str:
         """What tells these images from others: a hash of their pixels and labels."""
         return hexadecimal_digest(
             repr((self.pixels.shape, self.labels.shape)),
@@ -30,11 +33,11 @@ class LabelledImages(NamedTuple):
             np.ascontiguousarray(self.labels, "int64"),
         )
 
-    def taken(self, indices):
+    def taken(self, indices: Any) -> "LabelledImages":
         """Those at `indices`."""
         return LabelledImages(self.pixels[indices], self.labels[indices])
 
-    def batches(self, batch_size, seed=None):
+    def batches(self, batch_size: int, seed: Any = None) -> "tf.data.Dataset":
         """The images once over.
 
         Args:

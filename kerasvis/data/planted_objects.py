@@ -7,6 +7,7 @@ alike for all classes. It holds nothing that a photograph is needed for, such as
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -101,7 +102,7 @@ class PlantedObjects:
 
     class_names = tuple(f"{texture} {shape}" for texture, shape in CLASSES)
 
-    def __init__(self, num_images, image_size=(64, 64), seed=0):
+    def __init__(self, num_images: int, image_size: Sequence[int] = (64, 64), seed: int = 0):
         if num_images < 1 or len(image_size) != 2 or min(image_size) < 32:
             raise ValueError(
                 f"PlantedObjects got num_images={num_images}, image_size={image_size}: give at "
@@ -126,11 +127,11 @@ class PlantedObjects:
         return np.array(pixels, "float32").reshape(*numbers.shape, *self.shape[1:])
 
     @functools.cached_property
-    def masks(self):
+    def masks(self) -> np.ndarray:
         return np.stack([self._mask(index) for index in range(len(self))])
 
     @functools.cached_property
-    def boxes(self):
+    def boxes(self) -> np.ndarray:
         return np.array([bounding_box(mask) for mask in self.masks], "int32")
 
     def _start(self, index):

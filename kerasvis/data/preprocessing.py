@@ -192,7 +192,7 @@ class Preprocessing:
                 f"a pair of functions. Received: images of {num_channels} channels"
             )
 
-    def images(self, pixels):
+    def images(self, pixels: np.ndarray) -> np.ndarray:
         """What the model takes.
 
         Args:
@@ -214,7 +214,7 @@ class Preprocessing:
             return (images / np.float32(255) - _TORCH_MEAN) / _TORCH_DEVIATION
         return images
 
-    def pixels(self, images):
+    def pixels(self, images: np.ndarray) -> np.ndarray:
         """The pixels that `images` came from: the inverse of `images`.
 
         Args:
@@ -237,7 +237,7 @@ class Preprocessing:
             pixels = (pixels * _TORCH_DEVIATION + _TORCH_MEAN) * np.float32(255)
         return np.rint(pixels).clip(0, 255).astype("uint8")
 
-    def check_range(self, images):
+    def check_range(self, images: np.ndarray) -> None:
         """Refuses images that cannot have been made of pixels by this preprocessing.
 
         Args:
@@ -262,7 +262,7 @@ class Preprocessing:
                 f"Received: preprocessing={self.mode!r}"
             )
 
-    def rgb(self, projections):
+    def rgb(self, projections: np.ndarray) -> np.ndarray:
         """Projections with their channels in RGB order, values as they are.
 
         Args:

@@ -14,7 +14,8 @@ Reference:
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from keras import layers, tree
@@ -26,6 +27,9 @@ from kerasvis.graph.receptive_fields import (
     receptive_spans,
 )
 from kerasvis.layers.pixel_mean import PixelMean
+
+if TYPE_CHECKING:
+    from kerasvis.graph.nodes import Node
 
 
 class CropGrid(NamedTuple):
@@ -44,7 +48,7 @@ class CropGrid(NamedTuple):
     margin: tuple[int, int]
     field: ReceptiveField
 
-    def origin(self, row, column):
+    def origin(self, row: int, column: int) -> tuple[int, int]:
         """`(top, left)` of the crop for the unit at (row, column)."""
         corner = []
         for axis, position in enumerate((row, column)):
@@ -54,27 +58,29 @@ class CropGrid(NamedTuple):
             corner.append(min(max(before * self.strides[axis], 0), last))
         return tuple(corner)
 
-    def origins(self, positions):
+    def origins(self, positions: np.ndarray) -> np.ndarray:
         """`origin` for positions `(units, 2)`: int32 `(units, 2)`."""
         return np.array([self.origin(*map(int, p)) for p in positions], "int32").reshape(-1, 2)
 
-    def position(self, row, column):
+    def position(self, row: int, column: int) -> tuple[int, int]:
         """`(row, column)` inside its crop of the unit at (row, column) of the whole image."""
         origin = zip((row, column), self.origin(row, column), self.field.strides, strict=True)
         return tuple(int(position - begin / stride) for position, begin, stride in origin)
 
-    def positions(self, positions):
+    def positions(self, positions: np.ndarray) -> np.ndarray:
         """`position` for positions `(units, 2)`: int32 `(units, 2)`."""
         return np.array([self.position(*map(int, p)) for p in positions], "int32").reshape(-1, 2)
 
-    def box(self, row, column):
+    def box(self, row: int, column: int) -> tuple[int, int, int, int]:
         """The receptive field cut at the image border: `(top, left, bottom, right)`."""
         top, left, bottom, right = self.field.box(row, column)
         height, width = self.field.image_size
         return max(top, 0), max(left, 0), min(bottom, height), min(right, width)
 
 
-def crop_grid(image, nodes, shapes, target):
+def crop_grid(
+    image: int, nodes: "Sequence[Node]", shapes: Mapping[int, tuple], target: int
+) -> CropGrid | None:
     """The smallest crops for the units of tensor `target`.
 
     Args:
@@ -116,12 +122,15 @@ def crop_grid(image, nodes, shapes, target):
     return CropGrid(tuple(sizes), tuple(strides), tuple(margins), field)
 
 
-def pixelwise_nodes(image, nodes):
+def pixelwise_nodes(image: int, nodes: "Sequence[Node]") -> "tuple[Node, ...]":
     """The nodes that come before every window: each pixel is treated by itself up to there.
 
     Args:
         image: number of the image tensor.
         nodes: nodes in order.
+
+    Returns:
+        Tuple of nodes, in order.
     """
     reached, found = {image}, []
     for node in nodes:

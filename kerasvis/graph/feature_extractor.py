@@ -1,5 +1,8 @@
 """The feature maps of named layers, in one upward pass."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -9,9 +12,21 @@ from kerasvis.graph.shapes import check_channels_last
 
 
 class FeatureExtractor(keras.Model):
-    """Maps a model's input to the outputs of some of its layers; see `feature_extractor`."""
+    """Maps a model's input to the outputs of some of its layers; see `feature_extractor`.
 
-    def __init__(self, model, layers, **kwargs):
+    Args:
+        model: a functional or Sequential `keras.Model`.
+        layers: names of layers.
+        **kwargs: of `keras.Model`: `name`.
+
+    Call arguments:
+        inputs: what `model` takes.
+
+    Returns:
+        A list of tensors, one for each name.
+    """
+
+    def __init__(self, model: keras.Model, layers: Sequence[str], **kwargs: Any):
         super().__init__(autocast=False, **kwargs)  # the inputs are cast as the model casts them
         graph = read_graph(model)
         check_channels_last(model)
@@ -29,11 +44,11 @@ class FeatureExtractor(keras.Model):
         self._extract = extract
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> list:
         return self._extract(keras.tree.flatten(inputs))
 
 
-def feature_extractor(model, layers):
+def feature_extractor(model: keras.Model, layers: Sequence[str]) -> FeatureExtractor:
     """A model that returns the outputs of the named layers of `model`.
 
     It runs only what these layers need, shares the weights, and leaves `model` as it is.

@@ -9,9 +9,11 @@ counts.
 """
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
+import keras
 from keras import layers
 
 from kerasvis.graph.identities import IDENTITIES
@@ -84,7 +86,7 @@ class ReceptiveField(NamedTuple):
     offset: tuple
     image_size: tuple
 
-    def box(self, row, column):
+    def box(self, row: int, column: int) -> tuple[int, int, int, int]:
         """The window of the unit at (row, column).
 
         Returns:
@@ -100,7 +102,7 @@ class ReceptiveField(NamedTuple):
         return (*begins, *ends)
 
     @property
-    def window_size(self):
+    def window_size(self) -> tuple[int, int]:
         """`(height, width)` in pixels that holds the box of any unit; the image's where whole."""
         return tuple(
             length if size is None else math.floor(size)
@@ -108,12 +110,14 @@ class ReceptiveField(NamedTuple):
         )
 
     @property
-    def is_whole_image(self):
+    def is_whole_image(self) -> bool:
         """Whether every unit may see every pixel along an axis."""
         return None in self.size
 
 
-def receptive_field(model, layer, image_size=None):
+def receptive_field(
+    model: keras.Model, layer: str, image_size: Sequence[int] | None = None
+) -> ReceptiveField:
     """The receptive field of the units of `layer`.
 
     Args:

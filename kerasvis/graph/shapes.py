@@ -31,8 +31,14 @@ def infer_shapes(graph, nodes, model, size=None):
     return {number: tuple(x.shape) for number, x in replay(nodes, inputs, specify).items()}
 
 
-def image_shape(model):
+def image_shape(model: keras.Model) -> tuple[int | None, ...]:
     """`(rows, columns, channels)` of the model's one image input.
+
+    Args:
+        model: a `keras.Model`.
+
+    Returns:
+        Tuple of numbers, None for a length that is not fixed.
 
     Raises:
         ValueError: if the model has no graph of layers, more than one input, or one that is no

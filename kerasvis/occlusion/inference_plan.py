@@ -67,11 +67,11 @@ class InferencePlan:
     reason: str
 
     @property
-    def method(self):
+    def method(self) -> str:
         """`"incremental"`, or `"full"` where nothing works on windows."""
         return "incremental" if self.steps else "full"
 
-    def windows(self):
+    def windows(self) -> dict[int, tuple]:
         """`{tensor number: (AxisWindow of rows, of columns)}` above the sources."""
         return {n: step.windows for step in self.steps for n in step.node.outputs}
 

@@ -17,6 +17,9 @@ def image_names(images: Any) -> tuple[str, ...]:
 
     Args:
         images: an `ImageFolder`, `DemoPhotographs`, or an array.
+
+    Returns:
+        Tuple of names.
     """
     if isinstance(images, ImageFolder):
         return tuple(map(shown_name, images.relative_paths))

@@ -141,6 +141,12 @@ def describe_run(
 ) -> dict:
     """What distinguishes one run from another, for `Checkpoint.begin`.
 
+    Args:
+        model: a built `keras.Model`.
+        recipe: the `Recipe` by which it is trained.
+        train: `LabelledImages`, or a set of `LabelledData`.
+        validation: likewise.
+
     Returns:
         `{"recipe": ..., "model": ..., "training data": ..., "validation data": ...}`.
     """

@@ -23,7 +23,7 @@ PAPER_ERRORS = {
 }
 
 
-def paper_variants(dense_units=4096):
+def paper_variants(dense_units: int = 4096) -> dict[str, dict]:
     """The nets of the paper's table, as options of `ZFNet` or `AlexNet`.
 
     Names state the paper's sizes. In a smaller net the change is as large in proportion: half and

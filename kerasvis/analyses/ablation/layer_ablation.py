@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import os
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import keras
 import numpy as np
@@ -17,6 +19,10 @@ from kerasvis.storage.html_table import html_table
 from kerasvis.storage.results import Result
 from kerasvis.training import Checkpoint, describe_run, fit, prepare
 from kerasvis.training.batches import num_steps, validation_batches
+
+if TYPE_CHECKING:
+    from kerasvis.data.labelled_data import LabelledData
+    from kerasvis.training.recipe import Recipe
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -69,7 +75,15 @@ class TrainedVariant(NamedTuple):
     seconds: float
 
 
-def ablate(builder, variants, recipe, data, directory, *, verbose=2):
+def ablate(
+    builder: Callable[..., keras.Model],
+    variants: Mapping[str, dict],
+    recipe: "Recipe",
+    data: "LabelledData",
+    directory: str | os.PathLike,
+    *,
+    verbose: str | int = 2,
+) -> LayerAblation:
     """Trains the variants of a net from scratch, one after the other, and measures their errors.
 
     Each has a folder in `directory`, named after it: the record of its training and `result.json`.

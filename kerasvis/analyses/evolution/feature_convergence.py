@@ -5,12 +5,15 @@ The paper reads it off Figure 4: lower layers converge within a few epochs, uppe
 """
 
 import dataclasses
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
 from kerasvis.storage.fields import Array
 from kerasvis.storage.results import Result
+
+if TYPE_CHECKING:
+    from kerasvis.analyses.evolution.feature_evolution import Evolution
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,7 +50,7 @@ class Convergence(Result):
     layers: tuple[LayerConvergence, ...]
 
 
-def convergence(evolution):
+def convergence(evolution: "Evolution") -> Convergence:
     """Compares the projections of every epoch with those of the last.
 
     Two projections are compared window by window: the windows lie alike around the unit, whatever

@@ -1,9 +1,11 @@
 """Figure 4: how what feature maps respond to evolves while the net is trained."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Annotated
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
 
+import keras
 import numpy as np
 
 from kerasvis.analyses.evolution.feature_snapshot import FeatureSnapshots
@@ -76,7 +78,7 @@ class Evolution(Result):
     features: dict[str, LayerEvolution]
 
     @property
-    def layers(self):
+    def layers(self) -> tuple[str, ...]:
         """Names of the layers."""
         return tuple(self.features)
 
@@ -117,7 +119,7 @@ def evolution_of_snapshots(epochs, snapshots):
     return Evolution(np.array(epochs, "int64"), features)
 
 
-def load_evolution(directory):
+def load_evolution(directory: str | os.PathLike) -> Evolution:
     """Reads the files that `kerasvis.callbacks.FeatureEvolution` wrote into a folder.
 
     Args:
@@ -149,7 +151,14 @@ def load_evolution(directory):
     return evolution_of_snapshots(epochs, [snapshot.features for snapshot in snapshots])
 
 
-def evolution_of_models(models, layers, images, epochs, features=None, **options):
+def evolution_of_models(
+    models: Iterable[keras.Model],
+    layers: str | Sequence[str],
+    images: Any,
+    epochs: Sequence[int],
+    features: Mapping[str, Sequence[int]] | None = None,
+    **options: Any,
+) -> Evolution:
     """The evolution of a net of which one model was kept at each of some epochs.
 
     The first model carries the others' weights in turn, so that nothing is compiled twice, and its

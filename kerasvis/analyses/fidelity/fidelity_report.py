@@ -5,9 +5,11 @@ Each check is a file of its own; this one runs them on the same images and units
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import NamedTuple
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 import tqdm
 
@@ -35,26 +37,26 @@ from kerasvis.occlusion.data_set_mean import mean_of_data_set
 
 
 def fidelity_report(
-    model,
-    layer,
-    images,
-    methods=("deconvnet", "guided", "gradient"),
+    model: keras.Model,
+    layer: str,
+    images: Any,
+    methods: Sequence[str] | Mapping[str, Any] = ("deconvnet", "guided", "gradient"),
     *,
-    feature=None,
-    checks=tuple(CHECKS),
-    stages=None,
-    patch_size=None,
-    baseline="grey",
-    preprocessing=None,
-    num_units=4,
-    num_pairs=4,
-    num_draws=5,
-    num_steps=11,
-    rules=(),
-    seed=0,
-    directory=None,
-    verbose="auto",
-):
+    feature: int | Sequence[int] | None = None,
+    checks: Sequence[str] = tuple(CHECKS),
+    stages: Sequence[str] | None = None,
+    patch_size: int | Sequence[int] | None = None,
+    baseline: Any = "grey",
+    preprocessing: Any = None,
+    num_units: int = 4,
+    num_pairs: int = 4,
+    num_draws: int = 5,
+    num_steps: int = 11,
+    rules: str | Sequence[tuple] = (),
+    seed: int = 0,
+    directory: str | os.PathLike | None = None,
+    verbose: str | int = "auto",
+) -> FidelityReport:
     """Checks how far the maps of single units tell what the units respond to.
 
     In every image one unit is asked about, the strongest. Its map is compared with maps of copies

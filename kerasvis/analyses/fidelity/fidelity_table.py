@@ -1,11 +1,14 @@
 """The numbers of a fidelity report as rows of a table."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from kerasvis.analyses.fidelity.map_similarity import mean_of_defined
 from kerasvis.analyses.fidelity.patch_sufficiency import ENOUGH
+
+if TYPE_CHECKING:
+    from kerasvis.analyses.fidelity.fidelity_result import FidelityReport
 
 
 class Row(NamedTuple):
@@ -24,7 +27,7 @@ class Row(NamedTuple):
     reference: tuple | None = None
 
 
-def fidelity_rows(report):
+def fidelity_rows(report: "FidelityReport") -> list[Row]:
     """The report as rows of a table, means over images.
 
     Args:

@@ -6,8 +6,11 @@ training for it. Here each of these is measured; `filter_findings.py` puts it in
 """
 
 import dataclasses
-from typing import Annotated
+import os
+from collections.abc import Sequence
+from typing import Annotated, Any
 
+import keras
 import numpy as np
 
 from kerasvis.activations import LayerActivations, find_top_activations
@@ -91,23 +94,23 @@ class FilterDiagnosis(Result):
     aliasing: Annotated[np.ndarray, Array("float32", "features")]
 
     @property
-    def first(self):
+    def first(self) -> LayerFilters:
         """The `LayerFilters` of the first layer."""
         return next(layer for layer in self.layers if layer.layer == self.first_layer)
 
     @property
-    def rms(self):
+    def rms(self) -> np.ndarray:
         """float32 `(filters,)`: RMS of each first-layer filter."""
         return self.first.rms
 
     @property
-    def dominance(self):
+    def dominance(self) -> float:
         """Largest RMS of the first layer over the median of filters that are not near zero."""
         living = self.rms[~self.first.is_weak]
         return float(living.max() / np.median(living)) if len(living) else np.nan
 
     @property
-    def median_aliasing(self):
+    def median_aliasing(self) -> float:
         """Median of `aliasing` over the features where it can be measured; NaN if there is none."""
         measured = self.aliasing[~np.isnan(self.aliasing)]
         return float(np.median(measured)) if len(measured) else np.nan
@@ -124,18 +127,18 @@ class FilterDiagnosis(Result):
 
 
 def diagnose_filters(
-    model,
-    images=None,
+    model: keras.Model,
+    images: Any = None,
     *,
-    first_layer=None,
-    second_layer=None,
-    rules=(),
-    preprocessing=None,
-    batch_size=16,
-    steps=None,
-    filepath=None,
-    verbose="auto",
-):
+    first_layer: str | None = None,
+    second_layer: str | None = None,
+    rules: str | Sequence[tuple] = (),
+    preprocessing: Any = None,
+    batch_size: int = 16,
+    steps: int | None = None,
+    filepath: str | os.PathLike | None = None,
+    verbose: str | int = "auto",
+) -> FilterDiagnosis:
     """Measures the filters of the first layer and, with images, all maps and the second layer.
 
     Without images: the RMS of the filters, their spectra and their likeness, and which filters of

@@ -1,10 +1,14 @@
 """A filter diagnosis in words: what the paper found, whether it is found here, and its remedy."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from kerasvis.analyses.filters.filter_spectra import BAND_EDGES, BANDS, high_shares_of_noise
+
+if TYPE_CHECKING:
+    from kerasvis.analyses.filters.filter_diagnosis import FilterDiagnosis
+
 
 # Each threshold lies between what random and healthy trained filters give and what the fault gives;
 # benchmarks/filter_diagnosis.py prints how often each rule is wrong.
@@ -56,7 +60,7 @@ class Finding(NamedTuple):
         return " ".join(filter(None, [f"{self.name}: {state}.", self.evidence, self.remedy]))
 
 
-def filter_findings(diagnosis):
+def filter_findings(diagnosis: "FilterDiagnosis") -> tuple[Finding, ...]:
     """Puts a diagnosis into words.
 
     Args:

@@ -39,7 +39,7 @@ class OcclusionAgreement(Result):
     activity_agreement: Annotated[np.ndarray, Array("float64", "settings", "settings")]
 
     @property
-    def lowest(self):
+    def lowest(self) -> tuple:
         """`(agreement, occluder, other occluder)` of the two maps that agree least."""
         pairs = [*itertools.combinations(range(len(self.occluders)), 2)]
         values = [self.agreement[pair] for pair in pairs]

@@ -8,10 +8,13 @@ layers of a net how they become more telling from one to the next.
 import contextlib
 import dataclasses
 import operator
+import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
+import keras
 import numpy as np
 import tqdm
 
@@ -34,6 +37,11 @@ from kerasvis.graph import image_shape
 from kerasvis.storage.fields import Array, names_of
 from kerasvis.storage.html_table import html_table
 from kerasvis.storage.results import Result
+
+if TYPE_CHECKING:
+    from kerasvis.data.labelled_data import LabelledData
+    from kerasvis.training.recipe import Recipe
+
 
 NUM_TEST = 50  # test images of a class at most (Section 5.2)
 
@@ -81,24 +89,24 @@ class FeatureTransfer(Result):
 
 
 def transfer_features(
-    model,
-    layers,
-    data,
+    model: keras.Model,
+    layers: str | Sequence[str],
+    data: "LabelledData",
     *,
-    per_class=(15, 30),
-    folds=5,
-    heads=("svm", "softmax"),
-    num_test=NUM_TEST,
-    test="rest",
-    trained_on=None,
-    preprocessing=None,
-    largest_map=LARGEST_MAP,
-    cache=None,
-    scratch_recipe=None,
-    batch_size=64,
-    seed=0,
-    verbose="auto",
-):
+    per_class: int | Sequence[int] = (15, 30),
+    folds: int = 5,
+    heads: Sequence[str] = ("svm", "softmax"),
+    num_test: int = NUM_TEST,
+    test: str = "rest",
+    trained_on: Any = None,
+    preprocessing: Any = None,
+    largest_map: Sequence[int] | None = LARGEST_MAP,
+    cache: str | os.PathLike | None = None,
+    scratch_recipe: "Recipe | None" = None,
+    batch_size: int = 64,
+    seed: int = 0,
+    verbose: str | int = "auto",
+) -> FeatureTransfer:
     """Measures how well linear classifiers do on the features of layers, for other data.
 
     The features of every image are computed once, and divided by their length. For each fold

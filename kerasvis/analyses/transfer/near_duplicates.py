@@ -6,7 +6,7 @@ data, such images are taken out of them.
 
 import dataclasses
 import os
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 import numpy as np
 import tqdm
@@ -38,12 +38,17 @@ class NearDuplicates(Result):
     correlations: Annotated[np.ndarray, Array("float32", "duplicates")]
 
     @classmethod
-    def none(cls):
+    def none(cls) -> Self:
         """Those where nothing is compared."""
         return cls(np.zeros(0, "int64"), np.zeros(0, "int64"), np.zeros(0, "float32"))
 
 
-def find_near_duplicates(pixels, references, least_correlation=LEAST_CORRELATION, verbose="auto"):
+def find_near_duplicates(
+    pixels: Any,
+    references: Any,
+    least_correlation: float = LEAST_CORRELATION,
+    verbose: str | int = "auto",
+) -> NearDuplicates:
     """Finds the images that are nearly the same as one of the references.
 
     Both become thumbnails of `THUMBNAIL_SIZE`, resized to just cover it, with the centre cut out.
