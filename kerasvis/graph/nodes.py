@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import inspect
 import os
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
@@ -43,7 +44,7 @@ class Node:
     outputs: tuple[int, ...]
 
     @property
-    def type_name(self):
+    def type_name(self) -> str:
         """The layer's type, as a person would write it."""
         return type(self.layer).__name__
 
@@ -62,7 +63,7 @@ class Graph:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 
-    def node(self, name):
+    def node(self, name: str) -> Node:
         """The node called `name`; a ValueError with near names if there is none."""
         by_name = {node.name: node for node in self.nodes}
         if name in by_name:
@@ -71,7 +72,7 @@ class Graph:
         hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(by_name)}."
         raise ValueError(f"The model has no layer {name!r}: {hint}")
 
-    def ancestors(self, numbers):
+    def ancestors(self, numbers: Iterable[int]) -> tuple[Node, ...]:
         """The nodes that tensors `numbers` depend on, in order."""
         needed, found = set(numbers), []
         for node in reversed(self.nodes):
@@ -89,7 +90,7 @@ def _near_names(name, names):
     return (inside or last_inside or alike)[:3]
 
 
-def read_graph(model):
+def read_graph(model: keras.Model) -> Graph:
     """Reads a built functional or Sequential model, nested models and shared layers included.
 
     A subclassed model inside it, which has no graph, stays one node.
@@ -248,7 +249,9 @@ def call_layer(node, args, kwargs):
     return node.layer(*args, **kwargs)
 
 
-def replay(nodes, tensors, call=call_layer):
+def replay(
+    nodes: Iterable[Node], tensors: Mapping[int, Any], call: Callable = call_layer
+) -> dict[int, Any]:
     """Runs `nodes` on other tensors.
 
     Args:

@@ -4,6 +4,9 @@ Reference:
     Zeiler & Fergus 2013, Section 4.2: a grey square.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import scipy.ndimage
 
@@ -12,7 +15,15 @@ GREY = 127.5  # the middle of the range of pixels
 NAMES = ("grey", "mean", "blur", "noise")
 
 
-def baseline_image(image, baseline, preprocessing, *, mean=None, patch_size=(16, 16), seed=0):
+def baseline_image(
+    image: np.ndarray,
+    baseline: Any,
+    preprocessing: Any,
+    *,
+    mean: Any = None,
+    patch_size: int | Sequence[int] = (16, 16),
+    seed: int = 0,
+) -> np.ndarray:
     """The image as it looks where it is occluded.
 
     Args:

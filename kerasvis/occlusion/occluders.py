@@ -59,12 +59,12 @@ class Occluders:
             )
 
     @functools.cached_property
-    def rows(self):
+    def rows(self) -> np.ndarray:
         """int32 `(rows of positions, 2)`: first row of pixels that is occluded, and the end."""
         return self._intervals(0)
 
     @functools.cached_property
-    def columns(self):
+    def columns(self) -> np.ndarray:
         """int32 `(columns of positions, 2)`: first column that is occluded, and the end."""
         return self._intervals(1)
 
@@ -78,18 +78,18 @@ class Occluders:
         )
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         """`(rows, columns)`: the grid of positions."""
         return len(self.rows), len(self.columns)
 
     @property
-    def boxes(self):
+    def boxes(self) -> np.ndarray:
         """int32 `(rows, columns, 4)`: (top, left, bottom, right) of each, in pixels, half open."""
         rows, columns = np.meshgrid(*map(np.arange, self.shape), indexing="ij")
         parts = [self.rows[rows], self.columns[columns]]
         return np.stack([parts[i][..., end] for end in (0, 1) for i in (0, 1)], axis=-1)
 
-    def heat_map(self, values):
+    def heat_map(self, values: np.ndarray) -> np.ndarray:
         """Values of positions as a map over pixels: the mean of the positions that occlude a pixel.
 
         Args:

@@ -1,7 +1,9 @@
 """All positions of the occluder over one image: plan, batches, progress, replicas."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import keras
 import numpy as np
 import tqdm
 from keras import ops
@@ -12,6 +14,10 @@ from kerasvis.graph.replicas import num_replicas, predict_on_replicas
 from kerasvis.graph.shapes import infer_shapes
 from kerasvis.occlusion.inference_plan import make_plan, num_values
 from kerasvis.occlusion.occluded_inference import OccludedInference
+
+if TYPE_CHECKING:
+    from kerasvis.occlusion.occluders import Occluders
+
 
 BYTES_IN_BATCH = 2**29  # of feature maps; about a third of what a batch needs at its peak
 MAX_BATCH_SIZE = 128
@@ -52,7 +58,16 @@ class OcclusionSweep:
             scores nor maps of classes, or the batch size is not positive.
     """
 
-    def __init__(self, model, occluders, layer, scores=None, *, method="auto", batch_size=None):
+    def __init__(
+        self,
+        model: keras.Model,
+        occluders: "Occluders",
+        layer: str | None,
+        scores: Any = None,
+        *,
+        method: str = "auto",
+        batch_size: int | None = None,
+    ):
         self.model, self.occluders, self.layer = model, occluders, layer
         self.scores = scores or Scores(model, image_size=occluders.image_size)
         graph = self.scores.graph
@@ -70,7 +85,7 @@ class OcclusionSweep:
             raise ValueError(f"batch_size is {batch_size}: give 1 or more, or None.")
         self.batch_size = default_batch_size(self.plan) if batch_size is None else batch_size
 
-    def base(self, image):
+    def base(self, image: np.ndarray) -> BaseAnswer:
         """What the model makes of the unoccluded image.
 
         Args:
@@ -93,7 +108,14 @@ class OcclusionSweep:
             int(ops.argmax(ops.max(maps, axis=(0, 1, 2)))),
         )
 
-    def run(self, image, baseline, feature_index, class_indices, verbose="auto"):
+    def run(
+        self,
+        image: np.ndarray,
+        baseline: Any,
+        feature_index: int | None,
+        class_indices: Sequence[int] | None,
+        verbose: str | int = "auto",
+    ) -> tuple:
         """Occludes the image at every position.
 
         Args:
