@@ -82,6 +82,9 @@ def one_node_model(model: keras.Model, image_shape: tuple) -> OneNodeModel:
         model: a subclassed `keras.Model`.
         image_shape: `(rows, columns, channels)` of the images.
 
+    Returns:
+        A `OneNodeModel`.
+
     Raises:
         ValueError: if Keras cannot trace it.
     """

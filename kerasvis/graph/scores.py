@@ -202,7 +202,7 @@ class Scores:
                 "activation='auto'"
             )
 
-    def __call__(self, outputs):
+    def __call__(self, outputs: Any) -> Any:
         if self.score is not None:
             return self._scored(outputs)
         shape = (-1, *(self.map_size or ()), self.num_units)

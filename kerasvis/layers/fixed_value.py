@@ -1,5 +1,8 @@
 """A value that is the same whatever the image: what stands for an input that is held fixed."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -28,7 +31,7 @@ class FixedValue(keras.layers.Layer):
         [[40.0], [40.0]]
     """
 
-    def __init__(self, shape, value=None, **kwargs):
+    def __init__(self, shape: Sequence[int], value: Any = None, **kwargs: Any):
         super().__init__(autocast=False, **kwargs)
         self.shape = tuple(shape)
         # A weight, so that it is saved as one, and not as text.
@@ -39,12 +42,12 @@ class FixedValue(keras.layers.Layer):
             self.value.assign(np.asarray(value, self.value.dtype))
         self.built = True
 
-    def call(self, images):
+    def call(self, images: Any) -> Any:
         value = ops.convert_to_tensor(self.value)
         return ops.broadcast_to(value[None], (ops.shape(images)[0], *self.shape))
 
-    def compute_output_spec(self, images):
+    def compute_output_spec(self, images: Any) -> keras.KerasTensor:
         return keras.KerasTensor((images.shape[0], *self.shape), dtype=self.value.dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "shape": self.shape}
