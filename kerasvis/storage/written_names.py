@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from kerasvis.storage.files import write_text
 from kerasvis.storage.text_files import parse_json, read_text
 
 LIST = ".kerasvis-results.json"
@@ -28,4 +27,6 @@ def add_written_names(folder: str | os.PathLike, names: Iterable[str]) -> None:
     """Lists results that will be written into a folder, besides those that are listed already."""
     known = written_names(folder)
     if not known.issuperset(names := frozenset(names)):
+        from kerasvis.storage.files import write_text  # here, as it starts NumPy
+
         write_text(Path(folder) / LIST, json.dumps(sorted(known | names), indent=0) + "\n")
