@@ -29,7 +29,8 @@ class MethodComparison(Result):
         activations: float32 `(images,)`; of a whole map the sum.
         pixels: uint8 `(images, rows, columns, channels)`, RGB.
         maps: `{method: array}`: float32 `(images, rows, columns, channels)`, signed, RGB; or heat
-            maps, float32 `(images, rows, columns)`, at least 0.
+            maps, float32 `(images, rows, columns)`, at least 0; or uint8 pixels, images that a
+            method made.
     """
 
     layer: str
@@ -37,7 +38,7 @@ class MethodComparison(Result):
     positions: Annotated[np.ndarray, Array("int64", "images", 2)]
     activations: Annotated[np.ndarray, Array("float32", "images")]
     pixels: Annotated[np.ndarray, Array("uint8", "images", "rows", "columns", "channels")]
-    maps: dict[str, Annotated[np.ndarray, Array("float32", "images", "rows", "columns", ...)]]
+    maps: dict[str, Annotated[np.ndarray, Array("float32|uint8", "images", "rows", "columns", ...)]]
 
 
 def compare_methods(

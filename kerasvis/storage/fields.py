@@ -60,7 +60,8 @@ class Array:
     """An array: its dtype and its axes. Equal names within a class are axes of equal length.
 
     Args:
-        dtype: as NumPy spells it; `"str"` for texts of any length.
+        dtype: as NumPy spells it; `"float32|uint8"` for one or the other; `"str"` for texts of any
+            length.
         *axes: the name of each, or its length; a last `...` for any further ones.
 
     Example:
@@ -105,7 +106,7 @@ class Array:
         lengths = array.shape[: len(self.axes)] if self.is_open else array.shape
         fixed = [axis if isinstance(axis, int) else None for axis in self.axes]
         return (
-            (is_text or array.dtype == self.dtype)
+            (is_text or array.dtype.name in self.dtype.split("|"))
             and len(lengths) == len(fixed)
             and all(known in (None, length) for known, length in zip(fixed, lengths, strict=True))
         )

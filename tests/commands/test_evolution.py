@@ -92,7 +92,7 @@ def test_snapshots_and_checkpoints_of_the_same_weights_give_the_same(plot, tmp_p
     one = plot("--snapshots snapshots")
     other = plot(FROM_CHECKPOINTS, out=tmp_path / "other")
     for folder in (one, other):
-        names = sorted(path.name for path in folder.iterdir())
+        names = sorted(path.name for path in folder.glob("[!.]*"))
         assert names == ["convergence.png", "evolution.npz", "evolution.png"]
         for name in ("convergence.png", "evolution.png"):
             with Image.open(folder / name) as image:

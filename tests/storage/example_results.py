@@ -91,7 +91,7 @@ class Examples:
         if field.dtype == "str":
             texts = [self.plain(str) for _ in range(int(np.prod(shape)))]
             return np.array(texts, "str").reshape(shape)
-        array = np.asarray(self.rng.normal(0, 100, shape)).astype(field.dtype)
+        array = np.asarray(self.rng.normal(0, 100, shape)).astype(field.dtype.partition("|")[0])
         if array.dtype.kind == "f" and array.size:
             array.flat[0] = np.nan
         return array
