@@ -224,7 +224,7 @@ def test_what_occludes(model, images, found):
     # Grey is the middle of the range of pixels, whatever the model's units.
     named = convnet(name="vgg16")
     caffe = Preprocessing("caffe").images(images)
-    given = {"layers": "fc", "num_draws": 1, "verbose": 0}
+    given = {"layers": "fc", "num_draws": 1, "verbose": 0, "preprocessing": "caffe"}
     grey = Preprocessing("caffe").images(np.full(3, 127.5))
     np.testing.assert_array_equal(
         measure_correspondence(named, images=caffe, parts=PARTS, **given).delta,
