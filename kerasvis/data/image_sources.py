@@ -174,6 +174,8 @@ class ArrayImages(Images):
                 "Give at least one image, as an array (images, rows, columns, channels). "
                 f"Received: images of shape {shape}"
             )
+        if isinstance(images, list | tuple):
+            _check_one_size(images)
         self.images, self.batch_size = images, batch_size
         self.num_images, self.image_shape = shape[0], shape[1:]
         self.preprocessing = getattr(images, "preprocessing", None)
@@ -510,6 +512,17 @@ def _is_sequence_of_images(images):
     if hasattr(images, "num_batches") or not len(images):
         return False
     return len(_shape_of(images[0])) == 3
+
+
+def _check_one_size(images):
+    """Refuses a list of images that differ in shape, and names the first one that does."""
+    shape = _shape_of(images[0])
+    for number, image in enumerate(images):
+        if _shape_of(image) != shape:
+            raise ValueError(
+                "The images have different sizes: bring them to one, so that they can be a batch. "
+                f"Received: image 0 of shape {shape}, image {number} of shape {_shape_of(image)}"
+            )
 
 
 def _is_images_and_labels(images):

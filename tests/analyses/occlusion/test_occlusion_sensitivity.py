@@ -627,11 +627,7 @@ def test_error(model, case):
 
 @pytest.mark.usefixtures("eager_functions")
 def test_second_image_of_another_size(model):
-    sentence = (
-        "An image of shape (20, 26, 3) came, but (33, 26, 3) was expected: resize it, and give it "
-        "as (rows, columns, channels)."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+    with pytest.raises(ValueError, match=r"\(33, 26, 3\), image 1 of shape \(20, 26, 3\)"):
         kv.occlusion_sensitivity(model, [IMAGE, ramp(0, 255, (20, 26, 3))], **SMALL)
 
 
