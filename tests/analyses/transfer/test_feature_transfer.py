@@ -143,7 +143,7 @@ def test_save_and_load(tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"layers": []}, "layers=[]"),
+        ({"layers": []}, r"layers=\[\]"),
         ({"layers": ["conv1", "conv1"]}, "The layer 'conv1' was given more than once: name each"),
         ({"heads": ()}, "No heads were given: name at least one."),
         ({"heads": "forest"}, "There is no head 'forest': give 'softmax' or 'svm'."),
