@@ -117,12 +117,15 @@ def invariance(
         out: folder to write into.
     """
     output = OutputFolder(out, inputs=images, files=FILES)
+    from kerasvis.graph.scores import Scores
+
     check_images(images)
     names = load_class_names(model.model, classes.class_names)
     model.check()
     opened = model.open()
     photographs = open_photographs(images, opened, transformations.margin)
-    indices = classes.indices(len(photographs), names, num_classes_of(opened))
+    num_classes = Scores(opened.model, image_size=opened.image_size).num_classes
+    indices = classes.indices(len(photographs), names, num_classes)
     values = transformations.values(opened.image_size[0])
     num_values = sum(map(len, values.values()))
     print(f"{len(photographs)} photographs, {num_values} transformations of each", flush=True)
@@ -160,12 +163,6 @@ def open_photographs(images: tuple[str, ...], opened: OpenModel, margin: int) ->
         )
     size = tuple(length + 2 * margin for length in opened.image_size)
     return read_photographs(images, size, opened.channels)
-
-
-def num_classes_of(opened: OpenModel) -> int:
-    from kerasvis.analyses.invariance.feature_comparison import num_classes_of
-
-    return num_classes_of(opened.model, opened.image_size)
 
 
 def header_of(found) -> list[str]:

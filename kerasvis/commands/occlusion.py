@@ -168,11 +168,11 @@ def occlusion(
 
 def class_of(scores: ScoreOptions, names: dict[int, str], opened: OpenModel) -> int | None:
     """The number of the class that was asked for."""
-    from kerasvis.analyses.invariance.feature_comparison import num_classes_of
+    from kerasvis.graph.scores import Scores
 
     if scores.class_name is None:
         return None
-    return scores.class_index(names, num_classes_of(opened.model, opened.image_size))
+    return scores.class_index(names, Scores(opened.model, image_size=opened.image_size).num_classes)
 
 
 class OtherProjections:

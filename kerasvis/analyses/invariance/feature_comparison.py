@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasvis.graph import Scores, replay
+from kerasvis.graph import replay
 
 
 class FeatureComparison(keras.Model):
@@ -72,11 +72,6 @@ class FeatureComparison(keras.Model):
         distances[is_same] = 0
         probabilities[1:][is_same] = probabilities[0]
         return distances, probabilities
-
-
-def num_classes_of(model, image_size):
-    """How many classes a model tells apart in images of `image_size`, (height, width) in pixels."""
-    return Scores(model, image_size=image_size).num_classes
 
 
 def _distances_to_first(features):

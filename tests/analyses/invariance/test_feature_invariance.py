@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 import kerasvis as kv
-from kerasvis.analyses.invariance.feature_comparison import FeatureComparison, num_classes_of
+from kerasvis.analyses.invariance.feature_comparison import FeatureComparison
 from kerasvis.analyses.invariance.feature_invariance import (
     FeatureInvariance,
     feature_invariance,
@@ -19,6 +19,7 @@ from kerasvis.analyses.invariance.image_transformations import transformed
 from kerasvis.convnets.published_weights import read_arrays, squeezenet_from_published
 from kerasvis.data import Preprocessing
 from kerasvis.data.photographs import read_photograph
+from kerasvis.graph.scores import Scores
 
 SIZE = (23, 18)
 VALUES = {"translation": [4, -3, 0], "rotation": [0, 25], "scale": [1.5]}
@@ -310,7 +311,7 @@ def test_models_that_do_not_fit(model):
         feature_invariance(maps, None, PIXELS)
     two = keras.Model(model.input, [model.output, model.get_layer("pooled").output], name="two")
     with pytest.raises(ValueError, match="'two' has 2 outputs, 'scores', 'pooled': choose one"):
-        num_classes_of(two, SIZE)
+        Scores(two, image_size=SIZE)
     dense = keras.Sequential(
         [keras.Input((*SIZE, 3)), layers.Flatten(), layers.Dense(2)], name="flat"
     )
