@@ -117,12 +117,12 @@ def invariance(
         out: folder to write into.
     """
     output = OutputFolder(out, inputs=images, files=FILES)
-    from kerasvis.graph.scores import Scores
-
     check_images(images)
     names = load_class_names(model.model, classes.class_names)
     model.check()
     opened = model.open()
+    from kerasvis.graph.scores import Scores
+
     photographs = open_photographs(images, opened, transformations.margin)
     num_classes = Scores(opened.model, image_size=opened.image_size).num_classes
     indices = classes.indices(len(photographs), names, num_classes)

@@ -5,14 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import convert_weights
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from command import run
 from PIL import Image
 
+from kerasvis.commands.command_line import run
 from kerasvis.convnets import AlexNet, SqueezeNet
 from kerasvis.convnets.published_weights import (
     alexnet_trunk_from_published,
@@ -137,7 +136,7 @@ def test_missing_unknown_and_misshapen_arrays(squeezenet_arrays):
 
 
 def convert(*arguments):
-    run(convert_weights.main, convert_weights.parser(), [str(x) for x in arguments])
+    run(["convert", *map(str, arguments)])
 
 
 def test_converted_file(tmp_path, squeezenet_arrays, capsys):
@@ -154,46 +153,44 @@ def test_converted_file(tmp_path, squeezenet_arrays, capsys):
     np.testing.assert_array_equal(loaded.predict(pixels, verbose=0), expected)
 
 
-def assert_ends_with(sentence, capsys, *arguments):
+def refusal(capsys, *arguments):
+    """The one sentence with which the command refuses its arguments."""
     with pytest.raises(SystemExit) as end:
         convert(*arguments)
     assert end.value.code == 2
-    assert capsys.readouterr().err == sentence + "\n"
+    sentence = capsys.readouterr().err
+    assert sentence.count("\n") == 1
+    return sentence
 
 
 def test_a_users_mistakes(tmp_path, squeezenet_arrays, capsys):
     net, out = ("--net", "squeezenet"), ("--out", tmp_path / "net.keras")
     missing = tmp_path / "none.npz"
-    content = "published weights, <layer>/kernel and <layer>/bias of each layer"
-    received = "Received: filepath="
-    sentence = f"There is no such file: give one that contains {content}. {received}'{missing}'"
-    assert_ends_with(sentence, capsys, *net, *out, "--weights", missing)
+    assert str(missing) in refusal(capsys, *net, *out, "--weights", missing)
 
     text = tmp_path / "text.npz"
     text.write_text("no archive")
     array = tmp_path / "array.npy"
     np.save(array, np.zeros(3))
     for file in (text, array):
-        sentence = (
-            f"The file is not an .npz file containing {content}: give one that is. "
-            f"{received}'{file}'"
-        )
-        assert_ends_with(sentence, capsys, *net, *out, "--weights", file)
+        sentence = refusal(capsys, *net, *out, "--weights", file)
+        assert ".npz" in sentence
+        assert str(file) in sentence
 
     other = tmp_path / "other.npz"
     np.savez(other, **{"conv1/kernel": squeezenet_arrays["conv1/kernel"]})
-    sentence = (
-        "conv1/bias is missing from the weights (51 of 52 arrays are): give those of squeezenet."
-    )
-    assert_ends_with(sentence, capsys, *net, *out, "--weights", other)
+    sentence = refusal(capsys, *net, *out, "--weights", other)
+    assert "conv1/bias" in sentence
+    assert "51 of 52" in sentence
 
-    sentence = f"--out is {tmp_path}: give the name of a file that ends in .keras."
-    assert_ends_with(sentence, capsys, *net, "--weights", other, "--out", tmp_path)
+    sentence = refusal(capsys, *net, "--weights", other, "--out", tmp_path)
+    assert ".keras" in sentence
+    assert str(tmp_path) in sentence
     assert not (tmp_path / "net.keras").exists()
 
 
 def test_as_a_command(tmp_path):
-    script = Path(convert_weights.__file__)
+    script = Path(__file__).parents[2] / "scripts" / "convert_weights.py"
     missing = tmp_path / "none.npz"
     arguments = ["--net", "alexnet", "--weights", missing, "--out", tmp_path / "net.keras"]
     finished = subprocess.run(
@@ -201,5 +198,5 @@ def test_as_a_command(tmp_path):
     )
     assert finished.returncode == 2
     assert finished.stdout == ""
-    assert finished.stderr.startswith("There is no such file: ")
-    assert finished.stderr.endswith(f"Received: filepath='{missing}'\n")
+    assert finished.stderr.count("\n") == 1
+    assert str(missing) in finished.stderr

@@ -13,14 +13,13 @@ import urllib.request
 import keras
 import numpy as np
 import pytest
-from command import run
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
-from visualize_features import main, make_parser
 
 from kerasvis.analyses import FeatureVisualization
 from kerasvis.analyses.evolution.snapshot_files import SnapshotFiles
 from kerasvis.callbacks import FeatureEvolution
+from kerasvis.commands.command_line import run
 from kerasvis.figures import feature_grid
 from kerasvis.reports.tensorboard import write_feature_grids
 
@@ -89,7 +88,7 @@ def run_command(folder):
         "--tensorboard": folder / "events" / "command",
     }
     given = [str(part) for option in options.items() for part in option]
-    run(main, make_parser(), [*given, "--layers", *LAYERS, "--k", "4"])
+    run(["features", *given, "--layers", *LAYERS, "--k", "4"])
 
 
 def png(image):
