@@ -25,7 +25,7 @@ passes chosen activations back to pixel space, using the record and the same wei
 | Figure 5, the choice of nets | `analyses/filters/`                                              |
 | Figure 6, occlusion          | `occlusion/`, `analyses/occlusion/`                              |
 | arXiv Figure 5, invariance   | `analyses/invariance/`                                           |
-| Section 4.3, correspondence  | `analyses/part_correspondence.py`                                |
+| Section 4.3, correspondence  | `analyses/correspondence.py`                                     |
 | Section 1.1, other methods   | `attributions/`                                                  |
 | Section 5, ablation          | `analyses/ablation/`                                             |
 | Section 5, other data        | `analyses/transfer/`                                             |
@@ -46,13 +46,13 @@ _PUBLIC = {
     "DeconvModel": "kerasvis.deconvnet:DeconvModel",
     "TopActivations": "kerasvis.activations:TopActivations",
     "attribute": "kerasvis.attributions:attribute",
-    "compare_methods": "kerasvis.attributions:compare_methods",
+    "compare_methods": "kerasvis.analyses:compare_methods",
     "diagnose_filters": "kerasvis.analyses:diagnose_filters",
     "feature_extractor": "kerasvis.graph:feature_extractor",
     "fidelity_report": "kerasvis.analyses:fidelity_report",
     "find_top_activations": "kerasvis.activations:find_top_activations",
     "image_model": "kerasvis.graph:image_model",
-    "maximize_activation": "kerasvis.attributions:maximize_activation",
+    "maximize_activation": "kerasvis.analyses:maximize_activation",
     "occlusion_sensitivity": "kerasvis.analyses:occlusion_sensitivity",
     "receptive_field": "kerasvis.graph:receptive_field",
     "transfer_features": "kerasvis.analyses:transfer_features",

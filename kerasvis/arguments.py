@@ -25,8 +25,8 @@ from kerasvis.data.image_sources import (
     image_source,
     short,
 )
-from kerasvis.data.jpeg_archive import load_jpeg_archive
 from kerasvis.data.known_models import preprocessing_of_model
+from kerasvis.data.labelled.jpeg_archive import load_jpeg_archive
 from kerasvis.data.photographs import MODES, read_photograph
 from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.graph import image_shape

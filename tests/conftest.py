@@ -31,7 +31,7 @@ def _seed():
 @pytest.fixture(scope="session")
 def two_devices():
     """A strategy over the two devices: one for all tests, since several in a process collide."""
-    from kerasvis.training.distribution import strategy_for
+    from kerasvis.training.strategies import strategy_for
 
     return strategy_for("mirrored", "CPU:0,CPU:1")
 

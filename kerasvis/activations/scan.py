@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tqdm
 
-from kerasvis.activations.map_maxima import MapMaxima, nodes_up_to
+from kerasvis.activations.channel_maxima import ChannelMaxima
 from kerasvis.activations.partial_scan import PartialScan, model_fingerprint
 from kerasvis.activations.running_top import RunningTop
 from kerasvis.activations.top_activations import TopActivations
@@ -24,6 +24,7 @@ from kerasvis.arguments import (
     standardize_verbose,
 )
 from kerasvis.graph import image_shape
+from kerasvis.graph.nodes import nodes_up_to
 
 SECONDS_BETWEEN_SAVES = 30
 
@@ -91,7 +92,7 @@ def find_top_activations(
     is_shown = standardize_verbose(verbose)
     model = standardize_model(model, images, needs_graph=False)
     shape, dtype = image_shape(model), model.inputs[0].dtype
-    maxima = MapMaxima(model, layers)
+    maxima = ChannelMaxima(model, layers)
     nodes = nodes_up_to(model, layers)
     _check_weights(nodes)
     source = standardize_images(model, images, batch_size=batch_size, steps=steps)

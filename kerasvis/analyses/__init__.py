@@ -4,6 +4,10 @@ from kerasvis.analyses.ablation.ablation_variants import PAPER_ERRORS as PAPER_E
 from kerasvis.analyses.ablation.ablation_variants import paper_variants as paper_variants
 from kerasvis.analyses.ablation.layer_ablation import LayerAblation as LayerAblation
 from kerasvis.analyses.ablation.layer_ablation import ablate as ablate
+from kerasvis.analyses.correspondence import Correspondence as Correspondence
+from kerasvis.analyses.correspondence import (
+    measure_correspondence as measure_correspondence,
+)
 from kerasvis.analyses.evolution.feature_convergence import Convergence as Convergence
 from kerasvis.analyses.evolution.feature_convergence import convergence as convergence
 from kerasvis.analyses.evolution.feature_evolution import Evolution as Evolution
@@ -20,6 +24,14 @@ from kerasvis.analyses.filters.filter_findings import Finding as Finding
 from kerasvis.analyses.filters.filter_findings import filter_findings as filter_findings
 from kerasvis.analyses.invariance.feature_invariance import FeatureInvariance as FeatureInvariance
 from kerasvis.analyses.invariance.feature_invariance import feature_invariance as feature_invariance
+from kerasvis.analyses.maximization.activation_maximization import (
+    PreferredImages as PreferredImages,
+)
+from kerasvis.analyses.maximization.activation_maximization import (
+    maximize_activation as maximize_activation,
+)
+from kerasvis.analyses.method_comparison import MethodComparison as MethodComparison
+from kerasvis.analyses.method_comparison import compare_methods as compare_methods
 from kerasvis.analyses.occlusion.occlusion_agreement import OcclusionAgreement as OcclusionAgreement
 from kerasvis.analyses.occlusion.occlusion_agreement import (
     occlusion_agreement as occlusion_agreement,
@@ -34,14 +46,12 @@ from kerasvis.analyses.occlusion.occlusion_sensitivity import OcclusionAnalysis 
 from kerasvis.analyses.occlusion.occlusion_sensitivity import (
     occlusion_sensitivity as occlusion_sensitivity,
 )
-from kerasvis.analyses.part_correspondence import Correspondence as Correspondence
-from kerasvis.analyses.part_correspondence import (
-    measure_correspondence as measure_correspondence,
-)
 from kerasvis.analyses.transfer.feature_transfer import FeatureTransfer as FeatureTransfer
 from kerasvis.analyses.transfer.feature_transfer import transfer_features as transfer_features
 from kerasvis.analyses.transfer.near_duplicates import NearDuplicates as NearDuplicates
 from kerasvis.analyses.transfer.near_duplicates import find_near_duplicates as find_near_duplicates
+from kerasvis.analyses.unit_invariance import UnitInvariance as UnitInvariance
+from kerasvis.analyses.unit_invariance import unit_invariance as unit_invariance
 
 __all__ = [
     "PAPER_ERRORS",
@@ -55,11 +65,15 @@ __all__ = [
     "FilterDiagnosis",
     "Finding",
     "LayerAblation",
+    "MethodComparison",
     "NearDuplicates",
     "OcclusionAgreement",
     "OcclusionAnalysis",
     "OcclusionSensitivity",
+    "PreferredImages",
+    "UnitInvariance",
     "ablate",
+    "compare_methods",
     "convergence",
     "diagnose_filters",
     "evolution_of_models",
@@ -69,11 +83,13 @@ __all__ = [
     "filter_findings",
     "find_near_duplicates",
     "load_evolution",
+    "maximize_activation",
     "measure_correspondence",
     "occlusion_agreement",
     "occlusion_sensitivity",
     "paper_variants",
     "stream_occlusion_sensitivity",
     "transfer_features",
+    "unit_invariance",
     "visualize_features",
 ]

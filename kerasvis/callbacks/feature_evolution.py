@@ -11,7 +11,6 @@ from typing import Any
 
 import keras
 
-from kerasvis.activations.map_maxima import nodes_up_to
 from kerasvis.activations.partial_scan import model_fingerprint
 from kerasvis.analyses.evolution.feature_snapshot import FeatureSnapshots, NotFiniteError
 from kerasvis.analyses.evolution.snapshot_files import Snapshot, SnapshotFiles, changed_settings
@@ -19,6 +18,7 @@ from kerasvis.arguments import standardize_layers
 from kerasvis.data import Preprocessing
 from kerasvis.data.image_sources import StreamImages, image_source
 from kerasvis.deconvnet.rules import rule_names, standardize_rules
+from kerasvis.graph.nodes import nodes_up_to
 
 EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # Figure 4
 SECONDS_TO_END = 10  # for a snapshot that is interrupted

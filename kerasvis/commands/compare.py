@@ -9,14 +9,14 @@ from cyclopts import Parameter
 
 import kerasvis as kv
 from kerasvis.commands.argument_types import Count, FilePath, Index, Name, NumberFrom0, Seed
-from kerasvis.commands.options import ClassOptions, ModelOptions
-from kerasvis.commands.output import OutputFolder, save_figure
-from kerasvis.commands.photographs import (
+from kerasvis.commands.image_arguments import (
     OpenModel,
     Photograph,
     check_images,
     read_photographs,
 )
+from kerasvis.commands.options import ClassOptions, ModelOptions
+from kerasvis.commands.output import OutputFolder, save_figure
 
 TOGETHER = ("methods.png", "methods.npz")
 METHODS = ("deconvnet", "guided", "gradient", "gradient_times_input", "smoothgrad", "grad_cam")
@@ -109,7 +109,7 @@ def compare(
         rows = row_names(comparison, photographs, names, target.feature is not None)
         print(*rows, sep="\n")
         comparison.save(folder / "methods.npz")
-        figure = kv.figures.method_comparison(comparison, row_names=rows)
+        figure = kv.figures.method_comparison_grid(comparison, row_names=rows)
         save_figure(figure, folder / "methods.png")
     print(f"Methods: {folder / 'methods.png'}")
 

@@ -8,9 +8,9 @@ from cyclopts import Parameter
 
 import kerasvis as kv
 from kerasvis.commands.argument_types import BatchSize, FilePath, whole_numbers
+from kerasvis.commands.image_arguments import OpenModel, read_file
 from kerasvis.commands.options import BaselineOptions, ModelOptions
 from kerasvis.commands.output import OutputFolder, save_figure, write_csv
-from kerasvis.commands.photographs import OpenModel, read_file
 from kerasvis.commands.quiet_start import start_keras
 from kerasvis.commands.tables import in_columns
 
@@ -137,7 +137,7 @@ def rows_of(found) -> list[dict[str, Any]]:
     """One dictionary for each layer and part."""
     import numpy as np
 
-    from kerasvis.figures.correspondence import mean_and_deviation
+    from kerasvis.figures.correspondence_bars import mean_and_deviation
 
     measures = {
         "delta": (found.delta, *mean_and_deviation(found.random_delta)),

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 import kerasvis as kv
 from kerasvis.commands.argument_types import BatchSize, FilePath, Name
+from kerasvis.commands.image_arguments import OpenModel, check_images, open_images, print_skipped
 from kerasvis.commands.options import MODEL, InputOptions
 from kerasvis.commands.output import (
     OutputFolder,
@@ -16,7 +17,6 @@ from kerasvis.commands.output import (
     save_figure,
     write_csv,
 )
-from kerasvis.commands.photographs import OpenModel, check_images, open_images, print_skipped
 
 FIGURE = "filter_diagnosis.png"
 ENDINGS = (".npz", ".csv", ".json", "_top_activations.npz")

@@ -16,9 +16,9 @@ from kerasvis.commands.argument_types import (
     Rectification,
     Seed,
 )
+from kerasvis.commands.image_arguments import check_images, open_images
 from kerasvis.commands.options import InputOptions
 from kerasvis.commands.output import OutputFolder, save_figure
-from kerasvis.commands.photographs import check_images, open_images
 from kerasvis.commands.quiet_start import start_keras
 from kerasvis.commands.trained_models import convolution_layers
 

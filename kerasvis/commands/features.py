@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 import kerasvis as kv
 from kerasvis.commands.argument_types import Count, FilePath, Index, Rectification, Seed
+from kerasvis.commands.image_arguments import check_images, print_skipped
 from kerasvis.commands.options import FolderOptions, ModelOptions
 from kerasvis.commands.output import (
     OutputFolder,
@@ -16,7 +17,6 @@ from kerasvis.commands.output import (
     save_figure,
     write_csv,
 )
-from kerasvis.commands.photographs import check_images, print_skipped
 from kerasvis.commands.trained_models import convolution_layers
 
 TOGETHER = ("features.png", "images.csv", "top_activations.npz")

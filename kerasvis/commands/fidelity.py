@@ -9,9 +9,9 @@ from cyclopts import Parameter
 
 import kerasvis as kv
 from kerasvis.commands.argument_types import FilePath, Index, Name, NumImages, Size
+from kerasvis.commands.image_arguments import OpenModel, check_images, open_images
 from kerasvis.commands.options import IMAGES, BaselineOptions, ModelOptions, as_size
 from kerasvis.commands.output import OutputFolder, save_figure, write_csv
-from kerasvis.commands.photographs import OpenModel, check_images, open_images
 from kerasvis.commands.tables import in_columns
 
 FILES = ("fidelity.png", "fidelity.csv", "fidelity.npz", "parts")

@@ -9,9 +9,9 @@ from cyclopts import Parameter
 import kerasvis as kv
 from kerasvis.commands.argument_types import Count, FilePath, Rectification
 from kerasvis.commands.class_names import load_class_names
+from kerasvis.commands.image_arguments import check_images, print_skipped
 from kerasvis.commands.options import FolderOptions, ModelOptions
 from kerasvis.commands.output import OutputFolder
-from kerasvis.commands.photographs import check_images, print_skipped
 from kerasvis.commands.trained_models import convolution_layers
 from kerasvis.storage.text_files import parse_json, read_text
 

@@ -3,8 +3,8 @@
 import re
 from typing import NamedTuple
 
+from kerasvis.commands.image_arguments import OpenModel
 from kerasvis.commands.options import ModelOptions
-from kerasvis.commands.photographs import OpenModel
 from kerasvis.commands.tables import in_columns
 from kerasvis.commands.trained_models import convolution_layers
 

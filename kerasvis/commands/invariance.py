@@ -16,15 +16,15 @@ from kerasvis.commands.argument_types import (
     finite_numbers,
 )
 from kerasvis.commands.class_names import class_index_of, load_class_names
-from kerasvis.commands.options import Activation, ModelOptions
-from kerasvis.commands.output import OutputFolder, save_figure, write_csv
-from kerasvis.commands.photographs import (
+from kerasvis.commands.image_arguments import (
     OpenModel,
     Photograph,
     check_images,
     find_photographs,
     read_photographs,
 )
+from kerasvis.commands.options import Activation, ModelOptions
+from kerasvis.commands.output import OutputFolder, save_figure, write_csv
 
 FILES = ("invariance.png", "invariance.npz", "invariance.csv", "parts")
 MAX_IMAGES = 20  # more curves than that are not told apart

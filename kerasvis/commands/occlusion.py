@@ -18,6 +18,13 @@ from kerasvis.commands.argument_types import (
     PixelsFrom0,
     Size,
 )
+from kerasvis.commands.image_arguments import (
+    OpenModel,
+    Photograph,
+    check_images,
+    open_images,
+    read_photographs,
+)
 from kerasvis.commands.options import (
     BaselineOptions,
     ModelOptions,
@@ -28,13 +35,6 @@ from kerasvis.commands.output import (
     OutputFolder,
     save_figure,
     write_csv,
-)
-from kerasvis.commands.photographs import (
-    OpenModel,
-    Photograph,
-    check_images,
-    open_images,
-    read_photographs,
 )
 from kerasvis.commands.quiet_start import start_keras
 
@@ -105,7 +105,7 @@ class ComputingOptions:
         start_keras()
         if self.devices is None:
             return contextlib.nullcontext()
-        from kerasvis.training.distribution import strategy_for
+        from kerasvis.training.strategies import strategy_for
 
         return strategy_for("mirrored", self.devices).scope()
 

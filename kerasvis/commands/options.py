@@ -13,8 +13,8 @@ from kerasvis.commands.argument_types import (
     Seed,
 )
 from kerasvis.commands.class_names import class_index_of, load_class_names
+from kerasvis.commands.image_arguments import OpenModel, open_images
 from kerasvis.commands.named_objects import convert_choice, load_object
-from kerasvis.commands.photographs import OpenModel, open_images
 from kerasvis.commands.trained_models import (
     check_model_name,
     image_size_of,

@@ -39,7 +39,7 @@ class DeviceOptions:
 
     def make_strategy(self):
         """The `tf.distribute.Strategy`, made before anything else touches TensorFlow's devices."""
-        from kerasvis.training.distribution import strategy_for
+        from kerasvis.training.strategies import strategy_for
 
         return strategy_for(self.strategy, self.devices)
 
@@ -68,7 +68,7 @@ def train(
     data = load_data(training.data, setup.recipe)
     with strategy.scope():
         model = build(setup, len(data.class_names), out.name)
-    is_chief = kv.training.distribution.is_chief(strategy)  # the one that writes
+    is_chief = kv.training.strategies.is_chief(strategy)  # the one that writes
     if (out / "README.md").exists():
         check_same_run(model, data, setup.recipe, out)
     elif is_chief:
@@ -172,7 +172,7 @@ def probe_images(images, recipe, number: int):
     Returns:
         float32 `(images, crop_size, crop_size, 3)`.
     """
-    from kerasvis.data.sub_crops import center_crop
+    from kerasvis.data.labelled.sub_crops import center_crop
 
     number = min(number, images.num_images)
     pixels, _ = next(images.batches(number, seed=(recipe.seed, 0)).as_numpy_iterator())

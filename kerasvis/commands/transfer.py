@@ -194,7 +194,7 @@ def rows_of(found) -> list[dict[str, Any]]:
 
 
 def row(key: tuple, folds) -> dict[str, Any]:
-    from kerasvis.figures.feature_transfer import mean_and_deviation
+    from kerasvis.figures.transfer_curves import mean_and_deviation
 
     numbers = [round(float(number), 4) for number in mean_and_deviation(folds)]
     folds = [round(float(accuracy), 4) for accuracy in folds]

@@ -17,9 +17,9 @@ from kerasvis.commands.argument_types import (
     finite_numbers,
     whole_numbers,
 )
+from kerasvis.commands.image_arguments import OpenModel, check_images, open_images, print_skipped
 from kerasvis.commands.options import ModelOptions
 from kerasvis.commands.output import OutputFolder, save_figure
-from kerasvis.commands.photographs import OpenModel, check_images, open_images, print_skipped
 
 FILES = ("unit_invariance.png", "unit_invariance.npz", "top_activations.npz")
 
@@ -140,7 +140,7 @@ def unit_invariance(
 
 def invariance_of(opened: OpenModel, unit: UnitOptions, begin: Start, directions: DirectionOptions):
     """The `UnitInvariance` around an image."""
-    return kv.attributions.unit_invariance(
+    return kv.analyses.unit_invariance(
         opened.model,
         unit.layer,
         begin.image,

@@ -3,9 +3,9 @@
 import importlib
 
 from kerasvis.data.image_folder import ImageFolder as ImageFolder
-from kerasvis.data.jpeg_archive import JpegArchive as JpegArchive
-from kerasvis.data.jpeg_archive import load_jpeg_archive as load_jpeg_archive
-from kerasvis.data.labelled_images import LabelledImages as LabelledImages
+from kerasvis.data.labelled.jpeg_archive import JpegArchive as JpegArchive
+from kerasvis.data.labelled.jpeg_archive import load_jpeg_archive as load_jpeg_archive
+from kerasvis.data.labelled.labelled_images import LabelledImages as LabelledImages
 from kerasvis.data.planted_objects import PlantedObjects as PlantedObjects
 from kerasvis.data.preprocessing import Preprocessing as Preprocessing
 
@@ -33,5 +33,5 @@ __all__ = [
 
 def __getattr__(name):
     if name in _ON_DEMAND:
-        return getattr(importlib.import_module(f"kerasvis.data.{_ON_DEMAND[name]}"), name)
+        return getattr(importlib.import_module(f"kerasvis.data.labelled.{_ON_DEMAND[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

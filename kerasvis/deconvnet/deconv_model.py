@@ -10,12 +10,12 @@ import numpy as np
 
 from kerasvis.arguments import standardize_images
 from kerasvis.deconvnet import passes
-from kerasvis.deconvnet.crops import UnitCrops
 from kerasvis.deconvnet.mirror import Record
 from kerasvis.deconvnet.plan import make_plan
 from kerasvis.deconvnet.rules import standardize_rules
 from kerasvis.deconvnet.shared_upward_pass import SharedUpwardPass
 from kerasvis.deconvnet.targets import Strongest, Unit, as_arrays
+from kerasvis.deconvnet.unit_crops import UnitCrops
 from kerasvis.graph.nodes import check_readable, read_graph
 from kerasvis.graph.receptive_fields import as_receptive_field, receptive_spans
 from kerasvis.graph.replicas import predict_any_number
@@ -316,7 +316,7 @@ class DeconvModel(keras.Model):
             >>> served.serve(images, tf.constant([0, 3]))["projection"].shape
             TensorShape([2, 8, 8, 3])
         """
-        from kerasvis.deconvnet.export import export
+        from kerasvis.deconvnet.deconvnet_export import export
 
         export(self, filepath, **kwargs)
 

@@ -11,7 +11,8 @@ import numpy as np
 from keras import ops, tree
 
 from kerasvis.deconvnet.mirror import Call, Mirror
-from kerasvis.deconvnet.rules import activation_of, is_activation_layer, mirrors_of, rule_table
+from kerasvis.deconvnet.rules import mirrors_of, rule_table
+from kerasvis.graph.activation_functions import activation_of, is_activation_layer
 from kerasvis.graph.dependence import tensors_that_depend_on
 from kerasvis.graph.nodes import Node, Tensor
 from kerasvis.graph.shapes import infer_shapes

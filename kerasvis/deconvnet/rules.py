@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import layers
 
-from kerasvis.deconvnet import filtering, merging, rearranging, scaling, unpooling
+from kerasvis.deconvnet import affine, filtering, merging, rearranging, unpooling
 from kerasvis.deconvnet.merging import GateAsConstant
 from kerasvis.deconvnet.mirror import Mirror, PassUnchanged, RuleMirror
 from kerasvis.deconvnet.rectification import (
@@ -35,6 +35,7 @@ from kerasvis.deconvnet.rectification import (
     RECTIFICATIONS,
     Rectification,
 )
+from kerasvis.graph.activation_functions import activation_of, is_activation_layer
 from kerasvis.graph.identities import IDENTITIES
 from kerasvis.layers import LocalResponseNormalization, MaxPooling2DWithSwitches, PixelMean
 
@@ -66,9 +67,9 @@ LAYER_RULES = (
     (layers.AveragePooling2D, unpooling.AverageUnpooling),
     (layers.GlobalAveragePooling2D, unpooling.GlobalAverageUnpooling),
     (layers.GlobalMaxPooling2D, unpooling.GlobalUnpooling),
-    (layers.BatchNormalization, scaling.BatchNormalizationScale),
-    (layers.Rescaling, scaling.RescalingScale),
-    (layers.Normalization, scaling.NormalizationScale),
+    (layers.BatchNormalization, affine.BatchNormalizationScale),
+    (layers.Rescaling, affine.RescalingScale),
+    (layers.Normalization, affine.NormalizationScale),
     *merging.MERGING_MIRRORS,
     ("Add", merging.Sum),  # the operation behind `x + y`, which is no layer
     (layers.ZeroPadding2D, rearranging.Unpadded),
@@ -159,7 +160,7 @@ def rule_table(rectification: str, rules: str | Sequence[tuple] = ()) -> tuple[t
         )
     rectify = RECTIFICATION_MIRRORS[rectification]
     is_deconvnet = rectification == "deconvnet"
-    contrast = PassUnchanged if is_deconvnet else scaling.LocalResponseNormalizationGradient
+    contrast = PassUnchanged if is_deconvnet else affine.LocalResponseNormalizationGradient
     return (
         *standardize_rules(rules),
         *LAYER_RULES,
@@ -211,24 +212,6 @@ def mirrors_of(call: "Call", table: Sequence[tuple], is_scored: bool = False) ->
     if rule is None:
         raise no_activation_rule(call, activation)
     return as_mirror(rule, call), mirror
-
-
-def activation_of(layer):
-    """The activation function of a layer, or None.
-
-    A ReLU layer whose slope or threshold is not that of a ReLU has none that is known.
-    """
-    if isinstance(layer, layers.ReLU):
-        is_plain = layer.negative_slope == 0 and layer.threshold == 0
-        return keras.activations.relu if is_plain else None
-    activation = getattr(layer, "activation", None)
-    is_linear = activation is keras.activations.linear and not isinstance(layer, layers.Activation)
-    return None if is_linear else activation
-
-
-def is_activation_layer(layer):
-    """Whether the layer is an activation and nothing else."""
-    return isinstance(layer, (layers.Activation, layers.ReLU))
 
 
 def matching_layer_rule(layer, table):

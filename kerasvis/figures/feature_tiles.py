@@ -4,7 +4,7 @@ import numpy as np
 
 from kerasvis.figures.contrast import signed_to_rgb
 from kerasvis.figures.mosaic import mosaic, near_square
-from kerasvis.figures.scaling import enlarge, shrink
+from kerasvis.figures.resampling import enlarge, shrink
 
 ABSENT, OUTSIDE = 255, 232  # white like the page; light grey
 FIELDS = "layer feature_indices image_indices projections patches boxes".split()

@@ -7,7 +7,7 @@ import numpy as np
 from kerasvis.figures.contrast import signed_to_rgb
 from kerasvis.figures.mosaic import mosaic, near_square
 from kerasvis.figures.page import CAPTION, DPI, MARGIN, TITLE, Page
-from kerasvis.figures.scaling import enlarge
+from kerasvis.figures.resampling import enlarge
 
 if TYPE_CHECKING:
     from kerasvis.figures.figure import Figure

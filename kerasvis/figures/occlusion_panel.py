@@ -26,7 +26,7 @@ from kerasvis.figures.page import (
     text_width,
     wrap,
 )
-from kerasvis.figures.scaling import enlarge, shrink
+from kerasvis.figures.resampling import enlarge, shrink
 
 if TYPE_CHECKING:
     from kerasvis.figures.figure import Figure

@@ -271,3 +271,9 @@ def replay(
         outputs = tree.flatten(call(node, args, kwargs))
         tensors.update(zip(node.outputs, outputs, strict=True))
     return tensors
+
+
+def nodes_up_to(model, layers):
+    """The nodes of `model` that have to run for `layers`, in order."""
+    graph = read_graph(model)
+    return graph.ancestors([graph.node(name).outputs[0] for name in layers])

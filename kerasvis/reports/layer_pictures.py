@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
-from kerasvis.analyses.convolution_nodes import convolution_nodes
 from kerasvis.analyses.feature_visualization import visualize_chosen
 from kerasvis.analyses.filters.dead_filters import filters_of
 from kerasvis.graph import image_shape, read_graph
+from kerasvis.graph.convolution_nodes import convolution_nodes
 from kerasvis.reports import addresses
 from kerasvis.reports.sprites import SpriteLayout, feature_sprite, filter_pixels, webp
 from kerasvis.storage.files import write_if_changed

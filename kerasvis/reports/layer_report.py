@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from kerasvis.activations import LayerActivations
+from kerasvis.activations.map_statistics import ClassMeans, MapStatistics
 from kerasvis.graph import ReceptiveField
 from kerasvis.reports.recorded_evolution import RecordedEvolution
 from kerasvis.reports.sprites import SpriteLayout
-from kerasvis.reports.statistics import ClassMeans, MapStatistics
 
 NUM_CLASSES = 5
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from kerasvis.activations import TopActivations, find_top_activations
+from kerasvis.activations.map_statistics import MapStatistics, map_statistics
 from kerasvis.reports.addresses import slug
-from kerasvis.reports.statistics import MapStatistics, map_statistics
 from kerasvis.storage.fingerprints import digest
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from kerasvis.figures.contrast import signed_to_rgb
 from kerasvis.figures.feature_tiles import has_patches
 from kerasvis.figures.mosaic import mosaic, near_square
-from kerasvis.figures.scaling import shrink
+from kerasvis.figures.resampling import shrink
 
 TILE_SIZE = 112  # pixels of the longer side; smaller windows keep their own
 LOSSLESS_BELOW = 40  # pixels; compression would blur pixels that are seen one by one

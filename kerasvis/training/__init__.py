@@ -9,10 +9,10 @@ from kerasvis.training.checkpoint import describe_run as describe_run
 from kerasvis.training.evaluation import TenCropAccuracy as TenCropAccuracy
 from kerasvis.training.evaluation import ten_crop_evaluate as ten_crop_evaluate
 from kerasvis.training.evaluation import ten_crop_model as ten_crop_model
-from kerasvis.training.export import export as export
 from kerasvis.training.fit import compile_for as compile_for
 from kerasvis.training.fit import fit as fit
 from kerasvis.training.fit import prepare as prepare
+from kerasvis.training.model_export import export as export
 from kerasvis.training.recipe import Recipe as Recipe
 from kerasvis.training.waiting import WaitingForData as WaitingForData
 

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from kerasvis.data.augmentation import random_scale_crops, random_sub_crops
-from kerasvis.data.sub_crops import center_crop
+from kerasvis.data.labelled.augmentation import random_scale_crops, random_sub_crops
+from kerasvis.data.labelled.sub_crops import center_crop
 
 
 def training_batches(data, recipe, first_epoch=0):

@@ -13,7 +13,7 @@ from keras import ops
 from kerasvis.storage.files import read_npz, write_npz, write_text
 
 if TYPE_CHECKING:
-    from kerasvis.data.labelled_images import LabelledImages
+    from kerasvis.data.labelled.labelled_images import LabelledImages
     from kerasvis.training.recipe import Recipe
 
 

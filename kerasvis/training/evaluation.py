@@ -7,10 +7,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasvis.data.sub_crops import NUM_SUB_CROPS, sub_crop_places, ten_crops
+from kerasvis.data.labelled.sub_crops import NUM_SUB_CROPS, sub_crop_places, ten_crops
 
 if TYPE_CHECKING:
-    from kerasvis.data.labelled_images import LabelledImages
+    from kerasvis.data.labelled.labelled_images import LabelledImages
 
 
 class TenCropAccuracy(NamedTuple):

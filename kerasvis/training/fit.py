@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from kerasvis.data.sub_crops import ten_crops
+from kerasvis.data.labelled.sub_crops import ten_crops
 from kerasvis.layers.filter_constraint import limit_filters
 from kerasvis.layers.pixel_mean import PixelMean
 from kerasvis.storage.files import write_text
@@ -20,11 +20,12 @@ from kerasvis.training.batches import (
     validation_batches,
 )
 from kerasvis.training.checkpoint import Checkpoint, describe_run
-from kerasvis.training.distribution import is_chief, replicated, spread
+from kerasvis.training.replicated_model import replicated, spread
+from kerasvis.training.strategies import is_chief
 from kerasvis.training.waiting import WaitingForData
 
 if TYPE_CHECKING:
-    from kerasvis.data.labelled_images import LabelledImages
+    from kerasvis.data.labelled.labelled_images import LabelledImages
     from kerasvis.training.recipe import Recipe
 
 

@@ -245,7 +245,7 @@ def test_folder_with_corrupt_files(model, tmp_path, monkeypatch):
     np.testing.assert_array_equal(of_array, top["conv"].image_indices)
 
     again = ImageFolder(directory, (7, 9), "tf")
-    taken = scan_module.MapMaxima.predict_on_batch
+    taken = scan_module.ChannelMaxima.predict_on_batch
     steps = []
 
     def interrupted(self, batch):
@@ -255,7 +255,7 @@ def test_folder_with_corrupt_files(model, tmp_path, monkeypatch):
         return taken(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(scan_module.MapMaxima, "predict_on_batch", interrupted)
+        patch.setattr(scan_module.ChannelMaxima, "predict_on_batch", interrupted)
         with pytest.raises(KeyboardInterrupt):
             scan(model, again, resumed, k=9, batch_size=3)
     last = ImageFolder(directory, (7, 9), "tf")

@@ -12,7 +12,7 @@ import tensorflow as tf
 from hypothesis import strategies as st
 
 from kerasvis.activations import find_top_activations
-from kerasvis.activations.map_maxima import MapMaxima
+from kerasvis.activations.channel_maxima import ChannelMaxima
 from kerasvis.activations.running_top import RunningTop
 from kerasvis.data.image_sources import Progress
 from tests.activations.small_models import (
@@ -214,7 +214,7 @@ def test_memory_grows_with_maps_times_k_not_with_images():
 
 
 def test_one_batch_leaves_the_device_as_three_numbers_per_map(model):
-    outputs = MapMaxima(model, LAYERS).predict_on_batch(whole_numbered_images(5))
+    outputs = ChannelMaxima(model, LAYERS).predict_on_batch(whole_numbered_images(5))
     assert [(x.shape, x.dtype.name) for x in outputs] == [
         ((5, 4 + 4 + 5 + 6), dtype) for dtype in ("float32", "int32", "int32")
     ]

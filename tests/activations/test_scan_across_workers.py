@@ -14,7 +14,7 @@ from kerasvis.activations import (
 )
 from kerasvis.activations.top_activations import LayerActivations
 from kerasvis.data import ImageFolder
-from kerasvis.training.distribution import strategy_for
+from kerasvis.training.strategies import strategy_for
 from tests.activations.small_models import small_convnet, whole_numbered_images
 from tests.oracles.top_activations import top_activations
 

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 import kerasvis as kv
+from kerasvis.analyses.maximization.activation_maximization import maximize_activation
+from kerasvis.analyses.method_comparison import MethodComparison
 from kerasvis.attributions import METHODS as KNOWN_METHODS
 from kerasvis.attributions import attribute
-from kerasvis.attributions.activation_maximization import maximize_activation
-from kerasvis.attributions.method_comparison import MethodComparison
 from kerasvis.commands.command_line import run
 from kerasvis.commands.compare import METHODS
 from kerasvis.data.photographs import read_photograph

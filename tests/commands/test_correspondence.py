@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerasvis.analyses.part_correspondence import Correspondence
+from kerasvis.analyses.correspondence import Correspondence
 from kerasvis.commands.command_line import run
 
 SIZE = (16, 20)

@@ -11,7 +11,7 @@ from PIL import Image
 
 import kerasvis as kv
 from kerasvis.analyses import FeatureVisualization, OcclusionSensitivity
-from kerasvis.attributions.method_comparison import MethodComparison
+from kerasvis.analyses.method_comparison import MethodComparison
 from kerasvis.commands.command_line import run
 
 SIZE = (12, 14)

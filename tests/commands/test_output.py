@@ -2,6 +2,7 @@ import matplotlib.figure
 import pytest
 from PIL import Image
 
+from kerasvis.commands.image_arguments import check_images
 from kerasvis.commands.output import (
     OutputFolder,
     check_output_file,
@@ -9,7 +10,6 @@ from kerasvis.commands.output import (
     result_names,
     save_figure,
 )
-from kerasvis.commands.photographs import check_images
 from kerasvis.data import ImageFolder
 from kerasvis.storage.written_names import LIST
 

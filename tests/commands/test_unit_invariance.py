@@ -4,9 +4,9 @@ import pytest
 from keras import layers
 from PIL import Image
 
+from kerasvis.analyses.maximization.activation_maximization import maximize_activation
+from kerasvis.analyses.unit_invariance import UnitInvariance, unit_invariance
 from kerasvis.attributions import SMOOTH_RULES
-from kerasvis.attributions.activation_maximization import maximize_activation
-from kerasvis.attributions.unit_invariance import UnitInvariance, unit_invariance
 from kerasvis.commands.command_line import run
 from kerasvis.data.photographs import read_photograph
 from kerasvis.deconvnet.targets import Unit

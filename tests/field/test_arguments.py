@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from kerasvis.commands.class_names import load_class_names
 from kerasvis.commands.command_line import application, run
 from kerasvis.data.image_parts import read_parts
-from kerasvis.training.distribution import strategy_for
 from kerasvis.training.recipe import Recipe
+from kerasvis.training.strategies import strategy_for
 
 SECONDS = 2  # to a refusal
 STARTING = "trained_models train ablate convert correspondence evolution occlusion".split()

@@ -12,9 +12,9 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 import kerasvis as kv
+from kerasvis.activations import map_statistics
 from kerasvis.data import ImageFolder, load_jpeg_archive, load_labelled
 from kerasvis.data.photographs import read_photograph
-from kerasvis.reports import map_statistics
 
 # Of tf.data's own functions, which are not run eagerly.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the:UserWarning")

@@ -55,7 +55,7 @@ ORDERS = [
     "from kerasvis import DeconvModel",
     "import kerasvis.data.known_models",
     "from kerasvis.data import ImageFolder, load_labelled",
-    "from kerasvis.data.tfds_source import TFDSSplit",
+    "from kerasvis.data.labelled.tfds_source import TFDSSplit",
 ]
 
 

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import kerasvis as kv
+from kerasvis.activations import map_statistics
 from kerasvis.deconvnet.targets import Strongest, Unit, WholeMap
-from kerasvis.reports import map_statistics
 from tests.field.strange_models import (
     SHAPE,
     UNBUILT,
@@ -51,7 +51,7 @@ ENTRANCES = {
     "fidelity_report": lambda m, _: kv.fidelity_report(
         m, "conv2", images(2), checks=["selectivity"]
     ),
-    "unit_invariance": lambda m, _: kv.attributions.unit_invariance(
+    "unit_invariance": lambda m, _: kv.analyses.unit_invariance(
         m, "conv1", images()[0].astype("float32"), Strongest(0), num_directions=1
     ),
     "transfer_features": lambda m, _: kv.transfer_features(

@@ -72,7 +72,7 @@ PROJECTIONS = {
         kv.maximize_activation(gated(), "scores", Unit(0), num_steps=2, rules=rules).history
     ),
     "unit_invariance": lambda rules, _: (
-        kv.attributions.unit_invariance(
+        kv.analyses.unit_invariance(
             gated(), "scores", images(1)[0], Unit(0), num_directions=1, rules=rules
         ).directions
     ),

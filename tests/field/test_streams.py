@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import kerasvis as kv
-from kerasvis.reports import map_statistics
+from kerasvis.activations import map_statistics
 
 SIZE = (9, 7)
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, *SIZE, 3)).astype("float32")

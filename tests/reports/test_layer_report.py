@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from kerasvis.activations import LayerActivations
+from kerasvis.activations import LayerActivations, MapStatistics
 from kerasvis.graph import ReceptiveField
-from kerasvis.reports import MapStatistics
 from kerasvis.reports.layer_report import LayerReport, MapSummary, PreferredClass, ShownUnit
 from kerasvis.reports.sprites import SpriteLayout
 

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from kerasvis.activations import LayerActivations
+from kerasvis.activations import LayerActivations, MapStatistics
 from kerasvis.analyses import Finding
 from kerasvis.graph import ReceptiveField
-from kerasvis.reports import MapStatistics, pages
+from kerasvis.reports import pages
 from kerasvis.reports.layer_report import LayerReport
 from kerasvis.reports.model_table import ModelRow
 from kerasvis.reports.sprites import SpriteLayout

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kerasvis.activations import TopActivations
+from kerasvis.activations.map_statistics import MapStatistics
 from kerasvis.analyses import (
     Correspondence,
     Evolution,
@@ -15,10 +16,10 @@ from kerasvis.analyses import (
     LayerAblation,
     OcclusionAgreement,
     OcclusionSensitivity,
+    PreferredImages,
+    UnitInvariance,
 )
 from kerasvis.analyses.fidelity.fidelity_result import CHECKS
-from kerasvis.attributions import PreferredImages, UnitInvariance
-from kerasvis.reports.statistics import MapStatistics
 from kerasvis.storage.fields import names_of
 from tests.storage.example_results import Examples
 

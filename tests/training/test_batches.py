@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kerasvis.data.sub_crops import center_crop, ten_crops
+from kerasvis.data.labelled.sub_crops import center_crop, ten_crops
 from kerasvis.training.batches import num_steps, training_batches, validation_batches
 from tests.training.small_runs import CROP_SIZE, small_images, small_recipe
 

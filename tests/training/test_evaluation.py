@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from kerasvis.data import LabelledImages
-from kerasvis.data.sub_crops import ten_crops
+from kerasvis.data.labelled.sub_crops import ten_crops
 from kerasvis.training import ten_crop_evaluate, ten_crop_model
 
 SIZE, CROP_SIZE, NUM_CLASSES = (9, 12), (6, 7), 8

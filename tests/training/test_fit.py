@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kerasvis.callbacks import FeatureEvolution
-from kerasvis.data.sub_crops import ten_crops
+from kerasvis.data.labelled.sub_crops import ten_crops
 from kerasvis.training import Checkpoint, Recipe, RMSLimit, filter_rms, fit
 from tests.training.small_runs import (
     CROP_SIZE,

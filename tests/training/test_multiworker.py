@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 600  # for a run of some seconds, on a machine that may be busy
 PROGRAM = """
 import sys
-from kerasvis.training.distribution import WorkerLost, strategy_for
+from kerasvis.training.strategies import strategy_for
+from kerasvis.training.workers import WorkerLost
 strategy = strategy_for("multiworker")
 import keras, numpy as np
 from kerasvis.training import fit

@@ -21,7 +21,7 @@ from kerasvis.training import Checkpoint, describe_run, fit, prepare
 from kerasvis.training.batches import num_steps, validation_batches
 
 if TYPE_CHECKING:
-    from kerasvis.data.labelled_data import LabelledData
+    from kerasvis.data.labelled.labelled_data import LabelledData
     from kerasvis.training.recipe import Recipe
 
 

@@ -6,7 +6,7 @@ import threading
 import keras
 import numpy as np
 
-from kerasvis.activations.map_maxima import MapMaxima, nodes_up_to
+from kerasvis.activations.channel_maxima import ChannelMaxima
 from kerasvis.activations.running_top import RunningTop
 from kerasvis.activations.top_activations import TopActivations
 from kerasvis.analyses.feature_visualization import choose_features, visualize_chosen
@@ -14,6 +14,7 @@ from kerasvis.arguments import standardize_images, standardize_layers
 from kerasvis.data.image_sources import Images
 from kerasvis.deconvnet.deconv_model import DeconvModel, fitting_batch_size
 from kerasvis.graph import image_shape
+from kerasvis.graph.nodes import nodes_up_to
 
 ANY_SIZE = 224  # pixels, of a model that takes any
 
@@ -79,7 +80,7 @@ class FeatureSnapshots:
         self.steps, self.with_patches = steps, with_patches
         self._interrupted = threading.Event()
         self.batch_size = batch_size
-        self._maxima = MapMaxima(model, layers)
+        self._maxima = ChannelMaxima(model, layers)
         self._nodes = nodes_up_to(model, layers)
         self._dtype = model.inputs[0].dtype
 

@@ -14,11 +14,6 @@ import keras
 import numpy as np
 
 from kerasvis.activations import LayerActivations, find_top_activations
-from kerasvis.analyses.convolution_nodes import (
-    convolution_nodes,
-    first_and_second,
-    rectified_node,
-)
 from kerasvis.analyses.feature_visualization import visualize_chosen
 from kerasvis.analyses.filters.aliasing import aliasing
 from kerasvis.analyses.filters.dead_filters import (
@@ -39,6 +34,11 @@ from kerasvis.arguments import (
 from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.deconvnet.deconv_model import DeconvModel
 from kerasvis.graph import image_shape, read_graph, receptive_field
+from kerasvis.graph.convolution_nodes import (
+    convolution_nodes,
+    first_and_second,
+    rectified_node,
+)
 from kerasvis.storage.fields import Array
 from kerasvis.storage.html_table import html_table
 from kerasvis.storage.results import Result

@@ -16,11 +16,6 @@ import numpy as np
 import tqdm
 
 from kerasvis.activations.partial_scan import model_fingerprint
-from kerasvis.analyses.convolution_nodes import (
-    CONVOLUTIONS,
-    convolution_nodes,
-    rectified_node,
-)
 from kerasvis.analyses.invariance.feature_comparison import FeatureComparison
 from kerasvis.analyses.invariance.image_transformations import TRANSFORMATIONS, transformed
 from kerasvis.analyses.kept_arrays import KeptArrays
@@ -33,6 +28,11 @@ from kerasvis.arguments import (
     standardize_verbose,
 )
 from kerasvis.graph import Scores, image_shape, read_graph
+from kerasvis.graph.convolution_nodes import (
+    CONVOLUTIONS,
+    convolution_nodes,
+    rectified_node,
+)
 from kerasvis.graph.identities import IDENTITIES
 from kerasvis.graph.outputs import output_tensor
 from kerasvis.storage.fields import Array

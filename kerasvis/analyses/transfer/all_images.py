@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from kerasvis.data.labelled_images import LabelledImages
+from kerasvis.data.labelled.labelled_images import LabelledImages
 
 BATCH_SIZE = 256  # images decoded at a time
 

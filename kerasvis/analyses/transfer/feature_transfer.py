@@ -39,7 +39,7 @@ from kerasvis.storage.html_table import html_table
 from kerasvis.storage.results import Result
 
 if TYPE_CHECKING:
-    from kerasvis.data.labelled_data import LabelledData
+    from kerasvis.data.labelled.labelled_data import LabelledData
     from kerasvis.training.recipe import Recipe
 
 

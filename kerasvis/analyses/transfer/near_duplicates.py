@@ -13,7 +13,7 @@ import tqdm
 
 from kerasvis.data.image_folder import ImageFolder
 from kerasvis.data.image_sources import image_source
-from kerasvis.data.labelled_data import LabelledData
+from kerasvis.data.labelled.labelled_data import LabelledData
 from kerasvis.data.photographs import fit_pixels
 from kerasvis.storage.fields import Array
 from kerasvis.storage.results import Result

@@ -8,7 +8,7 @@ import pytest
 
 from kerasvis.analyses import LayerAblation, ablate
 from kerasvis.analyses.ablation import layer_ablation
-from kerasvis.data.sub_crops import center_crop
+from kerasvis.data.labelled.sub_crops import center_crop
 from kerasvis.training import fit
 from tests.training.small_runs import CROP_SIZE, NUM_CLASSES, small_images, small_recipe
 

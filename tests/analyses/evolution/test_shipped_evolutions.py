@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import kerasvis as kv
-from kerasvis.activations.map_maxima import nodes_up_to
 from kerasvis.activations.partial_scan import model_fingerprint
 from kerasvis.analyses.evolution.snapshot_files import SnapshotFiles
 from kerasvis.callbacks.feature_evolution import EPOCHS
+from kerasvis.graph.nodes import nodes_up_to
 
 SAVED_MODELS = Path(__file__).parents[3] / "saved_models"
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")

@@ -6,7 +6,7 @@ from PIL import Image
 
 from kerasvis.analyses.transfer.all_images import AllImages
 from kerasvis.data import load_labelled
-from kerasvis.data.class_folder import LabelledFiles
+from kerasvis.data.labelled.class_folder import LabelledFiles
 from tests.analyses.transfer.transfers import NAMES, SIZE, labelled_data
 
 

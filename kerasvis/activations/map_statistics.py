@@ -1,0 +1,197 @@
+"""How the feature maps of a layer respond to a whole data set, not to their strongest images alone.
+
+Of every map and image one number is kept, the strongest activation; all else follows from it.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple
+
+import keras
+import numpy as np
+import tqdm
+
+from kerasvis.activations.channel_maxima import ChannelMaxima
+from kerasvis.arguments import (
+    standardize_images,
+    standardize_layers,
+    standardize_model,
+    standardize_verbose,
+)
+from kerasvis.data.image_sources import Progress
+from kerasvis.storage.fields import Array
+from kerasvis.storage.results import Result
+
+
+class Histogram(NamedTuple):
+    """How many images have a maximum in each of some equal intervals.
+
+    Attributes:
+        counts: int64 `(intervals,)`.
+        edges: float64 `(intervals + 1,)`, ascending; the last interval holds its upper edge.
+    """
+
+    counts: np.ndarray
+    edges: np.ndarray
+
+
+class ClassMeans(NamedTuple):
+    """The maxima of feature maps, averaged over the images of each class.
+
+    Attributes:
+        names: tuple of the classes' names, sorted.
+        num_images: int64 `(classes,)`.
+        means: float64 `(classes, feature maps)`.
+    """
+
+    names: tuple[str, ...]
+    num_images: np.ndarray
+    means: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MapStatistics(Result):
+    """The strongest activation of every feature map of one layer in every image.
+
+    Attributes:
+        layer: name of the layer.
+        image_indices: int64 `(images,)`, ascending; images that cannot be decoded are left out.
+        maxima: float32 `(images, feature maps)`.
+    """
+
+    layer: str
+    image_indices: Annotated[np.ndarray, Array("int64", "images")]
+    maxima: Annotated[np.ndarray, Array("float32", "images", "features")]
+
+    @functools.cached_property
+    def means(self) -> np.ndarray:
+        """float64 `(feature maps,)`: the maxima, averaged over the images."""
+        return self.maxima.mean(axis=0, dtype="float64")
+
+    @functools.cached_property
+    def num_firing(self) -> np.ndarray:
+        """int64 `(feature maps,)`: in how many images the map fires, that is, is above 0."""
+        return (self.maxima > 0).sum(axis=0)
+
+    @functools.cached_property
+    def sparseness(self) -> np.ndarray:
+        """float64 `(feature maps,)`, in [0, 1]: 0 if all images drive a map alike, 1 if only one.
+
+        The lifetime sparseness of the maxima above 0; NaN for a map that never fires, and for one
+        image alone.
+
+        Reference:
+            Vinje & Gallant 2000, "Sparse coding and decorrelation in primary visual cortex".
+        """
+        rates = np.maximum(self.maxima, 0).astype("float64")
+        num_images = len(rates)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            evenness = rates.mean(axis=0) ** 2 / np.square(rates).mean(axis=0)
+            return np.clip((1 - evenness) / (1 - np.divide(1, num_images)), 0, 1)
+
+    @functools.cached_property
+    def co_activation(self) -> np.ndarray:
+        """float64 `(feature maps, feature maps)`, in [-1, 1]: correlation of maxima over images.
+
+        NaN for a map whose maximum is the same in all images.
+        """
+        centred = self.maxima - self.means
+        lengths = np.sqrt(np.square(centred).sum(axis=0))
+        scale = np.abs(self.maxima).max(axis=0) * np.sqrt(len(centred))
+        is_constant = lengths <= 1e-6 * scale  # what rounding leaves of a difference
+        directions = centred / np.where(is_constant, np.nan, lengths)
+        return np.clip(directions.T @ directions, -1, 1)
+
+    def histogram(self, feature: int, num_intervals: int = 24) -> Histogram:
+        """The `Histogram` of one map's maxima."""
+        return Histogram(*np.histogram(self.maxima[:, feature].astype("float64"), num_intervals))
+
+    def most_alike(self, feature: int, number: int = 6) -> list[tuple[int, float]]:
+        """The maps most like one by co-activation.
+
+        Returns:
+            List of `(feature, correlation)`, the most alike first; maps without a positive
+            correlation are left out.
+        """
+        correlations = self.co_activation[feature].copy()
+        correlations[feature] = np.nan
+        order = np.argsort(-correlations, kind="stable")[:number]  # NaN comes last
+        return [(int(f), float(correlations[f])) for f in order if correlations[f] > 0]
+
+    def class_means(self, labels: Sequence[str | None]) -> ClassMeans:
+        """The `ClassMeans`, given the name of each image's class, None for one without."""
+        places = [place for place, index in enumerate(self.image_indices) if labels[index]]
+        places.sort(key=lambda place: labels[self.image_indices[place]])
+        sorted_labels = [labels[self.image_indices[place]] for place in places]
+        num_images = collections.Counter(sorted_labels)  # in order, like the labels
+        if not num_images:
+            return ClassMeans((), np.zeros(0, "int64"), np.zeros((0, self.maxima.shape[1])))
+        counts = np.array(list(num_images.values()), "int64")
+        begins = np.cumsum(counts) - counts
+        sums = np.add.reduceat(self.maxima[places], begins, axis=0, dtype="float64")
+        return ClassMeans(tuple(num_images), counts, sums / counts[:, None])
+
+
+def map_statistics(
+    model: keras.Model,
+    layers: str | Sequence[str],
+    images: Any,
+    *,
+    batch_size: int = 16,
+    steps: int | None = None,
+    verbose: str | int = "auto",
+) -> dict[str, MapStatistics]:
+    """Records the strongest activation of every feature map in every image, in one upward pass.
+
+    Memory grows with images times feature maps, 4 bytes each.
+
+    Args:
+        model: a functional or Sequential `keras.Model`; it is left as it is.
+        images: what `find_top_activations` takes, but for a `Shard`.
+        layers: names of layers, or one name.
+        batch_size: images per step, of an array or a folder.
+        steps: batches to read at most, where a data set has no end.
+        verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+
+    Returns:
+        `{layer: MapStatistics}`.
+
+    Raises:
+        ValueError: if a layer is unknown, or its output is neither maps nor units.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> import kerasvis as kv
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, name="a")])
+        >>> images = np.ones((5, 8, 8, 3))
+        >>> kv.activations.map_statistics(model, ["a"], images, verbose=0)["a"].maxima.shape
+        (5, 4)
+    """
+    layers, is_shown = standardize_layers(layers), standardize_verbose(verbose)
+    model = standardize_model(model, images, needs_graph=False)
+    maxima = ChannelMaxima(model, layers)
+    source = standardize_images(model, images, batch_size=batch_size, steps=steps)
+    dtype = model.inputs[0].dtype
+    indices, values = [], []
+    bar = tqdm.tqdm(
+        desc="All activations",
+        unit=" images",
+        total=source.num_images,
+        disable=not is_shown,
+    )
+    with bar, contextlib.closing(source.batches(Progress())) as batches:
+        for image_indices, batch in batches:
+            ((strongest, _, _),) = maxima.predict_batches([np.asarray(batch, dtype)])
+            indices.append(image_indices)
+            values.append(strongest)
+            bar.update(len(image_indices))
+    indices = np.concatenate(indices).astype("int64")
+    ends = np.cumsum(maxima.num_maps)[:-1]
+    parts = np.split(np.concatenate(values), ends, axis=1)
+    return {
+        name: MapStatistics(name, indices, np.ascontiguousarray(part))
+        for name, part in zip(layers, parts, strict=True)
+    }

@@ -1,0 +1,1 @@
+"""Images that drive a unit most, found by gradient ascent."""

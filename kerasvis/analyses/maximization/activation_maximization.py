@@ -1,0 +1,193 @@
+"""Images that a unit prefers, found by gradient ascent from noise.
+
+The other methods need a photograph, and show what in it a unit responds to. This one needs none,
+and may show what no photograph holds.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import keras
+import numpy as np
+import tqdm
+
+from kerasvis.analyses.maximization.pixel_parametrization import MAX_PIXEL, PixelParametrization
+from kerasvis.analyses.maximization.total_variation import total_variation_gradient
+from kerasvis.arguments import standardize_model, standardize_preprocessing
+from kerasvis.attributions.activation_gradient import ActivationGradient
+from kerasvis.graph import image_shape
+from kerasvis.storage.fields import Array
+from kerasvis.storage.results import Result
+
+if TYPE_CHECKING:
+    from kerasvis.deconvnet.targets import Target
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PreferredImages(Result):
+    """Images found by gradient ascent.
+
+    Attributes:
+        layer: name of the layer.
+        feature_indices: int64 `(images,)`.
+        pixels: uint8 `(images, rows, columns, channels)`, RGB.
+        activations: float32 `(images,)`, for the pixels as they are, rounded; of a whole map the
+            sum.
+        history: float32 `(images, steps)`: the activation before each step, as it was jittered.
+    """
+
+    layer: str
+    feature_indices: Annotated[np.ndarray, Array("int64", "images")]
+    pixels: Annotated[np.ndarray, Array("uint8", "images", "rows", "columns", "channels")]
+    activations: Annotated[np.ndarray, Array("float32", "images")]
+    history: Annotated[np.ndarray, Array("float32", "images", "steps")]
+
+
+def maximize_activation(
+    model: keras.Model,
+    layer: str,
+    target: "Target",
+    *,
+    image_size: Sequence[int] | None = None,
+    preprocessing: Any = None,
+    parametrization: Any = "frequencies",
+    num_steps: int = 256,
+    learning_rate: float = 0.05,
+    initial_deviation: float = 0.3,
+    jitter: int = 8,
+    total_variation: float = 0.1,
+    seed: int = 0,
+    rules: str | Sequence[tuple] = (),
+    verbose: str | int = 0,
+) -> PreferredImages:
+    """Changes noise, step by step, so that an activation rises.
+
+    Each step moves the image at random, derives the activation, divides the derivative by its root
+    mean square, takes off that of the total variation, and hands it to Adam.
+
+    Args:
+        model: a functional or Sequential `keras.Model`; it is left as it is.
+        layer: name of the layer; a softmax or sigmoid there is left out.
+        target: `kerasvis.targets.Unit`, `Strongest` (whichever unit of the map is strongest at that
+            step) or `WholeMap` (the sum of the map); with a list of features, an image for each.
+        image_size: `(height, width)` in pixels, for models that take any size.
+        preprocessing: how the images that the model takes are made from pixels: what
+            `kerasvis.data.Preprocessing.of` takes; by default that of the model, see
+            `kerasvis.arguments.standardize_preprocessing`.
+        parametrization: `"frequencies"` or `"pixels"`; see `pixel_parametrization`.
+        num_steps: steps of the ascent.
+        learning_rate: of Adam; about how much each coefficient changes in a step.
+        initial_deviation: standard deviation of the coefficients at the start.
+        jitter: the image is moved by up to so many pixels along each axis before each step,
+            in at one border what goes out at the other.
+        total_variation: weight of the derivative of the total variation, of pixels in [0, 1],
+            beside that of the activation, whose root mean square is 1.
+        seed: of the noise and of the jitter.
+        rules: pairs in front of the built-in rules.
+        verbose: whether a progress bar is shown.
+
+    Returns:
+        `PreferredImages`. An image whose unit is silent from the start, with a derivative of 0,
+        becomes no more than smooth: try another seed.
+
+    Raises:
+        ValueError: if an argument is wrong, the layer is unknown, or one below it has no rule.
+
+    Reference:
+        Erhan et al. 2009, "Visualizing Higher-Layer Features of a Deep Network", Section 3.
+        Deviation: they keep the norm of the image; here pixels stay within their range, and the
+        regularizers are those of later work (Mahendran & Vedaldi 2015: total variation, jitter;
+        Olah et al. 2017: frequencies).
+
+    Example:
+        >>> import keras
+        >>> from keras import layers
+        >>> import kerasvis as kv
+        >>> model = keras.Sequential([keras.Input((16, 16, 3)), layers.Conv2D(4, 3, name="a")])
+        >>> target = kv.targets.WholeMap([0, 3])
+        >>> kv.maximize_activation(model, "a", target, num_steps=2).pixels.shape
+        (2, 16, 16, 3)
+    """
+    _check(num_steps, learning_rate, initial_deviation, jitter, total_variation)
+    model = standardize_model(model)
+    preprocessing = standardize_preprocessing(model, preprocessing)
+    derivatives = ActivationGradient(model, layer, rules=rules)
+    num_images = np.size(target.feature)
+    shape = (num_images, *_image_shape(model, image_size))
+    parametrized = PixelParametrization(parametrization, shape)
+    derive = PixelDerivation(derivatives, target, preprocessing, shape[-1])
+    derive.check(shape)
+
+    rng = np.random.default_rng(seed)
+    start = initial_deviation * rng.standard_normal(shape)
+    coefficients = keras.Variable(start, dtype="float32")
+    adam = keras.optimizers.Adam(learning_rate)
+    history = np.empty((num_images, num_steps), "float32")
+    for step in tqdm.trange(num_steps, desc="Activation maximization", disable=not verbose):
+        pixels = parametrized.pixels(keras.ops.convert_to_numpy(coefficients))
+        moved = rng.integers(-jitter, jitter + 1, 2)
+        history[:, step], slopes = derive(np.roll(pixels, moved, axis=(1, 2)))
+        slopes = np.roll(_normalized(slopes), -moved, axis=(1, 2))
+        slopes -= total_variation * total_variation_gradient(pixels / MAX_PIXEL)
+        downhill = -parametrized.pulled_back(slopes, pixels)
+        adam.apply([keras.ops.convert_to_tensor(downhill, "float32")], [coefficients])
+    pixels = parametrized.pixels(keras.ops.convert_to_numpy(coefficients))
+    pixels = np.rint(pixels).astype("uint8")
+    features = np.atleast_1d(np.asarray(target.feature, "int64"))
+    return PreferredImages(layer, features, pixels, derive(pixels)[0], history)
+
+
+class PixelDerivation:
+    """Activations, and their derivatives by RGB pixels; both for pixels of any float value."""
+
+    def __init__(self, derivatives, target, preprocessing, num_channels):
+        self._derivatives = derivatives
+        self._target = target
+        self._preprocessing = preprocessing
+        # Every channel of the model's images is a channel of the pixels, scaled and shifted.
+        black, white = (
+            preprocessing.images(np.full((1, 1, 1, num_channels), value))
+            for value in (0, MAX_PIXEL)
+        )
+        self._scale = preprocessing.rgb(white - black) / MAX_PIXEL
+
+    def check(self, shape):
+        """Refuses a target or a size that does not fit the model."""
+        images = self._derivatives.deconv.check_images(np.zeros(shape, "float32"))
+        self._derivatives.inputs_for(images, self._target)
+
+    def __call__(self, pixels):
+        images = self._preprocessing.images(pixels)
+        inputs = self._derivatives.inputs_for(images, self._target)
+        found = self._derivatives.predict_on_batch(inputs)
+        return found["activation"], self._preprocessing.rgb(found["gradient"]) * self._scale
+
+
+def _normalized(slopes):
+    """Divided by their root mean square over each image, where that is not 0."""
+    sizes = np.sqrt(np.mean(np.square(slopes, dtype="float64"), axis=(1, 2, 3), keepdims=True))
+    return np.divide(slopes, sizes, out=np.zeros(slopes.shape), where=sizes > 0)
+
+
+def _image_shape(model, image_size):
+    *own_size, channels = image_shape(model)
+    size = tuple(own_size if image_size is None else image_size)
+    if None in size:
+        raise ValueError(
+            f"The model {model.name!r} takes images of any size: give image_size=(height, width)."
+        )
+    return (*size, channels)
+
+
+def _check(num_steps, learning_rate, initial_deviation, jitter, total_variation):
+    if num_steps < 1 or jitter < 0 or jitter != int(jitter):
+        raise ValueError(
+            f"num_steps is {num_steps} and jitter {jitter}: give whole numbers, 1 or more and 0 or "
+            "more."
+        )
+    if not (learning_rate > 0 and initial_deviation >= 0 and total_variation >= 0):
+        raise ValueError(
+            f"learning_rate is {learning_rate}, initial_deviation {initial_deviation} and "
+            f"total_variation {total_variation}: give a number above 0, and two that are not below."
+        )

@@ -1,0 +1,1 @@
+"""Training sets: images with the numbers of their classes."""

@@ -1,0 +1,253 @@
+"""Training and validation images with their classes, wherever they come from."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kerasvis.data.file_names import shown_name
+from kerasvis.data.folder_walk import is_folder
+from kerasvis.data.labelled.class_folder import LabelledFiles, common_size, find_class_folders
+from kerasvis.data.labelled.jpeg_archive import load_jpeg_archive
+from kerasvis.data.labelled.labelled_images import hexadecimal_digest
+
+MAX_BYTES_IN_MEMORY = 2 * 10**9  # of decoded pixels, training and validation together
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LabelledData:
+    """What a convnet is trained on, and measured with.
+
+    Both sets have `num_images`, `labels` (int64 `(images,)`), `digest` and
+    `batches(batch_size, seed=None)`, a `tf.data.Dataset` of `(pixels, labels)` with uint8
+    `(batch, height, width, 3)` and int64 `(batch,)`; see `LabelledImages.batches`.
+
+    Attributes:
+        train: `LabelledImages`, or the same set decoded batch by batch where it is too large.
+        validation: likewise.
+        class_names: tuple of the classes' names, in label order.
+        image_size: `(height, width)` in pixels.
+        skipped: tuple of `(path, reason)` of the files that cannot be decoded and were left out,
+            and of the subfolders that cannot be read; paths as `shown_name` shows them.
+    """
+
+    train: object
+    validation: object
+    class_names: tuple[str, ...]
+    image_size: tuple[int, int]
+    skipped: tuple = ()
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that change with the data, their split, classes or size.
+
+        Of sets in memory the pixels count; of larger ones names and sizes of the files, or name
+        and version of the data set, with all labels.
+        """
+        names = repr((self.class_names, self.image_size))
+        return hexadecimal_digest(names, self.train.digest, self.validation.digest)
+
+
+def load_labelled(
+    data: str | os.PathLike,
+    image_size: int | Sequence[int] | None = None,
+    *,
+    validation_share: float = 0.1,
+    seed: int = 0,
+    strict: bool = False,
+) -> LabelledData:
+    """Loads labelled photographs for training, and checks all of them before it begins.
+
+    Every image becomes RGB, is resized so that it just covers the image size, and its centre cut
+    out. Up to `MAX_BYTES_IN_MEMORY` the decoded pixels stay in memory; larger sets are decoded
+    batch by batch. Archives always stay in memory.
+
+    Of a folder every file is decoded once beforehand, a large JPEG of a large set at an eighth of
+    its size, so that all bytes are read. What cannot be decoded (corrupt, truncated or empty files,
+    decompression bombs) is left out and reported in `skipped`. The records of TensorFlow Datasets
+    were checked when they were written; of these, only the labels are read.
+
+    Args:
+        data: one of
+
+            - an image folder: `train/<class>/*` and `validation|val|test/<class>/*` (the first of
+              these that is there; `Training`, `test_set` and their like too), or `train/<class>/*`
+              or `<class>/*` alone, which is split; the classes are the sorted names of the folders;
+            - an `.npz` archive as `load_jpeg_archive` reads it;
+            - otherwise the name of a data set of TensorFlow Datasets, as `"imagenet2012"`, with
+              the splits `train` and `validation` or `test`, or `train` alone, which is split.
+        image_size: `(height, width)` in pixels, or one number for squares, or None if all images
+            are of one size.
+        validation_share: share of each class's images that become validation images where the
+            data have one set only, in (0, 1); at least one image.
+        seed: whole number, from which that split follows.
+        strict: whether a file that cannot be decoded is an error.
+
+    Returns:
+        A `LabelledData`.
+
+    Raises:
+        ValueError: if there are no such data, a class has no readable image in one of the sets, a
+            label is outside the classes, images differ in size and none was given, or `strict`
+            and a file cannot be decoded.
+
+    Reference:
+        Zeiler & Fergus 2013, Section 3.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> import kerasvis as kv
+        >>> for name in ["navy", "yellow"]:
+        ...     Path("photographs", name).mkdir(parents=True)
+        ...     for number in range(3):
+        ...         filepath = f"photographs/{name}/{number}.png"
+        ...         Image.new("RGB", (50 + number, 40), name).save(filepath)
+        >>> data = kv.data.load_labelled("photographs", image_size=32)
+        >>> data.class_names, data.train.num_images, data.validation.num_images
+        (('navy', 'yellow'), 4, 2)
+        >>> for pixels, labels in data.train.batches(4, seed=(0, 1)):
+        ...     print(pixels.shape, sorted(labels.numpy().tolist()))
+        (4, 32, 32, 3) [0, 0, 1, 1]
+    """
+    size = _standardized_size(image_size)
+    if not 0 < validation_share < 1:
+        raise ValueError(f"validation_share is {validation_share}: give a share in (0, 1).")
+    path = Path(data)
+    if path.suffix == ".npz":
+        return _from_archive(path, size)
+    found = is_folder(path)
+    if found:
+        return _from_folder(path, size, validation_share, seed, strict)
+    if found is not None:
+        raise ValueError(
+            f"{shown_name(path)} is a file, but no .npz archive: give a folder with a folder of "
+            "photographs for each class, an archive, or the name of a data set."
+        )
+    if path.is_absolute() or os.fspath(data).startswith((".", "~")):
+        raise ValueError(
+            f"There is no folder or archive {shown_name(path)}: give one, or the name of a data "
+            "set of TensorFlow Datasets."
+        )
+    return _from_tfds(os.fspath(data), size, validation_share, seed)
+
+
+def _from_archive(path, size):
+    train, validation, class_names = load_jpeg_archive(path, size)
+    found = LabelledData(train, validation, class_names, train.pixels.shape[1:3])
+    _check_classes(found, path)
+    return found
+
+
+def _from_folder(directory, size, share, seed, strict):
+    found = find_class_folders(directory)
+    class_names = found.class_names
+    sets = [_labelled_files(f, size) for f in (found.train, found.validation) if f is not None]
+    if size is None:
+        size = common_size([path for one in sets for path in one.filepaths])
+        sets = [dataclasses.replace(one, size=size) for one in sets]
+    keep = _fits_in_memory(sum(one.num_images for one in sets), size)
+    verified = [one.verified(keep) for one in sets]
+    failed = [failure for _, some in verified for failure in some]
+    skipped = tuple((Path(shown_name(path)), why) for path, why in (*found.unread, *failed))
+    if strict and skipped:
+        raise ValueError(
+            f"{skipped[0][0]} cannot be read ({skipped[0][1]}), the first of {len(skipped)}: "
+            "repair such files or take them out of the folder."
+        )
+    sets = [one for one, _ in verified]
+    if len(sets) == 1:
+        _check_can_be_split(sets[0].labels, class_names, directory)
+        sets = _split(sets[0], share, seed)
+    found = LabelledData(*sets, class_names, size, skipped)
+    _check_classes(found, directory)
+    return found
+
+
+def _from_tfds(name, size, share, seed):
+    from kerasvis.data.labelled.tfds_source import (
+        open_tfds,  # here, so that the others start without it
+    )
+
+    class_names, *sets = open_tfds(name, size)
+    sets = [one for one in sets if one is not None]
+    if len(sets) == 1:
+        sets = _split(sets[0], share, seed)
+    size = sets[0].size
+    if _fits_in_memory(sum(one.num_images for one in sets), size):
+        sets = [one.in_memory() for one in sets]
+    return LabelledData(*sets, class_names, size)
+
+
+def stratified_split(labels, share, seed):
+    """Draws a share of every class.
+
+    Args:
+        labels: int64 `(images,)`.
+        share: in (0, 1). Of a class of two images or more at least one is drawn and one left.
+        seed: whole number; a class's draw depends on it, the class and the number of its images.
+
+    Returns:
+        Two int64 arrays, the indices of the images that are left and of those drawn, ascending.
+    """
+    drawn = [np.zeros(0, "int64")]
+    for label in np.unique(labels).tolist():
+        indices = np.flatnonzero(labels == label)
+        number = min(max(round(share * len(indices)), 1), len(indices) - 1)
+        drawn.append(np.random.default_rng([seed, label]).permutation(indices)[:number])
+    drawn = np.sort(np.concatenate(drawn))
+    return np.setdiff1d(np.arange(len(labels)), drawn), drawn
+
+
+def _split(images, share, seed):
+    return [images.taken(indices) for indices in stratified_split(images.labels, share, seed)]
+
+
+def _labelled_files(files, size):
+    labels = [label for label, paths in enumerate(files.values()) for _ in paths]
+    filepaths = tuple(path for paths in files.values() for path in paths)
+    return LabelledFiles(filepaths, np.array(labels, "int64"), size)
+
+
+def _fits_in_memory(num_images, size):
+    return num_images * size[0] * size[1] * 3 <= MAX_BYTES_IN_MEMORY
+
+
+def _check_can_be_split(labels, class_names, directory):
+    counts = np.bincount(labels, minlength=len(class_names))
+    for name, count in zip(class_names, counts.tolist(), strict=True):
+        if count < 2:
+            raise ValueError(
+                f"The class {name!r} in {directory} has {count or 'no'} readable "
+                f"image{'s' * (count != 1)}: give two at least, one to train on and one for "
+                "validation."
+            )
+
+
+def _check_classes(data, path):
+    for images, name in ((data.train, "training"), (data.validation, "validation")):
+        counts = np.bincount(images.labels, minlength=len(data.class_names))
+        if missing := np.flatnonzero(counts == 0).tolist():
+            raise ValueError(
+                f"The class {data.class_names[missing[0]]!r} in {path} has no readable {name} "
+                "image: give it some, or take it out."
+            )
+
+
+def _standardized_size(image_size):
+    if image_size is None:
+        return None
+    try:
+        both = (image_size,) * 2 if np.ndim(image_size) == 0 else image_size
+        height, width = (int(length) for length in both)
+    except (TypeError, ValueError):
+        height = width = 0
+    if min(height, width) < 1:
+        raise ValueError(
+            f"The image size was given as {image_size!r}: give (height, width) in pixels, or one "
+            "number for squares."
+        )
+    return height, width

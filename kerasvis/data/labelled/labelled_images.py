@@ -1,0 +1,86 @@
+"""Images with their classes, decoded and in memory."""
+
+import hashlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class LabelledImages(NamedTuple):
+    """Decoded images with their classes.
+
+    Attributes:
+        pixels: uint8 `(images, rows, columns, 3)`, RGB.
+        labels: int64 `(images,)`, indices into the class names.
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def num_images(self) -> int:
+        return len(self.labels)
+
+    @property
+    def digest(self) -> str:
+        """What tells these images from others: a hash of their pixels and labels."""
+        return hexadecimal_digest(
+            repr((self.pixels.shape, self.labels.shape)),
+            np.ascontiguousarray(self.pixels),
+            np.ascontiguousarray(self.labels, "int64"),
+        )
+
+    def taken(self, indices: Any) -> "LabelledImages":
+        """Those at `indices`."""
+        return LabelledImages(self.pixels[indices], self.labels[indices])
+
+    def batches(self, batch_size: int, seed: Any = None) -> "tf.data.Dataset":
+        """The images once over.
+
+        Args:
+            batch_size: images per batch; the last one may be smaller.
+            seed: None for the order they are in; or two integers, also as an int tensor `(2,)`,
+                as the number of a run and that of an epoch, on which alone the order depends.
+
+        Returns:
+            A `tf.data.Dataset` of `(pixels, labels)`: uint8 `(batch, rows, columns, 3)` and int64
+            `(batch,)`. It may also be made inside a function of `tf.data`.
+        """
+        import tensorflow as tf  # here, so that looking at arrays does not start it
+
+        def rows(indices):
+            return self.pixels[indices], self.labels[indices].astype("int64")
+
+        def take(indices):
+            # Straight from the arrays: a constant would be a second copy of all images.
+            pixels, labels = tf.numpy_function(
+                rows, [indices], (tf.uint8, tf.int64), stateful=False
+            )
+            pixels = tf.ensure_shape(pixels, (None, *self.pixels.shape[1:]))
+            return pixels, tf.ensure_shape(labels, (None,))
+
+        return image_indices(self.num_images, seed).batch(batch_size).map(take)
+
+
+def image_indices(num_images, seed=None):
+    """`tf.data.Dataset` of the numbers below `num_images`, in an order that follows from `seed`."""
+    import tensorflow as tf
+
+    from kerasvis.data.labelled.autotuning import without_autotuning
+
+    with tf.device("CPU"):
+        order = tf.range(num_images, dtype=tf.int64)
+        if seed is not None:
+            order = tf.random.experimental.stateless_shuffle(order, seed)
+        return without_autotuning(tf.data.Dataset.from_tensor_slices(order))
+
+
+def hexadecimal_digest(*parts):
+    """The BLAKE2b hash of texts and contiguous arrays, 32 characters."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part.encode() if isinstance(part, str) else part)
+    return digest.hexdigest()

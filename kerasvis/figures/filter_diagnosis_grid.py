@@ -1,0 +1,261 @@
+"""Figure 5 of the paper: first layers and second layers of convnets side by side, with numbers."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kerasvis.figures.contrast import CONTRAST_RULE, signed_to_rgb
+from kerasvis.figures.mosaic import mosaic, near_square
+from kerasvis.figures.page import (
+    BESIDE_HEADING,
+    CAPTION,
+    DPI,
+    HEADING,
+    LABEL,
+    MARGIN,
+    TITLE,
+    Page,
+    wrap,
+)
+from kerasvis.figures.resampling import enlarge, shrink
+
+if TYPE_CHECKING:
+    from kerasvis.analyses.filters.filter_diagnosis import FilterDiagnosis
+    from kerasvis.figures.figure import Figure
+
+
+# In inches; two columns are as wide as the page of a journal.
+COLUMN_WIDTH, COLUMN_GAP = 3.46, 0.2
+CHART_HEIGHT, CHART_SIDES = 1.15, {"left": 0.3, "right": 0.06, "below": 0.3, "above": 0.16}
+TILE_GAP, ROW_GAP = 0.02, 0.06
+FEATURES_PER_ROW = 8
+
+# Cycles per pixel, as the analysis has them; the far end is the corner of the spectrum.
+BANDS = {"low": (0, 0.1), "middle": (0.1, 0.25), "high": (0.25, 0.71)}
+
+DIAGNOSIS_CAPTION = (
+    "First layer: filters on mid-grey (zero); full contrast is the largest absolute weight of all "
+    "filters of the net. Spectrum: share of a filter's energy in rings of 1/32 cycles per pixel, a "
+    "line for each filter, the mean in black; above each band the share of filters that have most "
+    "energy there."
+)
+PROJECTIONS_CAPTION = (
+    "Second layer: projections of the strongest unit of each feature map, drawn evenly from all "
+    f"that fire, {CONTRAST_RULE}."
+)
+
+
+def filter_diagnosis_grid(
+    diagnoses: "FilterDiagnosis | Sequence[FilterDiagnosis]",
+    *,
+    num_features: int = 32,
+    title: str | None = None,
+    caption: str | None = None,
+) -> "Figure":
+    """First-layer filters, their spectra and second-layer projections of convnets side by side.
+
+    A column for each net, with the numbers of each part under its heading.
+
+    Args:
+        diagnoses: a `FilterDiagnosis` or a list of them. Read are `model`, `first_layer`,
+            `second_layer`, `kernels` `(height, width, channels, filters)` with 1 or 3 channels,
+            `strides` `(2,)`, `frequencies` `(frequencies,)`, `spectra` `(filters, frequencies)`,
+            `band_shares` `(filters, 3)`, `correlations` `(filters,)`, `dominance`, `first.is_dead`,
+            `projections` `(features, height, width, channels)`, `activations` `(features,)` and
+            `median_aliasing`.
+        num_features: how many projections are shown at most.
+        title: a line above everything.
+        caption: text below everything; by default what is seen, "" for none.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: if there is nothing to show, or filters or projections are no images.
+
+    Reference:
+        Zeiler & Fergus 2013, Figure 5 (Figure 6 in arXiv v3), (b) to (e).
+
+    Example:
+        >>> import kerasvis as kv
+        >>> zfnet = kv.convnets.ZFNet((64, 64, 3), 10, width=0.1, dense_units=8)
+        >>> alexnet = kv.convnets.AlexNet((67, 67, 3), 10, width=0.1, dense_units=8)
+        >>> diagnoses = [kv.diagnose_filters(alexnet), kv.diagnose_filters(zfnet)]
+        >>> kv.figures.filter_diagnosis_grid(diagnoses).savefig("filters.png")
+    """
+    diagnoses = [diagnoses] if hasattr(diagnoses, "kernels") else list(diagnoses)
+    _check(diagnoses, num_features)
+    lefts = [MARGIN + n * (COLUMN_WIDTH + COLUMN_GAP) for n in range(len(diagnoses))]
+    page = Page(lefts[-1] + COLUMN_WIDTH + MARGIN)
+    columns = list(zip(diagnoses, lefts, strict=True))
+    if title:
+        page.write(title, TITLE)
+        page.move_down(ROW_GAP)
+    _put_side_by_side(page, columns, _put_filters)
+    charts_top = page.position + CHART_SIDES["above"]
+    page.move_down(CHART_HEIGHT + CHART_SIDES["above"] + CHART_SIDES["below"] + ROW_GAP)
+    has_projections = any(len(_that_fire(d)) for d in diagnoses)
+    if has_projections:
+        _put_side_by_side(page, columns, _put_projections, num_features)
+    text = f"{DIAGNOSIS_CAPTION} {PROJECTIONS_CAPTION}" if has_projections else DIAGNOSIS_CAPTION
+    page.write(text if caption is None else caption, CAPTION)
+    figure = page.figure()
+    _draw_spectra(figure, columns, charts_top)
+    return figure
+
+
+def _put_side_by_side(page, columns, put, *options):
+    """Fills every column from one height down, then moves below the longest."""
+    top, bottoms = page.position, []
+    for diagnosis, left in columns:
+        page.position = top
+        put(page, diagnosis, left, *options)
+        bottoms.append(page.position)
+    page.position = max(bottoms) + ROW_GAP
+
+
+def _put_filters(page, diagnosis, left):
+    height, width, _, num_filters = diagnosis.kernels.shape
+    page.put_text(diagnosis.model, HEADING, left=left)
+    page.move_down(HEADING.line_height)
+    strides = "×".join(map(str, np.asarray(diagnosis.strides).tolist()))
+    _put_paragraph(
+        page,
+        left,
+        f"{diagnosis.first_layer}: {num_filters} filters {height}×{width}, stride {strides}; "
+        f"largest RMS {diagnosis.dominance:.1f} × the median; "
+        f"{int(np.sum(diagnosis.first.is_dead))} dead; two filters correlate by up to "
+        f"{np.max(diagnosis.correlations):.2f}",
+    )
+    filters = np.moveaxis(np.asarray(diagnosis.kernels), -1, 0)
+    columns = _columns_for_width(num_filters)
+    pixels = signed_to_rgb(filters, percentile=100, shared=True)
+    _put_mosaic(page, pixels, columns, left, f"{diagnosis.model} filters")
+
+
+def _columns_for_width(num_filters):
+    """So many that the block is about half as high as wide."""
+    return min(num_filters, 2 * near_square(-(-num_filters // 2))[1])
+
+
+def _put_projections(page, diagnosis, left, num_features):
+    shown = evenly(_that_fire(diagnosis), num_features)
+    if not len(shown):
+        _put_paragraph(page, left, "second layer: no projections")
+        return
+    height, width = diagnosis.projections.shape[1:3]
+    page.put_text(diagnosis.second_layer, LABEL._replace(weight="bold"), left=left)
+    page.move_down(LABEL.line_height)
+    _put_paragraph(
+        page,
+        left,
+        f"{len(shown)} of {len(diagnosis.projections)} features, {height}×{width} pixels; "
+        f"{_aliasing(diagnosis)}",
+    )
+    size = COLUMN_WIDTH / FEATURES_PER_ROW * DPI
+    projections = np.asarray(diagnosis.projections)[shown]
+    pixels = signed_to_rgb(shrink(projections, round(size)))
+    label = f"{diagnosis.model} projections"
+    _put_mosaic(page, pixels, min(FEATURES_PER_ROW, len(shown)), left, label)
+
+
+def _aliasing(diagnosis):
+    if max(diagnosis.strides) == 1:
+        return "no aliasing at stride 1"
+    if np.isnan(diagnosis.median_aliasing):
+        return "aliasing not measurable"
+    return f"energy at the stride {diagnosis.median_aliasing:.2f} × that around it"
+
+
+def evenly(indices, most):
+    """At most so many of `indices`, spread evenly, the first and last among them."""
+    if len(indices) <= most:
+        return indices
+    return indices[np.linspace(0, len(indices) - 1, most).round().astype(int)]
+
+
+def _that_fire(diagnosis):
+    return np.flatnonzero(np.asarray(diagnosis.activations) > 0)
+
+
+def _put_paragraph(page, left, text):
+    for line in wrap(text, COLUMN_WIDTH, BESIDE_HEADING):
+        page.put_text(line, BESIDE_HEADING, left=left)
+        page.move_down(BESIDE_HEADING.line_height)
+    page.move_down(TILE_GAP)
+
+
+def _put_mosaic(page, tiles, columns, left, label):
+    """Tiles over the width of a column, or narrower where that would make one larger than 0.5."""
+    tile_width = min((COLUMN_WIDTH - (columns - 1) * TILE_GAP) / columns, 0.5)
+    tiles = enlarge(tiles, tile_width * DPI)
+    pixels_per_inch = tiles.shape[2] / tile_width
+    pixels = mosaic(tiles, columns=columns, gap=round(TILE_GAP * pixels_per_inch))
+    height, width = np.divide(pixels.shape[:2], pixels_per_inch)
+    page.put_picture(pixels, label, left=left, width=width, height=height)
+    page.move_down(height)
+
+
+def _draw_spectra(figure, columns, top):
+    """A chart of filter spectra in each column, all of one scale; `top` in inches."""
+    page_width, page_height = figure.get_size_inches()
+    bottom = page_height - top - CHART_HEIGHT
+    limit = max(np.nanmax(diagnosis.spectra, initial=0.01) for diagnosis, _ in columns)
+    for diagnosis, left in columns:
+        width = COLUMN_WIDTH - CHART_SIDES["left"] - CHART_SIDES["right"]
+        axes = figure.add_axes(
+            (
+                (left + CHART_SIDES["left"]) / page_width,
+                bottom / page_height,
+                width / page_width,
+                CHART_HEIGHT / page_height,
+            )
+        )
+        _draw_spectrum(axes, diagnosis, 1.05 * limit)
+
+
+def _draw_spectrum(axes, diagnosis, limit):
+    spectra = np.asarray(diagnosis.spectra)
+    spectra = spectra[~np.isnan(spectra).any(axis=1)]
+    counts = np.bincount(band_of(diagnosis.band_shares), minlength=len(BANDS))
+    for (band, (begin, end)), count, shade in zip(
+        BANDS.items(), counts, ("0.93", "0.97", "0.93"), strict=True
+    ):
+        axes.axvspan(begin, end, color=shade, linewidth=0)
+        label = f"{band} {count / max(counts.sum(), 1):.0%}"
+        axes.text(
+            (begin + end) / 2, 1.03 * limit, label, ha="center", va="bottom", fontsize=LABEL.size
+        )
+    axes.plot(diagnosis.frequencies, spectra.T, color="tab:blue", alpha=0.3, linewidth=0.5)
+    if len(spectra):
+        axes.plot(diagnosis.frequencies, spectra.mean(axis=0), color="black", linewidth=1.2)
+    axes.set(xlim=(0, BANDS["high"][1]), ylim=(0, limit))
+    axes.set_xticks([0, 0.1, 0.25, 0.5, 0.7])
+    axes.set_xlabel("spatial frequency in cycles per pixel", fontsize=LABEL.size, labelpad=1)
+    axes.set_ylabel("share of energy", fontsize=LABEL.size, labelpad=1)
+    axes.tick_params(labelsize=LABEL.size, length=2, width=0.6, pad=1)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_linewidth(0.6)
+
+
+def band_of(band_shares):
+    """The band with most energy of each filter that has any, int `(filters,)`."""
+    band_shares = np.asarray(band_shares)
+    return band_shares[~np.isnan(band_shares).any(axis=1)].argmax(axis=1)
+
+
+def _check(diagnoses, num_features):
+    if not diagnoses or num_features < 1:
+        raise ValueError(
+            f"filter_diagnosis_grid got {len(diagnoses)} diagnoses, num_features={num_features}, "
+            "expected at least one of each."
+        )
+    for diagnosis in diagnoses:
+        shape = np.shape(diagnosis.kernels)
+        if len(shape) != 4 or 0 in shape or shape[2] not in (1, 3):
+            raise ValueError(
+                f"Model {diagnosis.model!r}: kernels have shape {shape}, expected (height, width, "
+                "channels, filters) with 1 or 3 channels: only filters that look at grey or RGB "
+                "pixels are images."
+            )

@@ -1,0 +1,119 @@
+"""A unit's invariances: images along the directions in which its activation curves."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kerasvis.figures.page import BESIDE_HEADING, CAPTION, DPI, LABEL, MARGIN, TITLE, Page
+from kerasvis.figures.resampling import enlarge
+
+if TYPE_CHECKING:
+    from kerasvis.analyses.unit_invariance import UnitInvariance
+    from kerasvis.figures.figure import Figure
+
+
+IMAGE_SIZE = 0.9  # inches; seven in a row are nearly as wide as the page of a journal
+COLUMN_GAP, ROW_GAP = 0.04, 0.05
+MIN_COLUMN = 0.55  # room for the numbers under a narrow image
+
+GRID_CAPTION = (
+    "Each row: images of one strength, turned from the image in the middle along one direction, "
+    "values beyond the range of pixels cut; the number below is the unit's activation, as a share "
+    "of that of the middle. First the directions in which the activation falls off fastest, to "
+    "which the unit is selective; last those in which it falls off least, to which it is "
+    "invariant. Where it rises, the image in the middle is not the one that the unit prefers. "
+    "Curvature: second derivative of the activation by the angle in radians, as a share of the "
+    "activation, from gradients {} radians to either side."
+)
+
+
+def unit_invariance_grid(
+    invariance: "UnitInvariance",
+    pixels: np.ndarray,
+    *,
+    image_size: float = IMAGE_SIZE,
+    title: str | None = None,
+    caption: str | None = None,
+) -> "Figure":
+    """A row for each direction, a column for each angle.
+
+    Args:
+        invariance: a `UnitInvariance`. Read are `activation`, `step`, `curvatures`
+            `(directions,)`, `angles` `(angles,)` in degrees and `activations` `(directions,
+            angles)`.
+        pixels: uint8 `(directions, angles, height, width, channels)`: its `images` as RGB pixels,
+            as `Preprocessing.pixels` makes them; 1 channel (grey) or 3.
+        image_size: longer side of each image in inches.
+        title: text above everything.
+        caption: text below everything; by default what is seen, "" for none.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: if shapes do not fit, or the activation is 0, of which nothing is a share.
+
+    Reference:
+        Zeiler & Fergus 2013, Section 1.1, on Le et al. 2010.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> import kerasvis as kv
+        >>> model = keras.Sequential(
+        ...     [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, activation="softplus", name="a")]
+        ... )
+        >>> image = np.random.default_rng(0).uniform(-1, 1, (8, 8, 3)).astype("float32")
+        >>> rules = kv.attributions.SMOOTH_RULES
+        >>> invariance = kv.analyses.unit_invariance(
+        ...     model, "a", image, kv.targets.Unit(0, 2, 3), num_directions=1, rules=rules
+        ... )
+        >>> pixels = kv.data.Preprocessing("tf").pixels(invariance.images)
+        >>> kv.figures.unit_invariance_grid(invariance, pixels).savefig("invariance.png")
+    """
+    pixels = np.asarray(pixels)
+    _check(invariance, pixels, image_size)
+    size = np.array(pixels.shape[2:4])
+    height, width = (size * (image_size / max(size))).tolist()
+    column = max(width, MIN_COLUMN)
+    lefts = [MARGIN + place * (column + COLUMN_GAP) for place in range(pixels.shape[1])]
+    page = Page(max(lefts[-1] + column + MARGIN, 3))
+    if title:
+        page.write(title, TITLE)
+    for angle, left in zip(invariance.angles, lefts, strict=True):
+        label = _with_minus(f"{angle:+g}°") if angle else "image"
+        page.put_text(label, BESIDE_HEADING, left=left)
+    page.move_down(BESIDE_HEADING.line_height)
+    shares = invariance.activations / invariance.activation
+    for number, row in enumerate(pixels):
+        curvature = invariance.curvatures[number] / invariance.activation
+        page.put_text(_with_minus(f"direction {number + 1}, curvature {curvature:.3g}"), LABEL)
+        page.move_down(LABEL.line_height)
+        for place, (tile, left) in enumerate(zip(row, lefts, strict=True)):
+            tile = enlarge(np.broadcast_to(tile, (*tile.shape[:2], 3)), image_size * DPI)
+            label = f"direction {number} angle {place}"
+            page.put_picture(tile, label, left=left, width=width, height=height)
+        page.move_down(height)
+        for share, left in zip(shares[number], lefts, strict=True):
+            page.put_text(_with_minus(f"{share:.2f}"), LABEL, left=left)
+        page.move_down(LABEL.line_height + ROW_GAP)
+    page.write(GRID_CAPTION.format(invariance.step) if caption is None else caption, CAPTION)
+    return page.figure()
+
+
+def _with_minus(text):
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _check(invariance, pixels, image_size):
+    expected = np.shape(invariance.activations)
+    if pixels.ndim != 5 or pixels.shape[:2] != expected or pixels.dtype != "uint8":
+        raise ValueError(
+            f"unit_invariance_grid got pixels of shape {pixels.shape} and type {pixels.dtype}, "
+            f"expected uint8 {expected} × (height, width, channels)."
+        )
+    if image_size <= 0:
+        raise ValueError(f"unit_invariance_grid got image_size={image_size}, expected above 0.")
+    if invariance.activation == 0:
+        raise ValueError(
+            "The unit's activation is 0 at the image in the middle: give an image that excites it."
+        )

@@ -1,0 +1,92 @@
+"""Where a graph has convolutions, and where their maps come out rectified."""
+
+import keras
+from keras import layers
+
+from kerasvis.graph.activation_functions import activation_of
+from kerasvis.graph.identities import IDENTITIES
+from kerasvis.layers import LocalResponseNormalization
+
+CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
+_RECTIFIERS = (keras.activations.relu, keras.activations.relu6)
+_BETWEEN = (layers.BatchNormalization, LocalResponseNormalization, *IDENTITIES)
+
+
+def convolution_nodes(graph):
+    """The first call of every convolution layer, from the image up."""
+    by_layer = {}
+    for node in graph.nodes:
+        if isinstance(node.layer, CONVOLUTIONS):
+            by_layer.setdefault(id(node.layer), node)
+    return tuple(by_layer.values())
+
+
+def rectified_node(graph, node):
+    """The node that holds a convolution's maps after their rectification.
+
+    The convolution itself, or what follows it through normalisation alone; None if its maps are not
+    rectified, or not by themselves, as before a residual sum.
+    """
+    while activation_of(node.layer) not in _RECTIFIERS:
+        users = [user for user in graph.nodes if node.outputs[0] in user.inputs]
+        if activation_of(node.layer) is not None or len(users) != 1:
+            return None
+        (node,) = users
+        if not isinstance(node.layer, (*_BETWEEN, layers.ReLU, layers.Activation)):
+            return None
+    return node
+
+
+def first_and_second(model, graph, nodes, first_layer, second_layer):
+    """The layers that the paper looks at: one that sees the image, and one above it.
+
+    Args:
+        model: the `keras.Model`.
+        graph: its `Graph`.
+        nodes: from `convolution_nodes`.
+        first_layer: name of the first, or None for the first convolution.
+        second_layer: name of the second, or None for the next convolution above the first.
+
+    Returns:
+        Two nodes; None for the second where no convolution lies above the first.
+
+    Raises:
+        ValueError: if there is no convolution, or a name is not that of such a layer.
+    """
+    if not nodes:
+        raise ValueError(
+            f"The model {model.name!r} has no convolution layer whose filters could be looked at: "
+            "give a convnet."
+        )
+    first = nodes[0] if first_layer is None else _convolution(graph, nodes, first_layer)
+    if below := _convolutions_below(graph, nodes, first):
+        raise ValueError(
+            f"Layer {first.name!r} does not look at the image, as {below[0].name!r} lies below it: "
+            f"give {below[0].name!r} as the first layer."
+        )
+    above = [node for node in nodes if first in _convolutions_below(graph, nodes, node)]
+    if second_layer is None:
+        return first, above[0] if above else None
+    second = _convolution(graph, nodes, second_layer)
+    if second not in above:
+        raise ValueError(
+            f"Layer {second.name!r} does not lie above the first layer {first.name!r}: give one "
+            "that does as the second layer."
+        )
+    return first, second
+
+
+def _convolution(graph, nodes, name):
+    node = graph.node(name)
+    if node not in nodes:
+        names = ", ".join(node.name for node in nodes)
+        raise ValueError(
+            f"Layer {name!r} ({node.type_name}) is no convolution with filters of its own: give "
+            f"one of {names}."
+        )
+    return node
+
+
+def _convolutions_below(graph, nodes, node):
+    below = graph.ancestors(node.outputs)
+    return [other for other in nodes if other in below and other is not node]
