@@ -6,6 +6,7 @@ place of the file. The same arrays always become the same bytes. Nothing is read
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 TEMPORARY = "kerasvis-temporary"  # stands in the name of every temporary file
+IS_TEMPORARY = re.compile(rf"\..*\.[0-9a-f]{{8}}\.{TEMPORARY}.*", re.DOTALL)
 
 
 @contextlib.contextmanager
@@ -43,16 +45,32 @@ def atomic(filepath: str | os.PathLike) -> Iterator[Path]:
     filepath = Path(filepath)
     temporary = _temporary_path(filepath)
     try:
-        yield temporary
-        _flush_to_disk(temporary)
-        _replace(temporary, filepath)
+        with write_errors(filepath):
+            yield temporary
+            _flush_to_disk(temporary)
+            _replace(temporary, filepath)
+    finally:
+        _remove(temporary)
+
+
+@contextlib.contextmanager
+def write_errors(filepath: Path) -> Iterator[None]:
+    """What goes wrong inside becomes an OSError that names the file and the remedy."""
+    try:
+        yield
     except OSError as error:
         raise OSError(
             f"{filepath} cannot be written ({error.strerror or error}): make room there or give "
             "another path, and start again. Existing files stay intact."
         ) from error
-    finally:
-        _remove(temporary)
+
+
+def remove_temporary_files(folder: str | os.PathLike) -> None:
+    """Removes what a killed run left half-written in a folder; its subfolders are left alone."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        for path in Path(folder).iterdir():
+            if IS_TEMPORARY.fullmatch(path.name):
+                _remove(path)
 
 
 def write_bytes(filepath: str | os.PathLike, content: bytes) -> None:
@@ -99,8 +117,14 @@ def write_npz(
         arrays: `{name: array}`.
         compressed: whether to save room; it takes much longer.
     """
+    with atomic(filepath) as temporary:
+        save_npz(temporary, arrays, compressed)
+
+
+def save_npz(filepath: Path, arrays: Mapping[str, np.ndarray], compressed: bool = False) -> None:
+    """Writes arrays to a temporary path, of `atomic`."""
     save = np.savez_compressed if compressed else np.savez
-    with atomic(filepath) as temporary, open(temporary, "wb") as file:
+    with open(filepath, "wb") as file:
         save(file, allow_pickle=False, **arrays)
 
 

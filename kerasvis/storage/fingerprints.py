@@ -1,15 +1,19 @@
-"""Short digests by which models, images and settings are known again."""
+"""Short digests by which models, images, settings and files are recognized."""
 
 import hashlib
-from collections.abc import Iterable
+import math
+import os
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+SIZE = 16  # bytes of a digest; twice as many hexadecimal digits
+
 
 def digest(parts: Iterable[Any]) -> str:
     """A short hexadecimal digest of arrays and of anything with a telling `str`."""
-    hasher = hashlib.blake2b(digest_size=16)
+    hasher = hashlib.blake2b(digest_size=SIZE)
     for part in parts:
         if isinstance(part, np.ndarray):
             hasher.update(f"{part.dtype} {part.shape}".encode())
@@ -17,3 +21,30 @@ def digest(parts: Iterable[Any]) -> str:
         else:
             hasher.update(f"{part}\n".encode(errors="surrogateescape"))
     return hasher.hexdigest()
+
+
+def file_digest(filepath: str | os.PathLike) -> str:
+    """A short hexadecimal digest of the content of a file.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    with open(filepath, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=SIZE)).hexdigest()
+
+
+def as_json(value: Any) -> Any:
+    """A value as JSON knows it, equal for equal values, so that it can be written and compared.
+
+    Arrays become digests, unless they are single numbers; tuples become lists; whatever JSON does
+    not know becomes its `str`, NaN and infinity too.
+    """
+    if isinstance(value, np.ndarray | np.generic):
+        return as_json(value.item()) if value.ndim == 0 else digest([value])
+    if isinstance(value, Mapping):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if isinstance(value, bool | int | float | str | None) else str(value)

@@ -1,0 +1,258 @@
+"""The completed parts of a long computation, in a folder, from which an interrupted run resumes.
+
+The one policy on what lies in the folder:
+
+- All parts are computed from the same model, images and settings. A run with others is refused by a
+  sentence that names what differs, before anything is computed or changed.
+- A part is trusted by its checksum. One that is missing or damaged is computed again.
+- One run writes at a time. Another one is refused by a sentence.
+- What a killed run left half-written is removed by the next one.
+
+A hidden file, `JOURNAL`, holds what the parts are computed from, and a line with each part's
+checksum and name. A line is added before its file takes the place of an earlier one, so that at
+every moment each file there has its line.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import numpy as np
+
+from kerasvis.storage.files import (
+    atomic,
+    read_npz,
+    remove_temporary_files,
+    save_npz,
+    write_errors,
+    write_if_changed,
+)
+from kerasvis.storage.fingerprints import as_json, file_digest
+from kerasvis.storage.locks import LOCK, locked
+from kerasvis.storage.results import Result
+
+JOURNAL = ".kerasvis-parts"
+LONGEST_SHOWN = 60  # letters of a setting in the sentence on what differs
+
+SomeResult = TypeVar("SomeResult", bound=Result)
+
+
+class Parts:
+    """The parts of one computation, in a folder.
+
+    A part is a file. Its name is a path within the folder, its content arrays, a `Result` or
+    whatever is written to `writing`. A part may be written again, as the state of a scan is: a kill
+    leaves the earlier or the later content.
+
+    Args:
+        directory: path of the folder, made if need be, of which other content is left alone; None
+            to compute everything and keep nothing.
+        computed_from: function of no arguments that returns `{what: value}` of all that the parts
+            depend on, for example `{"model": digest, "images": digest, "seed": 3}`. Values are
+            compared as by `kerasvis.storage.fingerprints.as_json`; the words and short values go
+            into the sentence on what differs. It is not called without a folder.
+
+    Raises:
+        ValueError: when the parts are entered, if the folder holds those of another computation,
+            or its journal is damaged.
+        OSError: likewise, if another run is writing into the folder, or it cannot be written to.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerasvis.storage.parts import Parts
+        >>> with Parts("parts", lambda: {"images": np.arange(3), "factor": 2}) as parts:
+        ...     doubled = parts.arrays("first.npz", lambda: {"doubled": np.arange(3) * 2})
+        >>> with Parts("parts", lambda: {"images": np.arange(3), "factor": 2}) as parts:
+        ...     parts.arrays("first.npz", lambda: 1 / 0)  # read, not computed again
+        {'doubled': array([0, 2, 4])}
+    """
+
+    def __init__(
+        self, directory: str | os.PathLike | None, computed_from: Callable[[], Mapping[str, Any]]
+    ):
+        self.directory = None if directory is None else Path(directory)
+        self._computed_from = computed_from
+        self._checksums = {}  # {name: every checksum that its file may have}
+        self._cleaned = set()
+
+    def __enter__(self) -> Self:
+        if self.directory is not None:
+            self._header = as_json(self._computed_from())
+            with ExitStack() as stack:
+                stack.enter_context(locked(self.directory))
+                self._open_journal()
+                self._clean(self.directory)
+                self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, exception_type: type | None, *exception: object) -> None:
+        if self.directory is not None:
+            with self._stack:
+                if exception_type is None and self._journal.exists():
+                    self._write_journal()  # the same bytes however often the run was interrupted
+
+    def path(self, name: str) -> Path:
+        """Where the file of a part is, or goes."""
+        return self.directory / name
+
+    def is_complete(self, name: str) -> bool:
+        """Whether a part is there, and as it was written."""
+        if self.directory is None:
+            return False
+        self._clean(self.path(name).parent)
+        try:
+            return file_digest(self.path(name)) in self._checksums.get(name, ())
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return False
+
+    def arrays(
+        self, name: str, compute: Callable[[], Mapping[str, np.ndarray]]
+    ) -> Mapping[str, np.ndarray]:
+        """The arrays of a part: read if it is complete, otherwise computed and written.
+
+        Args:
+            name: of the part, ending in `.npz`.
+            compute: function of no arguments that returns `{name: array}`.
+
+        Raises:
+            OSError: if the part cannot be written.
+        """
+        arrays = self.load(name)
+        if arrays is None:
+            arrays = compute()
+            self.save(name, arrays)
+        return arrays
+
+    def result(
+        self, name: str, kind: type[SomeResult], compute: Callable[[], SomeResult]
+    ) -> SomeResult:
+        """The `Result` of a part: read if it is complete, otherwise computed and written.
+
+        Args:
+            name: of the part, ending in `.npz`; `kind.load` reads its file.
+            kind: the class of the result.
+            compute: function of no arguments that returns it.
+
+        Raises:
+            OSError: if the part cannot be written.
+        """
+        arrays = self.load(name)
+        if arrays is not None:
+            try:
+                return kind.from_arrays(arrays)
+            except ValueError:  # of another version of the package: computed again
+                pass
+        result = compute()
+        self.save(name, result.to_arrays())
+        return result
+
+    def load(self, name: str) -> dict[str, np.ndarray] | None:
+        """The arrays of a part, or None if it is missing or damaged."""
+        return read_npz(self.path(name), f"the part {name}") if self.is_complete(name) else None
+
+    def save(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Writes the arrays of a part; without a folder, nothing.
+
+        Raises:
+            OSError: if it cannot be written; an earlier content stays intact.
+        """
+        if self.directory is not None:
+            with self.writing(name) as temporary:
+                save_npz(temporary, arrays)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Gives a temporary path to write a part to, which is complete at the end of the block.
+
+        Raises:
+            OSError: if it cannot be written; an earlier content stays intact.
+        """
+        path = self.path(name)
+        with write_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._clean(path.parent)
+        with atomic(path) as temporary:
+            yield temporary
+            checksum = file_digest(temporary)
+            self._checksums.setdefault(name, set()).add(checksum)
+            with open(self._journal, "ab") as file:
+                file.write(_line(checksum, name))
+        self._checksums[name] = {checksum}
+
+    def remove(self) -> None:
+        """Deletes all parts, once their result is written, and the folder if nothing else is there.
+
+        Raises:
+            OSError: if something cannot be deleted.
+        """
+        if self.directory is None:
+            return
+        for name in [*self._checksums, JOURNAL, LOCK]:
+            self.path(name).unlink(missing_ok=True)
+        self._checksums = {}
+        if not any(self.directory.iterdir()):
+            self.directory.rmdir()
+
+    @property
+    def _journal(self):
+        return self.directory / JOURNAL
+
+    def _open_journal(self):
+        if self._journal.exists():
+            header, *lines = self._journal.read_bytes().split(b"\n")
+            self._check(header)
+            for line in lines[:-1]:  # what follows the last line's end was not written to its end
+                checksum, _, name = line.decode(errors="surrogateescape").partition(" ")
+                self._checksums.setdefault(name, set()).add(checksum)
+        self._write_journal()
+
+    def _write_journal(self):
+        """Writes it anew, sorted and without what is outdated or torn."""
+        lines = [
+            _line(checksum, name)
+            for name, checksums in sorted(self._checksums.items())
+            for checksum in sorted(checksums)
+        ]
+        header = json.dumps(self._header, sort_keys=True).encode() + b"\n"
+        write_if_changed(self._journal, b"".join([header, *lines]))
+
+    def _check(self, header):
+        received = f"Received: directory={str(self.directory)!r}"
+        try:
+            earlier = dict(json.loads(header))
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"{self._journal} is damaged, so that it is not known what the folder's content "
+                f"was computed from: delete the folder, or give another one. {received}"
+            ) from error
+        if differences := differing(earlier, self._header):
+            raise ValueError(
+                f"The folder {self.directory} holds what was computed from other "
+                f"{' and other '.join(differences)}: give the same again, delete the folder, or "
+                f"give another one. {received}"
+            )
+
+    def _clean(self, folder):
+        if folder not in self._cleaned:
+            self._cleaned.add(folder)
+            remove_temporary_files(folder)
+
+
+def differing(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two computations, in words: short values are shown."""
+    names = [name for name in {**now, **earlier} if earlier.get(name) != now.get(name)]
+    return [name + _shown([earlier.get(name), now.get(name)]) for name in names]
+
+
+def _shown(values: Iterable[Any]) -> str:
+    earlier, now = (json.dumps(value, ensure_ascii=False) for value in values)
+    is_long = max(len(earlier), len(now)) > LONGEST_SHOWN
+    is_digest = any(isinstance(value, str) and len(value) == 32 for value in values)
+    return "" if is_long or is_digest else f" ({earlier} there, {now} here)"
+
+
+def _line(checksum, name):
+    return f"{checksum} {name}\n".encode(errors="surrogateescape")
