@@ -1,7 +1,7 @@
 """Several methods on the same activations of the same images."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import keras
@@ -9,7 +9,7 @@ import numpy as np
 
 from kerasvis.arguments import standardize_images
 from kerasvis.attributions.activation_gradient import ActivationGradient
-from kerasvis.attributions.methods import METHODS, attribute, check_method
+from kerasvis.attributions.methods import COMPARED, attribute, standardize_methods
 from kerasvis.storage.fields import Array
 from kerasvis.storage.results import Result
 
@@ -46,7 +46,7 @@ def compare_methods(
     layer: str,
     images: Any,
     target: "Target",
-    methods: Sequence[str] = tuple(METHODS),
+    methods: str | Sequence[str | Callable] | Mapping[str, str | Callable] = COMPARED,
     *,
     options: Mapping[str, dict] | None = None,
     preprocessing: Any = None,
@@ -59,7 +59,8 @@ def compare_methods(
     Args:
         model, layer, images, target, rules, batch_size, verbose: as of `attribute`. Of a target
             `Strongest`, all methods take the same unit.
-        methods: names of methods, keys of `METHODS`.
+        methods: what `kerasvis.attributions.methods.standardize_methods` takes: names, keys of
+            `METHODS`; functions of one's own; or a mapping from names to these.
         options: `{method: {option: value}}`, for some of the methods.
         preprocessing: how `images` were made from pixels: what `kerasvis.data.Preprocessing.of`
             takes. By default that of the images, or of the model, or what the range of an array
@@ -85,7 +86,8 @@ def compare_methods(
         >>> {method: found.maps[method].shape for method in found.maps}
         {'deconvnet': (2, 32, 40, 3), 'grad_cam': (2, 32, 40)}
     """
-    _check(methods, options or {})
+    methods, options = standardize_methods(methods), options or {}
+    _check_options(methods, options)
     source = standardize_images(model, images, preprocessing)
     preprocessing = source.known_preprocessing()
     images = source.all()
@@ -95,10 +97,10 @@ def compare_methods(
     activations = derivatives.derive(images, unit, batch_size)["activation"]
     shared = {"rules": rules, "batch_size": batch_size, "verbose": verbose}
     maps = {}
-    for method in methods:
-        own = (options or {}).get(method, {})
+    for name, method in methods.items():
+        own = options.get(name, {})
         found = attribute(model, layer, images, unit, method, **shared, **own)
-        maps[method] = preprocessing.rgb(found) if found.ndim == 4 else found
+        maps[name] = preprocessing.rgb(found) if found.ndim == 4 else found
     return MethodComparison(
         layer=layer,
         feature_indices=chosen["feature"].astype("int64"),
@@ -109,13 +111,9 @@ def compare_methods(
     )
 
 
-def _check(methods, options):
-    if isinstance(methods, str) or not len(methods):
-        raise ValueError(f"methods is {methods!r}: give a list of at least one method.")
-    for method in methods:
-        check_method(method)
-    for method in options:
-        if method not in methods:
-            raise ValueError(
-                f"There are options of {method!r}, which is not among the methods: give it, too."
-            )
+def _check_options(methods, options):
+    if unknown := [name for name in options if name not in methods]:
+        raise ValueError(
+            f"There are options of {unknown[0]!r}, which is not among the methods: give it, too. "
+            f"Received: methods={list(methods)}"
+        )

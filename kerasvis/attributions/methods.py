@@ -1,4 +1,4 @@
-"""All methods behind one call.
+"""The registry of methods: all behind one call, and the user's own beside them.
 
 | method                 | starts at      | returns                                           |
 |------------------------|----------------|---------------------------------------------------|
@@ -8,19 +8,22 @@
 | `gradient_times_input` | 1              | derivative × image (Shrikumar et al. 2016)        |
 | `smoothgrad`           | 1              | mean derivative under noise (Smilkov et al. 2017) |
 | `grad_cam`             | 1              | heat map (Selvaraju et al. 2017)                  |
+| `edges`                |                | control that looks at the image alone             |
 
 What starts at 1 is in units of the activation per unit of the image; times the image, or summed
 over feature maps (`grad_cam`), it is in units of the activation, as is a projection.
 """
 
 import difflib
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from kerasvis.arguments import standardize_images, standardize_model
+from kerasvis.attributions.edges import edges
 from kerasvis.attributions.grad_cam import grad_cam
 from kerasvis.attributions.gradient_times_input import gradient_times_input
 from kerasvis.attributions.projections import deconvnet, gradient, guided
@@ -30,16 +33,21 @@ if TYPE_CHECKING:
     from kerasvis.deconvnet.targets import Target
 
 # What a model without a graph of layers has, too: the derivatives of its outputs.
-OF_OUTPUTS = ("gradient", "gradient_times_input", "smoothgrad")
+OF_OUTPUTS = ("gradient", "gradient_times_input", "smoothgrad", "edges")
 
-METHODS = {
+# name → function (model, layer, images, target, *, rules, batch_size, verbose, ...) of a map for
+# each image. A function of one's own may leave out any of the keywords; METHODS["mine"] = function
+# makes its name known wherever methods are chosen.
+METHODS: dict[str, Callable[..., np.ndarray]] = {
     "deconvnet": deconvnet,
     "guided": guided,
     "gradient": gradient,
     "gradient_times_input": gradient_times_input,
     "smoothgrad": smoothgrad,
     "grad_cam": grad_cam,
+    "edges": edges,
 }
+COMPARED = tuple(name for name in METHODS if name != "edges")  # by default
 
 
 def attribute(
@@ -47,7 +55,7 @@ def attribute(
     layer: str,
     images: Any,
     target: "Target",
-    method: str,
+    method: str | Callable[..., np.ndarray],
     *,
     rules: str | Sequence[tuple] = (),
     batch_size: int | None = None,
@@ -65,7 +73,7 @@ def attribute(
         images: what `kerasvis.arguments.standardize_images` takes.
         target: `kerasvis.targets.Unit`, `Strongest` or `WholeMap`; of a class score
             `Unit(class_index)`. A whole map counts as the sum of its units.
-        method: name of a method, a key of `METHODS`.
+        method: name of a method, a key of `METHODS`; or a function of one's own, see there.
         rules: pairs in front of the built-in rules; see `kerasvis.rules`. For the methods that
             start at 1 but guided backpropagation, a rule has to pass down the true gradient; those
             of smooth activations are `kerasvis.attributions.SMOOTH_RULES`.
@@ -96,27 +104,71 @@ def attribute(
         >>> kv.attribute(model, "scores", images, kv.targets.Unit(3), "grad_cam").shape
         (2, 32, 40)
     """
-    check_method(method)
-    model = standardize_model(model, images, needs_graph=method not in OF_OUTPUTS)
+    (function,) = standardize_methods(method).values()
+    needs_graph = method in METHODS and method not in OF_OUTPUTS
+    model = standardize_model(model, images, needs_graph=needs_graph)
     if not isinstance(images, np.ndarray):
         images = standardize_images(model, images).all()
-    return METHODS[method](
-        model,
-        layer,
-        images,
-        target,
-        rules=rules,
-        batch_size=batch_size,
-        verbose=verbose,
-        **options,
-    )
+    shared = {"rules": rules, "batch_size": batch_size, "verbose": verbose}
+    return function(model, layer, images, target, **_accepted(function, shared), **options)
 
 
-def check_method(method):
-    """Refuses a name that is no key of `METHODS`."""
+def standardize_methods(
+    methods: str | Sequence[str | Callable] | Mapping[str, str | Callable],
+) -> dict[str, Callable[..., np.ndarray]]:
+    """The functions of methods that are given by name, as functions, or as a mapping of either.
+
+    Args:
+        methods: a name, which is a key of `METHODS`; a list of names and functions, of which a
+            function goes by its own name; or a mapping from any name to one of these.
+
+    Returns:
+        `{name: function}`.
+
+    Raises:
+        ValueError: if a name is unknown, given twice, or there is none.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerasvis.attributions.methods import standardize_methods
+        >>> def brightness(model, layer, images, target):
+        ...     return np.abs(images)
+        >>> list(standardize_methods(["guided", brightness]))
+        ['guided', 'brightness']
+    """
+    if isinstance(methods, str) or callable(methods):
+        methods = (methods,)
+    if not isinstance(methods, Mapping):
+        named = [(getattr(method, "__name__", method), method) for method in methods]
+        methods = dict(named)
+        if len(methods) < len(named):
+            raise ValueError(
+                "Two methods have the same name: give each once, or a mapping with names of your "
+                f"own. Received: methods={[name for name, _ in named]}"
+            )
+    if not methods:
+        raise ValueError(
+            f"No method was given: give at least one, as 'deconvnet'. Received: methods={methods}"
+        )
+    return {name: _function_of(method) for name, method in methods.items()}
+
+
+def _function_of(method):
+    if callable(method):
+        return method
     if method not in METHODS:
         near = difflib.get_close_matches(str(method), METHODS, n=2)
-        hint = (
-            f"did you mean {' or '.join(near)}?" if near else f"give one of {', '.join(METHODS)}."
+        hint = f"did you mean {' or '.join(near)}?" if near else f"give one of {', '.join(METHODS)}"
+        raise ValueError(
+            f"There is no method {method!r}: {hint}, or give a function (model, layer, images, "
+            f"target). Received: method={method!r}"
         )
-        raise ValueError(f"There is no method {method!r}: {hint}")
+    return METHODS[method]
+
+
+def _accepted(function, keywords):
+    """Those of the keywords that the function takes."""
+    parameters = inspect.signature(function).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return keywords
+    return {name: value for name, value in keywords.items() if name in parameters}

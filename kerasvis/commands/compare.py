@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from cyclopts import Parameter
 
@@ -15,12 +15,11 @@ from kerasvis.commands.image_arguments import (
     check_images,
     read_photographs,
 )
+from kerasvis.commands.method_names import METHODS, MethodName, load_methods
 from kerasvis.commands.options import ClassOptions, ModelOptions
 from kerasvis.commands.output import OutputFolder, save_figure
 
 TOGETHER = ("methods.png", "methods.npz")
-METHODS = ("deconvnet", "guided", "gradient", "gradient_times_input", "smoothgrad", "grad_cam")
-Method = Literal[METHODS]
 
 
 @Parameter(name="*")
@@ -43,7 +42,8 @@ class MethodOptions:
     """The methods.
 
     Attributes:
-        methods: all by default.
+        methods: names, or module:NAME, a function of your own; by default all but edges, a
+            control that looks at the image alone.
         maps_layer: of Grad-CAM; by default the last feature maps below the target.
         num_samples: of SmoothGrad.
         noise_level: of SmoothGrad, a share of the range.
@@ -52,7 +52,7 @@ class MethodOptions:
         seed: of SmoothGrad's noise and of the search.
     """
 
-    methods: tuple[Method, ...] = METHODS
+    methods: tuple[MethodName, ...] = METHODS[:-1]
     maps_layer: str | None = None
     num_samples: Count = 50
     noise_level: NumberFrom0 = 0.15
@@ -98,7 +98,7 @@ def compare(
             layer,
             fed,
             unit,
-            methods.methods,
+            load_methods(methods.methods),
             options=options,
             preprocessing=opened.preprocessing,
             rules=opened.rules,

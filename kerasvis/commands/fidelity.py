@@ -10,12 +10,13 @@ from cyclopts import Parameter
 import kerasvis as kv
 from kerasvis.commands.argument_types import FilePath, Index, Name, NumImages, Size
 from kerasvis.commands.image_arguments import OpenModel, check_images, open_images
+from kerasvis.commands.method_names import MethodName, load_methods
 from kerasvis.commands.options import IMAGES, BaselineOptions, ModelOptions, as_size
 from kerasvis.commands.output import OutputFolder, save_figure, write_csv
 from kerasvis.commands.tables import in_columns
 
 FILES = ("fidelity.png", "fidelity.csv", "fidelity.npz", "parts")
-METHODS = ("deconvnet", "guided", "gradient", "edges")
+DEFAULT_METHODS = ("deconvnet", "guided", "gradient", "edges")
 CHECKS = (
     *("weight_randomization", "selectivity", "cosine_convergence"),
     *("patch_sufficiency", "insertion_deletion"),
@@ -58,7 +59,7 @@ class CheckOptions(BaselineOptions):
     """What is checked.
 
     Attributes:
-        methods: all by default.
+        methods: names as of kerasvis compare, or module:NAME, a function of your own.
         checks: all by default.
         feature: feature map; by default that of the strongest unit.
         stages: layers at which projections of randomized copies are compared; by default all with
@@ -68,7 +69,7 @@ class CheckOptions(BaselineOptions):
         seed: of random weights, activations, boxes and orders.
     """
 
-    methods: tuple[Literal[METHODS], ...] = METHODS
+    methods: tuple[MethodName, ...] = DEFAULT_METHODS
     checks: tuple[Literal[CHECKS], ...] = CHECKS
     feature: Index | None = None
     stages: tuple[str, ...] = ()
@@ -107,7 +108,7 @@ def fidelity(
             opened.model,
             layer,
             chosen,
-            checks.methods,
+            load_methods(checks.methods),
             feature=checks.feature,
             checks=checks.checks,
             stages=checks.stages or None,

@@ -47,7 +47,8 @@ class SharedUpwardPass:
         projections = np.zeros((len(features), *size, np.shape(images[0])[2]), "float32")
         bar = keras.utils.Progbar(-(-len(features) // batch_size), verbose=verbose)
         for chosen, inputs in steps(images, image_numbers, units, batch_size):
-            # `predict` would hold all projections twice, and ends late, see `data.labelled.autotuning`.
+            # `predict` would hold all projections twice, and ends late: see
+            # `data.labelled.autotuning`.
             projections[chosen] = self._projector.predict_on_batch(inputs)
             bar.add(1)
         return projections, origins

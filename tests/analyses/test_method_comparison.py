@@ -43,7 +43,7 @@ def test_every_method_traces_back_the_same_unit(model, images, pixels, compariso
     np.testing.assert_array_equal(comparison.positions, positions)
     np.testing.assert_array_equal(comparison.pixels, pixels)
     assert comparison.feature_indices.tolist() == [1, 1, 1]
-    assert list(comparison.maps) == list(METHODS)
+    assert list(comparison.maps) == list(METHODS)[:-1]
     unit = Unit(1, *positions.T)
     for method, maps in comparison.maps.items():
         expected = attribute(model, "active2", images, unit, method, **OPTIONS.get(method, {}))
@@ -52,6 +52,33 @@ def test_every_method_traces_back_the_same_unit(model, images, pixels, compariso
         else:
             expected = expected[..., ::-1]  # the model's images are BGR
         np.testing.assert_allclose(maps, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
+def brightness(model, layer, images, target):
+    return np.abs(images)
+
+
+def of_one_channel(model, layer, images, target, *, batch_size=None, channel=0):
+    assert batch_size == 2
+    return images[..., channel]
+
+
+def test_methods_of_ones_own(model, images):
+    methods = {"mine": brightness, "heat": of_one_channel, "zf": "deconvnet"}
+    options = {"options": {"heat": {"channel": 2}}, "batch_size": 2, "preprocessing": "caffe"}
+    found = compare_methods(model, "conv2", images, Unit(1, 2, 1), methods, **options)
+    assert list(found.maps) == list(methods)
+    np.testing.assert_array_equal(found.maps["mine"], np.abs(images)[..., ::-1].astype("float32"))
+    np.testing.assert_array_equal(found.maps["heat"], images[..., 2].astype("float32"))
+
+
+def test_a_registered_method_is_known_everywhere(model, images, monkeypatch):
+    monkeypatch.setitem(METHODS, "brightness", brightness)
+    found = attribute(model, "conv2", images, Unit(1, 2, 1), "brightness")
+    np.testing.assert_array_equal(found, np.abs(images))
+    options = {"checks": "selectivity", "preprocessing": "caffe", "verbose": 0}
+    report = kv.fidelity_report(model, "conv2", images, ["brightness"], **options)
+    assert report.methods == ("brightness",)
 
 
 def test_scores_and_whole_maps(model, images):
@@ -76,8 +103,8 @@ def test_save_and_load(comparison, tmp_path):
 
 
 ERRORS = [
-    ({"methods": []}, "methods is []: give a list of at least one method."),
-    ({"methods": "gradient"}, "methods is 'gradient': give a list"),
+    ({"methods": []}, "No method was given"),
+    ({"methods": ["gradient", "gradient"]}, "Two methods have the same name"),
     ({"methods": ["grad_cma"]}, "There is no method 'grad_cma': did you mean grad_cam"),
     (
         {"methods": ["gradient"], "options": {"grad_cam": {}}},

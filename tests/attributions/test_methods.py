@@ -201,7 +201,7 @@ def test_all_methods_take_the_same_arguments(model, images, method):
     assert whole.shape == (images.shape[:3] if method == "grad_cam" else images.shape)
     assert whole.dtype == "float32"
     assert np.isfinite(whole).all()
-    alone = attribute(model, "scores", images[1:2], Unit(1), method)
+    alone = attribute(model, "scores", images[1:2], Unit(1), METHODS[method])
     np.testing.assert_allclose(alone, whole[1:2], rtol=1e-4, atol=1e-5 * np.abs(whole).max())
     for weight, same in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, same)

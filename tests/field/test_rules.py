@@ -64,7 +64,7 @@ PROJECTIONS = {
             gated(), "smooth", images(), [0, 1], rules=rules, preprocessing="raw", verbose=0
         ).projections
     ),
-    **{method: attributed(method) for method in kv.attributions.METHODS},
+    **{method: attributed(method) for method in kv.attributions.METHODS if method != "edges"},
     "compare_methods": lambda rules, _: kv.compare_methods(
         gated(), "scores", images(1), Unit(1), ["guided"], rules=rules, preprocessing="raw"
     ).maps["guided"],

@@ -25,7 +25,7 @@ from kerasvis.analyses.fidelity.insertion_deletion import (
 from kerasvis.analyses.fidelity.map_similarity import SMALLEST_SIDE
 from kerasvis.analyses.fidelity.patch_sufficiency import as_patch_size, measure_patch_sufficiency
 from kerasvis.analyses.fidelity.selectivity import measure_selectivity
-from kerasvis.analyses.fidelity.unit_maps import RectifiedProjection, as_methods
+from kerasvis.analyses.fidelity.unit_maps import RectifiedProjection, unit_methods
 from kerasvis.analyses.fidelity.weight_randomization import (
     check_stages,
     measure_weight_randomization,
@@ -122,7 +122,7 @@ def fidelity_report(
     counts = {"num_pairs": num_pairs, "num_draws": num_draws}
     _check_counts(counts, num_units, num_steps)
     is_shown = standardize_verbose(verbose)
-    methods, checks = as_methods(methods, rules), _as_checks(checks)
+    methods, checks = unit_methods(methods, rules), _as_checks(checks)
     _check_names(methods)
     units, activations = choose_units(model, layer, images, feature, rules)
     _check_sight(units)

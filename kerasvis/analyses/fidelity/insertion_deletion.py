@@ -69,7 +69,7 @@ def measure_insertion_deletion(
         layer: name of the layer of the units.
         images: float32 `(images, rows, columns, channels)`.
         units: the `ChosenUnits`.
-        methods: `{name: method}`, as from `kerasvis.analyses.fidelity.unit_maps.as_methods`.
+        methods: `{name: method}`, as from `kerasvis.analyses.fidelity.unit_maps.unit_methods`.
         fills: float32 of the shape of `images`: how they look where pixels are deleted.
         num_steps: points of a curve, both ends included.
         rules: the user's rules for layers that the deconvnet does not know.

@@ -80,7 +80,7 @@ def measure_patch_sufficiency(
         layer: name of the layer of the units.
         images: float32 `(images, rows, columns, channels)`.
         units: the `ChosenUnits`.
-        methods: `{name: method}`, as from `kerasvis.analyses.fidelity.unit_maps.as_methods`.
+        methods: `{name: method}`, as from `kerasvis.analyses.fidelity.unit_maps.unit_methods`.
         fills: float32 of the shape of `images`: how they look where they are covered.
         patch_size: `(height, width)` in pixels, or a side; by default a third of what most units
             see along each side.

@@ -67,7 +67,7 @@ def measure_selectivity(
         images: float32 `(images, rows, columns, channels)`.
         units: the `ChosenUnits`.
         activations: float32 `(images, rows, columns, features)`, of the layer.
-        methods: `{name: method}`, as from `kerasvis.analyses.fidelity.unit_maps.as_methods`.
+        methods: `{name: method}`, as from `kerasvis.analyses.fidelity.unit_maps.unit_methods`.
         num_units: how many units are compared in each image: the one chosen, and the most active
             others at its position.
         advance: called after every image of every method.

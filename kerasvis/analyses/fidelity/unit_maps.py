@@ -1,19 +1,19 @@
 """Maps of single units: what a method says that the unit responds to, signed, like the image.
 
 A method is a function `method(model, layer, images, target)` that returns a float32 array of the
-shape of `images`; `target` is a `kerasvis.targets.Unit` with one entry per image. Three of them
-differ in their rule of rectification; `edges` looks at the image alone, as a control.
+shape of `images`; `target` is a `kerasvis.targets.Unit` with one entry per image.
 """
 
 import dataclasses
 import functools
+import inspect
 
 import keras
 import numpy as np
-import scipy.ndimage
 from keras import ops
 
 from kerasvis.analyses.fidelity.chosen_units import in_batches, plan_of
+from kerasvis.attributions.methods import METHODS, standardize_methods
 from kerasvis.deconvnet import passes
 from kerasvis.deconvnet.rectification import RECTIFICATIONS, Rectification
 from kerasvis.deconvnet.targets import as_arrays
@@ -71,51 +71,32 @@ def below_own_rectification(plan):
     return dataclasses.replace(plan, steps=(first, *rest))
 
 
-def edges(model, layer, images, target):
-    """How steep the image is at each pixel: a control that knows neither model nor unit.
-
-    Reference:
-        Adebayo et al. 2018, "Sanity checks for saliency maps", Section 5: an edge detector.
-    """
-    images = np.asarray(images, "float32")
-    slopes = []
-    for along, across in ((1, 2), (2, 1)):  # Sobel's filters, in rows and columns alone
-        steps = scipy.ndimage.correlate1d(images, [-1, 0, 1], along, mode="nearest")
-        slopes.append(scipy.ndimage.correlate1d(steps, [1, 2, 1], across, mode="nearest"))
-    return np.hypot(*slopes)
-
-
-def as_methods(methods, rules=()):
-    """`{name: method}` of names, or of a mapping in which some methods are the user's.
+def unit_methods(methods, rules=()):
+    """`{name: method}`: functions of (model, layer, images, target) that return maps of units.
 
     Args:
-        methods: names out of `"deconvnet"`, `"guided"`, `"gradient"` and `"edges"`; or a mapping
-            from names to methods, or to one of these names.
+        methods: what `kerasvis.attributions.methods.standardize_methods` takes. The three that
+            differ in their rule of rectification start from 1, see `RectifiedProjection`.
         rules: the user's rules for layers that the deconvnet does not know.
 
     Raises:
-        ValueError: if a name is unknown, or there is none.
+        ValueError: as of `standardize_methods`.
     """
-    if isinstance(methods, str):
-        methods = (methods,)
-    pairs = methods.items() if hasattr(methods, "items") else [(name, name) for name in methods]
-    found = {name: _as_method(method, rules) for name, method in pairs}
-    if not found:
-        raise ValueError("No method was given: give at least one, as 'deconvnet'.")
-    return found
+    rectifications = {METHODS[name]: name for name in RECTIFICATIONS}
+    return {
+        name: RectifiedProjection(rectifications[function], rules)
+        if function in rectifications
+        else with_rules(function, rules)
+        for name, function in standardize_methods(methods).items()
+    }
 
 
-def _as_method(method, rules):
-    if callable(method):
-        return method
-    if method == "edges":
-        return edges
-    if method in RECTIFICATIONS:
-        return RectifiedProjection(method, rules)
-    raise ValueError(
-        f"There is no method {method!r}: give {', '.join(RECTIFICATIONS)} or edges, or a mapping "
-        "from a name to your function of (model, layer, images, target)."
-    )
+def with_rules(function, rules):
+    """The method with the user's rules, if it takes any."""
+    if "rules" not in inspect.signature(function).parameters:
+        return function
+    bound = functools.partial(function, rules=rules)
+    return functools.update_wrapper(bound, function)
 
 
 def maps_of(name, method, model, layer, images, target):

@@ -77,7 +77,7 @@ def measure_weight_randomization(
         layer: name of the layer of the units.
         images: float32 `(images, rows, columns, channels)`.
         units: the `ChosenUnits`.
-        methods: `{name: method}`, as from `kerasvis.analyses.fidelity.unit_maps.as_methods`.
+        methods: `{name: method}`, as from `kerasvis.analyses.fidelity.unit_maps.unit_methods`.
         stages: names of the layers at which maps are compared; by default all that have weights.
             Weights of layers between them become random in their turn.
         seed: of the random weights.

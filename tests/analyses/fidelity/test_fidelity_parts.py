@@ -6,7 +6,8 @@ from kerasvis.analyses.fidelity import fidelity_report
 from kerasvis.analyses.fidelity.chosen_units import choose_units
 from kerasvis.analyses.fidelity.fidelity_parts import FidelityParts
 from kerasvis.analyses.fidelity.selectivity import Selectivity
-from kerasvis.analyses.fidelity.unit_maps import as_methods, edges
+from kerasvis.analyses.fidelity.unit_maps import unit_methods
+from kerasvis.attributions.edges import edges
 from tests.analyses.fidelity.fidelity_reports import (
     small_convnet,
     small_images,
@@ -103,8 +104,8 @@ def test_other_methods_and_settings_are_other_parts(tmp_path, model, images):
         {"name": "edges"},
         {"name": "my/$method"},
         {"name": "my_$method"},
-        {"method": as_methods("deconvnet")["deconvnet"]},
-        {"method": as_methods("guided")["guided"]},
+        {"method": unit_methods("deconvnet")["deconvnet"]},
+        {"method": unit_methods("guided")["guided"]},
         {"method": Measuring()},
         {"settings": {"num_units": 5}},
         {"settings": {"num_pairs": 4}},

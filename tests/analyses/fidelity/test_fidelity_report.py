@@ -11,7 +11,7 @@ from kerasvis.analyses.fidelity.fidelity_report import fidelity_report
 from kerasvis.analyses.fidelity.fidelity_result import CHECKS, OF_ALL_METHODS
 from kerasvis.analyses.fidelity.fidelity_table import fidelity_rows
 from kerasvis.analyses.fidelity.patch_sufficiency import measure_patch_sufficiency
-from kerasvis.analyses.fidelity.unit_maps import as_methods
+from kerasvis.analyses.fidelity.unit_maps import unit_methods
 from kerasvis.data import Preprocessing
 from kerasvis.occlusion import baseline_image
 from tests.analyses.fidelity.fidelity_reports import (
@@ -81,7 +81,7 @@ def test_covered_with_what_was_asked_for(model, images):
         found = fidelity_report(model, "conv2", images, "deconvnet", baseline=baseline, **options)
         fills = np.stack([baseline_image(x, baseline, preprocessing, seed=3) for x in images])
         units, _ = choose_units(model, "conv2", images)
-        methods = as_methods("deconvnet")
+        methods = unit_methods("deconvnet")
         expected = measure_patch_sufficiency(
             model, "conv2", images, units, methods, fills, patch_size=(3, 2), seed=3
         )

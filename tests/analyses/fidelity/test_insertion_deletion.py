@@ -12,7 +12,8 @@ from kerasvis.analyses.fidelity.insertion_deletion import (
     measure_insertion_deletion,
     order_of_pixels,
 )
-from kerasvis.analyses.fidelity.unit_maps import as_methods, edges
+from kerasvis.analyses.fidelity.unit_maps import unit_methods
+from kerasvis.attributions.edges import edges
 
 SIZE = (5, 4)
 
@@ -32,7 +33,7 @@ def test_curves_of_a_linear_unit_by_hand():
         "unit",
         images,
         units,
-        {**as_methods(["gradient"]), RANDOM: by_chance},
+        {**unit_methods(["gradient"]), RANDOM: by_chance},
         np.zeros_like(images),
         num_steps=5,
         advance=lambda: num_advances.append(1),

@@ -12,7 +12,7 @@ from kerasvis.analyses.fidelity.patch_sufficiency import (
     pasted,
     strongest_box,
 )
-from kerasvis.analyses.fidelity.unit_maps import as_methods
+from kerasvis.analyses.fidelity.unit_maps import unit_methods
 
 SIZE = (13, 10)
 PATCH = (4, 2, 7, 6)  # top, left, bottom, right
@@ -37,7 +37,7 @@ def images():
 def measure(model, images, methods=("deconvnet", "guided", "gradient"), **options):
     units, _ = choose_units(model, "unit", images)
     fills = options.pop("fills", np.zeros_like(images))
-    methods = as_methods(methods)
+    methods = unit_methods(methods)
     return measure_patch_sufficiency(model, "unit", images, units, methods, fills, **options)
 
 

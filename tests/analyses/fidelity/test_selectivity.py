@@ -6,7 +6,7 @@ from keras import layers
 from kerasvis.analyses.fidelity.chosen_units import choose_units
 from kerasvis.analyses.fidelity.map_similarity import map_similarity
 from kerasvis.analyses.fidelity.selectivity import common_box, measure_selectivity
-from kerasvis.analyses.fidelity.unit_maps import as_methods
+from kerasvis.analyses.fidelity.unit_maps import unit_methods
 from kerasvis.graph import receptive_field
 
 SIZE = (15, 11)
@@ -24,7 +24,7 @@ def convnet(*stack):
 
 def measure(model, layer, images, methods, **options):
     units, activations = choose_units(model, layer, images)
-    methods = as_methods(methods)
+    methods = unit_methods(methods)
     return units, measure_selectivity(model, layer, images, units, activations, methods, **options)
 
 

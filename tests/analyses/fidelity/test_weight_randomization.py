@@ -4,7 +4,7 @@ import pytest
 from keras import layers
 
 from kerasvis.analyses.fidelity.chosen_units import choose_units
-from kerasvis.analyses.fidelity.unit_maps import as_methods
+from kerasvis.analyses.fidelity.unit_maps import unit_methods
 from kerasvis.analyses.fidelity.weight_randomization import (
     RandomizedCopy,
     WeightRandomization,
@@ -50,7 +50,9 @@ def images():
 
 def measure(model, images, layer="scores", methods=("deconvnet", "gradient"), **options):
     units, _ = choose_units(model, layer, images)
-    return measure_weight_randomization(model, layer, images, units, as_methods(methods), **options)
+    return measure_weight_randomization(
+        model, layer, images, units, unit_methods(methods), **options
+    )
 
 
 def weights_of(model):
