@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MAY_IMPORT = {
     "storage": set(),
     "layers": set(),
-    "graph": {"layers"},
+    "graph": {"storage", "layers"},
     "data": {"storage", "layers", "graph"},
     "arguments": {"data", "graph"},
     "convnets": {"storage", "layers", "graph", "data"},

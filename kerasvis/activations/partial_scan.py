@@ -3,15 +3,12 @@
 import json
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from kerasvis.activations.running_top import RunningTop
 from kerasvis.activations.top_activations import LayerActivations
 from kerasvis.data.image_sources import Progress
-from kerasvis.graph.nodes import Tensor
 from kerasvis.storage.files import read_npz, write_npz
-from kerasvis.storage.fingerprints import digest
 
 
 class PartialScan:
@@ -77,27 +74,3 @@ class PartialScan:
                 f"The partial scan {self.filepath} was begun with other {' and '.join(changed)}: "
                 "go on with what it was begun with, delete it, or give another filepath."
             )
-
-
-def model_fingerprint(nodes):
-    """A digest of a computation, weights included, names of layers left out.
-
-    Args:
-        nodes: the nodes up to the layers that are watched, in order.
-    """
-    parts = []
-    for node in nodes:
-        leaves = keras.tree.flatten(node.arguments)
-        leaves = [leaf for leaf in leaves if isinstance(leaf, Tensor | bool | int | float)]
-        parts += [node.type_name, _config(node.layer), leaves, node.outputs]
-        parts += [keras.ops.convert_to_numpy(w) for w in getattr(node.layer, "weights", ())]
-    return digest(parts)
-
-
-def _config(layer):
-    try:
-        config = layer.get_config()
-    except NotImplementedError:
-        return ""
-    config = {key: value for key, value in config.items() if key not in ("name", "trainable")}
-    return json.dumps(config, sort_keys=True, default=lambda value: type(value).__name__)

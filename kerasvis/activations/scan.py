@@ -12,7 +12,7 @@ import numpy as np
 import tqdm
 
 from kerasvis.activations.channel_maxima import ChannelMaxima
-from kerasvis.activations.partial_scan import PartialScan, model_fingerprint
+from kerasvis.activations.partial_scan import PartialScan
 from kerasvis.activations.running_top import RunningTop
 from kerasvis.activations.top_activations import TopActivations
 from kerasvis.arguments import (
@@ -24,6 +24,7 @@ from kerasvis.arguments import (
     standardize_verbose,
 )
 from kerasvis.graph import image_shape
+from kerasvis.graph.model_fingerprint import model_fingerprint
 from kerasvis.graph.nodes import nodes_up_to
 
 SECONDS_BETWEEN_SAVES = 30

@@ -15,10 +15,10 @@ import keras
 import numpy as np
 import tqdm
 
-from kerasvis.activations.partial_scan import model_fingerprint
 from kerasvis.analyses.kept_arrays import KeptArrays
 from kerasvis.arguments import standardize_images, standardize_layers, standardize_verbose
 from kerasvis.graph import feature_extractor, read_graph
+from kerasvis.graph.model_fingerprint import model_fingerprint
 from kerasvis.occlusion.baselines import baseline_image
 from kerasvis.occlusion.data_set_mean import mean_of_data_set
 from kerasvis.storage.fields import Array

@@ -11,13 +11,13 @@ from typing import Any
 
 import keras
 
-from kerasvis.activations.partial_scan import model_fingerprint
 from kerasvis.analyses.evolution.feature_snapshot import FeatureSnapshots, NotFiniteError
 from kerasvis.analyses.evolution.snapshot_files import Snapshot, SnapshotFiles, changed_settings
 from kerasvis.arguments import standardize_layers
 from kerasvis.data import Preprocessing
 from kerasvis.data.image_sources import StreamImages, image_source
 from kerasvis.deconvnet.rules import rule_names, standardize_rules
+from kerasvis.graph.model_fingerprint import model_fingerprint
 from kerasvis.graph.nodes import nodes_up_to
 
 EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # Figure 4

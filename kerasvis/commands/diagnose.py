@@ -118,8 +118,8 @@ def diagnosis_of(opened: OpenModel, photographs, stem: str, looked_at: LookedAtO
 
 def fingerprint_of(opened: OpenModel, photographs, looked_at: LookedAtOptions) -> str:
     """Hexadecimal digits that change with all that a diagnosis depends on."""
-    from kerasvis.activations.partial_scan import model_fingerprint
     from kerasvis.graph import read_graph
+    from kerasvis.graph.model_fingerprint import model_fingerprint
     from kerasvis.storage.fingerprints import digest
 
     images = photographs and photographs.fingerprint()

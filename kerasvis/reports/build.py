@@ -3,7 +3,6 @@
 import dataclasses
 from pathlib import Path
 
-from kerasvis.activations.partial_scan import model_fingerprint
 from kerasvis.analyses import FilterDiagnosis, diagnose_filters, filter_findings
 from kerasvis.analyses.filters.dead_filters import NUM_IMAGES_NEEDED
 from kerasvis.analyses.filters.filter_diagnosis import projected_node
@@ -12,6 +11,7 @@ from kerasvis.deconvnet.deconv_model import DeconvModel
 from kerasvis.deconvnet.rules import rule_names
 from kerasvis.graph import image_shape, read_graph
 from kerasvis.graph.convolution_nodes import convolution_nodes
+from kerasvis.graph.model_fingerprint import model_fingerprint
 from kerasvis.reports.built_from import check_built_from, note_built_from
 from kerasvis.reports.layer_pictures import (
     image_filters,

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasvis.activations.partial_scan import model_fingerprint
 from kerasvis.analyses.fidelity.fidelity_result import CHECKS
 from kerasvis.analyses.fidelity.unit_maps import RectifiedProjection
 from kerasvis.deconvnet.rules import rule_names
+from kerasvis.graph.model_fingerprint import model_fingerprint
 from kerasvis.graph.nodes import nodes_up_to
 from kerasvis.storage.fingerprints import digest
 

@@ -15,7 +15,6 @@ import keras
 import numpy as np
 import tqdm
 
-from kerasvis.activations.partial_scan import model_fingerprint
 from kerasvis.analyses.invariance.feature_comparison import FeatureComparison
 from kerasvis.analyses.invariance.image_transformations import TRANSFORMATIONS, transformed
 from kerasvis.analyses.kept_arrays import KeptArrays
@@ -34,6 +33,7 @@ from kerasvis.graph.convolution_nodes import (
     rectified_node,
 )
 from kerasvis.graph.identities import IDENTITIES
+from kerasvis.graph.model_fingerprint import model_fingerprint
 from kerasvis.graph.outputs import output_tensor
 from kerasvis.storage.fields import Array
 from kerasvis.storage.results import Result

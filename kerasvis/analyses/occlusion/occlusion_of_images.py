@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasvis.activations.partial_scan import model_fingerprint
 from kerasvis.analyses.occlusion.occlusion_result import OcclusionSensitivity
 from kerasvis.analyses.occlusion.occlusion_sensitivity import OcclusionAnalysis
+from kerasvis.graph.model_fingerprint import model_fingerprint
 from kerasvis.storage.files import read_npz, write_npz
 from kerasvis.storage.fingerprints import digest
 

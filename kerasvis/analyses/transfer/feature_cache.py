@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
-from kerasvis.activations.partial_scan import model_fingerprint
 from kerasvis.analyses.transfer.flat_features import LARGEST_MAP, FlatFeatures
 from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.graph import image_shape
+from kerasvis.graph.model_fingerprint import model_fingerprint
 from kerasvis.graph.nodes import nodes_up_to
 from kerasvis.storage.files import read_npz, write_npz
 from kerasvis.storage.fingerprints import digest

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import kerasvis as kv
-from kerasvis.activations.partial_scan import model_fingerprint
 from kerasvis.analyses.evolution.snapshot_files import SnapshotFiles
 from kerasvis.callbacks.feature_evolution import EPOCHS
+from kerasvis.graph.model_fingerprint import model_fingerprint
 from kerasvis.graph.nodes import nodes_up_to
 
 SAVED_MODELS = Path(__file__).parents[3] / "saved_models"
