@@ -15,13 +15,14 @@ import keras
 import numpy as np
 import tqdm
 
-from kerasvis.analyses.kept_arrays import KeptArrays
 from kerasvis.arguments import standardize_images, standardize_layers, standardize_verbose
 from kerasvis.graph import feature_extractor, read_graph
 from kerasvis.graph.model_fingerprint import model_fingerprint
 from kerasvis.occlusion.baselines import baseline_image
 from kerasvis.occlusion.data_set_mean import mean_of_data_set
 from kerasvis.storage.fields import Array
+from kerasvis.storage.fingerprints import digest
+from kerasvis.storage.parts import Parts
 from kerasvis.storage.results import Result
 
 ROUNDING = 1e-6  # share of the largest feature: some units in the last place of float32
@@ -160,8 +161,17 @@ def measure_correspondence(
     random_boxes = draw_boxes(boxes, images.shape[1:3], num_draws, seed)
     cover = Cover(model, images, baseline, units, seed)
     features = Features(feature_extractor(model, layers), batch_size)
-    how = [layers, images, np.asarray(baseline), units and units.mode, rounding, seed]
-    kept = KeptArrays(directory, lambda: [model_fingerprint(read_graph(model).nodes), *how])
+
+    def computed_from():
+        return {
+            "model": model_fingerprint(read_graph(model).nodes),
+            "images": images,
+            "layers": layers,
+            "baseline": baseline,
+            "preprocessing": units and units.mode,
+            "rounding": rounding,
+            "seed": seed,
+        }
 
     base = features(images)
     smallest = [rounding * np.abs(x).max(axis=1, keepdims=True) for x in base]
@@ -173,15 +183,14 @@ def measure_correspondence(
     def measure(boxes):
         changes = [x - y for x, y in zip(base, features(cover(boxes)), strict=True)]
         signs = [signs_of_change(x, least) for x, least in zip(changes, smallest, strict=True)]
-        return tuple(np.stack([*map(of, signs)]) for of in (hamming_distances, opposite_shares))
+        measures = {"distances": hamming_distances, "oppositions": opposite_shares}
+        return {name: np.stack([*map(of, signs)]) for name, of in measures.items()}
 
-    for place in tqdm.tqdm(places, "Occlusions", disable=not is_shown):
-        distances[:, *place], oppositions[:, *place] = kept.once(
-            "boxes",
-            [all_boxes[place]],
-            ["distances", "oppositions"],
-            functools.partial(measure, all_boxes[place]),
-        )
+    with Parts(directory, computed_from) as cached:
+        for place in tqdm.tqdm(places, "Occlusions", disable=not is_shown):
+            part = f"boxes-{digest([all_boxes[place]])}.npz"
+            found = cached.arrays(part, functools.partial(measure, all_boxes[place]))
+            distances[:, *place], oppositions[:, *place] = found["distances"], found["oppositions"]
     return Correspondence(
         layers=layers,
         parts=tuple(parts),

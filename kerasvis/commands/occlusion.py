@@ -222,7 +222,8 @@ def write_results(analysis, photographs, folder, class_index, names, others) -> 
         analysis,
         (analysis.preprocessing.images(photograph.pixels) for photograph in photographs),
         [class_index] * len(photographs),
-        [folder / f"{photograph.name}.npz" for photograph in photographs],
+        folder,
+        [photograph.name for photograph in photographs],
     )
     rows, lines = [], []
     for photograph, result in zip(photographs, results, strict=True):

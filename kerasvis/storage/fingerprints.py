@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+LONGEST_LIST = 8  # elements of an array that is compared as a list
 SIZE = 16  # bytes of a digest; twice as many hexadecimal digits
 
 
@@ -36,11 +37,11 @@ def file_digest(filepath: str | os.PathLike) -> str:
 def as_json(value: Any) -> Any:
     """A value as JSON knows it, equal for equal values, so that it can be written and compared.
 
-    Arrays become digests, unless they are single numbers; tuples become lists; whatever JSON does
-    not know becomes its `str`, NaN and infinity too.
+    Arrays become digests, or lists if they are short; tuples become lists; whatever JSON does not
+    know becomes its `str`, NaN and infinity too.
     """
     if isinstance(value, np.ndarray | np.generic):
-        return as_json(value.item()) if value.ndim == 0 else digest([value])
+        return as_json(value.tolist()) if value.size <= LONGEST_LIST else digest([value])
     if isinstance(value, Mapping):
         return {str(key): as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

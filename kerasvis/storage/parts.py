@@ -8,15 +8,16 @@ The one policy on what lies in the folder:
 - One run writes at a time. Another one is refused by a sentence.
 - What a killed run left half-written is removed by the next one.
 
-A hidden file, `JOURNAL`, holds what the parts are computed from, and a line with each part's
-checksum and name. A line is added before its file takes the place of an earlier one, so that at
-every moment each file there has its line.
+A hidden file, `JOURNAL`, holds what the parts are computed from, and a line with each part's name
+and checksum. A line is added before its file takes the place of an earlier one, so that at every
+moment each file there has its line. Every line begins with a checksum of its own.
 """
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -30,11 +31,12 @@ from kerasvis.storage.files import (
     write_errors,
     write_if_changed,
 )
-from kerasvis.storage.fingerprints import as_json, file_digest
+from kerasvis.storage.fingerprints import SIZE, as_json, digest, file_digest
 from kerasvis.storage.locks import LOCK, locked
 from kerasvis.storage.results import Result
 
 JOURNAL = ".kerasvis-parts"
+IS_DIGEST = re.compile(f"[0-9a-f]{{{2 * SIZE}}}")
 LONGEST_SHOWN = 60  # letters of a setting in the sentence on what differs
 
 SomeResult = TypeVar("SomeResult", bound=Result)
@@ -54,6 +56,8 @@ class Parts:
             depend on, for example `{"model": digest, "images": digest, "seed": 3}`. Values are
             compared as by `kerasvis.storage.fingerprints.as_json`; the words and short values go
             into the sentence on what differs. It is not called without a folder.
+        is_writer: whether this process writes; of those that work together one does. The others
+            read what is there, and take no lock.
 
     Raises:
         ValueError: when the parts are entered, if the folder holds those of another computation,
@@ -71,19 +75,27 @@ class Parts:
     """
 
     def __init__(
-        self, directory: str | os.PathLike | None, computed_from: Callable[[], Mapping[str, Any]]
+        self,
+        directory: str | os.PathLike | None,
+        computed_from: Callable[[], Mapping[str, Any]],
+        *,
+        is_writer: bool = True,
     ):
         self.directory = None if directory is None else Path(directory)
-        self._computed_from = computed_from
+        self._computed_from, self._is_writer = computed_from, is_writer
         self._checksums = {}  # {name: every checksum that its file may have}
+        self._of = {}  # {name: what this part alone is computed from}
         self._cleaned = set()
 
     def __enter__(self) -> Self:
         if self.directory is not None:
             self._header = as_json(self._computed_from())
             with ExitStack() as stack:
-                stack.enter_context(locked(self.directory))
-                self._open_journal()
+                if self._is_writer:
+                    stack.enter_context(locked(self.directory))
+                self._read_journal()
+                if self._is_writer:
+                    self._write_journal()
                 self._clean(self.directory)
                 self._stack = stack.pop_all()
         return self
@@ -91,7 +103,7 @@ class Parts:
     def __exit__(self, exception_type: type | None, *exception: object) -> None:
         if self.directory is not None:
             with self._stack:
-                if exception_type is None and self._journal.exists():
+                if exception_type is None and self._is_writer and self._journal.exists():
                     self._write_journal()  # the same bytes however often the run was interrupted
 
     def path(self, name: str) -> Path:
@@ -127,7 +139,11 @@ class Parts:
         return arrays
 
     def result(
-        self, name: str, kind: type[SomeResult], compute: Callable[[], SomeResult]
+        self,
+        name: str,
+        kind: type[SomeResult],
+        compute: Callable[[], SomeResult],
+        of: Mapping[str, Any] | None = None,
     ) -> SomeResult:
         """The `Result` of a part: read if it is complete, otherwise computed and written.
 
@@ -135,10 +151,14 @@ class Parts:
             name: of the part, ending in `.npz`; `kind.load` reads its file.
             kind: the class of the result.
             compute: function of no arguments that returns it.
+            of: `{what: value}` of what this part alone is computed from, as an image is where each
+                has a part.
 
         Raises:
+            ValueError: if the part of this name was computed `of` something else.
             OSError: if the part cannot be written.
         """
+        self._check_of(name, as_json(of or {}))
         arrays = self.load(name)
         if arrays is not None:
             try:
@@ -179,7 +199,7 @@ class Parts:
             checksum = file_digest(temporary)
             self._checksums.setdefault(name, set()).add(checksum)
             with open(self._journal, "ab") as file:
-                file.write(_line(checksum, name))
+                file.write(_line([name, checksum, self._of.get(name, {})]))
         self._checksums[name] = {checksum}
 
     def remove(self) -> None:
@@ -200,30 +220,29 @@ class Parts:
     def _journal(self):
         return self.directory / JOURNAL
 
-    def _open_journal(self):
+    def _read_journal(self):
         if self._journal.exists():
             header, *lines = self._journal.read_bytes().split(b"\n")
             self._check(header)
-            for line in lines[:-1]:  # what follows the last line's end was not written to its end
-                checksum, _, name = line.decode(errors="surrogateescape").partition(" ")
-                self._checksums.setdefault(name, set()).add(checksum)
-        self._write_journal()
+            for line in lines:
+                with suppress(ValueError):  # damaged, or not written to its end
+                    name, checksum, self._of[name] = _content(line)
+                    self._checksums.setdefault(name, set()).add(checksum)
 
     def _write_journal(self):
         """Writes it anew, sorted and without what is outdated or torn."""
-        lines = [
-            _line(checksum, name)
+        parts = [
+            [name, checksum, self._of.get(name, {})]
             for name, checksums in sorted(self._checksums.items())
             for checksum in sorted(checksums)
         ]
-        header = json.dumps(self._header, sort_keys=True).encode() + b"\n"
-        write_if_changed(self._journal, b"".join([header, *lines]))
+        write_if_changed(self._journal, b"".join(map(_line, [self._header, *parts])))
 
     def _check(self, header):
         received = f"Received: directory={str(self.directory)!r}"
         try:
-            earlier = dict(json.loads(header))
-        except (ValueError, TypeError) as error:
+            earlier = _content(header)
+        except ValueError as error:
             raise ValueError(
                 f"{self._journal} is damaged, so that it is not known what the folder's content "
                 f"was computed from: delete the folder, or give another one. {received}"
@@ -235,24 +254,48 @@ class Parts:
                 f"give another one. {received}"
             )
 
+    def _check_of(self, name, of):
+        if self.directory is None:
+            return
+        differences = differing(self._of.get(name, of), of)
+        if differences and self.path(name).exists():
+            raise ValueError(
+                f"{self.path(name)} was computed from another {' and another '.join(differences)}: "
+                "give the same again, delete the file, or give another folder. Received: "
+                f"directory={str(self.directory)!r}"
+            )
+        self._of[name] = of
+
     def _clean(self, folder):
-        if folder not in self._cleaned:
+        if self._is_writer and folder not in self._cleaned:
             self._cleaned.add(folder)
             remove_temporary_files(folder)
 
 
 def differing(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between two computations, in words: short values are shown."""
+    """What differs between two computations, in words: of values within values the first one."""
     names = [name for name in {**now, **earlier} if earlier.get(name) != now.get(name)]
-    return [name + _shown([earlier.get(name), now.get(name)]) for name in names]
+    return [name + _shown(earlier.get(name), now.get(name)) for name in names]
 
 
-def _shown(values: Iterable[Any]) -> str:
-    earlier, now = (json.dumps(value, ensure_ascii=False) for value in values)
-    is_long = max(len(earlier), len(now)) > LONGEST_SHOWN
-    is_digest = any(isinstance(value, str) and len(value) == 32 for value in values)
-    return "" if is_long or is_digest else f" ({earlier} there, {now} here)"
+def _shown(earlier, now):
+    if isinstance(earlier, dict) and isinstance(now, dict):
+        return f", {differing(earlier, now)[0]}"
+    if any(isinstance(value, str) and IS_DIGEST.fullmatch(value) for value in (earlier, now)):
+        return ""
+    texts = [json.dumps(value, ensure_ascii=False) for value in (earlier, now)]
+    is_short = max(map(len, texts)) <= LONGEST_SHOWN
+    return f" ({texts[0]} there, {texts[1]} here)" if is_short else ""
 
 
-def _line(checksum, name):
-    return f"{checksum} {name}\n".encode(errors="surrogateescape")
+def _line(content):
+    text = json.dumps(content, sort_keys=True)
+    return f"{digest([text])} {text}\n".encode()
+
+
+def _content(line):
+    """What a line of a journal says; a ValueError if it is damaged."""
+    checksum, _, text = line.decode("ascii").partition(" ")
+    if checksum != digest([text]):
+        raise ValueError("the line is damaged")
+    return json.loads(text)

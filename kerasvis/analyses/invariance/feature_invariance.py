@@ -17,7 +17,6 @@ import tqdm
 
 from kerasvis.analyses.invariance.feature_comparison import FeatureComparison
 from kerasvis.analyses.invariance.image_transformations import TRANSFORMATIONS, transformed
-from kerasvis.analyses.kept_arrays import KeptArrays
 from kerasvis.arguments import (
     positive_integer,
     standardize_classes,
@@ -36,6 +35,8 @@ from kerasvis.graph.identities import IDENTITIES
 from kerasvis.graph.model_fingerprint import model_fingerprint
 from kerasvis.graph.outputs import output_tensor
 from kerasvis.storage.fields import Array
+from kerasvis.storage.fingerprints import digest
+from kerasvis.storage.parts import Parts
 from kerasvis.storage.results import Result
 
 PAPER_HEIGHT = 224  # pixels, of the images that the paper's translations refer to
@@ -187,26 +188,33 @@ def feature_invariance(
     asked = standardize_classes(class_indices, len(photographs), scores.num_classes)
     scores.decide(preprocessing.images(transformed(photographs[0], "translation", 0, size)[None]))
 
-    how = [layers, size, preprocessing.mode, scores.tensor, scores.taken, *values, *values.values()]
-    kept = KeptArrays(directory, lambda: [model_fingerprint(read_graph(model).nodes), *how])
+    def computed_from():
+        return {
+            "model": model_fingerprint(read_graph(model).nodes),
+            "layers": layers,
+            "image size": size,
+            "preprocessing": preprocessing.mode,
+            "output": scores.tensor,
+            "activation": scores.taken,
+            "transformations": values,
+        }
 
     def measure(photograph):
         original = transformed(photograph, "translation", 0, size)
         versions = [transformed(photograph, name, v, size) for name in values for v in values[name]]
-        return comparison.run(original, np.stack(versions), preprocessing.images, batch_size)
+        found = comparison.run(original, np.stack(versions), preprocessing.images, batch_size)
+        return dict(zip(("distances", "probabilities"), found, strict=True))
 
     classes, distances, probabilities = [], [], []
-    bar = tqdm.tqdm(photographs, "Images", disable=not is_shown)
-    for photograph, class_index in zip(bar, asked, strict=True):
-        moved, of_classes = kept.once(
-            "image",
-            [photograph],
-            ["distances", "probabilities"],
-            functools.partial(measure, photograph),
-        )
-        classes.append(of_classes[0].argmax() if class_index is None else class_index)
-        distances.append(moved.T)
-        probabilities.append(of_classes[1:, classes[-1]])
+    with Parts(directory, computed_from) as parts:
+        bar = tqdm.tqdm(photographs, "Images", disable=not is_shown)
+        for photograph, class_index in zip(bar, asked, strict=True):
+            part = f"image-{digest([photograph])}.npz"
+            found = parts.arrays(part, functools.partial(measure, photograph))
+            of_classes = found["probabilities"]
+            classes.append(of_classes[0].argmax() if class_index is None else class_index)
+            distances.append(found["distances"].T)
+            probabilities.append(of_classes[1:, classes[-1]])
 
     ends = np.cumsum([len(v) for v in values.values()])[:-1]
     parts = np.split(np.stack(distances, 1), ends, -1), np.split(np.stack(probabilities), ends, -1)

@@ -1,55 +1,52 @@
-"""Occlusion sensitivity of many images, one file each, so that a run that was stopped goes on."""
+"""Occlusion sensitivity of many images, one file each, so that an interrupted run resumes."""
 
 import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import numpy as np
 
 from kerasvis.analyses.occlusion.occlusion_result import OcclusionSensitivity
 from kerasvis.analyses.occlusion.occlusion_sensitivity import OcclusionAnalysis
 from kerasvis.graph.model_fingerprint import model_fingerprint
-from kerasvis.storage.files import read_npz, write_npz
 from kerasvis.storage.fingerprints import digest
+from kerasvis.storage.parts import Parts
 
 
 def stream_occlusion_sensitivity(
     analysis: OcclusionAnalysis,
     images: Iterable,
     class_indices: Iterable[int | None],
-    filepaths: Iterable[str | os.PathLike],
+    directory: str | os.PathLike,
+    names: Iterable[str],
 ) -> Iterator[OcclusionSensitivity]:
     """Analyses images one after another; each result is written as soon as it is there.
 
-    A file that holds the result of the same image, model and settings is read instead; any other is
-    written anew.
+    A result that is there already is read instead.
 
     Args:
         analysis: an `OcclusionAnalysis`.
         images: iterable of `(rows, columns, channels)`, as the model takes them.
         class_indices: the correct class of each, or None.
-        filepaths: where each result goes, an `.npz` file.
+        directory: folder to write into; see `kerasvis.storage.parts` on what may lie there.
+        names: of the files, `<name>.npz`.
 
     Yields:
         An `OcclusionSensitivity` for each image.
+
+    Raises:
+        ValueError: if the folder holds results of another model, of other settings, or, under the
+            same name, of another image or class.
+        OSError: if another run is writing into the folder, or it cannot be written to.
     """
-    model = model_fingerprint(analysis.nodes)
-    for image, class_index, filepath in zip(images, class_indices, filepaths, strict=True):
-        fingerprint = digest([np.asarray(image), class_index, model, *analysis.settings])
-        result = _finished(filepath, fingerprint)
-        if result is None:
-            result = analysis(image, class_index)
-            write_npz(filepath, {**result.to_arrays(), "fingerprint": np.array(fingerprint)})
-        yield result
 
+    def computed_from():
+        return {"model": model_fingerprint(analysis.nodes), **analysis.settings}
 
-def _finished(filepath, fingerprint):
-    """The result in a file, if it is that of the same run."""
-    if not Path(filepath).exists():
-        return None
-    try:
-        arrays = read_npz(filepath, "occlusion sensitivity", ["fingerprint"])
-        is_same = str(arrays["fingerprint"]) == fingerprint
-        return OcclusionSensitivity.from_arrays(arrays) if is_same else None
-    except ValueError:  # something else is in its place
-        return None
+    with Parts(directory, computed_from) as parts:
+        for image, class_index, name in zip(images, class_indices, names, strict=True):
+            yield parts.result(
+                f"{name}.npz",
+                OcclusionSensitivity,
+                lambda image=image, class_index=class_index: analysis(image, class_index),
+                of={"image": digest([np.asarray(image)]), "class_index": class_index},
+            )

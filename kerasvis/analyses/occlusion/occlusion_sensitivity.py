@@ -207,15 +207,26 @@ class OcclusionAnalysis:
         self._baseline_image(np.zeros(self.image_shape, "float32"), preprocessing)  # fail early
 
     @property
-    def settings(self) -> tuple:
+    def settings(self) -> dict[str, Any]:
         """All that a result depends on besides the model, the image and its class."""
-        arrays = [self._baseline, self._class_indices]
-        return (
-            *(x if x is None or isinstance(x, str) else np.asarray(x) for x in arrays),
-            *(self.occluders, self.preprocessing, self._seed, self.layer, self._feature),
-            *(self._activation, self._method, self.scores.tensor, self.scores.region),
-            *(_identity(self.scores.score), *rule_names(self._rules)),
-        )
+        return {
+            "image_size": self.occluders.image_size,
+            "patch_size": self.occluders.patch_size,
+            "strides": self.occluders.strides,
+            "box": self.occluders.box,
+            "baseline": self._baseline,
+            "seed": self._seed,
+            "preprocessing": self.preprocessing and self.preprocessing.mode,
+            "layer": self.layer,
+            "feature": self._feature,
+            "class_indices": self._class_indices,
+            "activation": self._activation,
+            "method": self._method,
+            "output": self.scores.tensor,
+            "region": self.scores.region,
+            "score": _identity(self.scores.score),
+            "rules": rule_names(self._rules),
+        }
 
     def classes_of(self, class_index: Any, num_images: int) -> list:
         """The class of each image, or None; a ValueError if there is none of that number."""

@@ -1,10 +1,11 @@
 """Features of all images of a data set, computed once for each image and kept on disk.
 
 The features of a layer lie in a folder of their own, whose name follows from everything that they
-depend on. They are written in parts, each atomically, so a run that was stopped goes on
-after the last part; one that asks for a further layer computes that layer alone.
+are computed from, in `Parts`: an interrupted run resumes after the last of them, and one that asks
+for a further layer computes that layer alone.
 """
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.graph import image_shape
 from kerasvis.graph.model_fingerprint import model_fingerprint
 from kerasvis.graph.nodes import nodes_up_to
-from kerasvis.storage.files import read_npz, write_npz
 from kerasvis.storage.fingerprints import digest
+from kerasvis.storage.parts import Parts
 
 PART_SIZE = 512  # images whose features are written together
 
@@ -29,7 +30,7 @@ class FeatureCache:
     which can change the last bit of a feature.
 
     Args:
-        directory: folder to keep the features in; it is made if need be.
+        directory: folder for the features, made when they are computed.
         model: a functional or Sequential `keras.Model`; left as it is.
         layers: names of layers.
         images: `AllImages`, of the size that the model takes.
@@ -38,7 +39,7 @@ class FeatureCache:
         largest_map: `(rows, columns)` of a feature map at most, see `FlatFeatures`.
 
     Raises:
-        ValueError: if the images or a layer do not suit, or the folder cannot be written to.
+        ValueError: if the images or a layer do not suit.
 
     Example:
         >>> import keras
@@ -65,11 +66,11 @@ class FeatureCache:
         self.largest_map = None if largest_map is None else tuple(largest_map)
         _check_size(model, images.size)
         self._features_of(self.layers)  # a layer that does not suit is to fail now
+        self._computed_from = {layer: self._what_is_computed_from(layer) for layer in self.layers}
         self.folders = {
-            layer: Path(directory) / f"{_file_name(layer)}-{self._key(layer)}"
-            for layer in self.layers
+            layer: Path(directory) / f"{_file_name(layer)}-{digest(computed_from.values())}"
+            for layer, computed_from in self._computed_from.items()
         }
-        _make_folders(self.folders.values())
 
     @property
     def num_parts(self):
@@ -83,66 +84,79 @@ class FeatureCache:
             verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
 
         Raises:
-            ValueError: if a feature is NaN or infinite, or a part cannot be written.
+            ValueError: if a feature is NaN or infinite.
+            OSError: if a part cannot be written; existing files stay intact.
         """
-        num_done = {layer: self._num_parts_done(layer) for layer in self.layers}
-        missing = [layer for layer in self.layers if num_done[layer] < self.num_parts]
-        if not missing:
-            return
-        first = min(num_done[layer] for layer in missing)
-        bar = tqdm.tqdm(
-            desc="Features",
-            unit=" images",
-            total=len(self.images),
-            initial=first * PART_SIZE,
-            disable={"auto": None}.get(verbose, not verbose),  # None: shown on a terminal only
-        )
-        model = self._features_of(missing)
-        with bar:
+        with contextlib.ExitStack() as stack:
+            parts = {layer: stack.enter_context(self._parts(layer)) for layer in self.layers}
+            missing = {layer: self._missing(parts[layer]) for layer in self.layers}
+            layers = [layer for layer in self.layers if missing[layer]]
+            if not layers:
+                return
+            first = min(min(missing[layer]) for layer in layers)
+            bar = tqdm.tqdm(
+                desc="Features",
+                unit=" images",
+                total=len(self.images),
+                initial=first * PART_SIZE,
+                disable={"auto": None}.get(verbose, not verbose),  # None: shown on a terminal only
+            )
+            model = self._features_of(layers)
+            stack.enter_context(bar)
             pixels_of_parts = self.images.batches(PART_SIZE, begin=first * PART_SIZE)
-            for part, pixels in enumerate(pixels_of_parts, first):
-                batches = []
-                for begin in range(0, len(pixels), batch_size):
-                    images = self.preprocessing.images(pixels[begin : begin + batch_size])
-                    batches.append(model.predict_on_batch(images))
-                    bar.update(len(images))
-                for layer, features in zip(missing, zip(*batches, strict=True), strict=True):
-                    self._write(layer, part, np.concatenate(features))
+            for number, pixels in enumerate(pixels_of_parts, first):
+                if any(number in missing[layer] for layer in layers):
+                    found = self._run(model, pixels, batch_size, bar)
+                    for layer, features in zip(layers, found, strict=True):
+                        _check_finite(features, layer, number)
+                        parts[layer].save(_name(number), {"features": features})
 
     def load(self, layer):
         """The features of a layer: float32 `(images, features)`; `fill` comes first."""
-        paths = [self._path(layer, part) for part in range(self.num_parts)]
-        parts = [read_npz(path, "features", ["features"])["features"] for path in paths]
-        return np.concatenate(parts)
+        with self._parts(layer) as parts:
+            every = [parts.load(_name(number))["features"] for number in range(self.num_parts)]
+        return np.concatenate(every)
+
+    def _run(self, model, pixels, batch_size, bar):
+        """Features of the images of a part, an array for each layer."""
+        batches = []
+        for begin in range(0, len(pixels), batch_size):
+            images = self.preprocessing.images(pixels[begin : begin + batch_size])
+            batches.append(model.predict_on_batch(images))
+            bar.update(len(images))
+        return map(np.concatenate, zip(*batches, strict=True))
+
+    def _parts(self, layer):
+        return Parts(self.folders[layer], lambda: self._computed_from[layer])
+
+    def _missing(self, parts):
+        """Numbers of the parts that are to be computed."""
+        return {n for n in range(self.num_parts) if not parts.is_complete(_name(n))}
 
     def _features_of(self, layers):
         return FlatFeatures(self.model, layers, self.images.size, self.largest_map)
 
-    def _key(self, layer):
-        model = model_fingerprint(nodes_up_to(self.model, [layer]))
-        how = [self.preprocessing.mode, self.largest_map, PART_SIZE]
-        return digest([model, self.images.fingerprint, *how])
+    def _what_is_computed_from(self, layer):
+        return {
+            "model": model_fingerprint(nodes_up_to(self.model, [layer])),
+            "images": self.images.fingerprint,
+            "preprocessing": self.preprocessing.mode,
+            "largest map": self.largest_map,
+            "images in a part": PART_SIZE,
+        }
 
-    def _path(self, layer, part):
-        return self.folders[layer] / f"part_{part:05d}.npz"
 
-    def _num_parts_done(self, layer):
-        part = 0
-        while self._path(layer, part).exists():
-            part += 1
-        return part
+def _name(number):
+    return f"part_{number:05d}.npz"
 
-    def _write(self, layer, part, features):
-        if not np.isfinite(features).all():
-            image = part * PART_SIZE + int(np.argmin(np.isfinite(features).all(axis=1)))
-            raise ValueError(
-                f"Image {image} gives NaN or infinity in layer {layer!r}: check the range of the "
-                "images and the model's weights."
-            )
-        try:
-            write_npz(self._path(layer, part), {"features": features})
-        except OSError as error:
-            raise ValueError(str(error)) from error
+
+def _check_finite(features, layer, number):
+    if not np.isfinite(features).all():
+        image = number * PART_SIZE + int(np.argmin(np.isfinite(features).all(axis=1)))
+        raise ValueError(
+            f"Image {image} gives NaN or infinity in layer {layer!r}: check the range of the "
+            "images and the model's weights."
+        )
 
 
 def _check_size(model, size):
@@ -156,14 +170,3 @@ def _check_size(model, size):
 
 def _file_name(layer):
     return layer.replace("/", "-").replace(":", "-")
-
-
-def _make_folders(folders):
-    try:
-        for folder in folders:
-            folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(
-            f"The folder {folder} cannot be made ({error.strerror}): make room there, or give "
-            "another one."
-        ) from error

@@ -18,7 +18,6 @@ import keras
 import numpy as np
 import tqdm
 
-from kerasvis.analyses.kept_arrays import KeptArrays
 from kerasvis.analyses.transfer.all_images import AllImages
 from kerasvis.analyses.transfer.feature_cache import FeatureCache
 from kerasvis.analyses.transfer.flat_features import LARGEST_MAP
@@ -34,8 +33,10 @@ from kerasvis.analyses.transfer.near_duplicates import (
 from kerasvis.analyses.transfer.per_class_accuracy import mean_per_class_accuracy
 from kerasvis.arguments import standardize_layers, standardize_model, standardize_preprocessing
 from kerasvis.graph import image_shape
-from kerasvis.storage.fields import Array, names_of
+from kerasvis.storage.fields import Array
+from kerasvis.storage.fingerprints import digest
 from kerasvis.storage.html_table import html_table
+from kerasvis.storage.parts import Parts
 from kerasvis.storage.results import Result
 
 if TYPE_CHECKING:
@@ -214,15 +215,18 @@ def _near_duplicates(images, references, folder, verbose):
     """Those of the references, found once and kept in the folder."""
     if references is None:
         return NearDuplicates.none()
-    how = [images.fingerprint, fingerprint_of(references), LEAST_CORRELATION]
-    names = names_of(NearDuplicates)
-
-    def measure():
-        found = find_near_duplicates(images.batches(), references, verbose=verbose)
-        return [getattr(found, name) for name in names]
-
-    kept = KeptArrays(folder, lambda: how)
-    return NearDuplicates(*kept.once("near_duplicates", [], names, measure))
+    computed_from = {
+        "images": images.fingerprint,
+        "references": fingerprint_of(references),
+        "least correlation": LEAST_CORRELATION,
+    }
+    folder = folder / f"near_duplicates-{digest(computed_from.values())}"
+    with Parts(folder, lambda: computed_from) as parts:
+        return parts.result(
+            "near_duplicates.npz",
+            NearDuplicates,
+            lambda: find_near_duplicates(images.batches(), references, verbose=verbose),
+        )
 
 
 def _draw(images, left_out, per_class, num_test, test, seed, number):
