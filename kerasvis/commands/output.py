@@ -67,28 +67,39 @@ class OutputFolder:
 
     @contextlib.contextmanager
     def made(self, *more: str) -> Iterator[Path]:
-        """Makes the folder; where nothing came into it, an error takes it away again.
+        """Makes the folder and locks it; where nothing came into it, an error takes it away again.
 
         Args:
             more: names of results that may be there already; who writes them tells what they are.
+
+        Raises:
+            OSError: if another run is writing into the folder, or it cannot be written to.
         """
+        from kerasvis.storage.files import remove_temporary_files  # here, as it starts NumPy
+        from kerasvis.storage.locks import locked
+
         missing = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
-        self.folder.mkdir(parents=True, exist_ok=True)
-        before, known = set(os.listdir(self.folder)), written_names(self.folder)
-        add_written_names(self.folder, [*self.files, *more])
         try:
-            yield self.folder
+            with locked(self.folder):
+                remove_temporary_files(self.folder)
+                before, known = set(os.listdir(self.folder)), written_names(self.folder)
+                add_written_names(self.folder, [*self.files, *more])
+                try:
+                    yield self.folder
+                except BaseException:
+                    if set(os.listdir(self.folder)) <= {*before, LIST}:
+                        self._list_only(known)
+                    raise
         except BaseException:
-            if set(os.listdir(self.folder)) <= {*before, LIST}:
-                self._take_back(known, missing)
+            for path in missing:
+                with contextlib.suppress(OSError):  # something came into it
+                    path.rmdir()
             raise
 
-    def _take_back(self, known: frozenset[str], missing: list[Path]) -> None:
-        """Leaves everything as it was before a run that wrote nothing."""
+    def _list_only(self, known: frozenset[str]) -> None:
+        """Lists what was listed before a run that wrote nothing."""
         (self.folder / LIST).unlink(missing_ok=True)
         add_written_names(self.folder, known)
-        for path in missing:
-            path.rmdir()
 
 
 def check_output_file(filepath: Path, suffix: str, option: str = "--out") -> OutputFolder:

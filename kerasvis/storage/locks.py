@@ -14,8 +14,9 @@ LOCK = ".kerasvis-lock"
 def locked(directory: str | os.PathLike) -> Iterator[None]:
     """Holds the lock on a folder, which is made if need be.
 
-    The operating system holds it, so that it ends with the process, however that ends; only an
-    empty file stays behind. Within a thread the same folder can be locked again.
+    The operating system holds it, so that it ends with the process, however that ends. An empty
+    file stays behind, unless nothing else is in the folder. Within a thread the same folder can be
+    locked again.
 
     Args:
         directory: path of the folder.
@@ -47,3 +48,5 @@ def locked(directory: str | os.PathLike) -> Iterator[None]:
         yield
     finally:
         lock.release()
+        if not lock.is_locked and os.listdir(directory) == [LOCK]:
+            os.unlink(directory / LOCK)

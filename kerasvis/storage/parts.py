@@ -32,7 +32,7 @@ from kerasvis.storage.files import (
     write_if_changed,
 )
 from kerasvis.storage.fingerprints import SIZE, as_json, digest, file_digest
-from kerasvis.storage.locks import LOCK, locked
+from kerasvis.storage.locks import locked
 from kerasvis.storage.results import Result
 
 JOURNAL = ".kerasvis-parts"
@@ -90,6 +90,7 @@ class Parts:
     def __enter__(self) -> Self:
         if self.directory is not None:
             self._header = as_json(self._computed_from())
+            self._may_go = not self.directory.exists()  # where nothing is written
             with ExitStack() as stack:
                 if self._is_writer:
                     stack.enter_context(locked(self.directory))
@@ -101,10 +102,15 @@ class Parts:
         return self
 
     def __exit__(self, exception_type: type | None, *exception: object) -> None:
-        if self.directory is not None:
-            with self._stack:
-                if exception_type is None and self._is_writer and self._journal.exists():
-                    self._write_journal()  # the same bytes however often the run was interrupted
+        if self.directory is None or not self._is_writer:
+            return
+        with self._stack:
+            if not self._checksums:
+                self._journal.unlink(missing_ok=True)
+            elif exception_type is None:
+                self._write_journal()  # the same bytes however often the run was interrupted
+        if self._may_go and not os.listdir(self.directory):
+            self.directory.rmdir()
 
     def path(self, name: str) -> Path:
         """Where the file of a part is, or goes."""
@@ -158,7 +164,7 @@ class Parts:
             ValueError: if the part of this name was computed `of` something else.
             OSError: if the part cannot be written.
         """
-        self._check_of(name, as_json(of or {}))
+        self.check_part(name, of or {})
         arrays = self.load(name)
         if arrays is not None:
             try:
@@ -168,6 +174,24 @@ class Parts:
         result = compute()
         self.save(name, result.to_arrays())
         return result
+
+    def check_part(self, name: str, of: Mapping[str, Any]) -> None:
+        """Refuses a part that is there, but was computed `of` something else, as `result` does.
+
+        Raises:
+            ValueError: if it was.
+        """
+        if self.directory is None:
+            return
+        of = as_json(of)
+        differences = differing(self._of.get(name, of), of)
+        if differences and self.path(name).exists():
+            raise ValueError(
+                f"{self.path(name)} was computed from another {' and another '.join(differences)}: "
+                "give the same again, delete the file, or give another folder. Received: "
+                f"directory={str(self.directory)!r}"
+            )
+        self._of[name] = of
 
     def load(self, name: str) -> dict[str, np.ndarray] | None:
         """The arrays of a part, or None if it is missing or damaged."""
@@ -203,18 +227,14 @@ class Parts:
         self._checksums[name] = {checksum}
 
     def remove(self) -> None:
-        """Deletes all parts, once their result is written, and the folder if nothing else is there.
+        """Deletes all parts, once their result is written; at the end the folder too, if empty.
 
         Raises:
             OSError: if something cannot be deleted.
         """
-        if self.directory is None:
-            return
-        for name in [*self._checksums, JOURNAL, LOCK]:
+        for name in self._checksums:
             self.path(name).unlink(missing_ok=True)
-        self._checksums = {}
-        if not any(self.directory.iterdir()):
-            self.directory.rmdir()
+        self._checksums, self._of, self._may_go = {}, {}, True
 
     @property
     def _journal(self):
@@ -253,18 +273,6 @@ class Parts:
                 f"{' and other '.join(differences)}: give the same again, delete the folder, or "
                 f"give another one. {received}"
             )
-
-    def _check_of(self, name, of):
-        if self.directory is None:
-            return
-        differences = differing(self._of.get(name, of), of)
-        if differences and self.path(name).exists():
-            raise ValueError(
-                f"{self.path(name)} was computed from another {' and another '.join(differences)}: "
-                "give the same again, delete the file, or give another folder. Received: "
-                f"directory={str(self.directory)!r}"
-            )
-        self._of[name] = of
 
     def _clean(self, folder):
         if self._is_writer and folder not in self._cleaned:

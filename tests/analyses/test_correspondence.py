@@ -127,8 +127,9 @@ def test_an_analysis_that_was_stopped_goes_on(model, images, found, tmp_path, mo
     np.testing.assert_array_equal(again.distances, found.distances)
     np.testing.assert_array_equal(again.random_distances, found.random_distances)
     np.testing.assert_array_equal(again.random_oppositions, found.random_oppositions)
-    measure_correspondence(model, ["fc", "conv1"], images, PARTS, **given, baseline=9)
-    assert len(asked) == 9 + 8
+    with pytest.raises(ValueError, match=r'computed from other baseline \("grey" there, 9 here\)'):
+        measure_correspondence(model, ["fc", "conv1"], images, PARTS, **given, baseline=9)
+    assert len(asked) == 9
 
 
 def covered_signs(model, layer, images, boxes, colour=127.5):

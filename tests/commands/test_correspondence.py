@@ -43,8 +43,8 @@ def photographs(tmp_path_factory):
 def tell(model, photographs, tmp_path):
     """Runs the command; returns the output folder."""
 
-    def tell(*arguments, parts=photographs / "parts.json", layers=("conv2",)):
-        out = tmp_path / "out"
+    def tell(*arguments, parts=photographs / "parts.json", layers=("conv2",), out="out"):
+        out = tmp_path / out
         given = ["--model", model, "--parts", parts, "--layers", *layers, "--out", out, *arguments]
         run(["correspondence", *(str(argument) for argument in given)])
         return out
@@ -99,7 +99,7 @@ def test_parts_beside_other_photographs(tell, photographs, tmp_path):
     (tmp_path / "parts.csv").write_text("\n".join(lines))
     out = tell("--images", photographs, "--baseline", "0", parts=tmp_path / "parts.csv")
     black = Correspondence.load(out / "correspondence.npz")
-    grey = Correspondence.load(tell() / "correspondence.npz")
+    grey = Correspondence.load(tell(out="grey") / "correspondence.npz")
     np.testing.assert_array_equal(black.boxes, grey.boxes)
     assert (black.delta != grey.delta).any()
 

@@ -160,7 +160,7 @@ def test_killed_and_started_again(model_file, photographs, tmp_path):
     subprocess.run([*command, "--out", whole], check=True, capture_output=True)
 
     def kept():
-        paths = (killed / "parts").glob("*.npz")
+        paths = (killed / "parts").glob("[!.]*.npz")
         return {path.name: path.stat().st_mtime_ns for path in paths}
 
     for num_parts in (1, 6):

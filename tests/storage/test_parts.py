@@ -17,7 +17,7 @@ from kerasvis.storage.locks import LOCK, locked
 from kerasvis.storage.parts import JOURNAL, Parts
 from kerasvis.storage.results import Result
 
-ON = {"model": "a" * 32, "images": np.arange(5), "seed": 3, "layers": ("conv1", "conv2")}
+ON = {"model": "a" * 32, "images": np.arange(15), "seed": 3, "layers": ("conv1", "conv2")}
 
 
 class Count:
@@ -97,7 +97,7 @@ def test_a_result_of_another_class_is_computed(tmp_path, count):
     ("changed", "words"),
     [
         ({"model": "b" * 32}, ["other model:"]),
-        ({"images": np.arange(6)}, ["other images:"]),
+        ({"images": np.arange(16)}, ["other images:"]),
         ({"seed": 4}, ["other seed (3 there, 4 here)"]),
         ({"layers": ["conv1"]}, ['other layers (["conv1", "conv2"] there, ["conv1"] here)']),
         ({"model": None, "seed": True}, ["other model", "and other seed (3 there, true here)"]),
@@ -118,7 +118,7 @@ def test_another_computation_is_refused_and_changes_nothing(tmp_path, count, cha
 @pytest.mark.parametrize(
     "same",
     [
-        {"images": np.arange(5), "layers": ["conv1", "conv2"]},
+        {"images": np.arange(15), "layers": ["conv1", "conv2"]},
         {"seed": np.int64(3)},
         dict(reversed(ON.items())),
     ],
@@ -226,7 +226,15 @@ def test_everything_is_removed_but_what_others_made(tmp_path, count):
         with Parts(tmp_path / folder, lambda: ON) as parts:
             parts.arrays("part.npz", count)
             parts.remove()
-    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "notes.txt"]
+    assert {path.name for path in tmp_path.rglob("*")} == {"folder", "notes.txt", LOCK}
+
+
+def test_a_run_that_writes_nothing_leaves_nothing(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for folder in ("empty", "new"):
+        with pytest.raises(KeyboardInterrupt), Parts(tmp_path / folder, lambda: ON):
+            raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
 
 
 def test_files_of_a_killed_run_are_removed(tmp_path, count):

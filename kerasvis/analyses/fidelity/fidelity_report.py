@@ -15,7 +15,7 @@ import tqdm
 
 from kerasvis.analyses.fidelity.chosen_units import choose_units
 from kerasvis.analyses.fidelity.cosine_convergence import measure_cosine_convergence
-from kerasvis.analyses.fidelity.fidelity_parts import FidelityParts
+from kerasvis.analyses.fidelity.fidelity_parts import computed_from, part_name
 from kerasvis.analyses.fidelity.fidelity_result import CHECKS, FidelityReport, joined
 from kerasvis.analyses.fidelity.insertion_deletion import (
     RANDOM,
@@ -34,6 +34,7 @@ from kerasvis.analyses.fidelity.weight_randomization import (
 from kerasvis.arguments import standardize_images, standardize_verbose
 from kerasvis.occlusion.baselines import baseline_image
 from kerasvis.occlusion.data_set_mean import mean_of_data_set
+from kerasvis.storage.parts import Parts
 
 
 def fidelity_report(
@@ -132,8 +133,6 @@ def fidelity_report(
     fill = {"mean": mean, "patch_size": patch_size, "seed": seed}
     fills = np.stack([baseline_image(image, baseline, preprocessing, **fill) for image in images])
     covered = {"fills": fills, "seed": seed}
-    parts = FidelityParts(directory, model, images, units, rules)
-
     plans = {
         "weight_randomization": Check(
             measure=measure_weight_randomization,
@@ -166,8 +165,9 @@ def fidelity_report(
             num_advances=len(images),
         ),
     }
-    asked = (model, layer, images, units)
-    found = _measure_all({name: plans[name] for name in checks}, asked, parts, is_shown)
+    plans = {name: plans[name] for name in checks}
+    with Parts(directory, lambda: computed_from(model, images, units, rules)) as parts:
+        found = _measure_all(plans, (model, layer, images, units), parts, is_shown)
     return FidelityReport(
         layer,
         tuple(methods),
@@ -202,6 +202,13 @@ class Check(NamedTuple):
 
 def _measure_all(plans, asked, parts, is_shown):
     """`{name: result}` of the checks; what is among the parts is not measured again."""
+    names = {
+        (check, name): part_name(check, name, method)
+        for check, plan in plans.items()
+        for name, method in plan.methods.items()
+    }
+    for (check, _), part in names.items():
+        parts.check_part(part, plans[check].settings)  # all of them, before any is measured
     total = sum(len(check.methods) * check.num_advances for check in plans.values())
     found, num_done = {}, 0
     with tqdm.tqdm(total=total, desc="Fidelity", disable=not is_shown) as bar:
@@ -212,7 +219,8 @@ def _measure_all(plans, asked, parts, is_shown):
                 measure = functools.partial(
                     check.of, asked, {method_name: method}, advance=bar.update
                 )
-                results.append(parts.once(name, method_name, method, check.settings, measure))
+                part = names[name, method_name]
+                results.append(parts.result(part, CHECKS[name], measure, of=check.settings))
                 num_done += check.num_advances
                 bar.update(num_done - bar.n)  # of a part that was there
             found[name] = joined(results or [check.of(asked, {}, bar.update)])

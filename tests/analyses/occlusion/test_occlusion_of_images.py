@@ -46,8 +46,8 @@ def analysis(model, **settings):
 
 
 def run(analysis, images, folder, class_indices=(0, 1, None)):
-    files = [folder / f"{number}.npz" for number in range(len(images))]
-    return list(stream_occlusion_sensitivity(analysis, images, class_indices, files))
+    names = [str(number) for number in range(len(images))]
+    return list(stream_occlusion_sensitivity(analysis, images, class_indices, folder, names))
 
 
 def test_results_are_those_of_the_analysis_and_are_read_again(model, images, tmp_path):
@@ -69,7 +69,7 @@ def test_a_stopped_run_goes_on(model, images, tmp_path):
     stopped.stop_at = 2
     with pytest.raises(KeyboardInterrupt):
         run(stopped, images, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.npz", "1.npz"]
+    assert sorted(path.name for path in tmp_path.glob("[!.]*")) == ["0.npz", "1.npz"]
     again = analysis(model)
     run(again, images, tmp_path)
     assert again.num_analyzed == 1
@@ -80,30 +80,37 @@ def test_a_stopped_run_goes_on(model, images, tmp_path):
     [{"patch_size": 3}, {"strides": 3}, {"baseline": 5.0}, {"feature": 1}, {"seed": 1}],
     ids=lambda settings: next(iter(settings)),
 )
-def test_other_settings_are_another_run(model, images, tmp_path, settings):
+def test_other_settings_are_refused(model, images, tmp_path, settings):
     run(analysis(model), images, tmp_path)
     other = analysis(model, **settings)
-    run(other, images, tmp_path)
-    assert other.num_analyzed == 3
+    with pytest.raises(ValueError, match=f"computed from other {next(iter(settings))} "):
+        run(other, images, tmp_path)
+    assert other.num_analyzed == 0
 
 
-def test_another_model_image_class_or_a_damaged_file_is_another_run(model, images, tmp_path):
-    run(analysis(model), images, tmp_path)
+def test_another_model_image_or_class_is_refused(model, images, tmp_path):
+    results = run(analysis(model), images, tmp_path)
     keras.utils.set_random_seed(1)
-    retrained = convnet()
-    other = analysis(retrained)
-    run(other, images, tmp_path)
-    assert other.num_analyzed == 3
+    other_images = [images[0], 0.5 * images[1], images[2]]
+    for words, arguments in {
+        "computed from other model": (analysis(convnet()), images, tmp_path),
+        r"1\.npz was computed from another image": (analysis(model), other_images, tmp_path),
+        r"2\.npz .* another class_index \(null there, 2 here\)": (
+            *(analysis(model), images, tmp_path),
+            (0, 1, 2),
+        ),
+    }.items():
+        with pytest.raises(ValueError, match=words):
+            run(*arguments)
+        assert arguments[0].num_analyzed == 0
+    again = analysis(model)
+    assert run(again, images, tmp_path) == results
+    assert again.num_analyzed == 0
 
-    other = analysis(retrained)
-    run(other, [images[0], 0.5 * images[1], images[2]], tmp_path)
-    assert other.num_analyzed == 1
 
-    other = analysis(retrained)
-    run(other, [images[0], 0.5 * images[1], images[2]], tmp_path, (2, 1, None))
-    assert other.num_analyzed == 1
-
+def test_a_damaged_file_is_computed_again(model, images, tmp_path):
+    results = run(analysis(model), images, tmp_path)
     (tmp_path / "2.npz").write_bytes(b"damaged")
-    other = analysis(retrained)
-    run(other, [images[0], 0.5 * images[1], images[2]], tmp_path, (2, 1, None))
-    assert other.num_analyzed == 1
+    again = analysis(model)
+    assert run(again, images, tmp_path) == results
+    assert again.num_analyzed == 1

@@ -12,6 +12,7 @@ from kerasvis.analyses.transfer.feature_cache import FeatureCache
 from kerasvis.analyses.transfer.flat_features import FlatFeatures
 from kerasvis.data import LabelledImages
 from kerasvis.storage.files import TEMPORARY
+from kerasvis.storage.parts import Parts
 from tests.analyses.transfer.transfers import SIZE, convnet, labelled_data
 
 LAYERS = ["conv1", "conv2"]
@@ -72,6 +73,17 @@ def test_every_image_is_computed_once(tmp_path, images, num_computed):
     assert num_computed() == {}
 
 
+def test_a_damaged_part_is_computed_again(tmp_path, images, num_computed):
+    cache = baseline_image(tmp_path, images)
+    num_computed()
+    before = cache.load("conv1")
+    part = cache.folders["conv1"] / "part_00002.npz"
+    part.write_bytes(part.read_bytes()[:-40])
+    again = baseline_image(tmp_path, images)
+    assert num_computed() == {"conv1": 10}
+    np.testing.assert_array_equal(again.load("conv1"), before)
+
+
 def test_a_further_layer_is_computed_alone(tmp_path, images, num_computed):
     baseline_image(tmp_path, images, ["conv2"])
     num_computed()
@@ -82,19 +94,19 @@ def test_a_further_layer_is_computed_alone(tmp_path, images, num_computed):
 def test_a_run_that_was_stopped_goes_on(tmp_path, images, num_computed, monkeypatch):
     whole = baseline_image(tmp_path / "whole", images)
     num_computed()
-    plain, written = feature_cache.write_npz, []
+    plain, written = Parts.save, []
 
-    def stopped_after_five(filepath, arrays):
+    def stopped_after_five(parts, name, arrays):
         if len(written) == 5:  # two parts of conv2, three of conv1
             raise KeyboardInterrupt
-        written.append(filepath)
-        plain(filepath, arrays)
+        written.append(name)
+        plain(parts, name, arrays)
 
-    monkeypatch.setattr(feature_cache, "write_npz", stopped_after_five)
+    monkeypatch.setattr(Parts, "save", stopped_after_five)
     with pytest.raises(KeyboardInterrupt):
         baseline_image(tmp_path / "stopped", images)
     assert num_computed() == {"conv1": 30, "conv2": 30}
-    monkeypatch.setattr(feature_cache, "write_npz", plain)
+    monkeypatch.setattr(Parts, "save", plain)
     stopped = baseline_image(tmp_path / "stopped", images)
     assert num_computed() == {"conv1": 16, "conv2": 16}
     for layer in LAYERS:
@@ -155,14 +167,14 @@ def test_features_that_are_not_finite(tmp_path, images):
 
 def test_a_folder_that_cannot_be_made(tmp_path, images):
     (tmp_path / "file").write_text("here")
-    with pytest.raises(ValueError, match=r"The folder .*file/.* cannot be made .*: make room"):
+    with pytest.raises(OSError, match=r"The folder .*file/.* cannot be written to .*: make room"):
         baseline_image(tmp_path / "file", images)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written_to(tmp_path, images):
     tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    with pytest.raises(ValueError, match="The features cannot be written to"):
+    with pytest.raises(OSError, match="cannot be written to"):
         baseline_image(tmp_path, images)
 
 
