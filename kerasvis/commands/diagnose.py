@@ -80,11 +80,15 @@ def diagnose(
     images = [open_for(model, looked_at) for model in opened]
     stems = layer_names([each.model.name for each in opened], [FIGURE])
     output.expect([f"{stem}{ending}" for stem in stems for ending in ENDINGS])
-    with output.made() as folder:
-        diagnoses = [
-            diagnosis_of(*each, looked_at, folder)
-            for each in zip(opened, images, stems, strict=True)
-        ]
+    from kerasvis.storage.parts import Parts
+
+    with output.made() as folder, Parts(folder, dict) as parts:
+        for *each, stem in zip(opened, images, stems, strict=True):
+            parts.check_part(f"{stem}.npz", computed_from(*each, looked_at))
+        diagnoses = []
+        for *each, stem in zip(opened, images, stems, strict=True):
+            diagnoses.append(diagnosis_of(*each, stem, looked_at, parts))
+            write(diagnoses[-1], folder, stem)
         save_figure(kv.figures.filter_diagnosis_grid(diagnoses), folder / FIGURE)
     print(f"\nFigure: {folder / FIGURE}")
 
@@ -96,11 +100,13 @@ def open_for(opened: OpenModel, looked_at: LookedAtOptions):
     return open_images(looked_at.images, opened, batch_size=looked_at.batch_size)
 
 
-def diagnosis_of(opened: OpenModel, photographs, stem: str, looked_at: LookedAtOptions, folder):
-    """The diagnosis of one model, or the same of an earlier run; printed and saved."""
-    run = fingerprint_of(opened, photographs, looked_at)
-    diagnosis = finished(folder, stem, run)
-    if diagnosis is None:
+def diagnosis_of(opened: OpenModel, photographs, stem: str, looked_at: LookedAtOptions, parts):
+    """The diagnosis of one model, computed or read."""
+    from kerasvis.analyses import FilterDiagnosis
+
+    name, scan = f"{stem}.npz", f"{stem}_top_activations.npz"
+
+    def compute():
         diagnosis = kv.analyses.diagnose_filters(
             opened.model,
             photographs,
@@ -108,47 +114,43 @@ def diagnosis_of(opened: OpenModel, photographs, stem: str, looked_at: LookedAtO
             second_layer=looked_at.second_layer,
             rules=opened.rules,
             preprocessing=None if photographs else opened.preprocessing,
-            filepath=folder / f"{stem}_top_activations.npz",
+            filepath=parts.path(scan),
         )
+        if parts.path(scan).exists():
+            parts.record(scan)
         if photographs is not None:
             print_skipped(photographs)
-    write(diagnosis, folder, stem, run)
-    return diagnosis
+        return diagnosis
+
+    of = computed_from(opened, photographs, looked_at)
+    diagnosis = parts.result(name, FilterDiagnosis, compute, of=of)
+    return compute() if parts.is_damaged(scan) else diagnosis
 
 
-def fingerprint_of(opened: OpenModel, photographs, looked_at: LookedAtOptions) -> str:
-    """Hexadecimal digits that change with all that a diagnosis depends on."""
+def computed_from(opened: OpenModel, photographs, looked_at: LookedAtOptions) -> dict[str, Any]:
+    """All that a diagnosis depends on."""
+    from kerasvis.deconvnet.rules import rule_names
     from kerasvis.graph import read_graph
     from kerasvis.graph.model_fingerprint import model_fingerprint
-    from kerasvis.storage.fingerprints import digest
 
-    images = photographs and photographs.fingerprint()
-    layers = [looked_at.first_layer, looked_at.second_layer]
-    model = model_fingerprint(read_graph(opened.model).nodes)
-    return digest([model, images, opened.preprocessing.mode, opened.rules, *layers])
-
-
-def finished(folder: Path, stem: str, run: str):
-    """The diagnosis of an earlier run with the same fingerprint, or None."""
-    from kerasvis.analyses import FilterDiagnosis
-
-    try:
-        numbers = json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))
-        return FilterDiagnosis.load(folder / f"{stem}.npz") if numbers["run"] == run else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return {
+        "model": model_fingerprint(read_graph(opened.model).nodes),
+        "images": photographs and photographs.fingerprint(),
+        "preprocessing": opened.preprocessing.mode,
+        "rules": rule_names(opened.rules),
+        "first layer": looked_at.first_layer,
+        "second layer": looked_at.second_layer,
+    }
 
 
-def write(diagnosis, folder: Path, stem: str, run: str) -> None:
-    """Prints the findings of one model, and writes its arrays and numbers."""
+def write(diagnosis, folder: Path, stem: str) -> None:
+    """Prints the findings of one model, and writes its numbers."""
     from kerasvis.storage.files import write_text
 
     findings = kv.analyses.filter_findings(diagnosis)
     print(f"\n{diagnosis.model}", *map(str, findings), sep="\n", flush=True)
-    diagnosis.save(folder / f"{stem}.npz")
     write_csv(*table_of(diagnosis), folder / f"{stem}.csv")
-    numbers = numbers_of(diagnosis, findings) | {"run": run}  # last: it says that all is there
-    numbers = json.dumps(numbers, indent=2, ensure_ascii=False)
+    numbers = json.dumps(numbers_of(diagnosis, findings), indent=2, ensure_ascii=False)
     write_text(folder / f"{stem}.json", f"{numbers}\n")
 
 

@@ -4,8 +4,9 @@ Names come from models, so they are not trusted: an address holds lower-case let
 dashes and underscores alone, and cannot lead out of the folder.
 """
 
-import hashlib
 import re
+
+from kerasvis.storage.fingerprints import digest
 
 LONGEST = 48  # characters of a name that are kept
 # What looks like a name with its digest, and what Windows keeps for its devices.
@@ -23,13 +24,13 @@ def slug(name):
         >>> slug("fire2_expand3x3")
         'fire2_expand3x3'
         >>> slug("Inner/conv")
-        'inner-conv-3acca3a8647b0034'
+        'inner-conv-336f2e5fa1046165'
     """
     kept = re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")[:LONGEST]
     if name and kept == name and not NOT_AS_IT_IS.fullmatch(name):
         return kept
-    digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-    return f"{kept}-{digest}" if kept else digest
+    short = digest([name])[:16]
+    return f"{kept}-{short}" if kept else short
 
 
 def layer_folder(layer):

@@ -1,6 +1,7 @@
 """The long work behind a gallery: scan, project, diagnose. What is done is kept in files."""
 
 import dataclasses
+import functools
 from pathlib import Path
 
 from kerasvis.analyses import FilterDiagnosis, diagnose_filters, filter_findings
@@ -12,7 +13,6 @@ from kerasvis.deconvnet.rules import rule_names
 from kerasvis.graph import image_shape, read_graph
 from kerasvis.graph.convolution_nodes import convolution_nodes
 from kerasvis.graph.model_fingerprint import model_fingerprint
-from kerasvis.reports.built_from import check_built_from, note_built_from
 from kerasvis.reports.layer_pictures import (
     image_filters,
     write_evolution,
@@ -23,6 +23,7 @@ from kerasvis.reports.layer_report import LayerReport
 from kerasvis.reports.layer_scan import is_scanned, load_layer, save_layers, scan_layers
 from kerasvis.reports.recorded_evolution import recorded_evolutions
 from kerasvis.reports.sprites import SpriteLayout
+from kerasvis.storage.parts import Parts
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,6 +43,22 @@ class Build:
     def arrays(self):
         """Folder of what was scanned."""
         return self.directory / "arrays"
+
+    @functools.cached_property
+    def parts(self):
+        """The `Parts` of the gallery; to be entered before anything is written."""
+        return Parts(self.directory, self.built_from)
+
+    def built_from(self):
+        """`{what: value}` of all that the parts are computed from."""
+        return {
+            "model": model_fingerprint(read_graph(self.model).nodes),
+            "images": self.images.fingerprint(),
+            "k": self.k,
+            "preprocessing": self.images.known_preprocessing().mode,
+            "rectification": self.rectification,
+            "rules": rule_names(self.rules),
+        }
 
     @property
     def image_size(self):
@@ -83,21 +100,7 @@ class Build:
         return DeconvModel(self.model, layer, self.rectification, self.rules, name="deconvnet")
 
     def scan(self, layers):
-        """Scans the layers that were not scanned yet.
-
-        Raises:
-            ValueError: if the gallery was begun with another model, other images or settings.
-        """
-        note = self.arrays / "built_from.json"
-        built_from = {
-            "model": model_fingerprint(read_graph(self.model).nodes),
-            "images": self.images.fingerprint(),
-            "k": self.k,
-            "preprocessing": self.images.known_preprocessing().mode,
-            "rectification": self.rectification,
-            "rules": rule_names(self.rules),
-        }
-        check_built_from(note, built_from)
+        """Scans the layers that were not scanned yet."""
         missing = [layer for layer in layers if not is_scanned(self.arrays, layer)]
         if missing:
             scanned = scan_layers(
@@ -106,11 +109,10 @@ class Build:
                 self.images,
                 self.k,
                 self.arrays,
-                built_from,
+                self.built_from(),
                 batch_size=self.batch_size,
                 verbose=self.verbose,
             )
-            note_built_from(note, built_from)
             save_layers(self.arrays, scanned)
 
     def evolutions(self, evolution):
@@ -127,7 +129,7 @@ class Build:
         """
         deconv = self.deconv(layer)
         top, statistics = load_layer(self.arrays, layer)
-        write_sprites(deconv, self.images, top, self.directory, self.verbose)
+        write_sprites(deconv, self.images, top, self.parts, self.verbose)
         filters = image_filters(self.model, layer, self.images.known_preprocessing())
         if filters is not None:
             write_filters(layer, filters, self.directory)
@@ -159,19 +161,21 @@ class Build:
         """`(findings, reason)`: the `Finding`s on the model's filters, or why there are none."""
         if not self._has_convolutions():
             return (), "The model has no convolution layer whose filters could be looked at."
-        file, scan = self.arrays / "filter_diagnosis.npz", self.arrays / "filter_diagnosis_scan.npz"
-        if not file.is_file():
-            diagnosis = diagnose_filters(
+        scan = self.arrays / "filter_diagnosis_scan.npz"
+        diagnosis = self.parts.result(
+            "arrays/filter_diagnosis.npz",
+            FilterDiagnosis,
+            lambda: diagnose_filters(
                 self.model,
                 self.images if self._has_enough_images() else None,
                 rules=self.rules,
                 batch_size=self.batch_size,
                 filepath=scan,
                 verbose=self.verbose,
-            )
-            diagnosis.save(file)
-            scan.unlink(missing_ok=True)
-        return filter_findings(FilterDiagnosis.load(file)), ""
+            ),
+        )
+        scan.unlink(missing_ok=True)
+        return filter_findings(diagnosis), ""
 
     def _has_convolutions(self):
         return bool(convolution_nodes(read_graph(self.model)))

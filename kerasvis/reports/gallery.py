@@ -119,21 +119,22 @@ def write_gallery(
     layers = build.layers(layers)
     evolutions = build.evolutions(evolution) if evolution is not None else {}
     build.check_projections(layers)
-    build.scan(layers)
-    reports = tuple(build.report(layer, labels, evolutions.get(layer)) for layer in layers)
-    findings, no_findings = build.findings()
-    overview = pages.Overview(
-        model_name=model.name,
-        num_parameters=model.count_params(),
-        image_size=build.image_size,
-        num_images=reports[0].num_images,
-        table=model_table(model, build.image_size),
-        findings=findings,
-        no_findings=no_findings,
-        layers=reports,
-        occlusions=tuple(occlusions),
-    )
-    return _write_site(overview, source.names, labels, directory)
+    with build.parts:
+        build.scan(layers)
+        reports = tuple(build.report(layer, labels, evolutions.get(layer)) for layer in layers)
+        findings, no_findings = build.findings()
+        overview = pages.Overview(
+            model_name=model.name,
+            num_parameters=model.count_params(),
+            image_size=build.image_size,
+            num_images=reports[0].num_images,
+            table=model_table(model, build.image_size),
+            findings=findings,
+            no_findings=no_findings,
+            layers=reports,
+            occlusions=tuple(occlusions),
+        )
+        return _write_site(overview, source.names, labels, directory)
 
 
 def _write_site(overview, names, labels, directory):

@@ -1,6 +1,6 @@
 """The pictures of a layer: a sprite for each feature map, and its filters where these are pictures.
 
-Every picture is a file, and one that is there is not made again.
+Sprites are `Parts` of the gallery; those that are complete are not made again.
 """
 
 from pathlib import Path
@@ -22,19 +22,18 @@ NUM_BYTES_AT_ONCE = 2**30
 NUM_CHANNELS = 3  # at most
 
 
-def write_sprites(deconv, images, top, directory, verbose="auto"):
+def write_sprites(deconv, images, top, parts, verbose="auto"):
     """Projects the strongest activations of every feature map that has no sprite yet.
 
     Args:
         deconv: the `DeconvModel` of the layer.
         images: the `Images` that were scanned.
         top: the layer's `LayerActivations`.
-        directory: of the gallery.
+        parts: the `Parts` of the gallery.
         verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
     """
-    directory = Path(directory)
-    files = [directory / addresses.sprite(deconv.layer, f) for f in range(len(top.values))]
-    missing = np.array([f for f, file in enumerate(files) if not file.is_file()], "int64")
+    names = [addresses.sprite(deconv.layer, f) for f in range(len(top.values))]
+    missing = np.array([f for f, name in enumerate(names) if not parts.is_complete(name)], "int64")
     is_present = top.image_indices >= 0
     bar = tqdm.tqdm(
         desc=deconv.layer,
@@ -49,7 +48,7 @@ def write_sprites(deconv, images, top, directory, verbose="auto"):
             chosen = missing[begin : begin + num_at_once]
             contents = _sprite_files(deconv, images, top, chosen, bar.update)
             for feature, content in zip(chosen, contents, strict=True):
-                write_if_changed(files[feature], content)
+                parts.write(names[feature], content)
 
 
 def _sprite_files(deconv, images, top, chosen, advance):

@@ -20,7 +20,7 @@ def digest(parts: Iterable[Any]) -> str:
             hasher.update(f"{part.dtype} {part.shape}".encode())
             hasher.update(np.ascontiguousarray(part).tobytes())
         else:
-            hasher.update(f"{part}\n".encode(errors="surrogateescape"))
+            hasher.update(f"{part}\n".encode(errors="surrogatepass"))
     return hasher.hexdigest()
 
 

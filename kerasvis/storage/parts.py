@@ -126,6 +126,10 @@ class Parts:
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return False
 
+    def is_damaged(self, name: str) -> bool:
+        """Whether a part was written, but is gone or no longer as it was."""
+        return name in self._checksums and not self.is_complete(name)
+
     def arrays(
         self, name: str, compute: Callable[[], Mapping[str, np.ndarray]]
     ) -> Mapping[str, np.ndarray]:
@@ -207,6 +211,11 @@ class Parts:
             with self.writing(name) as temporary:
                 save_npz(temporary, arrays)
 
+    def write(self, name: str, content: bytes) -> None:
+        """Writes a part of any kind; see `writing`."""
+        with self.writing(name) as temporary:
+            temporary.write_bytes(content)
+
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
         """Gives a temporary path to write a part to, which is complete at the end of the block.
@@ -221,10 +230,23 @@ class Parts:
         with atomic(path) as temporary:
             yield temporary
             checksum = file_digest(temporary)
-            self._checksums.setdefault(name, set()).add(checksum)
-            with open(self._journal, "ab") as file:
-                file.write(_line([name, checksum, self._of.get(name, {})]))
+            self._add(name, checksum)
         self._checksums[name] = {checksum}
+
+    def record(self, name: str) -> None:
+        """Makes a part of a file that was written atomically by other means, as it is now.
+
+        Raises:
+            OSError: if it cannot be read, or the journal cannot be written.
+        """
+        if self.directory is not None:
+            with write_errors(self._journal):
+                self._add(name, file_digest(self.path(name)))
+
+    def _add(self, name, checksum):
+        self._checksums.setdefault(name, set()).add(checksum)
+        with open(self._journal, "ab") as file:
+            file.write(_line([name, checksum, self._of.get(name, {})]))
 
     def remove(self) -> None:
         """Deletes all parts, once their result is written; at the end the folder too, if empty.

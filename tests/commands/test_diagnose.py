@@ -1,6 +1,7 @@
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -151,8 +152,29 @@ def test_nets_that_are_done_are_not_looked_at_again(diagnose, photographs, monke
     assert looked_at == ["other"]
     assert (out / "good.npz").read_bytes() == first
     assert capsys.readouterr().out.startswith(printed.partition("Figure")[0])
-    diagnose("good", options=[*options, "--second-layer", "conv2"])
-    assert looked_at == ["other", "good"]
+    for damaged in ("good.npz", "other_top_activations.npz"):
+        content = (out / damaged).read_bytes()
+        (out / damaged).write_bytes(content[:-30])
+        diagnose("good", "other", options=options)
+        assert (out / damaged).read_bytes() == content
+    assert looked_at == ["other", "good", "other"]
+
+
+def test_another_diagnosis_in_the_same_folder_is_refused(
+    diagnose, mistake, photographs, models, tmp_path
+):
+    out = diagnose("good", options=["--images", photographs])
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    shutil.copytree(photographs, tmp_path / "others")
+    pixels = np.zeros((*SIZE, 3), "uint8")
+    Image.fromarray(pixels).save(tmp_path / "others" / "07.png")
+    for options, words in {
+        ("--images", photographs, "--second-layer", "conv2"): 'second layer (null there, "conv2"',
+        ("--images", tmp_path / "others"): "another images",
+        (): "another images",
+    }.items():
+        assert words in mistake("good", options=options)
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
 
 
 def test_too_few_photographs(mistake, photographs, tmp_path):

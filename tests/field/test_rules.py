@@ -1,7 +1,5 @@
 """Rules reach every analysis, and no refusal is swallowed."""
 
-import json
-
 import keras
 import numpy as np
 import pytest
@@ -157,8 +155,6 @@ def gallery(folder, rules=(), number=50, model=None, **options):
 
 def test_the_gallery_takes_rules_for_its_findings_too(tmp_path):
     assert "no convolution" not in gallery(tmp_path / "a", "relaxed")
-    note = json.loads((tmp_path / "a" / "arrays" / "built_from.json").read_text("utf-8"))
-    assert note["rules"] == kv.rules.rule_names("relaxed")
     with pytest.raises(ValueError, match="rules"):
         gallery(tmp_path / "a")
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from kerasvis.reports import addresses, layer_pictures, layer_scan, write_gallery
+from kerasvis.storage.parts import JOURNAL
 from tests.reports.small_galleries import (
     FIRST,
     LABELS,
@@ -42,7 +43,7 @@ def test_one_more_layer_redoes_nothing(write, projected, scanned):
     after = files_of(folder)
     changed = {path for path in before if after[path] != before[path]}
     neighbours = {addresses.layer_page(layer) for layer in (FIRST, NESTED)}
-    assert changed <= {"index.html", "search.js", *neighbours}
+    assert changed <= {"index.html", "search.js", JOURNAL, *neighbours}
     assert "index.html" in changed
 
 
@@ -115,7 +116,7 @@ def test_what_a_failed_scan_left_does_not_bind(write, images, monkeypatch):
 )
 def test_a_gallery_of_something_else_is_refused(gallery, write_again, what, options):
     before = files_of(gallery)
-    with pytest.raises(ValueError, match=f"was begun with other {what}: go on with what it was"):
+    with pytest.raises(ValueError, match=f"computed from other {what}"):
         write_again(**options)
     assert files_of(gallery) == before
 
@@ -123,8 +124,23 @@ def test_a_gallery_of_something_else_is_refused(gallery, write_again, what, opti
 def test_a_gallery_of_another_model_is_refused(write_again):
     other = small_convnet()
     other.get_layer(FIRST).bias.assign(np.ones(5))
-    with pytest.raises(ValueError, match="was begun with other model: go on"):
+    with pytest.raises(ValueError, match="computed from other model:"):
         write_again(model=other)
+
+
+def test_what_is_damaged_is_made_again(write, projected):
+    folder = write([SECOND])
+    before = {path: content for path, (content, _) in files_of(folder).items()}
+    projected.clear()
+    damaged = [addresses.sprite(SECOND, 1), addresses.sprite(SECOND, 2), "index.html"]
+    damaged += [addresses.map_page(SECOND, 0), "arrays/filter_diagnosis.npz"]
+    for path in damaged:
+        content = bytearray((folder / path).read_bytes())
+        content[len(content) // 3] ^= 4
+        (folder / path).write_bytes(content)
+    write([SECOND])
+    assert {path: content for path, (content, _) in files_of(folder).items()} == before
+    assert projected == [(SECOND, [1, 2])]
 
 
 def test_the_model_is_left_as_it_is(model, write):
