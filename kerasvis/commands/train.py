@@ -20,7 +20,8 @@ from kerasvis.commands.training_options import (
     load_data,
 )
 
-RESULTS = ("model.keras", "recipe.json", "classes.json", "history.csv", "README.md", "evolution")
+MODEL = "model.keras"
+RESULTS = (MODEL, "recipe.json", "classes.json", "history.csv", "README.md", "evolution")
 CONVOLUTIONS = ["conv1", "conv2", "conv3", "conv4", "conv5"]
 
 
@@ -59,6 +60,8 @@ def train(
     Args:
         out: folder for the model, or of the run to resume.
     """
+    from kerasvis.storage.parts import Parts
+
     records.check()
     output = OutputFolder(out, inputs=[training.data])
     start_keras()
@@ -68,21 +71,31 @@ def train(
     data = load_data(training.data, setup.recipe)
     with strategy.scope():
         model = build(setup, len(data.class_names), out.name)
-    is_chief = kv.training.strategies.is_chief(strategy)  # the one that writes
-    if (out / "README.md").exists():
-        check_same_run(model, data, setup.recipe, out)
-    elif is_chief:
-        with output.made(*RESULTS):
-            train_and_save(model, data, setup, out)
-    else:
+    if not kv.training.strategies.is_chief(strategy):  # which writes
         fit(model, data, setup.recipe, out)
-    if records.export and is_chief:
-        export_model(out)
+        return
+    run = run_of(model, data, setup.recipe)
+    with output.made(*RESULTS), Parts(out, lambda: run) as parts:
+        if parts.is_complete(MODEL):
+            check_recorded(records, out)
+            print(f"{out} is finished: {summary(kv.training.Checkpoint(out).history)}.")
+        else:
+            if parts.is_damaged(MODEL):
+                print(f"{out / MODEL} is damaged: it is trained again.", flush=True)
+            train_and_save(model, data, setup, parts)
+        with kv.training.Checkpoint(out, run) as checkpoint:
+            checkpoint.drop_variables()
+        write_description(data, setup.recipe, out)
+        if records.export:
+            export_model(parts)
 
 
 def check_no_other_model(folder: Path) -> None:
     """Refuses a folder with a model of which it is not known how it was trained."""
-    if (folder / "model.keras").exists() and not kv.training.Checkpoint(folder).has_begun:
+    from kerasvis.storage.parts import JOURNAL
+
+    is_known = (folder / JOURNAL).exists() or (folder / "checkpoint" / JOURNAL).exists()
+    if (folder / MODEL).exists() and not is_known:
         raise ValueError(
             "The folder holds a model already, but no record of its training: give another --out. "
             f"Received: --out={folder}"
@@ -105,12 +118,19 @@ def build(setup: TrainingSetup, num_classes: int, name: str):
     )
 
 
-def check_same_run(model, data, recipe, folder: Path) -> None:
-    """Says that the run is finished, if it is the one that was asked for."""
+def run_of(model, data, recipe) -> dict:
+    """What distinguishes this training from others."""
     kv.training.prepare(model, recipe)
-    checkpoint = kv.training.Checkpoint(folder)
-    checkpoint.begin(kv.training.describe_run(model, recipe, data.train, data.validation))
-    print(f"{folder} is finished: {summary(checkpoint.history)}.")
+    return kv.training.describe_run(model, recipe, data.train, data.validation)
+
+
+def check_recorded(records: RecordOptions, folder: Path) -> None:
+    """Refuses to record afterwards what is recorded during a training."""
+    if records.evolution and not (folder / "evolution").exists():
+        raise ValueError(
+            "The training is finished, and its evolution was not recorded: give another --out, to "
+            f"train again, or leave out --evolution. Received: --out={folder}"
+        )
 
 
 def fit(model, data, recipe, folder: Path, callbacks=()) -> dict:
@@ -120,22 +140,27 @@ def fit(model, data, recipe, folder: Path, callbacks=()) -> dict:
     ).history
 
 
-def train_and_save(model, data, setup: TrainingSetup, folder: Path) -> None:
-    """Trains, and writes all that is saved; the model card, which says so, comes last."""
-    from kerasvis.storage.files import atomic, write_text
+def train_and_save(model, data, setup: TrainingSetup, parts) -> None:
+    """Trains, and writes the model and its card; the model, which says so, comes last."""
+    from kerasvis.storage.files import write_text
 
-    recipe = setup.recipe
+    recipe, folder = setup.recipe, parts.directory
     history = fit(model, data, recipe, folder, callbacks_of(data, setup, folder))
     accuracy = None
     if recipe.crops == "ten":
         accuracy = kv.training.ten_crop_evaluate(model, data.validation)
-    with atomic(folder / "model.keras") as temporary:
+    write_text(folder / "README.md", model_card(model, data, setup, history, accuracy))
+    with parts.writing(MODEL) as temporary:
         without_training(model).save(temporary)
+    print(f"Saved {folder / MODEL}: {summary(history)}.")
+
+
+def write_description(data, recipe, folder: Path) -> None:
+    """Writes how the model was trained, and what its classes are."""
+    from kerasvis.storage.files import write_text
+
     recipe.save(folder / "recipe.json")
     write_text(folder / "classes.json", json.dumps(data.class_names, indent=1) + "\n")
-    write_text(folder / "README.md", model_card(model, data, setup, history, accuracy))
-    kv.training.Checkpoint(folder).drop_variables()
-    print(f"Saved {folder / 'model.keras'}: {summary(history)}.")
 
 
 def without_training(model):
@@ -179,14 +204,19 @@ def probe_images(images, recipe, number: int):
     return center_crop(pixels, (recipe.crop_size, recipe.crop_size)).astype("float32")
 
 
-def export_model(folder: Path) -> None:
-    """Writes a SavedModel, unless there is one."""
+def export_model(parts) -> None:
+    """Writes a SavedModel, unless there is one, all of whose files are as they were written."""
     import keras
 
-    if not (folder / "saved_model").exists():
-        model = keras.saving.load_model(folder / "model.keras")
-        kv.training.export(model, folder / "saved_model")
-    print(f"{folder / 'saved_model'} takes uint8 pixels and returns probabilities.")
+    folder = parts.path("saved_model")
+    files = list(parts.names("saved_model/"))
+    if not files or any(map(parts.is_damaged, files)):
+        model = keras.saving.load_model(parts.path(MODEL))
+        kv.training.export(model, folder)
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                parts.record(path.relative_to(parts.directory).as_posix())
+    print(f"{folder} takes uint8 pixels and returns probabilities.")
 
 
 def summary(history: dict) -> str:

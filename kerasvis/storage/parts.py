@@ -55,7 +55,8 @@ class Parts:
         computed_from: function of no arguments that returns `{what: value}` of all that the parts
             depend on, for example `{"model": digest, "images": digest, "seed": 3}`. Values are
             compared as by `kerasvis.storage.fingerprints.as_json`; the words and short values go
-            into the sentence on what differs. It is not called without a folder.
+            into the sentence on what differs. It is not called without a folder. None, for one who
+            does not write, takes the parts whatever they are computed from.
         is_writer: whether this process writes; of those that work together one does. The others
             read what is there, and take no lock.
 
@@ -77,7 +78,7 @@ class Parts:
     def __init__(
         self,
         directory: str | os.PathLike | None,
-        computed_from: Callable[[], Mapping[str, Any]],
+        computed_from: Callable[[], Mapping[str, Any]] | None,
         *,
         is_writer: bool = True,
     ):
@@ -89,7 +90,7 @@ class Parts:
 
     def __enter__(self) -> Self:
         if self.directory is not None:
-            self._header = as_json(self._computed_from())
+            self._header = None if self._computed_from is None else as_json(self._computed_from())
             self._may_go = not self.directory.exists()  # where nothing is written
             with ExitStack() as stack:
                 if self._is_writer:
@@ -125,6 +126,10 @@ class Parts:
             return file_digest(self.path(name)) in self._checksums.get(name, ())
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return False
+
+    def names(self, beginning: str = "") -> list[str]:
+        """Names of the parts that were written and begin so, sorted."""
+        return sorted(name for name in self._checksums if name.startswith(beginning))
 
     def is_damaged(self, name: str) -> bool:
         """Whether a part was written, but is gone or no longer as it was."""
@@ -289,7 +294,8 @@ class Parts:
                 f"{self._journal} is damaged, so that it is not known what the folder's content "
                 f"was computed from: delete the folder, or give another one. {received}"
             ) from error
-        if differences := differing(earlier, self._header):
+        differences = [] if self._header is None else differing(earlier, self._header)
+        if differences:
             raise ValueError(
                 f"The folder {self.directory} holds what was computed from other "
                 f"{' and other '.join(differences)}: give the same again, delete the folder, or "

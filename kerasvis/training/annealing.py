@@ -1,6 +1,6 @@
 """Lowering the learning rate when the validation error stops improving."""
 
-import json
+import dataclasses
 import math
 import os
 from collections.abc import Sequence
@@ -8,7 +8,20 @@ from pathlib import Path
 
 import keras
 
-from kerasvis.storage.files import write_text
+from kerasvis.storage.results import Result
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AnnealingRecord(Result):
+    """What `AnnealOnPlateau` has measured and done.
+
+    Attributes:
+        values: of the measure, one per epoch.
+        learning_rates: after each of these epochs.
+    """
+
+    values: tuple[float, ...]
+    learning_rates: tuple[float, ...]
 
 
 class AnnealOnPlateau(keras.callbacks.Callback):
@@ -26,7 +39,7 @@ class AnnealOnPlateau(keras.callbacks.Callback):
             anew.
         min_change: what counts as an improvement has to exceed the best value by more than this.
         min_learning_rate: the learning rate is not lowered below it.
-        filepath: JSON file to keep the values in, or None.
+        filepath: `.npz` file to keep the values in, or None.
 
     Raises:
         ValueError: if an argument is outside its range, the optimiser has a schedule of its own,
@@ -42,7 +55,7 @@ class AnnealOnPlateau(keras.callbacks.Callback):
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
         >>> model.compile("sgd", "mse")
         >>> annealing = kv.training.AnnealOnPlateau(
-        ...     "val_loss", "min", patience=3, filepath="annealing.json"
+        ...     "val_loss", "min", patience=3, filepath="annealing.npz"
         ... )
         >>> x, y = np.zeros((8, 4)), np.zeros((8, 1))  # nothing to improve
         >>> _ = model.fit(x, y, validation_split=0.5, epochs=5, callbacks=[annealing], verbose=0)
@@ -128,17 +141,17 @@ class AnnealOnPlateau(keras.callbacks.Callback):
             self.model.optimizer.learning_rate = rate
         self.learning_rates.append(rate)
         if self.filepath is not None:
-            state = {"values": self.values, "learning_rates": self.learning_rates}
-            write_text(self.filepath, json.dumps(state) + "\n")
+            AnnealingRecord(tuple(self.values), tuple(self.learning_rates)).save(self.filepath)
 
     def _read(self):
         try:
-            self.go_on(**json.loads(self.filepath.read_text(encoding="utf-8")))
-        except (OSError, TypeError, ValueError) as error:
+            record = AnnealingRecord.load(self.filepath)
+        except ValueError as error:
             raise ValueError(
-                f"{self.filepath} is no record of AnnealOnPlateau ({error}): delete it, or give "
-                "another filepath."
+                f"{self.filepath} is not a record of AnnealOnPlateau: delete it, or give another "
+                f"filepath. {error}"
             ) from error
+        self.go_on(record.values, record.learning_rates)
 
     def _measured(self, logs):
         if self.monitor not in logs:

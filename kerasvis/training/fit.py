@@ -77,27 +77,27 @@ def fit(
     run = describe_run(model, recipe, train, validation)
     devices = _Devices(model)
     model = devices.replicated(model)
-    with devices.scope():
-        compile_for(model, recipe, train.num_images)
-        record = _EpochRecord(directory, devices.may_write)
-        record.begin(model, run)
-    if record.num_epochs == 0:
-        adapt_mean(model, recipe, train)
-    if record.num_epochs < recipe.epochs:
-        waiting = WaitingForData()
-        batches = waiting.watch(training_batches(train, recipe, record.num_epochs))
-        model.fit(
-            devices.spread(batches),
-            steps_per_epoch=num_steps(train, recipe),
-            validation_data=devices.spread(validation_batches(validation, recipe)),
-            validation_steps=num_steps(validation, recipe),
-            initial_epoch=record.num_epochs,
-            epochs=recipe.epochs,
-            callbacks=[waiting, *_annealing(recipe, record), *callbacks, record],
-            shuffle=False,  # the batches are
-            verbose=verbose,
-        )
-    return record.as_history()
+    with _EpochRecord(directory, run, devices.may_write) as record:
+        with devices.scope():
+            compile_for(model, recipe, train.num_images)
+            record.begin(model)
+        if record.num_epochs == 0:
+            adapt_mean(model, recipe, train)
+        if record.num_epochs < recipe.epochs:
+            waiting = WaitingForData()
+            batches = waiting.watch(training_batches(train, recipe, record.num_epochs))
+            model.fit(
+                devices.spread(batches),
+                steps_per_epoch=num_steps(train, recipe),
+                validation_data=devices.spread(validation_batches(validation, recipe)),
+                validation_steps=num_steps(validation, recipe),
+                initial_epoch=record.num_epochs,
+                epochs=recipe.epochs,
+                callbacks=[waiting, *_annealing(recipe, record), *callbacks, record],
+                shuffle=False,  # the batches are
+                verbose=verbose,
+            )
+        return record.as_history()
 
 
 def prepare(model: keras.Model, recipe: "Recipe") -> None:
@@ -168,22 +168,30 @@ class _EpochRecord(keras.callbacks.Callback):
     Of several processes that train together all read what there is, and one writes.
     """
 
-    def __init__(self, directory, may_write):
+    def __init__(self, directory, run, may_write):
         super().__init__()
         self.directory = None if directory is None else Path(directory)
-        self.checkpoint = None if directory is None else Checkpoint(directory)
+        self.checkpoint = None if directory is None else Checkpoint(directory, run, may_write)
         self.writes = may_write and directory is not None
         self.history = {}
+
+    def __enter__(self):
+        if self.checkpoint is not None:
+            self.checkpoint.__enter__()
+        return self
+
+    def __exit__(self, *exception):
+        if self.checkpoint is not None:
+            self.checkpoint.__exit__(*exception)
 
     @property
     def num_epochs(self):
         return len(self.history.get("loss", ()))
 
-    def begin(self, model, run):
+    def begin(self, model):
         """Takes up the run in the folder, if there is one: `model` gets its state."""
         self.set_model(model)
         if self.checkpoint is not None:
-            self.checkpoint.begin(run, writes=self.writes)
             self.history = self.checkpoint.restore(model)
         if self.writes:
             self._write_history()

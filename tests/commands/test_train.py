@@ -211,11 +211,30 @@ def test_a_finished_run(train, mistake, capsys):
     assert f"{folder} is finished: validation top-1 " in printed
     assert (folder / "saved_model" / "saved_model.pb").exists()
     assert (folder / "model.keras").read_bytes() == saved
-    assert mistake("--epochs", "1", "--seed", "3") == (
-        f"The folder {folder} holds a run with another recipe (seed 0 there, 3 here): give another "
-        "folder, or what that run was begun with."
-    )
-    assert "another model (layer " in mistake("--epochs", "1", "--width", "0.05")
+    sentence = mistake("--epochs", "1", "--seed", "3")
+    assert "other recipe, seed (0 there, 3 here)" in sentence
+    assert str(folder) in sentence
+    assert "other model, layer " in mistake("--epochs", "1", "--width", "0.05")
+    assert "its evolution was not recorded" in mistake("--epochs", "1", "--evolution")
+
+
+def test_a_finished_run_whose_files_are_damaged(train, capsys):
+    folder = train("--epochs", "1", "--export")
+    saved = keras.saving.load_model(folder / "model.keras").get_weights()
+    graph = (folder / "saved_model" / "saved_model.pb").read_bytes()
+    (folder / "saved_model" / "saved_model.pb").write_bytes(graph[:-7])
+    (folder / "classes.json").write_text("[")
+    train("--epochs", "1", "--export")
+    assert len((folder / "saved_model" / "saved_model.pb").read_bytes()) == len(graph)
+    assert json.loads((folder / "classes.json").read_text())
+    content = (folder / "model.keras").read_bytes()
+    (folder / "model.keras").write_bytes(content[: len(content) // 2])
+    capsys.readouterr()
+    train("--epochs", "1")
+    assert f"{folder / 'model.keras'} is damaged: it is trained again." in capsys.readouterr().out
+    again = keras.saving.load_model(folder / "model.keras").get_weights()
+    for array, expected in zip(again, saved, strict=True):
+        np.testing.assert_array_equal(array, expected)
 
 
 def test_mistakes(mistake, tmp_path):

@@ -158,5 +158,5 @@ def test_a_beginning_that_is_not_known():
 def test_a_damaged_file(tmp_path):
     filepath = tmp_path / "annealing.json"
     filepath.write_text('{"values": [1')
-    with pytest.raises(ValueError, match=r"annealing\.json is no record of AnnealOnPlateau"):
+    with pytest.raises(ValueError, match=r"annealing\.json is not a record of AnnealOnPlateau"):
         rates_after(AnnealOnPlateau(filepath=filepath), [0.1])

@@ -1,5 +1,4 @@
 import re
-import shutil
 
 import keras
 import numpy as np
@@ -7,7 +6,9 @@ import pytest
 
 from kerasvis.callbacks import FeatureEvolution
 from kerasvis.data.labelled.sub_crops import ten_crops
-from kerasvis.training import Checkpoint, Recipe, RMSLimit, filter_rms, fit
+from kerasvis.storage.files import read_npz
+from kerasvis.storage.parts import JOURNAL
+from kerasvis.training import Checkpoint, Recipe, RMSLimit, describe_run, filter_rms, fit
 from tests.training.small_runs import (
     CROP_SIZE,
     IMAGE_SIZE,
@@ -142,29 +143,24 @@ def test_another_run_is_refused(tmp_path):
             fit(model or small_convnet(), train_on, validation, recipe, directory=tmp_path)
         return str(error.value)
 
-    assert sentence(learning_rate=0.1) == (
-        f"The folder {tmp_path} holds a run with another recipe (learning_rate 0.005 there, 0.1 "
-        "here): give another folder, or what that run was begun with."
-    )
-    assert "another training data (images 37 there, 36 here)" in sentence(train_on=small_images(36))
-    assert "another training data (digest differs)" in sentence(train_on=small_images(37, seed=2))
-    assert "another validation data (digest differs)" in sentence(validation=small_images(11))
+    assert "other recipe, learning_rate (0.005 there, 0.1 here)" in sentence(learning_rate=0.1)
+    assert "other training data, images (37 there, 36 here)" in sentence(train_on=small_images(36))
+    assert "other training data, digest" in sentence(train_on=small_images(37, seed=2))
+    assert "other validation data, digest" in sentence(validation=small_images(11))
     model = small_convnet()
     model.get_layer("fc6").activation = keras.activations.tanh
-    assert "another model (layer 5, a Dense, differs)" in sentence(model)
+    assert "other model, layer 5, a Dense:" in sentence(model)
 
 
 def test_damaged_state_is_refused(tmp_path):
     train(small_recipe(epochs=1), tmp_path)
-    copy = tmp_path / "copy"
-    shutil.copytree(tmp_path / "checkpoint", copy / "checkpoint")
-    variables = copy / "checkpoint" / "epoch-0001.npz"
-    variables.write_bytes(variables.read_bytes()[:-1000])
-    with pytest.raises(ValueError, match=r"epoch-0001\.npz cannot be read \(.*give another folder"):
-        train(small_recipe(epochs=1), copy)
-    (copy / "checkpoint" / "state.json").write_text("{")
-    with pytest.raises(ValueError, match=r"state\.json cannot be read \(.*give another folder"):
-        train(small_recipe(epochs=1), copy)
+    state, journal = (tmp_path / "checkpoint" / name for name in ("state.npz", JOURNAL))
+    state.write_bytes(state.read_bytes()[:-1000])
+    with pytest.raises(ValueError, match=r"state\.npz is damaged: delete .*give another directory"):
+        train(small_recipe(epochs=1), tmp_path)
+    journal.write_text("{")
+    with pytest.raises(ValueError, match=rf"{JOURNAL} is damaged.*: delete the folder"):
+        train(small_recipe(epochs=1), tmp_path)
 
 
 def test_two_devices_go_on_too(tmp_path, two_devices):
@@ -214,12 +210,13 @@ def test_what_does_not_fit_together_is_refused():
 
 
 def test_drop_variables(tmp_path):
-    _, history = train(small_recipe(epochs=1), tmp_path)
-    checkpoint = Checkpoint(tmp_path)
-    checkpoint.drop_variables()
-    assert checkpoint.history == history.history
-    names = {path.name for path in (tmp_path / "checkpoint").iterdir()}
-    assert names == {"run.json", "state.json"}
+    recipe = small_recipe(epochs=1)
+    model, history = train(recipe, tmp_path)
+    run = describe_run(model, recipe, TRAIN, VALIDATION)
+    with Checkpoint(tmp_path, run) as checkpoint:
+        checkpoint.drop_variables()
+    assert Checkpoint(tmp_path).history == history.history
+    assert read_npz(tmp_path / "checkpoint" / "state.npz", "a history").keys() == {"history"}
 
 
 @pytest.mark.parametrize("while_saving", [False, True])

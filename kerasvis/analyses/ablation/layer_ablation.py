@@ -1,21 +1,19 @@
 """How much each layer matters: the same net with layers left out or resized, trained alike."""
 
 import dataclasses
-import json
 import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import keras
 import numpy as np
 import tqdm
 
-from kerasvis.storage.fields import Array
-from kerasvis.storage.files import write_text
-from kerasvis.storage.fingerprints import digest
+from kerasvis.storage.fields import Array, names_of
 from kerasvis.storage.html_table import html_table
+from kerasvis.storage.parts import Parts
 from kerasvis.storage.results import Result
 from kerasvis.training import Checkpoint, describe_run, fit, prepare
 from kerasvis.training.batches import num_steps, validation_batches
@@ -23,6 +21,9 @@ from kerasvis.training.batches import num_steps, validation_batches
 if TYPE_CHECKING:
     from kerasvis.data.labelled.labelled_data import LabelledData
     from kerasvis.training.recipe import Recipe
+
+
+RESULT = "result.npz"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -66,11 +67,12 @@ class LayerAblation(Result):
         return html_table(caption, header, rows)
 
 
-class TrainedVariant(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainedVariant(Result):
     """What is kept of one trained variant; the names are those of `LayerAblation`."""
 
-    train_errors: list
-    validation_errors: list
+    train_errors: Annotated[np.ndarray, Array("float64", 2)]
+    validation_errors: Annotated[np.ndarray, Array("float64", 2)]
     num_parameters: int
     seconds: float
 
@@ -86,7 +88,7 @@ def ablate(
 ) -> LayerAblation:
     """Trains the variants of a net from scratch, one after the other, and measures their errors.
 
-    Each has a folder in `directory`, named after it: the record of its training and `result.json`.
+    Each has a folder in `directory`, named after it: the record of its training and `result.npz`.
     A variant with a result is not trained again, and one that was stopped goes on after its last
     whole epoch, so a run that was interrupted is started again with the same arguments.
 
@@ -144,8 +146,8 @@ def ablate(
                 result = _train(model, folders[name], recipe, data, verbose)
             results.append(result)
     columns = {
-        name: np.array(column)
-        for name, column in zip(TrainedVariant._fields, zip(*results, strict=True), strict=True)
+        name: np.array([getattr(result, name) for result in results])
+        for name in names_of(TrainedVariant)
     }
     return LayerAblation(
         variants=tuple(variants),
@@ -182,40 +184,29 @@ def _new_model(builder, options, recipe):
 def _trained_before(model, folder, recipe, data):
     """The `TrainedVariant` in the folder, or None; refuses one of another training."""
     run = describe_run(model, recipe, data.train, data.validation)
-    Checkpoint(folder).begin(run, writes=False)
-    filepath = folder / "result.json"
-    if not filepath.exists():
-        return None
-    try:
-        fields = json.loads(filepath.read_text(encoding="utf-8"))
-        fingerprint, result = fields.pop("fingerprint"), TrainedVariant(**fields)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(
-            f"{filepath} is no result of an ablation ({error}): remove the folder {folder}."
-        ) from error
-    if fingerprint != _fingerprint(run):
-        raise ValueError(
-            f"{filepath} is of another recipe, net or data: give another folder, or remove "
-            f"{folder}."
-        )
-    return result
+    with Checkpoint(folder, run, is_writer=False):
+        pass
+    with Parts(folder, lambda: run, is_writer=False) as parts:
+        arrays = parts.load(RESULT)
+    return None if arrays is None else TrainedVariant.from_arrays(arrays)
 
 
 def _train(model, folder, recipe, data, verbose):
-    """Trains, or goes on; what stays is the record of the run and the result, not the weights."""
+    """Trains, or resumes; what stays is the record of the run and the result, not the weights."""
     run = describe_run(model, recipe, data.train, data.validation)
-    history = fit(
-        model, data.train, data.validation, recipe, directory=folder, verbose=verbose
-    ).history
-    result = TrainedVariant(
-        _errors(model, data.train, recipe),
-        _errors(model, data.validation, recipe),
-        sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
-        sum(history["seconds"]),
-    )
-    fields = {"fingerprint": _fingerprint(run)} | result._asdict()
-    write_text(folder / "result.json", json.dumps(fields, indent=1) + "\n")
-    Checkpoint(folder).drop_variables()
+    with Parts(folder, lambda: run) as parts:
+        history = fit(
+            model, data.train, data.validation, recipe, directory=folder, verbose=verbose
+        ).history
+        result = TrainedVariant(
+            _errors(model, data.train, recipe),
+            _errors(model, data.validation, recipe),
+            sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
+            sum(history["seconds"]),
+        )
+        parts.save(RESULT, result.to_arrays())
+    with Checkpoint(folder, run) as checkpoint:
+        checkpoint.drop_variables()
     return result
 
 
@@ -227,8 +218,4 @@ def _errors(model, images, recipe):
         return_dict=True,
         verbose=0,
     )
-    return [100 * (1 - measures[name]) for name in ("top_1", "top_5")]
-
-
-def _fingerprint(run):
-    return digest([json.dumps(run, sort_keys=True)])
+    return np.array([100 * (1 - measures[name]) for name in ("top_1", "top_5")])

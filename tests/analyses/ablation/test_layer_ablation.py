@@ -1,5 +1,5 @@
 import functools
-import json
+import shutil
 from types import SimpleNamespace
 
 import keras
@@ -9,6 +9,7 @@ import pytest
 from kerasvis.analyses import LayerAblation, ablate
 from kerasvis.analyses.ablation import layer_ablation
 from kerasvis.data.labelled.sub_crops import center_crop
+from kerasvis.storage.files import read_npz
 from kerasvis.training import fit
 from tests.training.small_runs import CROP_SIZE, NUM_CLASSES, small_images, small_recipe
 
@@ -82,7 +83,8 @@ def test_what_else_it_tells(ablation):
 def test_nothing_is_trained_twice(ablation, directory, monkeypatch):
     monkeypatch.setattr(layer_ablation, "fit", None)  # a call would be an error
     assert ablate_small(directory) == ablation
-    assert not list(directory.rglob("*.npz"))  # no weights stay
+    for state in directory.rglob("state.npz"):  # no weights stay
+        assert read_npz(state, "a history").keys() == {"history"}
 
 
 class Interrupt(keras.callbacks.Callback):
@@ -138,29 +140,26 @@ def test_mistakes_come_before_the_long_work(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"recipe": small_recipe(epochs=4, seed=5)}, r"another recipe \(epochs 3 there, 4 here\)"),
-        ({"variants": {"none": {"units": 9}}}, r"another model \(layer 5, a Dense, differs\)"),
+        ({"recipe": small_recipe(epochs=4, seed=5)}, r"other recipe, epochs \(3 there, 4 here\)"),
+        ({"variants": {"none": {"units": 9}}}, r"other model, layer 5, a Dense:"),
         (
             {"data": SimpleNamespace(**vars(DATA) | {"train": small_images(36)})},
-            r"another training data \(images 37 there, 36 here\)",
+            r"other training data, images \(37 there, 36 here\)",
         ),
     ],
 )
 def test_folders_of_another_training(ablation, directory, changes, sentence):
-    with pytest.raises(ValueError, match=rf"^The folder .* holds a run with {sentence}"):
+    with pytest.raises(ValueError, match=rf"^The folder .* computed from {sentence}"):
         ablate_small(directory, **changes)
 
 
-def test_results_of_another_training(ablation, directory, tmp_path):
-    text = (directory / "none" / "result.json").read_text()
-    (tmp_path / "none").mkdir()
-    filepath = tmp_path / "none" / "result.json"
-    filepath.write_text(text)
-    assert ablate_small(tmp_path, {"none": {}}).seconds[0] == ablation.seconds[1]
-    filepath.write_text(json.dumps(json.loads(text) | {"fingerprint": "0"}))
-    with pytest.raises(ValueError, match=r"is of another recipe, net or data: give another folder"):
-        ablate_small(tmp_path)
-    for damaged in (text[:-9], "[]", "{}", json.dumps({"fingerprint": "0", "errors": 1})):
-        filepath.write_text(damaged)
-        with pytest.raises(ValueError, match=r"is no result of an ablation \(.*: remove the fo"):
-            ablate_small(tmp_path)
+def test_a_damaged_result_is_computed_again(ablation, directory, tmp_path):
+    shutil.copytree(directory, tmp_path, dirs_exist_ok=True)
+    filepath = tmp_path / "none" / "result.npz"
+    content = bytearray(filepath.read_bytes())
+    content[content.index(np.float64(ablation.train_errors[1, 0]).tobytes())] ^= 1
+    filepath.write_bytes(content)
+    again = ablate_small(tmp_path)
+    np.testing.assert_array_equal(again.train_errors, ablation.train_errors)
+    assert again.seconds[0] == ablation.seconds[0]
+    assert again.seconds[1] != ablation.seconds[1]
