@@ -55,6 +55,21 @@ DISTRIBUTION_FILES = {
     "kerasvis/training/replicated_model.py",
     "kerasvis/training/workers.py",
 }
+# What `storage` alone does: replace files, hash, make temporary files, write arrays.
+STORAGE_ALONE = {
+    "os.replace",
+    "os.rename",
+    "hashlib",
+    "tempfile.NamedTemporaryFile",
+    "tempfile.mkstemp",
+    "zlib.crc32",
+    "numpy.savez",
+    "numpy.savez_compressed",
+    "filelock",
+    "fcntl",
+}
+# Methods that write a file in place: for the temporary paths that `storage` gives.
+WRITES_IN_PLACE = {"write_text", "write_bytes", "rename"}
 OUTSIDE_THE_PACKAGE = {"scripts", "tests", "benchmarks"}
 
 
@@ -114,6 +129,8 @@ def violations(path, source):
     found = [*tensorflow_violations(path, room, imports), *distribution_violations(path, tree)]
     if room is not None:
         found += room_violations(path, room, imports)
+    if room not in (None, "storage"):
+        found += storage_violations(path, tree, imports)
     return sorted(found)
 
 
@@ -172,6 +189,27 @@ def distribution_violations(path, tree):
         f"{path}:{line}: only strategies and their workers are where code uses tf.distribute"
         for line in set(lines)
     ]
+
+
+def storage_violations(path, tree, imports):
+    """What replaces files, hashes or resumes by itself, in place of `kerasvis.storage`."""
+    aliases = {imported.alias: imported.path for imported in imports}
+    used = {(imported.line, imported.path) for imported in imports}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            module, _, rest = ast.unparse(node).partition(".")
+            used.add((node.lineno, f"{aliases.get(module, module)}.{rest}"))
+    found = [
+        f"{path}:{line}: {name} is for storage alone"
+        for line, name in sorted(used)
+        if name in STORAGE_ALONE
+    ]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            receiver, method = ast.unparse(node.func.value), node.func.attr
+            if method in WRITES_IN_PLACE and receiver not in {"temporary", "parts"}:
+                found.append(f"{path}:{node.lineno}: {receiver} is written past storage")
+    return found
 
 
 def source_files():
@@ -239,6 +277,11 @@ PLANTED = [
     ("kerasvis/data/a.py", "from tensorflow import distribute", "uses tf.distribute"),
     ("kerasvis/data/a.py", "import tensorflow.distribute as d", "uses tf.distribute"),
     ("scripts/a.py", "import tensorflow as tf\ns = tf.distribute.Strategy", "uses tf.distribute"),
+    ("kerasvis/data/a.py", "import hashlib", "hashlib is for storage alone"),
+    ("kerasvis/data/a.py", "import os\nos.replace('a', 'b')", "os.replace is for storage alone"),
+    ("kerasvis/data/a.py", "from os import replace as r", "os.replace is for storage alone"),
+    ("kerasvis/reports/a.py", "import numpy as np\nnp.savez('a')", "numpy.savez is for storage"),
+    ("kerasvis/reports/a.py", "path.write_text('a')", "path is written past storage"),
 ]
 
 
@@ -264,6 +307,8 @@ ALLOWED = [
     ),
     ("kerasvis/training/strategies.py", "import tensorflow as tf\ntf.distribute.get_strategy()"),
     ("scripts/a.py", "import kerasvis as kv\nimport tensorflow as tf"),
+    ("kerasvis/storage/a.py", "import hashlib, os\nos.replace('a', 'b')"),
+    ("kerasvis/reports/a.py", "temporary.write_bytes(b'a')\nwrite_text(path, 'a')"),
 ]
 
 

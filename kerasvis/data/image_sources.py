@@ -7,6 +7,7 @@ that `pixels` leads back to the photographs.
 """
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ import numpy as np
 
 from kerasvis.data.file_names import shown_name
 from kerasvis.data.image_folder import ImageFolder
-from kerasvis.data.photographs import num_bytes
+from kerasvis.data.photographs import content_digests
 from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.storage.fingerprints import digest
 
@@ -95,8 +96,8 @@ class Images:
         """A few images, by which a range is known: `(images, rows, columns, channels)`."""
         raise NotImplementedError
 
-    def fingerprint(self) -> str:
-        """What tells these images from others."""
+    def fingerprint(self) -> dict[str, Any]:
+        """What tells these images from others: `{what: value}`, their content and how it comes."""
         raise NotImplementedError
 
     def pixels(self, indices) -> np.ndarray:
@@ -193,7 +194,11 @@ class ArrayImages(Images):
         return self[np.unique(numbers)]
 
     def fingerprint(self):
-        return digest(["array", self.batch_size, self.num_images, *self.sample()])
+        content = [self.images] if isinstance(self.images, np.ndarray) else self.sample()
+        return {
+            "content": digest([self.num_images, *content]),
+            "batch_size": self.batch_size,
+        }
 
     @property
     def names(self):
@@ -222,7 +227,7 @@ class PixelImages(ArrayImages):
         return self.preprocessing.pixels(images)
 
     def fingerprint(self):
-        return digest([self.preprocessing.mode, super().fingerprint()])
+        return super().fingerprint() | {"preprocessing": self.preprocessing.mode}
 
 
 class FolderImages(Images):
@@ -266,12 +271,16 @@ class FolderImages(Images):
         return f"none of {len(self.folder)} files can be decoded, such as {path} ({reason})."
 
     def fingerprint(self):
-        files = [
-            f"{name} {num_bytes(path)}"
-            for name, path in zip(self.names, self.folder.filepaths, strict=True)
-        ]
-        preprocessing = getattr(self.preprocessing, "mode", None)
-        return digest(["folder", self.batch_size, preprocessing, self.image_shape, *files])
+        return {
+            "content": self._content,
+            "batch_size": self.batch_size,
+            "preprocessing": getattr(self.preprocessing, "mode", None),
+            "shape": self.image_shape and list(self.image_shape),
+        }
+
+    @functools.cached_property
+    def _content(self):
+        return digest([*self.names, *content_digests(self.folder.filepaths)])
 
 
 class StreamImages(Images):
@@ -365,7 +374,7 @@ class StreamImages(Images):
         return self._first
 
     def fingerprint(self):
-        return digest(["batches", self._first])
+        return {"first batch": digest([self._first])}
 
 
 class ShardImages(Images):
@@ -399,7 +408,7 @@ class ShardImages(Images):
         return f"shard {self.index} of {self.num_shards} is empty, as there are fewer batches."
 
     def fingerprint(self):
-        return digest(["shard", self.index, self.num_shards, self.source.fingerprint()])
+        return self.source.fingerprint() | {"shard": [self.index, self.num_shards]}
 
 
 def image_source(images: Any, batch_size: int, *, steps: int | None = None) -> Images:

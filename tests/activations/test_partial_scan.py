@@ -301,7 +301,8 @@ def test_a_scan_that_finds_no_image_leaves_nothing(model, tmp_path):
 def test_other_preprocessing_is_other_images(model, tmp_path, monkeypatch):
     directory = photographs(tmp_path / "photographs")
     folders = [ImageFolder(directory, (7, 9), mode) for mode in ("raw", "tf")]
-    assert len({image_source(folder, 4).fingerprint() for folder in folders}) == 2
+    raw, tf = (image_source(folder, 4).fingerprint() for folder in folders)
+    assert raw != tf
     moved = tmp_path / "moved"
     directory.rename(moved)
     before = ImageFolder(moved, (7, 9))

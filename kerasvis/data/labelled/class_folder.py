@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import functools
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -11,9 +12,10 @@ import tensorflow as tf
 
 from kerasvis.data.file_names import shown_name
 from kerasvis.data.folder_walk import SUFFIXES, find_photographs, holds_photographs, list_folder
-from kerasvis.data.labelled.labelled_images import LabelledImages, hexadecimal_digest, image_indices
-from kerasvis.data.photographs import num_bytes, photograph_size, read_photograph, reason_of
+from kerasvis.data.labelled.labelled_images import LabelledImages, image_indices
+from kerasvis.data.photographs import content_digests, photograph_size, read_photograph, reason_of
 from kerasvis.data.splits import TRAINING, find_splits, repeats_split, roles_of, validation_split
+from kerasvis.storage.fingerprints import digest
 
 _VERIFICATION_SIZE = (8, 8)  # JPEGs are then decoded at an eighth, which still reads every byte
 
@@ -36,11 +38,11 @@ class LabelledFiles:
     def num_images(self):
         return len(self.labels)
 
-    @property
+    @functools.cached_property
     def digest(self):
-        """What tells these images from others: the files' names and sizes in bytes, and labels."""
-        names = [f"{p.parent.name}/{p.name} {num_bytes(p)}" for p in self.filepaths]
-        return hexadecimal_digest(repr((self.size, names)), self.labels)
+        """What tells these images from others: the files' names and content, and labels."""
+        names = [f"{path.parent.name}/{path.name}" for path in self.filepaths]
+        return digest([self.size, *names, *content_digests(self.filepaths), self.labels])
 
     def batches(self, batch_size, seed=None):
         """The images once over, as `LabelledImages.batches`; decoded ahead, in parallel.

@@ -12,7 +12,7 @@ from kerasvis.data.file_names import shown_name
 from kerasvis.data.folder_walk import is_folder
 from kerasvis.data.labelled.class_folder import LabelledFiles, common_size, find_class_folders
 from kerasvis.data.labelled.jpeg_archive import load_jpeg_archive
-from kerasvis.data.labelled.labelled_images import hexadecimal_digest
+from kerasvis.storage.fingerprints import digest
 
 MAX_BYTES_IN_MEMORY = 2 * 10**9  # of decoded pixels, training and validation together
 
@@ -44,11 +44,11 @@ class LabelledData:
     def fingerprint(self) -> str:
         """32 hexadecimal digits that change with the data, their split, classes or size.
 
-        Of sets in memory the pixels count; of larger ones names and sizes of the files, or name
+        Of sets in memory the pixels count; of larger ones names and content of the files, or name
         and version of the data set, with all labels.
         """
-        names = repr((self.class_names, self.image_size))
-        return hexadecimal_digest(names, self.train.digest, self.validation.digest)
+        sets = [self.train.digest, self.validation.digest]
+        return digest([self.class_names, tuple(self.image_size), *sets])
 
 
 def load_labelled(

@@ -1,9 +1,10 @@
 """Images with their classes, decoded and in memory."""
 
-import hashlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from kerasvis.storage.fingerprints import digest
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -27,11 +28,7 @@ class LabelledImages(NamedTuple):
     @property
     def digest(self) -> str:
         """What tells these images from others: a hash of their pixels and labels."""
-        return hexadecimal_digest(
-            repr((self.pixels.shape, self.labels.shape)),
-            np.ascontiguousarray(self.pixels),
-            np.ascontiguousarray(self.labels, "int64"),
-        )
+        return digest([np.asarray(self.pixels), np.asarray(self.labels, "int64")])
 
     def taken(self, indices: Any) -> "LabelledImages":
         """Those at `indices`."""
@@ -76,11 +73,3 @@ def image_indices(num_images, seed=None):
         if seed is not None:
             order = tf.random.experimental.stateless_shuffle(order, seed)
         return without_autotuning(tf.data.Dataset.from_tensor_slices(order))
-
-
-def hexadecimal_digest(*parts):
-    """The BLAKE2b hash of texts and contiguous arrays, 32 characters."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        digest.update(part.encode() if isinstance(part, str) else part)
-    return digest.hexdigest()

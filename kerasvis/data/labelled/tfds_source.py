@@ -8,9 +8,10 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from kerasvis.data.labelled.autotuning import without_autotuning
-from kerasvis.data.labelled.labelled_images import LabelledImages, hexadecimal_digest
+from kerasvis.data.labelled.labelled_images import LabelledImages
 from kerasvis.data.photographs import decode_photograph
 from kerasvis.data.splits import roles_of, validation_split
+from kerasvis.storage.fingerprints import digest
 
 # Records that are shuffled together, still encoded: half a gigabyte of ImageNet. It need not be all
 # of them, since TFDS shuffles them once when it writes them.
@@ -44,8 +45,8 @@ class TFDSSplit:
     @property
     def digest(self):
         """What tells these images from others: data set, version, split, and labels in order."""
-        name = repr((self.builder.info.full_name, self.split, self.size))
-        return hexadecimal_digest(name, self.is_taken, self.labels)
+        name = [self.builder.info.full_name, self.split, self.size]
+        return digest([*name, self.is_taken, self.labels])
 
     def batches(self, batch_size, seed=None):
         """The images once over, as `LabelledImages.batches`.
