@@ -24,6 +24,7 @@ passes chosen activations back to pixel space, using the record and the same wei
 | Section 3, training          | `training/recipe.py`, `training/fit.py`                          |
 | Figure 5, the choice of nets | `analyses/filters/`                                              |
 | Figure 6, occlusion          | `occlusion/`, `analyses/occlusion/`                              |
+| One decision                 | `analyses/explanation/`                                          |
 | arXiv Figure 5, invariance   | `analyses/invariance/`                                           |
 | Section 4.3, correspondence  | `analyses/correspondence.py`                                     |
 | Section 1.1, other methods   | `attributions/`                                                  |
@@ -48,6 +49,7 @@ _PUBLIC = {
     "attribute": "kerasvis.attributions:attribute",
     "compare_methods": "kerasvis.analyses:compare_methods",
     "diagnose_filters": "kerasvis.analyses:diagnose_filters",
+    "explain": "kerasvis.analyses:explain",
     "feature_extractor": "kerasvis.graph:feature_extractor",
     "fidelity_report": "kerasvis.analyses:fidelity_report",
     "find_top_activations": "kerasvis.activations:find_top_activations",

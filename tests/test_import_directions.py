@@ -47,6 +47,7 @@ MAY_IMPORT_ALL = {"commands"}  # through `kerasvis` itself, as a user does
 TENSORFLOW_ROOMS = {"data", "training", "reports"}
 TENSORFLOW_FILES = {
     "kerasvis/attributions/output_gradient.py": "differentiates as the backend does",
+    "kerasvis/graph/differentiation.py": "differentiates as the backend does",
     "kerasvis/layers/xla_compilation.py": "compiles a layer's computation",
     "kerasvis/commands/model_card.py": "names the devices",
 }

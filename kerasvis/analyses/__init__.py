@@ -13,6 +13,8 @@ from kerasvis.analyses.evolution.feature_convergence import convergence as conve
 from kerasvis.analyses.evolution.feature_evolution import Evolution as Evolution
 from kerasvis.analyses.evolution.feature_evolution import evolution_of_models as evolution_of_models
 from kerasvis.analyses.evolution.feature_evolution import load_evolution as load_evolution
+from kerasvis.analyses.explanation.explanation import Explanation as Explanation
+from kerasvis.analyses.explanation.explanation import explain as explain
 from kerasvis.analyses.feature_visualization import FeatureVisualization as FeatureVisualization
 from kerasvis.analyses.feature_visualization import visualize_features as visualize_features
 from kerasvis.analyses.fidelity.fidelity_report import fidelity_report as fidelity_report
@@ -58,6 +60,7 @@ __all__ = [
     "Convergence",
     "Correspondence",
     "Evolution",
+    "Explanation",
     "FeatureInvariance",
     "FeatureTransfer",
     "FeatureVisualization",
@@ -77,6 +80,7 @@ __all__ = [
     "convergence",
     "diagnose_filters",
     "evolution_of_models",
+    "explain",
     "feature_invariance",
     "fidelity_report",
     "fidelity_rows",

@@ -22,6 +22,7 @@ from kerasvis.commands.convert import convert
 from kerasvis.commands.correspondence import correspondence
 from kerasvis.commands.diagnose import diagnose
 from kerasvis.commands.evolution import evolution
+from kerasvis.commands.explain import explain
 from kerasvis.commands.export import export
 from kerasvis.commands.features import features
 from kerasvis.commands.fidelity import fidelity
@@ -64,6 +65,7 @@ for command in (
     features,
     gallery,
     occlusion,
+    explain,
     compare,
     diagnose,
     evolution,

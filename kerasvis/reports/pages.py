@@ -120,6 +120,32 @@ def occlusion_page(overview, number):
     )
 
 
+def explanation_page(explanation, layers, title, name):
+    """The page of one decision.
+
+    Args:
+        explanation: an `Explanation`.
+        layers: its `LayerCards`, the deepest first.
+        title: of the image, or "".
+        name: function from the number of a class to its name.
+    """
+    occlusion = explanation.occlusion
+    pairs = zip(occlusion.class_indices, occlusion.base_probabilities, strict=True)
+    classes = sorted(((int(index), float(share)) for index, share in pairs), key=lambda x: -x[1])
+    cards = [card for layer in layers for card in (*layer.for_class, *layer.for_lead)]
+    return _render(
+        "explanation.html",
+        root="",
+        explanation=explanation,
+        layers=layers,
+        title=title,
+        name=name,
+        classes=classes,
+        has_projections=any(card.has_projection for card in cards),
+        has_strongest=any(card.strongest for card in cards),
+    )
+
+
 def search_index(overview):
     """What the first page's search reads: a script, since a page on disk can read nothing else."""
     layers = [
@@ -191,6 +217,11 @@ def three_digits(number):
     return f"{rounded:,.0f}" if 1000 <= abs(rounded) < 1e7 else f"{rounded:g}"
 
 
+def two_places(number):
+    """A number in [-1, 1] with two decimal places; a dash where it is not defined."""
+    return "–" if math.isnan(number) else f"{number:.2f}"
+
+
 def by(size):
     """A size or shape as text: 13 × 13 × 256."""
     return " × ".join("any" if length is None else f"{length:g}" for length in size)
@@ -212,7 +243,9 @@ def _environment():
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(three_digits=three_digits, by=by, field_size=field_size)
+    environment.filters.update(
+        three_digits=three_digits, two_places=two_places, by=by, field_size=field_size
+    )
     environment.globals["addresses"] = addresses
     return environment
 

@@ -78,6 +78,7 @@ NEEDED = {
     "features": "--model VGG16 --images demo",
     "gallery": "--model VGG16 --images demo",
     "occlusion": "--model VGG16 --images demo:coffee",
+    "explain": "--model VGG16 --image demo:coffee",
     "compare": "--model VGG16 --images demo:coffee",
     "diagnose": "--model VGG16",
     "evolution": "--snapshots snapshots",

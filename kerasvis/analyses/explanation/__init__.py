@@ -1,0 +1,1 @@
+"""Why a model gives one image its class."""

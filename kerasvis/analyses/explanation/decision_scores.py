@@ -1,0 +1,89 @@
+"""The numbers that decisions rest on: a class's score, and how far it leads another class."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasvis.deconvnet import passes
+from kerasvis.deconvnet.plan import starting_point
+from kerasvis.graph.nodes import Node, call_layer, read_graph, replay
+from kerasvis.graph.outputs import output_tensor
+
+
+class Decision(NamedTuple):
+    """What is asked about: why a class, or why one class rather than another.
+
+    Attributes:
+        class_index: number of the class.
+        other_index: number of the class that it is compared with; None for the class alone.
+    """
+
+    class_index: int
+    other_index: int | None = None
+
+
+class DecisionScores:
+    """The score of a class, or the score of one class minus that of another, for some decisions.
+
+    A softmax or sigmoid at the end is left out, so that what one feature map adds is not hidden by
+    the others' share of the probability; a single unit of a sigmoid is the score of class 1, and
+    minus it that of class 0.
+
+    Args:
+        model: a functional or Sequential `keras.Model` of one input of images.
+        decisions: the `Decision`s.
+        output: which of its outputs, see `kerasvis.graph.Scores`.
+
+    Raises:
+        ValueError: if the output is not one score for each class, or has no such class.
+
+    Call arguments:
+        tensors: `{number: tensor}`, as from `replay` of `nodes`.
+
+    Returns:
+        Float32 tensor `(images, decisions)`.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        decisions: Sequence[Decision],
+        output: str | int | None = None,
+    ):
+        self.model, self.graph = model, read_graph(model)
+        end = output_tensor(model, self.graph, output)
+        last = next(node for node in self.graph.nodes if end in node.outputs)
+        self._scored = None
+        try:
+            self.tensor, self._scored = starting_point(last)
+        except ValueError:  # the score before its activation cannot be had
+            self.tensor = end
+        self.nodes = self.graph.ancestors([self.tensor])
+        self.decisions = tuple(decisions)
+
+    def replay(self, nodes: tuple[Node, ...], tensors: dict[int, Any]) -> dict[int, Any]:
+        """Runs some of the nodes, as the model does but for the last activation."""
+
+        def call(node, args, kwargs):
+            if node is self._scored:
+                return passes.score(node.layer, *args, **kwargs)
+            return call_layer(node, args, kwargs)
+
+        return replay(nodes, tensors, call)
+
+    def __call__(self, tensors: dict[int, Any]) -> Any:
+        scores = ops.cast(tensors[self.tensor], "float32")
+        scores = ops.reshape(scores, (-1, int(np.prod(scores.shape[1:]))))
+        columns = [_score(scores, *decision) for decision in self.decisions]
+        return ops.stack(columns, axis=1)
+
+
+def _score(scores, class_index, other_index):
+    if scores.shape[1] == 1:
+        # Half of it for each, so that the one leads the other by the whole.
+        scores = scores * np.array([-1, 1], "float32") / (1 if other_index is None else 2)
+    score = scores[:, class_index]
+    return score if other_index is None else score - scores[:, other_index]

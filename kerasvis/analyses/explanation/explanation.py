@@ -1,0 +1,245 @@
+"""Why a model gives one image its class: where it looks, and which feature maps carry the score."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import keras
+import numpy as np
+import tqdm
+
+from kerasvis.activations import LayerActivations
+from kerasvis.analyses.explanation.decision_layers import decision_layers
+from kerasvis.analyses.explanation.decision_scores import Decision, DecisionScores
+from kerasvis.analyses.explanation.feature_evidence import FeatureEvidence, feature_evidence
+from kerasvis.analyses.feature_visualization import FeatureVisualization, visualize_chosen
+from kerasvis.analyses.occlusion.occlusion_result import OcclusionSensitivity
+from kerasvis.analyses.occlusion.occlusion_sensitivity import OcclusionAnalysis
+from kerasvis.arguments import (
+    positive_integer,
+    standardize_class,
+    standardize_images,
+    standardize_layers,
+    standardize_model,
+    standardize_verbose,
+)
+from kerasvis.deconvnet import DeconvModel
+from kerasvis.graph import FeatureExtractor
+from kerasvis.graph.shapes import infer_shapes
+from kerasvis.storage.fields import Array
+from kerasvis.storage.results import Result
+
+# Of the occluder, as shares of the shorter side: coarse enough for an answer within a minute.
+PATCH_SHARE, STRIDE_SHARE = 7, 14
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FeatureMaps(Result):
+    """The feature maps of a layer that an explanation shows.
+
+    Attributes:
+        layer: name of the layer.
+        feature_indices: int64 `(features,)`, their numbers.
+        values: float32 `(features, rows, columns)`, as they are in the image.
+        projection_reason: why they have no projections; "" if they do.
+    """
+
+    layer: str
+    feature_indices: Annotated[np.ndarray, Array("int64", "features")]
+    values: Annotated[np.ndarray, Array("float32", "features", "rows", "columns")]
+    projection_reason: str = ""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Explanation(Result):
+    """What one decision on one image rests on.
+
+    Attributes:
+        class_index: number of the class that is explained.
+        other_index: number of the class with which it is compared.
+        num_features: feature maps of each layer that are shown for either.
+        pixels: uint8 `(height, width, channels)`, RGB.
+        pixel_range: how the image was made from pixels.
+        occlusion: the `OcclusionSensitivity`: which parts of the image the class's probability
+            needs. Its `class_indices` and `base_probabilities` are the most probable classes.
+        evidence: `{layer: FeatureEvidence}` for the class.
+        comparison: `{layer: FeatureEvidence}` for how far it leads the other class.
+        maps: `{layer: FeatureMaps}`: those that add most to either.
+        projections: `{layer: FeatureVisualization}` of these, each of its strongest activation in
+            this image (k = 1); without the layers that cannot be projected through.
+    """
+
+    class_index: int
+    other_index: int
+    num_features: int
+    pixels: Annotated[np.ndarray, Array("uint8", "height", "width", "channels")]
+    pixel_range: str
+    occlusion: OcclusionSensitivity
+    evidence: dict[str, FeatureEvidence]
+    comparison: dict[str, FeatureEvidence]
+    maps: dict[str, FeatureMaps]
+    projections: dict[str, FeatureVisualization]
+
+
+def explain(
+    model: keras.Model,
+    image: Any,
+    class_index: int | None = None,
+    other_index: int | None = None,
+    *,
+    layers: str | Sequence[str] | None = None,
+    num_features: int = 6,
+    **settings: Any,
+) -> Explanation:
+    """Explains one decision: which parts of the image and which feature maps carry it.
+
+    Every feature map of some layers is taken away in turn, and the layers above it run again: what
+    the class's score loses is what that feature map added. Beside it stands gradient × activation,
+    the estimate from a single backward pass, and how well the two agree.
+
+    Args:
+        model: a functional or Sequential `keras.Model` of scores; it is left as it is.
+        image: `(rows, columns, channels)`, as the model takes it.
+        class_index: number of the class; the most probable one by default.
+        other_index: number of the class that it is compared with; by default the most probable one
+            of the others.
+        layers: names of layers of feature maps or units on which the score depends; by default the
+            last of each size of feature maps, the four deepest.
+        num_features: feature maps of each layer that are shown with their projections, those that
+            add most to the class's score and those that add most to its lead.
+        **settings: those of `kerasvis.analyses.OcclusionAnalysis`. By default the occluder is a
+            seventh of the image's shorter side, in steps of half of that.
+
+    Returns:
+        An `Explanation`.
+
+    Raises:
+        ValueError: if a class, a layer or a setting does not exist, or the model is not one of
+            scores of classes.
+
+    Reference:
+        Zeiler & Fergus 2013, Section 4.2, for the occlusion.
+
+    Example:
+        >>> import keras
+        >>> from keras import layers
+        >>> import kerasvis as kv
+        >>> model = keras.Sequential(
+        ...     [keras.Input((32, 32, 3)), layers.Conv2D(4, 5, 4, activation="relu", name="a")]
+        ...     + [layers.Flatten(), layers.Dense(8, activation="softmax", name="scores")]
+        ... )
+        >>> image = kv.data.PlantedObjects(1, (32, 32))[0]
+        >>> found = kv.explain(model, image, 3, verbose=0)
+        >>> found.evidence["a"].effects.shape
+        (4,)
+    """
+    num_features = positive_integer(num_features, "num_features")
+    is_shown = standardize_verbose(settings.get("verbose", "auto"))
+    images = np.asarray(image)[None]
+    model = standardize_model(model, images)
+    source = standardize_images(model, images, settings.pop("preprocessing", None))
+    settings = _occluder(source.image_size) | settings
+    analysis = OcclusionAnalysis(
+        model, source.image_size, preprocessing=source.preprocessing, **settings
+    )
+    image = source.all()[0]
+    occlusion = analysis(image, class_index)
+    class_index, other_index = _classes(analysis, occlusion, class_index, other_index)
+    decisions = (Decision(class_index), Decision(class_index, other_index))
+    scores = DecisionScores(model, decisions, settings.get("output"))
+    layers = _layers(scores, layers, source.image_size)
+    found = {
+        name: feature_evidence(scores, name, image)
+        for name in tqdm.tqdm(layers, desc="Layers", disable=not is_shown)
+    }
+    shown = {name: _chosen(of_layer, num_features) for name, of_layer in found.items()}
+    deconvs = {name: _deconv_or_reason(model, name, settings.get("rules", ())) for name in layers}
+    return Explanation(
+        class_index=class_index,
+        other_index=other_index,
+        num_features=num_features,
+        pixels=source.to_pixels(image[None])[0],
+        pixel_range=str(source.preprocessing),
+        occlusion=occlusion,
+        evidence={name: of_class for name, (of_class, _) in found.items()},
+        comparison={name: of_lead for name, (_, of_lead) in found.items()},
+        maps=_maps(model, image, shown, {name: reason for name, (_, reason) in deconvs.items()}),
+        projections={
+            name: _projections(deconv, source, found[name][0], shown[name])
+            for name, (deconv, _) in deconvs.items()
+            if deconv is not None
+        },
+    )
+
+
+def _occluder(image_size):
+    side = min(image_size)
+    patch, stride = (max(1, round(side / share)) for share in (PATCH_SHARE, STRIDE_SHARE))
+    return {"patch_size": patch, "strides": stride}
+
+
+def _classes(analysis, occlusion, class_index, other_index):
+    """The class and the one that it is compared with."""
+    if analysis.scores.score is not None or analysis.scores.map_size is not None:
+        raise ValueError(
+            "An explanation is of a score for each class: give a model of scores, without score= "
+            "or region=."
+        )
+    num_classes = analysis.scores.num_classes
+    class_index = occlusion.class_index if class_index is None else int(class_index)
+    if other_index is None:
+        likely = np.argsort(-occlusion.base_probabilities, kind="stable")
+        numbers = occlusion.class_indices[likely]
+        other_index = int(numbers[numbers != class_index][0])
+    other_index = standardize_class(other_index, num_classes)
+    if other_index == class_index:
+        raise ValueError(
+            "A class cannot be compared with itself: give another other_index. Received: "
+            f"class_index={class_index}, other_index={other_index}"
+        )
+    return class_index, other_index
+
+
+def _layers(scores, layers, image_size):
+    if layers is not None:
+        return standardize_layers(layers)
+    shapes = infer_shapes(scores.graph, scores.nodes, scores.model, image_size)
+    return decision_layers(scores.graph, scores.nodes, shapes)
+
+
+def _chosen(of_layer, num_features):
+    """int64: the feature maps that add most to either score, the class's own first."""
+    ranked = [evidence.ranked[:num_features] for evidence in of_layer]
+    ranked = [
+        numbers[evidence.effects[numbers] > 0]
+        for numbers, evidence in zip(ranked, of_layer, strict=True)
+    ]
+    return np.array(list(dict.fromkeys(np.concatenate(ranked).tolist())), "int64")
+
+
+def _deconv_or_reason(model, layer, rules):
+    """`(DeconvModel, "")`, or `(None, why there is none)`."""
+    try:
+        return DeconvModel(model, layer, rules=rules), ""
+    except ValueError as error:  # a layer that cannot be projected through
+        return None, str(error)
+
+
+def _maps(model, image, shown, reasons):
+    outputs = FeatureExtractor(model, list(shown))(image[None])
+    found = {}
+    for (name, features), output in zip(shown.items(), outputs, strict=True):
+        values = keras.ops.convert_to_numpy(output).astype("float32")[0]
+        values = values.reshape(*(values.shape[:2] if values.ndim == 3 else (1, 1)), -1)
+        values = np.moveaxis(values[..., features], -1, 0)
+        found[name] = FeatureMaps(name, features, np.ascontiguousarray(values), reasons[name])
+    return found
+
+
+def _projections(deconv, source, evidence, features):
+    strongest = LayerActivations(
+        values=evidence.activations[:, None],
+        image_indices=np.zeros((len(evidence.effects), 1), "int64"),
+        positions=evidence.positions[:, None],
+    )
+    return visualize_chosen(deconv, source, strongest, features)

@@ -1,0 +1,202 @@
+"""Which feature maps carried a decision: the score without each of them.
+
+The model runs once as far as the layer, and from there on once for each feature map, which is set
+to 0: what the score loses is what that feature map added to it, with everything that the layers
+above make of it. The product of gradient and activation is the estimate of the same to first order,
+from one backward pass.
+"""
+
+import dataclasses
+from typing import Annotated
+
+import keras
+import numpy as np
+import scipy.stats
+from keras import ops
+
+from kerasvis.analyses.explanation.decision_scores import DecisionScores
+from kerasvis.graph.dependence import tensors_that_depend_on
+from kerasvis.graph.differentiation import vector_jacobian_product
+from kerasvis.storage.fields import Array
+from kerasvis.storage.results import Result
+
+NO_CLASS = -1
+NUM_VALUES_IN_STEP = 2**25  # of float32, of the largest feature maps that a step holds
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FeatureEvidence(Result):
+    """What each feature map of a layer adds to the score of one image.
+
+    Attributes:
+        layer: name of the layer.
+        class_index: number of the class.
+        other_index: number of the class that it is compared with; -1 for the class alone.
+        score: of the class, before a softmax or sigmoid; or how far it leads the other one's.
+        effects: float32 `(features,)`: the score minus that without the feature map.
+        estimates: float32 `(features,)`: gradient × activation, summed over the feature map.
+        activations: float32 `(features,)`: the strongest of each feature map.
+        positions: int32 `(features, 2)`: where that is, (row, column); (0, 0) in a dense layer.
+        agreement: Spearman's rank correlation of effects and estimates over the feature maps that
+            are active; NaN where it is not defined.
+    """
+
+    layer: str
+    class_index: int
+    other_index: int
+    score: float
+    effects: Annotated[np.ndarray, Array("float32", "features")]
+    estimates: Annotated[np.ndarray, Array("float32", "features")]
+    activations: Annotated[np.ndarray, Array("float32", "features")]
+    positions: Annotated[np.ndarray, Array("int32", "features", 2)]
+    agreement: float
+
+    @property
+    def ranked(self) -> np.ndarray:
+        """int64 `(features,)`: the feature maps, those that add most first."""
+        return np.argsort(-self.effects, kind="stable")
+
+
+def feature_evidence(
+    scores: DecisionScores, layer: str, image: np.ndarray, *, batch_size: int | None = None
+) -> list[FeatureEvidence]:
+    """Ranks the feature maps of a layer by what they add to the scores of decisions.
+
+    Args:
+        scores: the `DecisionScores`.
+        layer: name of a layer of feature maps or units, on which the scores depend.
+        image: `(rows, columns, channels)`, as the model takes it.
+        batch_size: feature maps in a step; chosen from their size by default.
+
+    Returns:
+        A `FeatureEvidence` for each decision.
+
+    Raises:
+        ValueError: if the layer is unknown, the scores do not depend on it, or it holds neither
+            feature maps nor units.
+    """
+    upper = UpperLayers(scores, layer)
+    record = upper.record(image)
+    outputs = ops.convert_to_numpy(record[upper.layer_tensor]).astype("float32")[0]
+    width = outputs.shape[1] if outputs.ndim == 3 else 1
+    maps = outputs.reshape(-1, outputs.shape[-1])
+    is_active = np.flatnonzero((maps != 0).any(axis=0))
+    batch_size = batch_size or max(1, NUM_VALUES_IN_STEP // upper.num_values(record))
+    whole, of_active = upper.effects(record, is_active, batch_size)
+    strongest = maps.argmax(axis=0)
+    positions = np.stack([strongest // width, strongest % width], axis=1).astype("int32")
+    found = []
+    for number, (class_index, other_index) in enumerate(scores.decisions):
+        effects = np.zeros(maps.shape[1], "float32")
+        effects[is_active] = of_active[:, number]
+        estimates = (upper.gradient(record, number).reshape(maps.shape) * maps).sum(axis=0)
+        found.append(
+            FeatureEvidence(
+                layer=layer,
+                class_index=class_index,
+                other_index=NO_CLASS if other_index is None else other_index,
+                score=float(whole[number]),
+                effects=effects,
+                estimates=estimates.astype("float32"),
+                activations=maps.max(axis=0),
+                positions=positions,
+                agreement=rank_agreement(effects[is_active], estimates[is_active]),
+            )
+        )
+    return found
+
+
+def rank_agreement(effects: np.ndarray, estimates: np.ndarray) -> float:
+    """Spearman's rank correlation; NaN where either does not vary."""
+    if len(effects) < 2 or np.ptp(effects) == 0 or np.ptp(estimates) == 0:
+        return float("nan")
+    return float(scipy.stats.spearmanr(effects, estimates).statistic)
+
+
+class UpperLayers(keras.Model):
+    """The part of a model above a layer, run again with some of its feature maps set to 0.
+
+    Args:
+        scores: the `DecisionScores`.
+        layer: name of the layer.
+
+    Call arguments:
+        inputs: a dict of `"removed"`, int32 `(batch,)`, numbers of feature maps, or -1 for none;
+            and `"tensor <number>"`, what the forward pass of one image left of each tensor that is
+            needed, with a batch axis of 1.
+
+    Returns:
+        Float32 tensor `(batch, decisions)`, the scores.
+    """
+
+    def __init__(self, scores, layer):
+        super().__init__(autocast=False)
+        self._scores = scores
+        self.layer_tensor = scores.graph.node(layer).outputs[0]
+        above = tensors_that_depend_on(self.layer_tensor, scores.nodes)
+        if scores.tensor not in above:
+            raise ValueError(
+                f"The scores do not depend on layer {layer!r}: give a layer below it. Received: "
+                f"layer={layer!r}"
+            )
+        done = {self.layer_tensor}
+        self._nodes = tuple(
+            node for node in scores.nodes if above.intersection(node.outputs) - done
+        )
+        made = {number for node in self._nodes for number in node.outputs}
+        self._needed = sorted({n for node in self._nodes for n in node.inputs} - made | done)
+        self.built = True
+
+    def record(self, image):
+        """`{number: array}` of the tensors that the upper layers need, from one forward pass."""
+        dtype = self._scores.model.inputs[0].dtype
+        image = ops.convert_to_tensor(np.asarray(image)[None], dtype)
+        nodes = self._scores.graph.ancestors(self._needed)
+        tensors = self._scores.replay(nodes, {self._scores.graph.inputs[0]: image})
+        found = {number: tensors[number] for number in self._needed}
+        if found[self.layer_tensor].ndim not in (2, 4):
+            raise ValueError(
+                f"The layer returns {tuple(found[self.layer_tensor].shape)}, but feature maps "
+                "(batch, rows, columns, features) or units (batch, units) were expected: give "
+                "another layer."
+            )
+        return found
+
+    def num_values(self, record):
+        """The largest number of values of a tensor that is needed for each feature map."""
+        return max(int(np.prod(tensor.shape)) for tensor in record.values())
+
+    def call(self, inputs):
+        removed = inputs["removed"]
+        tensors = {}
+        for number in self._needed:
+            tensor = inputs[f"tensor {number}"]
+            tensors[number] = ops.repeat(tensor, ops.shape(removed)[0], axis=0)
+        maps = tensors[self.layer_tensor]
+        numbers = ops.arange(maps.shape[-1], dtype="int32")
+        is_kept = ops.cast(ops.not_equal(numbers, removed[:, None]), maps.dtype)
+        shape = (-1, *[1] * (len(maps.shape) - 2), maps.shape[-1])
+        tensors[self.layer_tensor] = maps * ops.reshape(is_kept, shape)
+        return self._scores(self._scores.replay(self._nodes, tensors))
+
+    def effects(self, record, features, batch_size):
+        """The image's scores `(decisions,)`; what is lost without each `(features, decisions)`."""
+        inputs = {f"tensor {number}": tensor for number, tensor in record.items()}
+        removed = np.concatenate([[-1], features]).astype("int32")
+        parts = [
+            self.predict_on_batch({**inputs, "removed": removed[i : i + batch_size]})
+            for i in range(0, len(removed), batch_size)
+        ]
+        of_image, *without = np.concatenate(parts)
+        return of_image, of_image - np.reshape(without, (len(features), len(of_image)))
+
+    def gradient(self, record, number):
+        """The derivative of a decision's score by the layer's output, float32, of its shape."""
+
+        def function(tensor):
+            tensors = {**record, self.layer_tensor: tensor}
+            return self._scores(self._scores.replay(self._nodes, tensors))[:, number]
+
+        one = ops.ones((1,), "float32")
+        (found,) = vector_jacobian_product(function, [record[self.layer_tensor]], one)
+        return ops.convert_to_numpy(found).astype("float32")

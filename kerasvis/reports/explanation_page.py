@@ -1,0 +1,245 @@
+"""A page for a browser on one decision: an `Explanation`, its pictures and what leads further."""
+
+import importlib.resources
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from kerasvis.figures import OcclusionRow, occlusion_panel
+from kerasvis.figures.activity_overlay import activity_overlay
+from kerasvis.figures.contrast import signed_to_rgb
+from kerasvis.reports import addresses, pages
+from kerasvis.reports.sprites import SpriteLayout, feature_sprite, webp
+from kerasvis.storage.files import write_bytes, write_text
+
+if TYPE_CHECKING:
+    from kerasvis.analyses import Explanation, FeatureVisualization
+
+HEIGHT = 168  # of the pictures of a feature map, in pixels
+FIGURE_DPI = 150
+OUTSIDE = 235  # of the image, in a patch that hangs over its border
+
+
+class Card(NamedTuple):
+    """A feature map on the page.
+
+    Attributes:
+        feature: its number.
+        effect: what it adds to the score.
+        estimate: of that, by gradient × activation.
+        estimated_rank: its place by that estimate, from 1.
+        picture: file of the pictures side by side: where it is active, projection, image patch.
+        has_projection: whether the latter two are there.
+        strongest: file of its strongest images elsewhere; None where these are not known.
+        layout: of that file, a `SpriteLayout`.
+        page: of the feature map in a gallery; None where there is none.
+    """
+
+    feature: int
+    effect: float
+    estimate: float
+    estimated_rank: int
+    picture: str
+    has_projection: bool
+    strongest: str | None
+    layout: SpriteLayout | None
+    page: str | None
+
+
+class LayerCards(NamedTuple):
+    """A layer on the page: its feature maps for the class, and for its lead.
+
+    Attributes:
+        layer: its name.
+        num_features: feature maps of the layer.
+        num_active: those that are not 0 everywhere.
+        agreement: of effects and estimates.
+        score: of the class.
+        lead: of the class over the other one.
+        for_class: a `Card` for each feature map that adds most to the score.
+        for_lead: the same for the lead.
+        reason: why there are no projections, or "".
+    """
+
+    layer: str
+    num_features: int
+    num_active: int
+    agreement: float
+    score: float
+    lead: float
+    for_class: tuple[Card, ...]
+    for_lead: tuple[Card, ...]
+    reason: str
+
+
+def write_explanation(
+    explanation: "Explanation",
+    directory: str | os.PathLike,
+    *,
+    title: str = "",
+    class_names: Mapping[int, str] | Sequence[str] | None = None,
+    strongest: "Mapping[str, FeatureVisualization] | None" = None,
+    gallery: str | None = None,
+) -> Path:
+    """Writes an explanation as a page, to be opened from disk.
+
+    Args:
+        explanation: an `Explanation`.
+        directory: folder to write into.
+        title: what the image is called.
+        class_names: `{class index: name}` or a sequence of names; by default numbers.
+        strongest: `{layer: FeatureVisualization}`: the images of a data set in which the feature
+            maps that are shown are strongest.
+        gallery: address of a gallery's folder as seen from `directory`, to whose pages the feature
+            maps lead.
+
+    Returns:
+        Path of the page, `index.html`.
+
+    Raises:
+        OSError: if it cannot be written; existing files stay intact.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    names = OcclusionRow(explanation.occlusion, explanation.pixels, class_names).name
+    writer = _Pictures(explanation, directory, strongest or {}, gallery)
+    layers = [writer.cards_of(layer) for layer in reversed(explanation.evidence)]
+    rgb = _rgb(explanation.pixels)
+    write_bytes(directory / "photograph.png", _png(rgb))
+    row = OcclusionRow(explanation.occlusion, rgb, class_names)
+    write_bytes(directory / "occlusion.webp", _panel(row))
+    for file in importlib.resources.files("kerasvis.reports").joinpath("static").iterdir():
+        write_bytes(directory / file.name, file.read_bytes())
+    page = pages.explanation_page(explanation, layers, title, names)
+    write_text(directory / "index.html", page)
+    return directory / "index.html"
+
+
+class _Pictures:
+    """Writes the pictures of feature maps, each once, and tells what the page says of them."""
+
+    def __init__(self, explanation, directory, strongest, gallery):
+        self._explanation, self._directory = explanation, directory
+        self._strongest, self._gallery = strongest, gallery
+
+    def cards_of(self, layer):
+        evidence, comparison = (
+            found[layer] for found in (self._explanation.evidence, self._explanation.comparison)
+        )
+        shown, most = self._explanation.maps[layer], self._explanation.num_features
+        return LayerCards(
+            layer=layer,
+            num_features=len(evidence.effects),
+            num_active=int((evidence.activations > 0).sum()),
+            agreement=evidence.agreement,
+            score=evidence.score,
+            lead=comparison.score,
+            for_class=self._cards(layer, evidence, shown, most),
+            for_lead=self._cards(layer, comparison, shown, most),
+            reason=shown.projection_reason,
+        )
+
+    def _cards(self, layer, evidence, shown, most):
+        estimated = np.argsort(np.argsort(-evidence.estimates, kind="stable"))
+        number_of = {int(f): number for number, f in enumerate(shown.feature_indices)}
+        best = [int(f) for f in evidence.ranked[:most] if evidence.effects[f] > 0]
+        return tuple(
+            self._card(layer, feature, number_of[feature], evidence, int(estimated[feature]) + 1)
+            for feature in best
+        )
+
+    def _card(self, layer, feature, number, evidence, estimated_rank):
+        projections = self._explanation.projections.get(layer)
+        picture = self._write(layer, f"{feature}.webp", self._here(layer, number, projections))
+        strongest, layout = self._elsewhere(layer, feature)
+        page = self._gallery and f"{self._gallery}/{addresses.map_page(layer, feature)}"
+        return Card(
+            feature=feature,
+            effect=float(evidence.effects[feature]),
+            estimate=float(evidence.estimates[feature]),
+            estimated_rank=estimated_rank,
+            picture=picture,
+            has_projection=projections is not None,
+            strongest=strongest,
+            layout=layout,
+            page=page,
+        )
+
+    def _here(self, layer, number, projections):
+        """Where it is active, its projection and its image patch, side by side."""
+        rgb = _rgb(self._explanation.pixels)
+        pictures = [activity_overlay(rgb, self._explanation.maps[layer].values[number])]
+        if projections is not None:
+            pictures.append(signed_to_rgb(_three(projections.projections[number, 0])))
+            pictures.append(_patch(projections, number))
+        return webp(_side_by_side(pictures))
+
+    def _elsewhere(self, layer, feature):
+        """`(file, layout)` of its strongest images in a data set."""
+        features = self._strongest.get(layer)
+        numbers = [] if features is None else np.flatnonzero(features.feature_indices == feature)
+        if len(numbers) == 0:
+            return None, None
+        layout = SpriteLayout.of(*_k_and_size(features))
+        content = webp(feature_sprite(features, int(numbers[0])), layout.is_pixelated)
+        return self._write(layer, f"strongest-{feature}.webp", content), layout
+
+    def _write(self, layer, name, content):
+        file = f"{addresses.layer_folder(layer)}/{name}"
+        (self._directory / file).parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(self._directory / file, content)
+        return file
+
+
+def _patch(projections, number):
+    """The image patch, in which what lies outside the image is light grey."""
+    patch = np.full((*projections.patches.shape[2:4], 3), OUTSIDE, "uint8")
+    top, left, bottom, right = projections.boxes[number, 0]
+    pixels = _rgb(projections.patches[number, 0])
+    patch[top:bottom, left:right] = pixels[top:bottom, left:right]
+    return patch
+
+
+def _k_and_size(features):
+    k, *window_size = features.projections.shape[1:4]
+    return k, window_size
+
+
+def _rgb(pixels):
+    """Pixels of any number of channels as RGB."""
+    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels[..., :3]
+
+
+def _three(projection):
+    """A projection of 1 or 3 channels; the first three of more."""
+    return projection if projection.shape[-1] == 1 else projection[..., :3]
+
+
+def _side_by_side(pictures):
+    """Pictures of one height, with a gap of white between them."""
+    tiles = []
+    for picture in pictures:
+        width = max(1, round(picture.shape[1] * HEIGHT / picture.shape[0]))
+        resampling = Image.Resampling.LANCZOS
+        if picture.shape[0] < HEIGHT / 4:  # pixels that are to be seen one by one
+            resampling = Image.Resampling.NEAREST
+        tile = np.asarray(Image.fromarray(picture).resize((width, HEIGHT), resampling))
+        tiles += [tile, np.full((HEIGHT, 6, 3), 255, "uint8")]
+    return np.concatenate(tiles[:-1], axis=1)
+
+
+def _png(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def _panel(row):
+    png = io.BytesIO()
+    occlusion_panel(row).savefig(png, format="png", dpi=FIGURE_DPI)
+    return webp(np.asarray(Image.open(png).convert("RGB")))

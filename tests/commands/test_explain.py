@@ -1,0 +1,151 @@
+"""One decision as a page: what is written, and what it says."""
+
+import html.parser
+import json
+import os
+import urllib.parse
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from PIL import Image
+
+from kerasvis.analyses import Explanation
+from kerasvis.commands.command_line import run
+
+SIZE = (26, 21)
+NAMES = ["cat", "dog", "<b>fox</b> & co"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("explain")
+    keras.utils.set_random_seed(2)
+    model = keras.Sequential(
+        [
+            keras.Input((*SIZE, 3)),
+            layers.Rescaling(1 / 128, offset=-1),
+            layers.Conv2D(4, 3, activation="relu", name="conv1"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(5, 3, activation="relu", name="conv2"),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax", name="classes"),
+        ]
+    )
+    model.save(folder / "model.keras")
+    (folder / "classes.json").write_text(json.dumps(NAMES))
+    random = np.random.default_rng(0)
+    (folder / "photographs").mkdir()
+    for number in range(3):
+        pixels = random.integers(0, 256, (*SIZE, 3)).astype("uint8")
+        Image.fromarray(pixels).save(folder / "photographs" / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def explain(folder):
+    def explain(*options, image="0.png", out="explanation"):
+        given = ["--model", folder / "model.keras", "--image", folder / "photographs" / image]
+        given += ["--patch-size", 9, "--strides", 6, "--out", folder / out]
+        run(["explain", *map(str, [*given, *options])])
+        return folder / out
+
+    return explain
+
+
+@pytest.fixture(scope="module")
+def written(explain, folder):
+    return explain("--strongest-in", folder / "photographs", "--num-features", 2)
+
+
+class Page(html.parser.HTMLParser):
+    """Texts and addresses of a page."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.texts, self.addresses, self.tags = [], [], set()
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.addresses += [value for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data):
+        self.texts.append(" ".join(data.split()))
+
+
+def test_all_that_the_page_leads_to_is_there(written):
+    page = Page(written / "index.html")
+    inside = [a for a in page.addresses if not a.startswith(("data:", "#"))]
+    assert {"occlusion.webp", "photograph.png", "gallery.css"} <= set(inside)
+    for address in inside:
+        assert (written / urllib.parse.unquote(address)).is_file(), address
+
+
+def test_names_of_classes_are_text(written):
+    page = Page(written / "index.html")
+    assert "b" not in page.tags
+    assert NAMES[2] in page.texts
+
+
+def test_the_numbers_are_those_of_the_result(written, capsys):
+    found = Explanation.load(written / "explanation.npz")
+    page = Page(written / "index.html")
+    assert list(found.evidence) == ["conv1", "conv2"]
+    for evidence in (*found.evidence.values(), *found.comparison.values()):
+        for feature in evidence.ranked[:2]:
+            if evidence.effects[feature] > 0:
+                assert str(feature) in page.texts
+                assert f"{evidence.effects[feature]:.3g}".rstrip("0").rstrip(".") in " ".join(
+                    page.texts
+                )
+    best = int(found.maps["conv2"].feature_indices[0])
+    with Image.open(written / "layers" / "conv2" / f"strongest-{best}.webp") as picture:
+        assert picture.width > picture.height
+
+
+def test_two_classes_by_name(explain):
+    out = explain("--class", "dog", "--versus", "cat", "--layers", "conv2", out="dog")
+    found = Explanation.load(out / "explanation.npz")
+    assert (found.class_index, found.other_index) == (1, 0)
+    assert list(found.evidence) == ["conv2"]
+    assert "Why" in " ".join(Page(out / "index.html").texts)
+
+
+def test_leads_to_the_pages_of_a_gallery(explain, folder):
+    gallery = folder / "gallery"
+    given = ["--model", folder / "model.keras", "--images", folder / "photographs"]
+    run(["gallery", *map(str, [*given, "--layers", "conv2", "--out", gallery])])
+    out = explain("--gallery", gallery, "--layers", "conv2", out="linked")
+    pages = [a for a in Page(out / "index.html").addresses if a.endswith(".html")]
+    assert pages
+    for address in pages:
+        assert os.path.samefile(out / address, gallery / address.partition("gallery/")[2])
+
+
+@pytest.mark.parametrize(
+    ("options", "received"),
+    [
+        (("--versus", "wolf"), "wolf"),
+        (("--class", "dog", "--versus", "dog"), "other_index=1"),
+        (("--gallery", "none"), "--gallery=none"),
+        (("--strongest-in", "none"), "none"),
+        (("--layers", "conv9"), "conv9"),
+        (("--num-features", "0"), "--num-features=0"),
+    ],
+)
+def test_mistakes(explain, folder, capsys, options, received):
+    with pytest.raises(SystemExit) as ended:
+        explain(*options, out="refused")
+    assert ended.value.code == 2
+    sentence = capsys.readouterr().err
+    assert sentence.count("\n") == 1
+    assert received in sentence
+    assert not (folder / "refused").exists()
+
+
+def test_a_folder_is_no_photograph(explain, folder, capsys):
+    with pytest.raises(SystemExit):
+        explain(image=".", out="refused")
+    assert "one photograph" in capsys.readouterr().err
