@@ -1,6 +1,7 @@
 """Figure 4 of the paper, recorded while the net is trained."""
 
 import concurrent.futures
+import importlib
 import operator
 import os
 import threading
@@ -131,6 +132,8 @@ class FeatureEvolution(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         self.files.make_folder()
+        if self.tensorboard is not None:  # which may be missing: fail early
+            importlib.import_module("kerasvis.callbacks.tensorboard_export")
         if self._watched is not self.model:
             self._snapshots = in_a_thread_of_its_own(self._build, interrupt=lambda: None)
             source = self._snapshots.source(self.images, 1)

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import keras
-import tensorflow as tf
 
+from kerasvis.data.tensorflow_only import tf
 from kerasvis.deconvnet.targets import STRONGEST, WHOLE
 from kerasvis.layers.xla_compilation import plain_operations
 from kerasvis.storage.files import atomic

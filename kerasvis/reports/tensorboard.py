@@ -2,8 +2,9 @@
 
 import io
 
-import tensorflow as tf
 from PIL import Image
+
+from kerasvis.data.tensorflow_only import tf
 
 METADATA = tf.compat.v1.SummaryMetadata(
     plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="images"),

@@ -1,9 +1,8 @@
 """The batches that a recipe makes of labelled images; those of an epoch follow from its number."""
 
-import tensorflow as tf
-
 from kerasvis.data.labelled.augmentation import random_scale_crops, random_sub_crops
 from kerasvis.data.labelled.sub_crops import center_crop
+from kerasvis.data.tensorflow_only import tf
 
 
 def training_batches(data, recipe, first_epoch=0):

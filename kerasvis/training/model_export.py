@@ -3,8 +3,8 @@
 import os
 
 import keras
-import tensorflow as tf
 
+from kerasvis.data.tensorflow_only import tf
 from kerasvis.storage.files import atomic
 
 

@@ -1,8 +1,8 @@
 """A model whose steps are shared out over the replicas of a strategy."""
 
 import keras
-import tensorflow as tf
 
+from kerasvis.data.tensorflow_only import tf
 from kerasvis.training.workers import is_multiworker, needs_all_workers
 
 _BATCH_NORMALIZATION = keras.layers.BatchNormalization

@@ -31,8 +31,7 @@ import functools
 import os
 import re
 
-import tensorflow as tf
-
+from kerasvis.data.tensorflow_only import tf
 from kerasvis.training.workers import await_workers, read_tf_config
 
 SECONDS_TO_ANSWER = 1800  # the chief may write and draw, while the others wait

@@ -3,7 +3,8 @@
 import time
 
 import keras
-import tensorflow as tf
+
+from kerasvis.data.tensorflow_only import tf
 
 
 class WaitingForData(keras.callbacks.Callback):
@@ -35,7 +36,7 @@ class WaitingForData(keras.callbacks.Callback):
         with tf.device("CPU"):
             self._waited = tf.Variable(0.0, trainable=False, dtype=tf.float64)
 
-    def watch(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+    def watch(self, batches: "tf.data.Dataset") -> "tf.data.Dataset":
         """The same batches; how long each is waited for is measured.
 
         Args:

@@ -6,8 +6,7 @@ import re
 import socket
 import time
 
-import tensorflow as tf
-
+from kerasvis.data.tensorflow_only import tf
 from kerasvis.storage.text_files import parse_json
 
 SECONDS_TO_START = 300  # for all workers to be there

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
-
 from kerasvis.data.labelled.sub_crops import NUM_SUB_CROPS, sub_crop_positions
+from kerasvis.data.tensorflow_only import tf
 
 
-def random_sub_crops(images: Any, seed: Any, crop_size: Sequence[int]) -> tf.Tensor:
+def random_sub_crops(images: Any, seed: Any, crop_size: Sequence[int]) -> "tf.Tensor":
     """One of the ten sub-crops of each image: a corner or the centre, half of them mirrored.
 
     Args:
@@ -29,7 +28,7 @@ def random_sub_crops(images: Any, seed: Any, crop_size: Sequence[int]) -> tf.Ten
     return tf.gather(crops, tf.gather(columns, which), axis=2, batch_dims=1)
 
 
-def random_scale_crops(images: Any, seed: Any, smallest: float) -> tf.Tensor:
+def random_scale_crops(images: Any, seed: Any, smallest: float) -> "tf.Tensor":
     """Crops each image at random, mirrors half of them, and resizes back.
 
     Scale, place and mirroring are one bilinear resampling of the batch.

@@ -6,7 +6,7 @@ took 21 seconds ends after 41 (TensorFlow 2.21 on two cores). Without tuning nob
 where parallelism is left to tf.data, it is that of the machine's cores.
 """
 
-import tensorflow as tf
+from kerasvis.data.tensorflow_only import tf
 
 
 def without_autotuning(dataset):

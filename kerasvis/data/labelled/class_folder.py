@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from kerasvis.data.file_names import shown_name
 from kerasvis.data.folder_walk import SUFFIXES, find_photographs, holds_photographs, list_folder
 from kerasvis.data.labelled.labelled_images import LabelledImages, image_indices
 from kerasvis.data.photographs import content_digests, photograph_size, read_photograph, reason_of
 from kerasvis.data.splits import TRAINING, find_splits, repeats_split, roles_of, validation_split
+from kerasvis.data.tensorflow_only import tf
 from kerasvis.storage.fingerprints import digest
 
 _VERIFICATION_SIZE = (8, 8)  # JPEGs are then decoded at an eighth, which still reads every byte

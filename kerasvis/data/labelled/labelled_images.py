@@ -1,13 +1,12 @@
 """Images with their classes, decoded and in memory."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from kerasvis.data.labelled.autotuning import without_autotuning
+from kerasvis.data.tensorflow_only import tf
 from kerasvis.storage.fingerprints import digest
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 
 class LabelledImages(NamedTuple):
@@ -46,7 +45,6 @@ class LabelledImages(NamedTuple):
             A `tf.data.Dataset` of `(pixels, labels)`: uint8 `(batch, rows, columns, 3)` and int64
             `(batch,)`. It may also be made inside a function of `tf.data`.
         """
-        import tensorflow as tf  # here, so that looking at arrays does not start it
 
         def rows(indices):
             return self.pixels[indices], self.labels[indices].astype("int64")
@@ -64,10 +62,6 @@ class LabelledImages(NamedTuple):
 
 def image_indices(num_images, seed=None):
     """`tf.data.Dataset` of the numbers below `num_images`, in an order that follows from `seed`."""
-    import tensorflow as tf
-
-    from kerasvis.data.labelled.autotuning import without_autotuning
-
     with tf.device("CPU"):
         order = tf.range(num_images, dtype=tf.int64)
         if seed is not None:

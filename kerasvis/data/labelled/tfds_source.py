@@ -4,13 +4,12 @@ import dataclasses
 import difflib
 
 import numpy as np
-import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from kerasvis.data.labelled.autotuning import without_autotuning
 from kerasvis.data.labelled.labelled_images import LabelledImages
 from kerasvis.data.photographs import decode_photograph
 from kerasvis.data.splits import roles_of, validation_split
+from kerasvis.data.tensorflow_only import tf, tfds
 from kerasvis.storage.fingerprints import digest
 
 # Records that are shuffled together, still encoded: half a gigabyte of ImageNet. It need not be all
@@ -31,7 +30,7 @@ class TFDSSplit:
         size: `(height, width)` of the images in pixels.
     """
 
-    builder: tfds.core.DatasetBuilder
+    builder: "tfds.core.DatasetBuilder"
     split: str
     keys: tuple[str, str]
     labels: np.ndarray

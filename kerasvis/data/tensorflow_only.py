@@ -1,0 +1,34 @@
+"""TensorFlow, for what no other backend of Keras has: its data pipelines, strategies and files.
+
+It is imported when it is first used. Everything else runs on every backend without it.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+
+class _Library:
+    """A library that is imported when one of its attributes is first asked for."""
+
+    def __init__(self, name):
+        self._name = name
+
+    def __getattr__(self, attribute):
+        try:
+            library = importlib.import_module(self._name)
+        except ImportError as error:
+            raise ImportError(
+                "Batches of labelled data, training by a recipe, strategies, SavedModel and "
+                "TensorBoard files need TensorFlow: install it with pip install "
+                f"'kerasvis[tensorflow]'. Received: {error}",
+                name=error.name,
+            ) from error
+        return getattr(library, attribute)
+
+
+if not TYPE_CHECKING:
+    tf, tfds = _Library("tensorflow"), _Library("tensorflow_datasets")
