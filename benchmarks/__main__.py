@@ -10,7 +10,7 @@ import importlib
 import sys
 
 NAMES = (
-    *("switch_layers", "scan", "projection", "shared_upward_pass"),
+    *("switch_layers", "scan", "projection", "shared_forward_pass"),
     *("occlusion", "planted_occlusion"),
     *(
         "attribution_equality",

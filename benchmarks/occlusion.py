@@ -79,7 +79,7 @@ class Call:
     def __call__(self):
         base = self.sweep.base(self._image)
         classes = np.argsort(-base.probabilities)[:5]
-        return self.sweep.run(self._image, self._fill, base.strongest_map, classes, verbose=0)
+        return self.sweep.run(self._image, self._fill, base.strongest_feature, classes, verbose=0)
 
 
 def bare_loop(model, image, occluders):

@@ -53,7 +53,7 @@ class ActivationGradient(keras.Model):
     def call(self, inputs):
         images, features, positions = (inputs[key] for key in ("images", "feature", "position"))
         plan = self.deconv.plan
-        tensors, switches = passes.go_up(plan, images)
+        tensors, switches = passes.forward(plan, images)
         target = tensors[plan.target]
         dtype = plan.steps[0].mirrors[0].compute_dtype
         activations = passes.with_positions(ops.cast(target, dtype))
@@ -62,7 +62,7 @@ class ActivationGradient(keras.Model):
         start, _, _ = passes.choose(ops.ones_like(activations), features, chosen)
         signal = ops.reshape(start, ops.shape(target))
         outputs = {
-            "gradient": passes.go_down(self._way_down, signal, tensors, switches),
+            "gradient": passes.project(self._way_down, signal, tensors, switches),
             "activation": ops.sum(start * activations, axis=(1, 2, 3)),
         }
         if self._way_down is not plan:

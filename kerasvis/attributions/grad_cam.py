@@ -91,11 +91,11 @@ def last_feature_maps(model, layer, rules=(), image_size=None):
     """
     plan = DeconvModel(model, layer, rules=rules).plan
     shapes = infer_shapes(read_graph(model), plan.nodes, model, image_size)
-    carrying = tensors_that_depend_on(plan.image, plan.nodes) - {plan.image, plan.target}
+    image_dependent = tensors_that_depend_on(plan.image, plan.nodes) - {plan.image, plan.target}
     nodes = [
         node
         for node in plan.nodes
-        if node.outputs[0] in carrying
+        if node.outputs[0] in image_dependent
         and len(shapes[node.outputs[0]]) == 4
         and shapes[node.outputs[0]][1:3] != (1, 1)
     ]

@@ -24,10 +24,10 @@ SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 def _rule(derivative):
     """The rule of an activation with `derivative(output)`."""
 
-    def pass_down(layer, signal, record):
+    def project(layer, signal, record):
         return signal * derivative(ops.cast(record.outputs[0], signal.dtype))
 
-    return pass_down
+    return project
 
 
 def _selu_derivative(output):

@@ -162,7 +162,7 @@ def occlusion(
         print_plan(analysis, len(photographs))
         with output.made() as folder:
             write_results(analysis, photographs, folder, class_index, names, others)
-    print(f"Scores: {analysis.scores.taken}.")
+    print(f"Scores: {analysis.scores.interpretation}.")
     print(f"All photographs: {out / 'occlusion.png'}")
 
 

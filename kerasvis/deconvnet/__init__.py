@@ -1,4 +1,4 @@
-"""The deconvnet: the way down from chosen activations to pixel space (Section 2.1)."""
+"""The deconvnet: backward projection of chosen activations to pixel space (Section 2.1)."""
 
 from kerasvis.deconvnet.deconv_model import DeconvModel as DeconvModel
 from kerasvis.deconvnet.mirror import Mirror as Mirror

@@ -1,7 +1,7 @@
-"""Layers that are affine in their input, channel by channel: their scale applies on the way down.
+"""Layers that are affine in their input, channel by channel: the projection applies their scale.
 
-Contrast normalisation is none of them. The deconvnet passes it unchanged (`PassUnchanged`); its
-true gradient is here for the other two rectifications.
+Contrast normalisation is not affine. The deconvnet passes the signal through it unchanged
+(`PassUnchanged`); its true gradient is here for the other two rectifications.
 """
 
 import keras
@@ -16,7 +16,7 @@ class BatchNormalizationScale(Mirror):
 
     verb = "scale"
 
-    def pass_down(self, signal, record):
+    def project(self, signal, record):
         layer = self.mirrored
         scale = ops.rsqrt(self.weight(layer.moving_variance) + layer.epsilon)
         if layer.scale:
@@ -31,7 +31,7 @@ class RescalingScale(Mirror):
 
     verb = "scale"
 
-    def pass_down(self, signal, record):
+    def project(self, signal, record):
         return signal * ops.convert_to_tensor(np.asarray(self.mirrored.scale), signal.dtype)
 
 
@@ -40,7 +40,7 @@ class NormalizationScale(Mirror):
 
     verb = "scale"
 
-    def pass_down(self, signal, record):
+    def project(self, signal, record):
         layer = self.mirrored
         deviation = ops.maximum(ops.sqrt(self.weight(layer.variance)), keras.config.epsilon())
         return signal * deviation if layer.invert else signal / deviation
@@ -51,17 +51,17 @@ class LocalResponseNormalizationGradient(Mirror):
 
     verb = "denormalize"
 
-    def pass_down(self, signal, record):
+    def project(self, signal, record):
         layer = self.mirrored
         inputs = ops.cast(record.inputs[0], signal.dtype)
         radius, num_channels = layer.depth_radius, inputs.shape[-1]
         edges = [(0, 0)] * (len(inputs.shape) - 1) + [(radius, radius)]
 
-        def summed_over_neighbours(x):
+        def sum_over_neighbours(x):
             padded = ops.pad(x, edges)
             return sum(padded[..., i : i + num_channels] for i in range(2 * radius + 1))
 
-        activity = layer.bias + layer.alpha * summed_over_neighbours(ops.square(inputs))
+        activity = layer.bias + layer.alpha * sum_over_neighbours(ops.square(inputs))
         share = signal * ops.power(activity, -layer.beta)
-        through_others = summed_over_neighbours(share * inputs / activity)
+        through_others = sum_over_neighbours(share * inputs / activity)
         return share - 2 * layer.alpha * layer.beta * inputs * through_others

@@ -13,7 +13,7 @@ from kerasvis.deconvnet import passes
 from kerasvis.deconvnet.mirror import Record
 from kerasvis.deconvnet.plan import make_plan
 from kerasvis.deconvnet.rules import standardize_rules
-from kerasvis.deconvnet.shared_upward_pass import SharedUpwardPass
+from kerasvis.deconvnet.shared_forward_pass import SharedForwardPass
 from kerasvis.deconvnet.targets import Strongest, Unit, as_arrays
 from kerasvis.deconvnet.unit_crops import UnitCrops
 from kerasvis.graph.nodes import check_readable, read_graph
@@ -32,14 +32,16 @@ class DeconvModel(keras.Model):
     """Shows what activations of one layer respond to: projects them back to pixel space.
 
     The convnet runs up to the layer and records the switches of its max pooling. All activations
-    but the chosen ones are set to zero; what is left passes down through unpooling, rectification
-    and the transposed filters, layer by layer, until it reaches the image. The weights are those
-    of the trained model, which is left as it is: nothing is copied, rebuilt or trained.
+    but the chosen ones are set to zero; what is left is projected back through unpooling,
+    rectification and the transposed filters, layer by layer, until it reaches the image. The
+    weights are those of the trained model, which does not change: nothing is copied, rebuilt or
+    trained.
 
-    The model is mirrored as a graph: branches split on the way down and add up where they met,
-    nested models are opened, shared layers are passed as often as they were called. Batch
-    normalisation at inference is a scale; contrast normalisation passes the signal unchanged. A
-    softmax or sigmoid at the layer itself is left out: the score before it is projected.
+    The model is mirrored as a graph. Where branches merge in the forward pass, the projection
+    splits, and its parts are summed where the branches began. Nested models are opened, and a
+    shared layer is mirrored once for each call. Batch normalisation at inference is a scale;
+    contrast normalisation passes the signal unchanged. A softmax or sigmoid at the layer itself is
+    left out: the score before it is projected.
 
     `print(deconv.plan)` reads like the paper's Figure 1, `deconv.summary()` lists the mirrored
     stack as Keras layers.
@@ -48,7 +50,7 @@ class DeconvModel(keras.Model):
         model: a functional or Sequential `keras.Model` with one input of images, channels last.
         layer: name of the layer whose activations are projected; `"outer/inner"` in a nested one.
         rectification: `"deconvnet"` (the paper), `"guided"` (guided backpropagation) or
-            `"gradient"` (gradient saliency): what a ReLU lets pass on the way down.
+            `"gradient"` (gradient saliency): what a ReLU passes on in the backward projection.
         rules: pairs `(layer type or activation function, rule)` in front of the built-in ones, or
             `"relaxed"`; see `kerasvis.rules`.
         name: of this model.
@@ -57,20 +59,21 @@ class DeconvModel(keras.Model):
         inputs: a dict of tensors, `"images"` float `(batch, rows, columns, channels)` as the model
             takes them, `"feature"` int32 `(batch,)`, and `"position"` int32 `(batch, 2)`: a
             (row, column), or (-1, -1) for the strongest unit of the feature map, or (-2, -2) for
-            the whole map.
+            the whole feature map.
 
     Returns:
         A dict of tensors: `"projection"` `(batch, rows, columns, channels)`, signed, in units of
-        the activation; `"activation"` `(batch,)`, at which the signal starts; `"position"`
+        the activation; `"activation"` `(batch,)`, the value that is projected; `"position"`
         int32 `(batch, 2)`.
 
     Raises:
-        ValueError: if the layer is unknown (with near names), a layer below it has no rule (with
-            the remedy), or the model has no graph, works channels-first, or takes no images.
+        ValueError: if the layer is unknown (similar names are suggested), a layer below it has no
+            rule (the remedy is named), or the model has no graph, is channels-first, or does not
+            take images.
 
     Reference:
         Zeiler & Fergus 2013, Section 2.1 and Figure 1. Deviation: the paper does not say what
-        happens where overlapping pooling windows send several values to one location; they are
+        happens where overlapping pooling windows place several values at one location; they are
         summed.
 
     Example:
@@ -103,7 +106,7 @@ class DeconvModel(keras.Model):
 
     @property
     def plan(self) -> "Plan":
-        """The way down, step by step, as a printable `Plan`."""
+        """The backward projection, step by step, as a printable `Plan`."""
         return self._plan
 
     @property
@@ -123,7 +126,9 @@ class DeconvModel(keras.Model):
 
     def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
         images, features, positions = (inputs[key] for key in ("images", "feature", "position"))
-        projection, activation, position = passes.project(self._plan, images, features, positions)
+        projection, activation, position = passes.forward_and_project(
+            self._plan, images, features, positions
+        )
         return {"projection": projection, "activation": activation, "position": position}
 
     def project(
@@ -135,14 +140,15 @@ class DeconvModel(keras.Model):
             images: array `(images, rows, columns, channels)`, as the model takes them.
             target: `kerasvis.targets.Unit`, `Strongest` or `WholeMap`; its fields are numbers, or
                 sequences with one entry per image.
-            batch_size: images in a step; chosen from their size by default.
+            batch_size: images per step; chosen from their size by default.
             verbose: whether Keras shows its progress bar.
 
         Returns:
-            float32 array of the shape of `images`: signed, zero outside what the units see.
+            float32 array of the shape of `images`: signed, zero outside the units' receptive
+            fields.
 
         Raises:
-            ValueError: if images or target do not fit the model.
+            ValueError: if the images or the target do not fit the model.
         """
         images = self.check_images(images)
         features, positions = as_arrays(target, len(images), self.target_shape)
@@ -168,32 +174,32 @@ class DeconvModel(keras.Model):
         batch_size: int | None = None,
         verbose: str | int = 0,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Projects single units, and returns only the part of the image around each.
+        """Projects single units, and returns only the part of the image around each one.
 
         Args:
             images: array `(images, rows, columns, channels)`, or a list of such images.
             unit: `kerasvis.targets.Unit`.
-            image_numbers: the number of the image of each unit, by default its own; what units of
-                one image have in common is computed once.
-            batch_size: units in a step.
+            image_numbers: the number of the image of each unit; by default unit `i` lies in image
+                `i`. What units of one image have in common is computed once.
+            batch_size: units per step.
             verbose: whether Keras shows its progress bar.
 
         Returns:
             `(parts, origins)`: float32 `(units, height, width, channels)`, all of one size, which
-            hold what the units see; and int32 `(units, 2)`, the (top, left) of each part in its
-            image. Where units see most of the image, the parts are the images.
+            contain the receptive fields; and int32 `(units, 2)`, the (top, left) of each part in
+            its image. Where a receptive field spans most of the image, the parts are the images.
 
         Raises:
-            ValueError: if there is no such image or unit.
+            ValueError: if an image or a unit does not exist.
         """
         numbers = _image_numbers(image_numbers, len(images))
         features, positions = as_arrays(unit, len(numbers), self.target_shape)
         size = self.check_images(np.asarray(images[0])[None]).shape[1:3]
         crops, num_images = self._unit_crops(size), len(np.unique(numbers))
-        # The way up costs as much as it has pixels.
+        # The cost of the forward pass is proportional to its pixels.
         num_pixels = np.prod(crops.grid.size if crops is not None else size)
         if num_images * np.prod(size) < len(numbers) * num_pixels:
-            shared = self._shared_upward_pass(size)
+            shared = self._shared_forward_pass(size)
             return shared.project(images, numbers, features, positions, batch_size, verbose)
         images = [images[number] for number in numbers]
         if crops is not None:
@@ -219,7 +225,7 @@ class DeconvModel(keras.Model):
         Args:
             images: array `(images, rows, columns, channels)`.
             feature: number of the feature map, or a sequence with one per image.
-            batch_size: images in a step.
+            batch_size: images per step.
             verbose: whether Keras shows its progress bar.
 
         Returns:
@@ -244,20 +250,20 @@ class DeconvModel(keras.Model):
 
     @functools.cached_property
     def _unit_crops(self):
-        """`UnitCrops` for images of some (height, width); None where whole images are as good."""
+        """`UnitCrops` for images of a given (height, width); None where cropping saves nothing."""
         return functools.cache(
             lambda size: UnitCrops.of(self._plan, self._graph, self.convnet, tuple(size))
         )
 
     @functools.cached_property
-    def _shared_upward_pass(self):
-        """The `SharedUpwardPass` for images of some (height, width)."""
+    def _shared_forward_pass(self):
+        """The `SharedForwardPass` for images of a given (height, width)."""
         return functools.cache(
-            lambda size: SharedUpwardPass(self._plan, self._unit_crops(tuple(size)))
+            lambda size: SharedForwardPass(self._plan, self._unit_crops(tuple(size)))
         )
 
     def check_images(self, images: Any) -> np.ndarray:
-        """Refuses images that do not fit the model; returns them as an array."""
+        """Returns the images as an array; raises a ValueError if they do not fit the model."""
         if not isinstance(images, np.ndarray):
             images = standardize_images(self.convnet, images).all()
         if images.dtype.kind not in "fiub":
@@ -284,20 +290,19 @@ class DeconvModel(keras.Model):
     def export(self, filepath: str | os.PathLike, **kwargs: Any) -> None:
         """Writes a SavedModel that projects where neither Keras nor kerasvis is installed.
 
-        A row of the inputs is a pair of an image and a feature map, each its own, so that one call
-        serves n pairs. The endpoints take `images` float32 `(n, rows, columns, channels)` as the
-        model takes them, `feature` int32 `(n,)` and `position` int32 `(n, 2)`, and return a dict as
-        the model does:
+        Each row of the inputs pairs an image with a feature map, so that one call serves n pairs.
+        The endpoints take `images` float32 `(n, rows, columns, channels)` as the model takes them,
+        `feature` int32 `(n,)` and `position` int32 `(n, 2)`, and return the same dict as the model:
 
         - `serve(images, feature)` projects the strongest unit of each feature map;
         - `serve_unit(images, feature, position)` projects the unit at a (row, column), the
-          strongest for (-1, -1), or the whole map for (-2, -2).
+          strongest for (-1, -1), or the whole feature map for (-2, -2).
 
         Only the weights up to the layer are written. A call for units that the layer does not have
-        is refused, `tf.errors.InvalidArgumentError`.
+        raises `tf.errors.InvalidArgumentError`.
 
         Args:
-            filepath: folder to write, atomically; a SavedModel that is there is replaced.
+            filepath: folder to write, atomically; an existing SavedModel is replaced.
             **kwargs: `verbose`, as in `keras.Model.export`.
 
         Raises:
@@ -311,7 +316,7 @@ class DeconvModel(keras.Model):
             >>> import kerasvis as kv
             >>> model = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3, name="a")])
             >>> kv.DeconvModel(model, "a").export("serving", verbose=0)
-            >>> served = tf.saved_model.load("serving")  # to be kept, as it holds the weights
+            >>> served = tf.saved_model.load("serving")  # keep a reference: it holds the weights
             >>> images = tf.ones((2, 8, 8, 3))
             >>> served.serve(images, tf.constant([0, 3]))["projection"].shape
             TensorShape([2, 8, 8, 3])
@@ -364,7 +369,7 @@ class Stack(keras.Model):
 
 
 def _image_numbers(image_numbers, num_images):
-    """The number of the image of each unit, checked: int `(units,)`."""
+    """The validated number of the image of each unit: int `(units,)`."""
     if image_numbers is None:
         return np.arange(num_images)
     numbers = np.asarray(image_numbers)
@@ -407,5 +412,5 @@ def _revived(part):
 
 
 def fitting_batch_size(shape, num_values=4 * 224 * 224 * 3):
-    """How many images make about four of 224×224, between 1 and 64."""
+    """How many images have as many pixels as four of 224×224; between 1 and 64."""
     return int(np.clip(num_values // max(int(np.prod(shape[1:])), 1), 1, 64))

@@ -18,7 +18,7 @@ def export(deconv, filepath, verbose=False):
 
     Args:
         deconv: a `DeconvModel`.
-        filepath: folder to write, atomically; a SavedModel that is there is replaced.
+        filepath: folder to write, atomically; an existing SavedModel is replaced.
         verbose: whether Keras lists the endpoints.
 
     Raises:
@@ -35,18 +35,18 @@ def export(deconv, filepath, verbose=False):
 
 
 def check_replaceable(filepath):
-    """Refuses what is neither new, nor empty, nor an earlier SavedModel."""
+    """Raises unless the folder is new, empty or an earlier SavedModel."""
     if not filepath.exists():
         return
     if not filepath.is_dir() or set(os.listdir(filepath)) - ENTRIES:
         raise ValueError(
-            f"{filepath} is, or holds, something else than a SavedModel: give a new or an empty "
+            f"{filepath} is or contains something other than a SavedModel: give a new or an empty "
             "folder."
         )
 
 
 def archive_of(deconv):
-    """The endpoints, to be written."""
+    """The endpoints, ready to be written."""
     images = tf.TensorSpec((None, *deconv.convnet.inputs[0].shape[1:]), tf.float32, "images")
     feature = tf.TensorSpec((None,), tf.int32, "feature")
     position = tf.TensorSpec((None, 2), tf.int32, "position")
@@ -67,18 +67,18 @@ def archive_of(deconv):
 
 
 def assert_in_layer(deconv, images, feature, position):
-    """Lets the graph refuse rows that name no unit; otherwise some would be taken for another."""
+    """Makes the graph reject rows that do not name a unit; others would pass for another unit."""
     *size, num_features = deconv.target_shape
-    ends = [length or tf.int32.max for length in size or (1, 1)]  # None: maps of any size
-    is_map = tf.logical_and(feature >= 0, feature < num_features)
+    ends = [length or tf.int32.max for length in size or (1, 1)]  # None: of any size
+    is_feature = tf.logical_and(feature >= 0, feature < num_features)
     is_unit = tf.reduce_all(tf.logical_and(position >= 0, position < ends), axis=1)
     for name in (STRONGEST, WHOLE):
         is_unit = tf.logical_or(is_unit, tf.reduce_all(position == name, axis=1))
-    maps = "×".join("any" if length is None else str(length) for length in (*size, num_features))
+    units = "×".join("any" if length is None else str(length) for length in (*size, num_features))
     tf.debugging.Assert(
-        tf.reduce_all(tf.logical_and(is_map, is_unit)),
+        tf.reduce_all(tf.logical_and(is_feature, is_unit)),
         [
-            f"Layer {deconv.layer} has units {maps}, but others were asked for: give features "
+            f"Layer {deconv.layer} has {units} units, but others were requested: give features "
             f"from 0 to {num_features - 1}, and positions inside, (-1, -1) or (-2, -2)."
         ],
     )

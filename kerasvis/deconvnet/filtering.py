@@ -1,8 +1,8 @@
 """Filtering: the transposed filters of the trained layer, without a bias.
 
-A transposed convolution of stride > 1 does not know the size of what was convolved; the record
-does. Every signal is first spread over all cells that any window touches, and then cut to the
-cells that the layer saw.
+The output size of a transposed convolution with stride > 1 is ambiguous; the record resolves it.
+Every signal is first spread over all locations that any window reads, and then cropped to the
+locations of the layer's input.
 
 Reference:
     Zeiler & Fergus 2013, Section 2.1, "Filtering".
@@ -19,7 +19,7 @@ class TransposedConvolution(Mirror):
 
     verb = "filter"
 
-    def pass_down(self, signal, record):
+    def project(self, signal, record):
         layer = self.mirrored
         return transposed_convolution(
             signal, self.weight(layer.kernel), size_of(record.inputs[0]), layer, layer.groups
@@ -32,7 +32,7 @@ class TransposedConvolution(Mirror):
 class TransposedDepthwiseConvolution(TransposedConvolution):
     """DepthwiseConv2D, mirrored."""
 
-    def pass_down(self, signal, record):
+    def project(self, signal, record):
         layer = self.mirrored
         return transposed_depthwise(
             signal, self.weight(layer.kernel), size_of(record.inputs[0]), layer
@@ -42,7 +42,7 @@ class TransposedDepthwiseConvolution(TransposedConvolution):
 class TransposedSeparableConvolution(TransposedConvolution):
     """SeparableConv2D, mirrored: the pointwise filters, then the depthwise ones."""
 
-    def pass_down(self, signal, record):
+    def project(self, signal, record):
         layer = self.mirrored
         pointwise = self.weight(layer.pointwise_kernel)[0, 0]
         signal = ops.matmul(signal, ops.transpose(pointwise))
@@ -53,7 +53,7 @@ class TransposedSeparableConvolution(TransposedConvolution):
 class Convolution(TransposedConvolution):
     """Conv2DTranspose, mirrored: a convolution."""
 
-    def pass_down(self, signal, record):
+    def project(self, signal, record):
         layer = self.mirrored
         return ops.conv(
             signal,
@@ -69,7 +69,7 @@ class TransposedDense(Mirror):
 
     verb = "filter"
 
-    def pass_down(self, signal, record):
+    def project(self, signal, record):
         return ops.matmul(signal, ops.transpose(self.weight(self.mirrored.kernel)))
 
 
@@ -87,7 +87,7 @@ def transposed_convolution(signal, kernel, size, layer, groups=1):
             [transposed_convolution(s, k, size, layer) for s, k in pairs], axis=-1
         )
     if tuple(layer.strides) == (1, 1):
-        # The same as below, but on a CPU convolutions are the faster of the two.
+        # The same as below, but on a CPU convolutions are faster.
         flipped = ops.transpose(ops.flip(kernel, (0, 1)), (0, 1, 3, 2))
         options = {"dilation_rate": layer.dilation_rate}
         if layer.padding == "same" and all(extent % 2 for extent in kernel_extent(layer)):
@@ -116,7 +116,7 @@ def transposed_depthwise(signal, kernel, size, layer):
 
 
 def kernel_extent(layer):
-    """Cells from the first to the last tap of the kernel, `(rows, columns)`."""
+    """Elements from the first to the last tap of the kernel, `(rows, columns)`."""
     pairs = zip(layer.kernel_size, layer.dilation_rate, strict=True)
     return tuple((size - 1) * rate + 1 for size, rate in pairs)
 
@@ -126,15 +126,15 @@ def spaced_out(signal, strides, extent):
     batch, height, width, channels = ops.shape(signal)
     if tuple(strides) != (1, 1):
         gaps = [(0, 0), (0, 0), (0, strides[0] - 1), (0, 0), (0, strides[1] - 1), (0, 0)]
-        cells = ops.pad(ops.reshape(signal, (batch, height, 1, width, 1, channels)), gaps)
+        spaced = ops.pad(ops.reshape(signal, (batch, height, 1, width, 1, channels)), gaps)
         size = (height * strides[0], width * strides[1])
-        signal = ops.reshape(cells, (batch, *size, channels))
-    reach = [(cells - 1, cells - 1) for cells in extent]
+        signal = ops.reshape(spaced, (batch, *size, channels))
+    reach = [(length - 1, length - 1) for length in extent]
     return ops.pad(signal, [(0, 0), *reach, (0, 0)])
 
 
 def cut(spread, size, layer, extent=None):
-    """The cells that the layer saw, out of all that its windows touch; zero where none does."""
+    """The locations of the layer's input, out of all that its windows read; zero elsewhere."""
     axes = zip(extent or kernel_extent(layer), layer.strides, size, strict=True)
     befores = [
         WindowAxis(window, stride, layer.padding).num_padded_before(length)

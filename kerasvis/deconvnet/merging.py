@@ -1,6 +1,6 @@
-"""Where branches meet on the way up, the signal splits on the way down.
+"""Where branches merge in the forward pass, the projection splits.
 
-What the branches carry adds up again where they started.
+The parts are summed again where the branches began.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class Merging(Mirror):
         ]
 
     def share(self, signal, number, record):
-        """What input `number` takes of the signal."""
+        """The part of the signal that input `number` receives."""
         return signal
 
 
@@ -54,7 +54,7 @@ class Product(Merging):
 
     Raises:
         ValueError: while planning, where several inputs depend on the image. Their product is not
-            linear, and no signal can be shared out by it.
+            linear, so that the signal cannot be divided among them.
     """
 
     verb = "scale"
@@ -64,7 +64,7 @@ class Product(Merging):
         if sum(call.is_signal) > 1:
             raise ValueError(
                 f"Layer {call.name!r} multiplies {sum(call.is_signal)} tensors that depend on the "
-                "image, so the signal cannot be shared out: pass "
+                "image, so the signal cannot be divided among them: pass "
                 "rules=[(keras.layers.Multiply, kerasvis.rules.GateAsConstant)] to hold the "
                 "smaller one (a gate) constant, or a rule of your own."
             )
@@ -80,14 +80,14 @@ class Product(Merging):
 class GateAsConstant(Mirror):
     """Multiply, mirrored with every input but the largest held constant; for `rules=`.
 
-    Deviation: a gate depends on the image, too (squeeze and excitation). No signal goes into it.
+    Deviation: a gate depends on the image, too (squeeze and excitation). It receives no signal.
     """
 
     verb = "gate"
-    stands_for_activation = True
+    includes_activation = True
 
     def receives(self, shapes: Sequence[tuple]) -> tuple[bool, ...]:
-        # Unknown sizes are more than 1: a gate has sizes of 1 where it is broadcast.
+        # Unknown sizes count as larger than 1: a gate has sizes of 1 where it is broadcast.
         num_sizes = [sum(size != 1 for size in shape[1:]) for shape in shapes]
         return tuple(number == num_sizes.index(max(num_sizes)) for number in range(len(shapes)))
 
@@ -100,7 +100,7 @@ class GateAsConstant(Mirror):
 
 
 class Pieces(Mirror):
-    """Concatenate, mirrored: each input takes its piece."""
+    """Concatenate, mirrored: each input receives its piece."""
 
     verb = "split"
 

@@ -8,10 +8,10 @@ from keras import ops
 
 
 class Record(NamedTuple):
-    """What the upward pass leaves behind at one call of one layer.
+    """What the forward pass leaves behind at one call of one layer.
 
     Attributes:
-        inputs: the tensors that the layer was called with, constants included, in order.
+        inputs: the tensors with which the layer was called, constants included, in order.
         outputs: the tensors that it returned.
         switches: `(switches,)` where they were recorded, else `()`.
     """
@@ -27,9 +27,9 @@ class Call(NamedTuple):
     Attributes:
         name: of the call.
         layer: the layer.
-        is_signal: for each of the record's inputs, whether it depends on the image, and so takes a
-            signal on the way down.
-        dtype: in which the deconvnet computes.
+        is_signal: for each of the record's inputs, whether it depends on the image, and so receives
+            a signal in the backward projection.
+        dtype: the deconvnet's compute dtype.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Call(NamedTuple):
 
 
 class Mirror(keras.layers.Layer):
-    """Passes the signal down through one layer.
+    """Projects the signal back through one layer.
 
     It shares the weights of the layer it mirrors, has none of its own and is never trained.
 
@@ -55,16 +55,16 @@ class Mirror(keras.layers.Layer):
         record: the `Record` of the call.
 
     Returns:
-        A list: for each of the record's inputs the signal below, a tensor of that input's shape,
-        or None where no signal goes.
+        A list: for each of the record's inputs the projected signal, a tensor of that input's
+        shape, or None where the input receives none.
     """
 
     verb = "pass"  # what the plan prints
-    stands_for_activation = False  # whether it mirrors the layer's fused activation, too
+    includes_activation = False  # whether it mirrors the layer's fused activation, too
 
     def __init__(self, call: Call):
         super().__init__(name=call.mirror_name(self.verb), dtype=call.dtype, trainable=False)
-        # Inside a function, Keras does not take the trained layer for a part of this one.
+        # Held in a function, so that Keras does not track the trained layer as part of this one.
         self._mirrored = lambda: call.layer
         self.built = True
 
@@ -78,14 +78,14 @@ class Mirror(keras.layers.Layer):
         return ops.cast(variable, self.compute_dtype)
 
     def call(self, signal: Any, record: Record) -> list:
-        return [self.pass_down(signal, record)]
+        return [self.project(signal, record)]
 
-    def pass_down(self, signal: Any, record: Record) -> Any:
-        """The signal below a layer with one input."""
+    def project(self, signal: Any, record: Record) -> Any:
+        """The signal projected through a layer with one input."""
         return signal
 
     def receives(self, shapes: Sequence[tuple]) -> tuple[bool, ...]:
-        """For each of the record's inputs, given their shapes, whether a signal goes there."""
+        """For each of the record's inputs, given their shapes, whether it receives a signal."""
         return (True,) * len(shapes)
 
     def compute_output_spec(self, signal: Any, record: Record) -> list:
@@ -98,20 +98,20 @@ class Mirror(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="kerasvis")
 class PassUnchanged(Mirror):
-    """The signal passes as it is: dropout, noise, augmentation; contrast normalisation.
+    """The signal passes unchanged: dropout, noise, augmentation; contrast normalisation.
 
     Reference:
         Zeiler & Fergus 2013, Section 2.1: contrast normalisation is not inverted.
     """
 
-    stands_for_activation = True
+    includes_activation = True
 
 
 class RuleMirror(Mirror):
-    """A function of the user's in a mirror's place: `rule(layer, signal, record)`."""
+    """A user's function in place of a mirror: `rule(layer, signal, record)`."""
 
     verb = "rule"
-    stands_for_activation = True
+    includes_activation = True
 
     def __init__(self, call, rule):
         super().__init__(call)

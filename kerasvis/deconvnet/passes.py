@@ -1,4 +1,4 @@
-"""The two passes, as functions on tensors: up through the convnet, down through the deconvnet."""
+"""Forward pass through the convnet, projection through the deconvnet: functions on tensors."""
 
 import keras
 from keras import ops
@@ -9,8 +9,8 @@ from kerasvis.deconvnet.unpooling import Unpooling
 from kerasvis.graph.nodes import Tensor, call_layer, replay
 
 
-def go_up(plan, images, means=None):
-    """Runs the convnet as far as the target, and keeps what the way down needs.
+def forward(plan, images, means=None):
+    """Runs the convnet up to the target, and records what the projection needs.
 
     Args:
         plan: the `Plan`.
@@ -23,7 +23,7 @@ def go_up(plan, images, means=None):
     pools = {
         step.node.name: m for step in plan.steps for m in step.mirrors if isinstance(m, Unpooling)
     }
-    images = ops.cast(images, plan.image_dtype)  # what the first layer casts in its turn
+    images = ops.cast(images, plan.image_dtype)  # the first layer casts it further
     means, switches = means or {}, {}
 
     def call(node, args, kwargs):
@@ -49,7 +49,7 @@ def score(layer, inputs):
 
 
 def choose(activations, features, positions):
-    """Keeps the chosen activations of every image and sets all others to zero.
+    """Sets all but the chosen activations of every image to zero.
 
     Args:
         activations: tensor `(images, rows, columns, features)`.
@@ -57,9 +57,9 @@ def choose(activations, features, positions):
         positions: int32 `(images, 2)`, as from `kerasvis.deconvnet.targets.as_arrays`.
 
     Returns:
-        `(signal, activation, position)`: the signal to send down, of the shape of `activations`;
-        the activation of the unit, `(images,)`; and where it is, int32 `(images, 2)`. For a whole
-        map, both are those of its strongest unit.
+        `(signal, activation, position)`: the signal to project, of the shape of `activations`; the
+        activation of the unit, `(images,)`; and where it is, int32 `(images, 2)`. For a whole
+        feature map, both are those of its strongest unit.
     """
     _, height, width, num_features = ops.shape(activations)
     feature_maps = ops.take_along_axis(
@@ -80,39 +80,39 @@ def choose(activations, features, positions):
     return signal, activation, ops.stack([chosen // width, chosen % width], axis=1)
 
 
-def go_down(plan, signal, tensors, switches):
-    """Passes the signal down through the deconvnet.
+def project(plan, signal, tensors, switches):
+    """Projects the signal through the deconvnet.
 
     Args:
         plan: the `Plan`.
         signal: tensor of the shape of the target.
-        tensors: from `go_up`.
-        switches: from `go_up`.
+        tensors: from `forward`.
+        switches: from `forward`.
 
     Returns:
         The projection: a tensor of the shape of the images; zero where no signal arrives.
     """
-    for _, arrived in signals_down(plan, signal, tensors, switches):
+    for _, arrived in projected_signals(plan, signal, tensors, switches):
         projection = arrived  # the last one is that of the image
     return projection
 
 
-def signals_down(plan, signal, tensors, switches):
-    """The signal at every tensor that it passes, from the target down to the image.
+def projected_signals(plan, signal, tensors, switches):
+    """The signal at every tensor that it passes, from the target to the image.
 
     Args:
         plan: the `Plan`.
         signal: tensor of the shape of the target.
-        tensors: from `go_up`.
-        switches: from `go_up`.
+        tensors: from `forward`.
+        switches: from `forward`.
 
     Yields:
-        `(number, signal)`: the tensor's number, and the signal of its shape, in which all branches
-        from above have been added up. The image comes last.
+        `(number, signal)`: the tensor's number, and the signal of its shape, the sum over all
+        branches above it. The image comes last.
     """
     signals = {plan.target: signal}
     for step in plan.steps:
-        if step.node.outputs[0] not in signals:  # a rule of the user's let nothing through
+        if step.node.outputs[0] not in signals:  # a user's rule passed nothing on
             continue
         record = Record(
             tuple(tensors[x.number] if isinstance(x, Tensor) else x for x in step.operands),
@@ -137,29 +137,29 @@ def with_positions(tensor):
     return tensor[:, None, None, :] if len(tensor.shape) == 2 else tensor
 
 
-def project(plan, images, features, positions, means=None):
-    """Up, choose, down.
+def forward_and_project(plan, images, features, positions, means=None):
+    """Runs the convnet, chooses activations and projects them.
 
     Returns:
         `(projection, activation, position)`.
     """
-    return choose_and_go_down(plan, *go_up(plan, images, means), features, positions)
+    return project_chosen(plan, *forward(plan, images, means), features, positions)
 
 
-def choose_and_go_down(plan, tensors, switches, features, positions):
-    """The second half of `project`, from what `go_up` returned."""
+def project_chosen(plan, tensors, switches, features, positions):
+    """Chooses activations and projects them, from what `forward` returned."""
     activations = tensors[plan.target]
     dtype = plan.steps[0].mirrors[0].compute_dtype
     signal, activation, position = choose(
         with_positions(ops.cast(activations, dtype)), features, positions
     )
     signal = ops.reshape(signal, ops.shape(activations))
-    return go_down(plan, signal, tensors, switches), activation, position
+    return project(plan, signal, tensors, switches), activation, position
 
 
 def strongest(plan, images, features):
     """`(activation, position)` of the strongest unit of a feature map in every image."""
-    tensors, _ = go_up(plan, images)
+    tensors, _ = forward(plan, images)
     activations = with_positions(ops.cast(tensors[plan.target], "float32"))
     positions = ops.full((ops.shape(features)[0], 2), STRONGEST, dtype="int32")
     return choose(activations, features, positions)[1:]

@@ -1,7 +1,7 @@
-"""The way down, planned: which mirrors the signal passes, in order, before anything runs.
+"""The plan of the backward projection: which mirrors the signal passes, in order.
 
-Planning is pure Python on the graph. It follows the calls that lie between the image and the
-target, from the top, and asks the rule table for the mirrors of each.
+Planning is pure Python on the graph, and runs no layer. It follows the calls between the image and
+the target, from the top, and looks up the mirrors of each in the rule table.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from kerasvis.graph.nodes import Node, Tensor
 from kerasvis.graph.shapes import infer_shapes
 from kerasvis.storage.html_table import html_text
 
-# Functions of Keras or TensorFlow that make probabilities, or logarithms of them, of scores.
+# Functions of Keras or TensorFlow that turn scores into probabilities or their logarithms.
 SCORE_ACTIVATIONS = """
     hard_sigmoid log_sigmoid log_softmax log_softmax_v2 sigmoid softmax softmax_v2 sparse_sigmoid
     sparsemax
@@ -27,7 +27,7 @@ SCORE_ACTIVATIONS = """
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """The mirrors of one call, in the order of the way down."""
+    """The mirrors of one call, in the order in which the signal passes them."""
 
     node: Node
     mirrors: tuple[Mirror, ...]
@@ -35,7 +35,7 @@ class Step:
     is_signal: tuple[bool, ...]
 
     def receivers(self, shapes):
-        """Numbers of the tensors that the step sends a signal into, one for each operand or None.
+        """Numbers of the tensors that receive a signal from the step: one per operand, or None.
 
         Args:
             shapes: `{tensor number: shape}`.
@@ -57,10 +57,10 @@ class Plan:
     Attributes:
         layer: name of the target layer.
         rectification: name of the rule for rectification.
-        nodes: the calls on the way up, in order.
-        steps: the steps of the way down, in order.
+        nodes: the calls of the forward pass, in order.
+        steps: the steps of the backward projection, in order.
         image: number of the image tensor.
-        target: number of the tensor in which the signal starts.
+        target: number of the tensor where the projection starts.
         scored: the node whose softmax or sigmoid is left out, so that `target` is its score; None
             where the target's own activation stays.
         shapes: `{tensor number: shape}`, the batch axis None.
@@ -105,7 +105,7 @@ def make_plan(model, graph, layer, rectification="deconvnet", rules=()):
         graph: its `Graph`.
         layer: name of the target layer.
         rectification: `"deconvnet"`, `"guided"` or `"gradient"`.
-        rules: pairs of the user's, see `kerasvis.deconvnet.rules`.
+        rules: the user's pairs, see `kerasvis.deconvnet.rules`.
 
     Raises:
         ValueError: if the layer is unknown or does not depend on the image, or a layer below it
@@ -115,8 +115,8 @@ def make_plan(model, graph, layer, rectification="deconvnet", rules=()):
     target, scored = starting_point(graph.node(layer))
     nodes = graph.ancestors([target])
     image = graph.inputs[0]
-    carrying = tensors_that_depend_on(image, nodes)
-    if target not in carrying - {image}:
+    image_dependent = tensors_that_depend_on(image, nodes)
+    if target not in image_dependent - {image}:
         raise ValueError(
             f"Layer {layer!r} does not depend on the image, so nothing can be projected from it: "
             "give a layer above the input."
@@ -126,7 +126,7 @@ def make_plan(model, graph, layer, rectification="deconvnet", rules=()):
     steps, signals = [], {target}
     for node in reversed(nodes):
         if signals.intersection(node.outputs):
-            step = plan_step(node, table, carrying, is_scored=node is scored)
+            step = plan_step(node, table, image_dependent, is_scored=node is scored)
             steps.append(step)
             signals.update(step.receivers(shapes))
             check_outputs(node, signals)
@@ -144,10 +144,10 @@ def make_plan(model, graph, layer, rectification="deconvnet", rules=()):
 
 
 def starting_point(node):
-    """`(tensor, scored node)`: where the signal of a target layer starts.
+    """`(tensor, scored node)`: where the projection of a target layer starts.
 
-    A softmax or sigmoid is left out. As a layer of its own, the tensor below it is the start; fused
-    into a layer, that layer is to be run without it.
+    A softmax or sigmoid is left out. If it is a layer of its own, the tensor below it is the start;
+    if it is fused into a layer, that layer is run without it.
     """
     if isinstance(node.layer, keras.layers.Softmax):
         return node.inputs[0], None
@@ -158,8 +158,8 @@ def starting_point(node):
     if not isinstance(node.layer, (keras.layers.Dense, keras.layers.Conv2D)):
         raise ValueError(
             f"Layer {node.name!r} ({node.type_name}) ends in {activation_of(node.layer).__name__}, "
-            "and its score before that can be had for Dense and Conv2D only: give the activation "
-            "a layer of its own."
+            "and the score before it is accessible in Dense and Conv2D layers only: make the "
+            "activation a layer of its own."
         )
     return node.outputs[0], node
 
@@ -170,20 +170,20 @@ def _makes_probabilities(activation):
     return library in ("keras", "tensorflow") and name in SCORE_ACTIVATIONS
 
 
-def plan_step(node, table, carrying, is_scored):
+def plan_step(node, table, image_dependent, is_scored):
     operands = tuple(
         x
         for x in tree.flatten(node.arguments)
         if isinstance(x, (Tensor, np.ndarray)) or ops.is_tensor(x)
     )
-    is_signal = tuple(isinstance(x, Tensor) and x.number in carrying for x in operands)
+    is_signal = tuple(isinstance(x, Tensor) and x.number in image_dependent for x in operands)
     dtype = "float64" if keras.config.floatx() == "float64" else "float32"
     call = Call(node.name, node.layer, is_signal, dtype)
     return Step(node, mirrors_of(call, table, is_scored), operands, is_signal)
 
 
 def is_operand(argument):
-    """Whether an argument of a call is a tensor, be it of the graph or a constant."""
+    """Whether an argument of a call is a tensor: one of the graph or a constant."""
     return isinstance(argument, (Tensor, np.ndarray)) or ops.is_tensor(argument)
 
 
@@ -191,8 +191,8 @@ def check_outputs(node, signals):
     if len(signals.intersection(node.outputs)) > (node.outputs[0] in signals):
         raise ValueError(
             f"Layer {node.name!r} ({node.type_name}) returns several tensors, and the target "
-            "depends on others than the first, where the deconvnet cannot follow: give a target "
-            "below it."
+            "depends on others than the first, through which the deconvnet cannot project: give a "
+            "target below it."
         )
 
 

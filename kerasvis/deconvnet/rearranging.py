@@ -1,4 +1,4 @@
-"""Layers that move cells about, mirrored: each value moves back."""
+"""Layers that rearrange values, mirrored: each value moves back."""
 
 import numpy as np
 from keras import ops
@@ -11,7 +11,7 @@ class Reshaped(Mirror):
 
     verb = "reshape"
 
-    def pass_down(self, signal, record):
+    def project(self, signal, record):
         return ops.reshape(signal, ops.shape(record.inputs[0]))
 
 
@@ -20,42 +20,42 @@ class Permuted(Mirror):
 
     verb = "permute"
 
-    def pass_down(self, signal, record):
+    def project(self, signal, record):
         return ops.transpose(signal, (0, *(1 + np.argsort(self.mirrored.dims))))
 
 
 class Uncropped(Mirror):
-    """Cropping2D, mirrored: zeros where cells were cut off."""
+    """Cropping2D, mirrored: zeros where values were cropped."""
 
     verb = "pad"
 
-    def pass_down(self, signal, record):
+    def project(self, signal, record):
         return ops.pad(signal, [(0, 0), *self.mirrored.cropping, (0, 0)])
 
 
 class Unpadded(Mirror):
-    """ZeroPadding2D, mirrored: what reaches the padding is cut off."""
+    """ZeroPadding2D, mirrored: what reaches the padding is cropped."""
 
     verb = "crop"
 
-    def pass_down(self, signal, record):
+    def project(self, signal, record):
         (top, _), (left, _) = self.mirrored.padding
         height, width = ops.shape(record.inputs[0])[1:3]
         return signal[:, top : top + height, left : left + width]
 
 
 class Downsampled(Mirror):
-    """UpSampling2D, mirrored: every cell takes what it gave, weighted as it was interpolated."""
+    """UpSampling2D, mirrored: every location gathers what it spread, with the same weights."""
 
     verb = "gather"
 
-    def pass_down(self, signal, record):
+    def project(self, signal, record):
         height, width = ops.shape(record.inputs[0])[1:3]
         signal = ops.einsum("bhwc,nh->bnwc", signal, self._weights(height, axis=0))
         return ops.einsum("bhwc,nw->bhnc", signal, self._weights(width, axis=1))
 
     def _weights(self, length, axis):
-        """What every cell gives to every cell above: `(length, factor * length)`."""
+        """The weight of every location in every location above: `(length, factor * length)`."""
         units = ops.eye(length, dtype=self.compute_dtype)
         shape = (length, length, 1, 1) if axis == 0 else (length, 1, length, 1)
         above = self.mirrored.call(ops.reshape(units, shape))

@@ -1,14 +1,14 @@
-"""Rectification: what a ReLU lets pass on the way down.
+"""Rectification: what a ReLU passes on in the backward projection.
 
-The three rules differ in nothing else, and give three methods:
+Three rules, which give three methods:
 
-| rule        | lets pass                              | method                                  |
+| rule        | passes on                              | method                                  |
 |-------------|----------------------------------------|-----------------------------------------|
 | `deconvnet` | what is positive in the signal         | Zeiler & Fergus 2013, Section 2.1       |
-| `guided`    | that, and only where the unit was on   | Springenberg et al. 2014                |
-| `gradient`  | the signal, where the unit was on      | Simonyan et al. 2013: gradient saliency |
+| `guided`    | that, where the unit was active        | Springenberg et al. 2014                |
+| `gradient`  | the signal, where the unit was active  | Simonyan et al. 2013: gradient saliency |
 
-A unit is on where a small change of its input changes its output: above zero, and below the
+A unit is active where a small change of its input changes its output: above zero, and below the
 `max_value` of a ReLU that has one.
 """
 
@@ -28,43 +28,43 @@ RECTIFICATIONS = ("deconvnet", "guided", "gradient")
 
 @keras.saving.register_keras_serializable(package="kerasvis")
 class Rectification(Mirror):
-    """The reconstructed signal goes through ReLU, because feature maps are always positive."""
+    """The projected signal goes through a ReLU, because feature maps are always positive."""
 
     verb = "rectify"
-    stands_for_activation = True
+    includes_activation = True
 
-    def pass_down(self, signal: Any, record: "Record") -> Any:
+    def project(self, signal: Any, record: "Record") -> Any:
         return ops.relu(signal)
 
     def compute_output_spec(self, signal: Any, record: "Record") -> list:
         return [keras.KerasTensor(signal.shape, self.compute_dtype)]
 
-    def was_on(self, record: "Record") -> Any:
-        """1 where the unit was on, 0 elsewhere; of the output's shape."""
+    def was_active(self, record: "Record") -> Any:
+        """1 where the unit was active, 0 elsewhere; of the output's shape."""
         output = record.outputs[0]
-        on = output > 0
+        active = output > 0
         max_value = max_value_of(self.mirrored)
         if max_value is not None:
-            on = ops.logical_and(on, output < max_value)
-        return ops.cast(on, self.compute_dtype)
+            active = ops.logical_and(active, output < max_value)
+        return ops.cast(active, self.compute_dtype)
 
 
 class GuidedRectification(Rectification):
-    """What is positive in the signal, where the unit was on."""
+    """What is positive in the signal, where the unit was active."""
 
     verb = "guide"
 
-    def pass_down(self, signal, record):
-        return ops.relu(signal) * self.was_on(record)
+    def project(self, signal, record):
+        return ops.relu(signal) * self.was_active(record)
 
 
 class GradientRectification(Rectification):
-    """The signal, where the unit was on."""
+    """The signal, where the unit was active."""
 
     verb = "gate"
 
-    def pass_down(self, signal, record):
-        return signal * self.was_on(record)
+    def project(self, signal, record):
+        return signal * self.was_active(record)
 
 
 RECTIFICATION_MIRRORS = {

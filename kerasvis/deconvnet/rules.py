@@ -1,13 +1,13 @@
-"""Which mirror a layer gets: an ordered table, the first match wins.
+"""Which mirror a layer gets: an ordered table; the first match wins.
 
-A table holds pairs `(key, rule)`. A key is a layer type, the name of one, or an activation
+The table contains pairs `(key, rule)`. A key is a layer type, the name of one, or an activation
 function such as `keras.activations.silu`. A rule is a `Mirror`, or a function
-`rule(layer, signal, record)` that returns the signal below the layer (a list of them, one for each
-of `record.inputs`, where it has several; None where no signal goes).
+`rule(layer, signal, record)` that returns the signal projected through the layer: one tensor, or a
+list with one for each of `record.inputs`, None for an input that receives no signal.
 
-`DeconvModel(..., rules=[...])` puts pairs of yours in front; `rules="relaxed"` puts `RELAXED_RULES`
-there, for layers that the paper does not know. A rule for a layer type applies to the whole layer,
-its fused activation included. What no rule matches is refused while planning.
+`DeconvModel(..., rules=[...])` puts your own pairs in front; `rules="relaxed"` puts
+`RELAXED_RULES` there, for layers that the paper does not have. A rule for a layer type applies to
+the whole layer, its fused activation included. A layer without a rule is an error while planning.
 
 Example:
     >>> import keras
@@ -71,7 +71,7 @@ LAYER_RULES = (
     (layers.Rescaling, affine.RescalingScale),
     (layers.Normalization, affine.NormalizationScale),
     *merging.MERGING_MIRRORS,
-    ("Add", merging.Sum),  # the operation behind `x + y`, which is no layer
+    ("Add", merging.Sum),  # the operation behind `x + y`, which is not a layer
     (layers.ZeroPadding2D, rearranging.Unpadded),
     (layers.Cropping2D, rearranging.Uncropped),
     (layers.UpSampling2D, rearranging.Downsampled),
@@ -81,9 +81,9 @@ LAYER_RULES = (
     (keras.activations.linear, PassUnchanged),
 )
 
-# Opt-in: nets whose layers the paper's rules do not cover. Deviation: a smooth activation is
-# treated as the ReLU which it approximates, a gate as a constant, layer normalisation as the
-# paper treats contrast normalisation.
+# Opt-in: for models with layers that the paper's rules do not include. Deviation: a smooth
+# activation is treated as the ReLU that it approximates, a gate as a constant, layer normalisation
+# as the paper treats contrast normalisation.
 EFFICIENTNET_RULES = (
     (keras.activations.silu, Rectification),
     (layers.Multiply, GateAsConstant),
@@ -116,7 +116,7 @@ def standardize_rules(rules: Any, named: Mapping[str, tuple] = RULE_SETS) -> tup
         named: `{name: pairs}`.
 
     Raises:
-        ValueError: if there is no set of that name, or a rule is no pair `(key, rule)`.
+        ValueError: if there is no set of that name, or a rule is not a pair `(key, rule)`.
     """
     found = []
     is_sequence = isinstance(rules, Sequence) and not isinstance(rules, str)
@@ -135,7 +135,7 @@ def standardize_rules(rules: Any, named: Mapping[str, tuple] = RULE_SETS) -> tup
 
 
 def rule_names(rules: Any) -> list[str]:
-    """By what rules are known again in another process: keys and rules by name, in order."""
+    """What identifies rules in another process: the names of keys and rules, in order."""
     return [
         part if isinstance(part, str) else getattr(part, "__qualname__", type(part).__qualname__)
         for pair in standardize_rules(rules)
@@ -144,7 +144,7 @@ def rule_names(rules: Any) -> list[str]:
 
 
 def rule_table(rectification: str, rules: str | Sequence[tuple] = ()) -> tuple[tuple, ...]:
-    """The whole table for one rectification, with `rules` of the user's in front.
+    """The whole table for one rectification, with the user's `rules` in front.
 
     Args:
         rectification: `"deconvnet"`, `"guided"` or `"gradient"`.
@@ -175,13 +175,13 @@ def check_rule(pair):
     if not is_pair or not callable(pair[1]):
         raise ValueError(
             "Give rules as pairs (key, rule), where the key is a layer type or an activation "
-            "function, and rule(layer, signal, record) returns the signal below. Received: "
+            "function, and rule(layer, signal, record) returns the projected signal. Received: "
             f"rules=[..., {pair!r}, ...]"
         )
 
 
 def mirrors_of(call: "Call", table: Sequence[tuple], is_scored: bool = False) -> list:
-    """The mirrors of one call in the order of the way down: its activation first, then the rest.
+    """The mirrors of one call in the order of the projection: its activation first, then the rest.
 
     Args:
         call: the `Call`.
@@ -201,12 +201,13 @@ def mirrors_of(call: "Call", table: Sequence[tuple], is_scored: bool = False) ->
     rule = matching_layer_rule(layer, table)
     if rule is None:
         raise ValueError(
-            f"Layer {call.name!r} ({type(layer).__name__}) has no rule for the way down: pass "
-            f"rules=[({type(layer).__name__!r}, rule)], where rule(layer, signal, record) returns "
-            "the signal below it, or kerasvis.rules.PassUnchanged to let the signal through."
+            f"Layer {call.name!r} ({type(layer).__name__}) cannot be projected through, as there "
+            f"is no rule for it: pass rules=[({type(layer).__name__!r}, rule)], where rule(layer, "
+            "signal, record) returns the projected signal, or kerasvis.rules.PassUnchanged to "
+            "pass the signal unchanged."
         )
     mirror = as_mirror(rule, call)
-    if is_scored or activation is None or mirror.stands_for_activation:
+    if is_scored or activation is None or mirror.includes_activation:
         return (mirror,)
     rule = matching_activation_rule(activation, table)
     if rule is None:
@@ -247,9 +248,9 @@ def no_activation_rule(call, activation):
         described = f"the activation {name_of(activation)!r}"
         key = f"keras.activations.{name_of(activation)}"
     return ValueError(
-        f"Layer {call.name!r} has {described}, which is no ReLU, so the deconvnet has no rule for "
-        f"it: pass rules=[({key}, kerasvis.rules.Rectification)] to treat it as one, or a rule of "
-        "your own."
+        f"Layer {call.name!r} has {described}, which is not a ReLU, so the deconvnet has no rule "
+        f"for it: pass rules=[({key}, kerasvis.rules.Rectification)] to treat it as one, or a rule "
+        "of your own."
     )
 
 

@@ -1,6 +1,6 @@
-"""Where a projection starts: the activations that are kept, all others being set to zero.
+"""Where a projection starts: the activations that are not set to zero.
 
-Each field holds one whole number for all images, or a sequence with one for every image.
+Each field is an integer for all images, or a sequence with one integer per image.
 """
 
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-STRONGEST, WHOLE = -1, -2  # rows (and columns) that stand for no single position
+STRONGEST, WHOLE = -1, -2  # as row and column, instead of a single position
 
 
 class Unit(NamedTuple):
@@ -20,7 +20,7 @@ class Unit(NamedTuple):
 
 
 class Strongest(NamedTuple):
-    """The strongest unit of a feature map, image by image; the first in row-major order."""
+    """The strongest unit of a feature map in each image; of ties the first in row-major order."""
 
     feature: int | list
 
@@ -37,7 +37,7 @@ Target = Unit | Strongest | WholeMap
 def as_arrays(
     target: Target, num_images: int, shape: Sequence[int | None]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A target as arrays with one entry for every image.
+    """A target as arrays with one entry per image.
 
     Args:
         target: `Unit`, `Strongest` or `WholeMap`.
@@ -91,12 +91,12 @@ def _one_per_image(values, num_images, name):
     array = np.asarray(values)
     if array.dtype.kind not in "iu" or array.ndim > 1:
         raise ValueError(
-            f"The target's {name} is {values!r}: give a whole number, or a list of one per image."
+            f"The target's {name} is {values!r}: give an integer, or a list with one per image."
         )
     if array.ndim and len(array) != num_images:
         raise ValueError(
             f"The target's {name} has {len(array)} entries for {num_images} images: give one "
-            "number, or one for every image."
+            "number, or one per image."
         )
     return np.broadcast_to(array, (num_images,)).astype("int32")
 

@@ -1,7 +1,7 @@
-"""Projection of single units inside the crop of the image that they see.
+"""Projection of single units inside a crop of the image around their receptive field.
 
-One unit of `block3_conv3` in VGG16 sees 40 of 224 pixels along each side. Up and down, everything
-outside its crop is no part of the result; see `kerasvis.graph.crops` for why this is exact.
+The receptive field of a unit of `block3_conv3` in VGG16 is 40 of 224 pixels wide. Nothing outside
+its crop affects the result, in either pass; see `kerasvis.graph.crops` for why this is exact.
 """
 
 import keras
@@ -18,11 +18,11 @@ NUM_PIXELS_IN_BATCH = 4 * 224 * 224
 
 
 class UnitCrops:
-    """Projects units in crops of one size, cut where each unit looks.
+    """Projects units in crops of one size around each receptive field.
 
     Attributes:
         grid: the `kerasvis.graph.crops.CropGrid`.
-        strides: `{tensor number: (rows, columns)}`, pixels between its cells.
+        strides: `{tensor number: (rows, columns)}`, pixels between its locations.
         shapes: `{tensor number: shape}` in a crop.
     """
 
@@ -37,7 +37,7 @@ class UnitCrops:
 
     @classmethod
     def of(cls, plan, graph, model, image_size):
-        """The crops for images of one size, or None where whole images are as good."""
+        """The crops for images of one size, or None where cropping saves nothing."""
         if len(plan.shapes[plan.target]) != 4:
             return None
         shapes = infer_shapes(graph, plan.nodes, model, image_size)
@@ -57,7 +57,7 @@ class UnitCrops:
             images: array `(images, rows, columns, channels)`, or a list of such images.
             features: int32 `(images,)`.
             positions: int32 `(images, 2)`.
-            batch_size: crops in a step.
+            batch_size: crops per step.
             verbose: whether Keras shows its progress bar.
 
         Returns:
@@ -97,6 +97,6 @@ class CropProjector(keras.Model):
 
     def call(self, inputs):
         means = {name: inputs[f"mean {name}"] for name in self._mean_names}
-        return passes.project(
+        return passes.forward_and_project(
             self._plan, inputs["images"], inputs["feature"], inputs["position"], means
         )[0]

@@ -1,8 +1,8 @@
-"""Unpooling: every value goes back to where it came from.
+"""Unpooling: every value returns to where it came from.
 
 Reference:
-    Zeiler & Fergus 2013, Section 2.1, "Unpooling". Averages, which the paper does not use, spread
-    their value evenly, as their adjoint does.
+    Zeiler & Fergus 2013, Section 2.1, "Unpooling". Average pooling, which the paper does not use,
+    is mirrored by its adjoint, which spreads a value evenly.
 """
 
 import math
@@ -16,9 +16,9 @@ from kerasvis.layers.pooling_windows import WindowAxis
 
 
 class Unpooling(Mirror):
-    """Max pooling, mirrored: the switches say where each value goes.
+    """Max pooling, mirrored: the switches tell where each value goes.
 
-    On the way up `pooling` runs in the place of the mirrored layer, and records them.
+    In the forward pass `pooling` runs in place of the mirrored layer, and records the switches.
     """
 
     verb = "unpool"
@@ -36,7 +36,7 @@ class Unpooling(Mirror):
             self.pooling = MaxPooling2DWithSwitches(**options, dtype=layer.dtype_policy)
         self.unpooling = MaxUnpooling2D(**options, dtype=call.dtype)
 
-    def pass_down(self, signal, record):
+    def project(self, signal, record):
         return self.unpooling(signal, record.switches[0], record.inputs[0])
 
     def describe(self):
@@ -44,13 +44,13 @@ class Unpooling(Mirror):
 
 
 class AverageUnpooling(Mirror):
-    """Average pooling, mirrored: an equal share for each cell of the window, padding left out."""
+    """Average pooling, mirrored: an equal share for each element of the window, except padding."""
 
     verb = "spread"
 
-    def pass_down(self, signal, record):
+    def project(self, signal, record):
         layer, size = self.mirrored, size_of(record.inputs[0])
-        counts = num_real_cells(layer, size, ops.shape(signal)[1:3])
+        counts = num_unpadded(layer, size, ops.shape(signal)[1:3])
         shares = signal / ops.cast(counts, signal.dtype)
         spaced = spaced_out(shares, layer.strides, layer.pool_size)
         sums = ops.average_pool(spaced, layer.pool_size, 1, "valid") * math.prod(layer.pool_size)
@@ -60,8 +60,8 @@ class AverageUnpooling(Mirror):
         return f"{self.verb} {'×'.join(map(str, self.mirrored.pool_size))}"
 
 
-def num_real_cells(layer, size, pooled_size):
-    """How many cells of each window are no padding: `(rows, columns, 1)`."""
+def num_unpadded(layer, size, pooled_size):
+    """How many elements of each window are not padding: `(rows, columns, 1)`."""
     counts = []
     for window, stride, length, pooled in zip(
         layer.pool_size, layer.strides, size, pooled_size, strict=True
@@ -77,7 +77,7 @@ class GlobalAverageUnpooling(Mirror):
 
     verb = "spread"
 
-    def pass_down(self, signal, record):
+    def project(self, signal, record):
         inputs = record.inputs[0]
         batch, height, width, channels = ops.shape(inputs)
         share = ops.reshape(signal, (batch, 1, 1, channels))
@@ -86,14 +86,14 @@ class GlobalAverageUnpooling(Mirror):
 
 
 class GlobalUnpooling(Mirror):
-    """Global max pooling, mirrored: the first maximum of the whole map takes the value."""
+    """Global max pooling, mirrored: the first maximum of the feature map receives the value."""
 
     verb = "unpool"
 
-    def pass_down(self, signal, record):
+    def project(self, signal, record):
         batch, height, width, channels = ops.shape(record.inputs[0])
-        cells = ops.reshape(record.inputs[0], (batch, height * width, channels))
-        switches = ops.cast(ops.argmax(cells, axis=1), "int32")
+        inputs = ops.reshape(record.inputs[0], (batch, height * width, channels))
+        switches = ops.cast(ops.argmax(inputs, axis=1), "int32")
         positions = ops.arange(height * width, dtype="int32")
         is_location = ops.equal(positions[:, None], switches[:, None, :])
         values = ops.reshape(signal, (batch, 1, channels))

@@ -1,4 +1,4 @@
-"""What a Keras model is made of: its calls in order, shapes, receptive fields and crops."""
+"""The graph of a Keras model: its calls in order, shapes, receptive fields and crops."""
 
 from kerasvis.graph.built_model import OneNodeModel as OneNodeModel
 from kerasvis.graph.built_model import one_node_model as one_node_model

@@ -7,7 +7,7 @@ from keras import layers
 def activation_of(layer):
     """The activation function of a layer, or None.
 
-    A ReLU layer whose slope or threshold is not that of a ReLU has none that is known.
+    None also for a ReLU layer with a slope or a threshold.
     """
     if isinstance(layer, layers.ReLU):
         is_plain = layer.negative_slope == 0 and layer.threshold == 0

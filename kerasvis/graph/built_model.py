@@ -1,4 +1,4 @@
-"""A model with a graph of layers, made of one that has none yet."""
+"""A model with a graph of layers, made from one that has none yet."""
 
 import keras
 
@@ -14,15 +14,15 @@ def readable_model(
 
     Args:
         model: a `keras.Model`. A Sequential one that has no input shape yet is built for the
-            images; any other is left as it is.
-        image_shape: `(rows, columns, channels)` of the images, or None where there are none.
-        needs_graph: without it a subclassed model is taken, too, see `one_node_model`.
+            images; any other does not change.
+        image_shape: `(rows, columns, channels)` of the images, or None if there are no images.
+        needs_graph: if False, a subclassed model is accepted, too, see `one_node_model`.
 
     Returns:
-        The model, or, of a subclassed one, a functional model around it.
+        The model, or a functional model around a subclassed one.
 
     Raises:
-        ValueError: if it is no model, or has no graph and it is not known for what to build it.
+        ValueError: if it is not a model, or has no graph and its input shape is unknown.
     """
     check_model(model)
     if is_unbuilt(model) and image_shape is not None:
@@ -37,7 +37,7 @@ def readable_model(
 
 
 def is_unbuilt(model: keras.Model) -> bool:
-    """Whether it is a Sequential model that does not know the shape of its images yet."""
+    """Whether it is a Sequential model without an input shape."""
     return isinstance(model, keras.Sequential) and not model.built and bool(model.layers)
 
 
@@ -49,7 +49,7 @@ def _built_for(model):
 
 
 def build_for(model: keras.Sequential, image_shape: tuple) -> None:
-    """Builds a Sequential model that was given no `Input`, as `model.build` does.
+    """Builds a Sequential model that has no `Input`, as `model.build` does.
 
     Args:
         model: the model, which has no weights yet.
@@ -75,8 +75,9 @@ class OneNodeModel(keras.Model):
 def one_node_model(model: keras.Model, image_shape: tuple) -> OneNodeModel:
     """A functional model whose only layer is a model without a graph of its own.
 
-    It shares the weights. Its outputs can be watched: `"output"`, the keys of a dict that the model
-    returns, or `"output_1"` and so on of several; and the first of them by the model's own name.
+    It shares the weights. Its outputs can be analysed by name: `"output"`, the keys of the dict
+    that the model returns, or `"output_1"` and so on if there are several; the first of them also
+    by the model's own name.
 
     Args:
         model: a subclassed `keras.Model`.
@@ -91,7 +92,7 @@ def one_node_model(model: keras.Model, image_shape: tuple) -> OneNodeModel:
     images = keras.Input(image_shape, name="images")
     try:
         outputs = model(images)
-    except Exception as error:  # whatever code of the user's raises on a symbolic tensor
+    except Exception as error:  # user code may raise anything on a symbolic tensor
         raise ValueError(
             f"The model {model.name!r} cannot be traced for images {tuple(image_shape)}: write its "
             f"call() with keras.ops, without NumPy. Received: model={described(model)}, "

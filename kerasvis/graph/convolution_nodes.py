@@ -1,4 +1,4 @@
-"""Where a graph has convolutions, and where their maps come out rectified."""
+"""The convolutions of a graph, and the nodes where their feature maps are rectified."""
 
 import keras
 from keras import layers
@@ -13,7 +13,7 @@ _BETWEEN = (layers.BatchNormalization, LocalResponseNormalization, *IDENTITIES)
 
 
 def convolution_nodes(graph):
-    """The first call of every convolution layer, from the image up."""
+    """The first call of every convolution layer, in the order of the forward pass."""
     by_layer = {}
     for node in graph.nodes:
         if isinstance(node.layer, CONVOLUTIONS):
@@ -22,10 +22,10 @@ def convolution_nodes(graph):
 
 
 def rectified_node(graph, node):
-    """The node that holds a convolution's maps after their rectification.
+    """The node that returns a convolution's feature maps after their rectification.
 
-    The convolution itself, or what follows it through normalisation alone; None if its maps are not
-    rectified, or not by themselves, as before a residual sum.
+    The convolution itself, or what follows it through normalisation alone; None if its feature maps
+    are not rectified, or only after merging with others, as in a residual sum.
     """
     while activation_of(node.layer) not in _RECTIFIERS:
         users = [user for user in graph.nodes if node.outputs[0] in user.inputs]
@@ -38,7 +38,7 @@ def rectified_node(graph, node):
 
 
 def first_and_second(model, graph, nodes, first_layer, second_layer):
-    """The layers that the paper looks at: one that sees the image, and one above it.
+    """The two layers that the paper diagnoses: one whose input is the image, and one above it.
 
     Args:
         model: the `keras.Model`.
@@ -51,18 +51,18 @@ def first_and_second(model, graph, nodes, first_layer, second_layer):
         Two nodes; None for the second where no convolution lies above the first.
 
     Raises:
-        ValueError: if there is no convolution, or a name is not that of such a layer.
+        ValueError: if there is no convolution, or a name does not belong to such a layer.
     """
     if not nodes:
         raise ValueError(
-            f"The model {model.name!r} has no convolution layer whose filters could be looked at: "
+            f"The model {model.name!r} has no convolution layer whose filters could be diagnosed: "
             "give a convnet."
         )
     first = nodes[0] if first_layer is None else _convolution(graph, nodes, first_layer)
     if below := _convolutions_below(graph, nodes, first):
         raise ValueError(
-            f"Layer {first.name!r} does not look at the image, as {below[0].name!r} lies below it: "
-            f"give {below[0].name!r} as the first layer."
+            f"The input of layer {first.name!r} is not the image, as {below[0].name!r} lies below "
+            f"it: give {below[0].name!r} as the first layer."
         )
     above = [node for node in nodes if first in _convolutions_below(graph, nodes, node)]
     if second_layer is None:
@@ -70,8 +70,8 @@ def first_and_second(model, graph, nodes, first_layer, second_layer):
     second = _convolution(graph, nodes, second_layer)
     if second not in above:
         raise ValueError(
-            f"Layer {second.name!r} does not lie above the first layer {first.name!r}: give one "
-            "that does as the second layer."
+            f"Layer {second.name!r} does not lie above the first layer {first.name!r}: give a "
+            "second layer that does."
         )
     return first, second
 
@@ -81,7 +81,7 @@ def _convolution(graph, nodes, name):
     if node not in nodes:
         names = ", ".join(node.name for node in nodes)
         raise ValueError(
-            f"Layer {name!r} ({node.type_name}) is no convolution with filters of its own: give "
+            f"Layer {name!r} ({node.type_name}) is not a convolution with filters of its own: give "
             f"one of {names}."
         )
     return node

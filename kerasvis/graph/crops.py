@@ -1,16 +1,17 @@
 """Crops of the image inside which a unit can be computed exactly.
 
 A unit depends on its receptive field alone, so it and its projection can be computed in a crop
-that holds the receptive field. The crop must begin at a multiple of the stride, and leave out of
-the image's length a multiple of the stride, so that every grid of the net falls where it fell in
-the whole image, and `same` padding is shared out alike. Where the receptive field hangs over the
-image border the crop ends at the border too, and is padded there as the image was.
+that contains the receptive field. The crop must begin at a multiple of the stride, and be shorter
+than the image by a multiple of the stride, so that every sampling grid of the model falls where it
+does in the whole image, and `same` padding is divided in the same way. Where the receptive field
+extends beyond the image border, the crop ends at the border too, and is padded there as the image
+was.
 
-`PixelMean` depends on where a pixel lies. Where it comes before every window it is run on the whole
-image, or its mean is cut out with the crop; anything else of the kind rules crops out.
+`PixelMean` depends on a pixel's position. Where it precedes every window, it runs on the whole
+image, or its mean is cropped with the image; any other layer of that kind makes crops impossible.
 
 Reference:
-    Zeiler & Fergus 2013, Section 2.1: a projection reaches the pixels of one window only.
+    Zeiler & Fergus 2013, Section 2.1: a projection is confined to the pixels of one window.
 """
 
 import math
@@ -23,7 +24,7 @@ from keras import layers, tree
 from kerasvis.graph.receptive_fields import (
     ReceptiveField,
     as_receptive_field,
-    keeps_in_place,
+    is_pointwise,
     receptive_spans,
 )
 from kerasvis.layers.pixel_mean import PixelMean
@@ -33,13 +34,13 @@ if TYPE_CHECKING:
 
 
 class CropGrid(NamedTuple):
-    """The crops, all of one size, that hold the receptive fields of a tensor's units.
+    """The crops, all of one size, that contain the receptive fields of a tensor's units.
 
     Attributes:
         size: `(height, width)` of every crop in pixels.
         strides: `(rows, columns)`: crops begin at multiples of it.
-        margin: `(rows, columns)`: pixels that a crop holds before the receptive field, since layers
-            cut them off.
+        margin: `(rows, columns)`: pixels that a crop contains before the receptive field, since
+            layers crop them.
         field: the `ReceptiveField` of the units.
     """
 
@@ -90,9 +91,10 @@ def crop_grid(
         target: number of the tensor.
 
     Returns:
-        A `CropGrid`, or None where crops would save nothing or not be exact: the units see the
-        whole image, a crop is as large as the image, a grid of the net falls between pixels, or a
-        layer depends on absolute positions, other than a `PixelMean` before every window.
+        A `CropGrid`, or None where crops would save nothing or would not be exact: the receptive
+        field is the whole image, a crop is as large as the image, a sampling grid of the model
+        falls between pixels, or a layer depends on absolute positions, other than a `PixelMean`
+        before every window.
     """
     image_size = shapes[image][1:3]
     means = [x.name for x in pixelwise_nodes(image, nodes) if isinstance(x.layer, PixelMean)]
@@ -111,7 +113,7 @@ def crop_grid(
         stride = math.lcm(*(int(pair[axis].stride) for pair in spans.values()))
         before, after = _margins(axis, length, spans, shapes)
         size, step, offset = spans[target][axis]
-        surplus = stride - step + (offset - before) % step  # where a unit lies worst in the grid
+        surplus = stride - step + (offset - before) % step  # for the worst position in the grid
         needed = math.ceil(before + size + after + surplus)
         sizes.append(length - max((length - needed) // stride, 0) * stride)
         strides.append(stride)
@@ -123,7 +125,7 @@ def crop_grid(
 
 
 def pixelwise_nodes(image: int, nodes: "Sequence[Node]") -> "tuple[Node, ...]":
-    """The nodes that come before every window: each pixel is treated by itself up to there.
+    """The nodes that precede every window: up to there, each pixel is processed independently.
 
     Args:
         image: number of the image tensor.
@@ -134,14 +136,14 @@ def pixelwise_nodes(image: int, nodes: "Sequence[Node]") -> "tuple[Node, ...]":
     """
     reached, found = {image}, []
     for node in nodes:
-        if keeps_in_place(node) and reached.issuperset(node.inputs):
+        if is_pointwise(node) and reached.issuperset(node.inputs):
             reached.update(node.outputs)
             found.append(node)
     return tuple(found)
 
 
 def _margins(axis, length, spans, shapes):
-    """Pixels `(before, after)` a receptive field by which layers cut off more than their stride.
+    """Pixels `(before, after)` a receptive field by which layers crop more than their stride.
 
     Without them a unit on which the target depends could fall outside the crop.
     """
@@ -155,7 +157,7 @@ def _margins(axis, length, spans, shapes):
 
 
 def _meets_fixed_maps(nodes, spans, shapes):
-    """Whether a node combines the image with a map that does not depend on it."""
+    """Whether a node combines the image with a feature map that does not depend on it."""
     return any(
         number not in spans and any(size != 1 for size in shapes[number][1:-1])
         for node in nodes

@@ -1,4 +1,4 @@
-"""The feature maps of named layers, in one upward pass."""
+"""The feature maps of named layers, in one forward pass."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -51,21 +51,21 @@ class FeatureExtractor(keras.Model):
 def feature_extractor(model: keras.Model, layers: Sequence[str]) -> FeatureExtractor:
     """A model that returns the outputs of the named layers of `model`.
 
-    It runs only what these layers need, shares the weights, and leaves `model` as it is.
+    It runs only what these layers need and shares the weights; `model` does not change.
 
     Args:
-        model: a functional or Sequential `keras.Model`; of a subclassed one that is built the
-            outputs can be had, see `kerasvis.graph.one_node_model`.
+        model: a functional or Sequential `keras.Model`; of a subclassed one that is built, only the
+            outputs are available, see `kerasvis.graph.one_node_model`.
         layers: names of layers; `"outer/inner"` inside a nested model, `"name:2"` for the second
             call of a shared layer.
 
     Returns:
-        A `keras.Model` from the input of `model` to a list of tensors, one per name: the first
-        output of a layer that returns several.
+        A `keras.Model` from the input of `model` to a list of tensors, one per name; of a layer
+        that returns several tensors, the first.
 
     Raises:
-        ValueError: if a name is unknown (with near names), the model has no graph, or it works
-            channels-first.
+        ValueError: if a name is unknown (similar names are suggested), the model has no graph, or
+            it is channels-first.
 
     Example:
         >>> import keras, numpy as np

@@ -2,8 +2,8 @@
 
 from keras import layers
 
-# Named one by one, since not every random layer is one (RandomCrop cuts its inputs at inference
-# too); the augmentation layers come with Keras from version to version.
+# Named one by one, since not every random layer is an identity (RandomCrop crops its inputs at
+# inference, too); which augmentation layers exist depends on the version of Keras.
 IDENTITIES = tuple(
     getattr(layers, name)
     for name in """

@@ -1,4 +1,4 @@
-"""A model of one image and one output, made of a model of several."""
+"""A model of one image and one output, made from a model of several."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,19 +21,19 @@ def image_model(
     """A model from one input of images to one output, with all other inputs held fixed.
 
     It is an ordinary functional model of the same layers and weights, which can be scanned,
-    projected, occluded, saved and loaded; the layers keep their names. `model` is left as it is.
+    projected, occluded, saved and loaded; the layers keep their names. `model` does not change.
 
     Args:
         model: a functional or Sequential `keras.Model`.
         input: name of the input of images; by default the only one with rows, columns and channels.
         fixed: `{name: value}` of the other inputs that the output depends on: a number, or an
-            array without the batch axis, which is spread over the input's shape. Where there is
-            only one, its value alone will do.
+            array without the batch axis, which is broadcast to the input's shape. If there is only
+            one such input, its value alone is enough.
         output: which output: the name of its layer, its key in a dict, or its number; also another
             layer of the model. Needed where there are several outputs.
 
     Returns:
-        A `keras.Model`; `model` itself where there is nothing to fix or to choose.
+        A `keras.Model`; `model` itself if there is nothing to fix or to choose.
 
     Raises:
         ValueError: if there is no such input or output, or several and none is chosen; or a value
@@ -70,7 +70,7 @@ def image_model(
 
 
 def _target(model, output):
-    """The output as a tensor of Keras."""
+    """The output as a Keras tensor."""
     graph = read_graph(model)
     number = output_tensor(model, graph, output)
     if number in graph.outputs:
@@ -107,7 +107,7 @@ def _inputs_below(model, target):
 
 
 def _values(model, needed, fixed):
-    """`{name: value}` of the inputs that are to be fixed."""
+    """`{name: value}` of the inputs to hold fixed."""
     names = [x.name for x in needed]
     if len(names) == 1 and fixed is not None and not isinstance(fixed, Mapping):
         fixed = {names[0]: fixed}
@@ -127,7 +127,7 @@ def _values(model, needed, fixed):
 
 
 def _fixed(tensor, value):
-    """The layer that stands for an input."""
+    """The layer that replaces an input."""
     array = _spread(value, tensor.shape[1:])
     is_whole = array is None or "int" not in tensor.dtype or (array == np.rint(array)).all()
     if array is None or not is_whole:
@@ -140,7 +140,7 @@ def _fixed(tensor, value):
 
 
 def _spread(value, shape):
-    """An array of finite numbers of a shape, in which None is any length; or None."""
+    """The value as an array of finite numbers of this shape (None is any length), or None."""
     try:
         array = np.asarray(value)
         if None in shape:
@@ -153,5 +153,5 @@ def _spread(value, shape):
 
 
 def described_inputs(tensors) -> str:
-    """Inputs by name and shape, for a sentence."""
+    """Inputs by name and shape, for a message."""
     return " and ".join(f"{x.name!r} {tuple(x.shape[1:])}" for x in tensors)

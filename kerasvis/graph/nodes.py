@@ -1,9 +1,9 @@
 """A Keras model as a list of nodes: every layer call in order, nested models opened.
 
-Keras keeps a functional model as tensors that remember the call they came from. Reading walks
-back along these memories; nothing is added to the model, so a trained model that was read is
-bit for bit the model that was given. `replay` then runs the nodes on other tensors, with some of
-the calls exchanged; it is how the convnet records switches, and how features are extracted.
+Keras stores a functional model as tensors that remember the call they came from. Reading follows
+these references back; nothing is added to the model, so that it stays bit for bit the same.
+`replay` then runs the nodes on other tensors, with some of the calls replaced; this is how the
+convnet records switches, and how features are extracted.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from keras import tree
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-    """Stands for one tensor of a graph inside the arguments of a node."""
+    """Represents one tensor of a graph in the arguments of a node."""
 
     number: int
 
@@ -32,7 +32,7 @@ class Node:
         name: the layer's name; `outer/inner` inside a nested model; `name:2` for the second call
             of a shared layer.
         layer: the layer, or the `keras.ops` operation.
-        arguments: `(args, kwargs)` of the call, a `Tensor` wherever a tensor goes.
+        arguments: `(args, kwargs)` of the call, with a `Tensor` in place of each tensor.
         inputs: the numbers of the tensors in `arguments`, in order.
         outputs: the numbers of the tensors that the call returns.
     """
@@ -64,7 +64,7 @@ class Graph:
     outputs: tuple[int, ...]
 
     def node(self, name: str) -> Node:
-        """The node called `name`; a ValueError with near names if there is none."""
+        """The node called `name`; a ValueError with similar names if there is none."""
         by_name = {node.name: node for node in self.nodes}
         if name in by_name:
             return by_name[name]
@@ -83,7 +83,7 @@ class Graph:
 
 
 def _near_names(name, names):
-    """Up to three of `names`: a layer in a nested model asked by its own name, or alike ones."""
+    """Up to three of `names`: layers of nested models with this name, or similar names."""
     inside = [full for full in names if full.endswith(f"/{name}")]
     last_inside = [full for full in names if full.startswith(f"{name}/")][-1:]
     alike = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
@@ -93,17 +93,16 @@ def _near_names(name, names):
 def read_graph(model: keras.Model) -> Graph:
     """Reads a built functional or Sequential model, nested models and shared layers included.
 
-    A subclassed model inside it, which has no graph, stays one node.
+    A subclassed model inside it, which has no graph, becomes one node.
 
     Args:
-        model: a `keras.Model`; it is left as it is.
+        model: a `keras.Model`; it does not change.
 
     Returns:
         A `Graph`.
 
     Raises:
-        ValueError: if it is no model, or one that is subclassed or not yet built and so has no
-            graph.
+        ValueError: if it is not a model, or has no graph because it is subclassed or not built.
     """
     reader = _Reader()
     check_readable(model)
@@ -121,12 +120,12 @@ def has_graph(model):
     """Whether it is a graph of layers that can be read."""
     is_sequential = isinstance(model, keras.Sequential)
     is_functional = is_sequential or hasattr(model, "operations")
-    runs_its_graph = type(model).call.__module__.startswith("keras.")  # no `call` of the user's
+    runs_its_graph = type(model).call.__module__.startswith("keras.")  # no user-defined `call`
     return is_functional and runs_its_graph and bool(getattr(model, "inputs", None))
 
 
 def check_model(model):
-    """Refuses what is no model of Keras."""
+    """Raises a ValueError unless it is a Keras model."""
     if isinstance(model, keras.Model):
         return
     remedy = "load it, keras.models.load_model(path)"
@@ -136,7 +135,7 @@ def check_model(model):
 
 
 def check_readable(model):
-    """Refuses a model that has no graph of layers."""
+    """Raises a ValueError if the model has no graph of layers."""
     check_model(model)
     if has_graph(model):
         return
@@ -155,7 +154,7 @@ def check_readable(model):
 
 
 def described(model):
-    """A model, or what came in its place, for a sentence."""
+    """A model, or what was given instead, for a message."""
     if isinstance(model, str | int | float | os.PathLike | None):
         return str(model) if model is None else repr(model)
     name = f" {model.name}" if isinstance(model, keras.Layer) else ""
@@ -213,7 +212,7 @@ def _tensors_for_inputs(model, call):
 
 
 def call_of(tensor):
-    """The call that returned a tensor of Keras."""
+    """The call that returned a Keras tensor."""
     layer, call_index, _ = tensor._keras_history
     return layer._inbound_nodes[call_index]
 
@@ -240,9 +239,9 @@ def calls_in_order(model):
 
 
 def call_layer(node, args, kwargs):
-    """Runs a node as the model would at inference, whatever surrounds the call.
+    """Runs a node as the model would at inference, wherever it is called.
 
-    Augmentation layers of Keras, called by themselves, would augment.
+    Called on their own, the augmentation layers of Keras would augment.
     """
     if "training" in inspect.signature(node.layer.call).parameters:
         kwargs = {"training": False, **kwargs}
@@ -257,8 +256,8 @@ def replay(
     Args:
         nodes: nodes in order, as from `Graph.ancestors`.
         tensors: `{number: tensor}` holding at least the graph's inputs.
-        call: `call(node, args, kwargs)` returns what the node's layer would: exchange it to run
-            something else in the layer's place.
+        call: `call(node, args, kwargs)` returns what the node's layer would: replace it to run
+            something else in place of the layer.
 
     Returns:
         `{number: tensor}` of the inputs and all nodes' outputs.
@@ -274,6 +273,6 @@ def replay(
 
 
 def nodes_up_to(model, layers):
-    """The nodes of `model` that have to run for `layers`, in order."""
+    """The nodes of `model` that must run for `layers`, in order."""
     graph = read_graph(model)
     return graph.ancestors([graph.node(name).outputs[0] for name in layers])

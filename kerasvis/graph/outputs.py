@@ -1,4 +1,4 @@
-"""Which of a model's tensors is asked for by a name or a number."""
+"""Which of a model's tensors a name or a number refers to."""
 
 import difflib
 
@@ -15,9 +15,9 @@ def named_outputs(model: keras.Model, graph: Graph) -> dict[str, int]:
         graph: its `Graph`.
 
     Returns:
-        `{name: tensor number}`, in the order of the outputs; those of one name are numbered.
+        `{name: tensor number}`, in the order of the outputs; equal names are numbered.
     """
-    struct = getattr(model, "output", None)  # a Sequential model was perhaps never called
+    struct = getattr(model, "output", None)  # a Sequential model may never have been called
     if isinstance(struct, dict):
         names = [str(path[-1]) for path, _ in keras.tree.flatten_with_path(struct)]
     else:
@@ -30,17 +30,17 @@ def named_outputs(model: keras.Model, graph: Graph) -> dict[str, int]:
 
 
 def output_tensor(model: keras.Model, graph: Graph, output: str | int | None = None) -> int:
-    """The number of the tensor that `output` means.
+    """The number of the tensor that `output` refers to.
 
     Args:
         model: a functional or Sequential `keras.Model`.
         graph: its `Graph`.
-        output: a name of `named_outputs`, the number of an output, or the name of any layer, whose
-            first output is meant; None for a model of one output.
+        output: a name of `named_outputs`, the number of an output, or the name of any layer (its
+            first output); None for a model of one output.
 
     Raises:
-        ValueError: if there is no such output, or there are several and none is chosen; it lists
-            them.
+        ValueError: if there is no such output, or there are several and none is chosen; the message
+            lists them.
     """
     named = named_outputs(model, graph)
     listed = ", ".join(map(repr, named))

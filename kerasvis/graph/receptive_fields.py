@@ -1,11 +1,11 @@
-"""Which pixels one unit sees.
+"""Receptive fields: which pixels a unit depends on.
 
-Along each axis a unit at position `p` of a tensor sees `size` pixels from `offset + p * stride` on.
-Going up through a window of `kernel` cells at step `strides`, the size grows by
-`(kernel - 1) * stride`, the offset falls by `pad_before * stride`, and the stride is multiplied.
-Above an upsampling of factor f neighbouring units lie `stride / f` apart, so these numbers are
-fractions, and a unit sees the whole pixels between the two ends. Where branches meet, the union
-counts.
+Along each axis, the receptive field of a unit at position `p` of a tensor is `size` pixels long and
+begins at `offset + p * stride`. Through a layer with windows of `kernel` elements, the size grows
+by `(kernel - 1) * stride`, the offset falls by `pad_before * stride`, and the stride is multiplied
+by the layer's. Above an upsampling by a factor f neighbouring units lie `stride / f` apart, so
+these numbers are fractions, and the receptive field is the whole pixels between the two ends. Where
+branches merge, it is the union.
 """
 
 import math
@@ -26,12 +26,12 @@ from kerasvis.layers.pixel_mean import PixelMean
 
 
 class Span(NamedTuple):
-    """What a row (or column) of units sees along one axis, in pixels.
+    """The receptive fields of a row (or column) of units along one axis, in pixels.
 
     Attributes:
-        size: number of pixels that one unit sees; None where it sees all of them.
+        size: length of the receptive field; None if it is the whole axis.
         stride: pixels between neighbouring units.
-        offset: first pixel that the unit at position 0 sees; negative inside the padding.
+        offset: first pixel of the unit at position 0; negative inside the padding.
     """
 
     size: Fraction | None
@@ -39,7 +39,7 @@ class Span(NamedTuple):
     offset: Fraction
 
     def through(self, kernel, stride, pad_before):
-        """The span above a window of `kernel` cells."""
+        """The span above a window of `kernel` elements."""
         if self.size is None:
             return self
         return Span(
@@ -53,9 +53,9 @@ class Span(NamedTuple):
 
         Args:
             factor: units above for one unit below.
-            reach_before: how far before `p / factor` the cells begin that unit `p` above may take,
-                in cells.
-            reach_after: how far behind `p / factor` the last of these cells may lie.
+            reach_before: how far before `p / factor` the first unit below that unit `p` above
+                depends on may lie.
+            reach_after: how far after `p / factor` the last such unit may lie.
         """
         if self.size is None:
             return self
@@ -71,13 +71,13 @@ PIXEL = Span(Fraction(1), Fraction(1), Fraction(0))
 
 
 class ReceptiveField(NamedTuple):
-    """The pixels that the units of one tensor see; each entry is `(rows, columns)`.
+    """The receptive fields of the units of one tensor; each entry is `(rows, columns)`.
 
     Attributes:
-        size: pixels that one unit sees; None along an axis which it sees as a whole. A fraction
-            above an upsampling, whose units see the whole pixels in a length of `size`.
-        strides: pixels between the windows of neighbouring units.
-        offset: first pixel of the window of unit (0, 0); negative inside the padding.
+        size: in pixels; None along an axis that the receptive field spans completely. A fraction
+            above an upsampling, where it is the whole pixels within a length of `size`.
+        strides: pixels between the receptive fields of neighbouring units.
+        offset: first pixel of the receptive field of unit (0, 0); negative inside the padding.
         image_size: `(height, width)` of the image in pixels, None where unknown.
     """
 
@@ -87,11 +87,11 @@ class ReceptiveField(NamedTuple):
     image_size: tuple
 
     def box(self, row: int, column: int) -> tuple[int, int, int, int]:
-        """The window of the unit at (row, column).
+        """The receptive field of the unit at (row, column).
 
         Returns:
-            `(top, left, bottom, right)` in pixels, half open, not cut at the image border. An
-            axis that is seen as a whole gives `(0, image size)`.
+            `(top, left, bottom, right)` in pixels, half open, not clipped at the image border;
+            `(0, image size)` along an axis that it spans completely.
         """
         begins, ends = [], []
         for axis, position in enumerate((row, column)):
@@ -103,7 +103,7 @@ class ReceptiveField(NamedTuple):
 
     @property
     def window_size(self) -> tuple[int, int]:
-        """`(height, width)` in pixels that holds the box of any unit; the image's where whole."""
+        """`(height, width)` in pixels that contains the box of any unit."""
         return tuple(
             length if size is None else math.floor(size)
             for size, length in zip(self.size, self.image_size, strict=True)
@@ -111,7 +111,7 @@ class ReceptiveField(NamedTuple):
 
     @property
     def is_whole_image(self) -> bool:
-        """Whether every unit may see every pixel along an axis."""
+        """Whether the receptive field spans an axis completely."""
         return None in self.size
 
 
@@ -126,13 +126,13 @@ def receptive_field(
         image_size: `(height, width)` in pixels, for a model that takes images of any size.
 
     Returns:
-        A `ReceptiveField`: of the layer's first output, where it returns several. A layer that is
-        not known to keep its units in place counts as seeing the whole image; an activation
-        function is taken to work on each value by itself.
+        A `ReceptiveField`: of the layer's first output, if it returns several. A layer of an
+        unknown kind counts as depending on the whole image; an activation function is assumed to be
+        pointwise.
 
     Raises:
-        ValueError: if the layer is unknown, the model has no graph or takes something else than
-            one input of channels-last images, or `same` padding with a stride meets a side of
+        ValueError: if the layer is unknown, the model has no graph or does not have exactly one
+            input of channels-last images, or `same` padding with a stride is applied to an axis of
             unknown length.
 
     Reference:
@@ -194,14 +194,14 @@ def _spans_above(node, below, output, spans, shapes):
         lengths = {shapes[n][1 + axis] for n in below}
         union = _union([spans[n][axis] for n in below])
         length_above = shapes[output][1 + axis]
-        is_broadcast = len(lengths) > 1 or (through is _keep and length_above not in lengths)
+        is_broadcast = len(lengths) > 1 or (through is _unchanged and length_above not in lengths)
         place = Place(node, axis, next(iter(lengths)), length_above)
         above.append(WHOLE if is_broadcast else through(union, place))
     return tuple(above)
 
 
 class Place(NamedTuple):
-    """Where a span is carried through a layer: which call, which axis, and its lengths there."""
+    """Where a span passes a layer: the call, the axis, and the lengths of the axis there."""
 
     node: object
     axis: int
@@ -210,7 +210,7 @@ class Place(NamedTuple):
 
 
 def _union(spans):
-    """The span that covers all of `spans`."""
+    """The span that contains all of `spans`."""
     if len(spans) == 1:
         return spans[0]
     if any(s.size is None for s in spans) or len({s.stride for s in spans}) > 1:
@@ -219,7 +219,7 @@ def _union(spans):
     return Span(max(s.offset + s.size for s in spans) - offset, spans[0].stride, offset)
 
 
-def _keep(span, place):
+def _unchanged(span, place):
     return span
 
 
@@ -245,13 +245,13 @@ def _dilated_kernel(layer, axis):
 
 
 def same_padding(length, kernel, stride, name="the layer"):
-    """`(before, after)` cells that `same` padding adds along an axis of `length` cells."""
+    """`(before, after)`: elements that `same` padding adds along an axis of `length` elements."""
     if length is None and stride == 1:
         total = kernel - 1
     elif length is None:
         raise ValueError(
-            f"Layer {name!r} pads by the size of the image, which the model leaves open: give "
-            "image_size=(height, width)."
+            f"The padding of layer {name!r} depends on the size of the image, which the model "
+            "leaves open: give image_size=(height, width)."
         )
     else:
         total = max((-(-length // stride) - 1) * stride + kernel - length, 0)
@@ -259,7 +259,7 @@ def same_padding(length, kernel, stride, name="the layer"):
 
 
 def _transposed_convolution(span, place):
-    """Cell p lies in the units `p * stride` to `p * stride + kernel - 1`, then some are cut off."""
+    """Unit p reaches the units `p * stride` to `p * stride + kernel - 1`; then some are cropped."""
     layer, axis = place.node.layer, place.axis
     kernel, stride = _dilated_kernel(layer, axis), layer.strides[axis]
     num_cut = 0
@@ -272,7 +272,7 @@ def _transposed_convolution(span, place):
     )
 
 
-# Cells on either side of a point that an interpolation blends.
+# Units on either side of a point that an interpolation blends.
 _INTERPOLATION_RADII = {"bilinear": 1, "bicubic": 2, "lanczos3": 3, "lanczos5": 5}
 
 
@@ -281,7 +281,7 @@ def _upsampling(span, place):
     if place.node.layer.interpolation == "nearest":
         return span.through_upsampling(factor, Fraction(factor - 1, factor), Fraction(0))
     radius = _INTERPOLATION_RADII[place.node.layer.interpolation]
-    centre = Fraction(1, 2 * factor) - Fraction(1, 2)  # of unit 0, in cells below
+    centre = Fraction(1, 2 * factor) - Fraction(1, 2)  # of unit 0, in units below
     return span.through_upsampling(factor, radius - centre, radius + centre)
 
 
@@ -293,16 +293,16 @@ def _cropping(span, place):
     return span.through(1, 1, -place.node.layer.cropping[place.axis][0])
 
 
-_KEEPING = tuple(
+_POINTWISE = tuple(
     getattr(layers, name)
     for name in """
     Activation Add Average BatchNormalization Dense ELU LeakyReLU Maximum Minimum Multiply
     Normalization PReLU ReLU Rescaling Subtract
     """.split()
 )
-_KEEPING_ON_CHANNELS = (layers.Concatenate, layers.LayerNormalization, layers.Softmax)
+_POINTWISE_ON_CHANNELS = (layers.Concatenate, layers.LayerNormalization, layers.Softmax)
 
-# First match wins, and subclasses come first. What is not here counts as seeing everything.
+# First match wins, and subclasses come first. Any other layer counts as depending on everything.
 _WINDOWS = (
     (layers.Conv2DTranspose, _transposed_convolution),
     ((layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D), _convolution),
@@ -310,11 +310,11 @@ _WINDOWS = (
     (layers.ZeroPadding2D, _zero_padding),
     (layers.Cropping2D, _cropping),
     (layers.UpSampling2D, _upsampling),
-    ((LocalResponseNormalization, PixelMean, *_KEEPING, *IDENTITIES), _keep),
+    ((LocalResponseNormalization, PixelMean, *_POINTWISE, *IDENTITIES), _unchanged),
 )
 
 # Operations of keras.ops have no public types, so they are known by their names.
-_KEEPING_OPERATIONS = frozenset(
+_POINTWISE_OPERATIONS = frozenset(
     """
     Absolute Add Cast Clip Divide Elu Exp Gelu HardSigmoid HardSilu LeakyRelu Maximum Minimum
     Multiply Negative Power Relu Relu6 Sigmoid Silu Softplus Sqrt Square Subtract Tanh TrueDivide
@@ -323,18 +323,18 @@ _KEEPING_OPERATIONS = frozenset(
 
 
 def _window_of(node):
-    """How a span passes the node, None if it is not known."""
+    """How a span passes the node; None if it is not known."""
     layer = node.layer
-    if isinstance(layer, _KEEPING_ON_CHANNELS):
-        return _keep if layer.axis in (-1, 3, [-1], [3], (-1,), (3,)) else None
+    if isinstance(layer, _POINTWISE_ON_CHANNELS):
+        return _unchanged if layer.axis in (-1, 3, [-1], [3], (-1,), (3,)) else None
     if type(layer).__module__.startswith("keras.src.ops."):
-        return _keep if node.type_name in _KEEPING_OPERATIONS else None
+        return _unchanged if node.type_name in _POINTWISE_OPERATIONS else None
     for types, through in _WINDOWS:
         if isinstance(layer, types):
             return through
     return None
 
 
-def keeps_in_place(node):
+def is_pointwise(node):
     """Whether each unit of the node's outputs depends on the same position of its inputs alone."""
-    return _window_of(node) is _keep
+    return _window_of(node) is _unchanged

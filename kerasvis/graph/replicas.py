@@ -1,4 +1,4 @@
-"""One batch for each replica of a model at the same time."""
+"""Prediction on all replicas of a model at the same time."""
 
 import keras
 import numpy as np
@@ -6,18 +6,18 @@ from keras import ops
 
 
 def num_replicas(model):
-    """Devices that compute at the same time: more than one if made within a strategy's scope."""
+    """Number of devices that compute in parallel: more than one if made in a strategy's scope."""
     strategy = getattr(model, "distribute_strategy", None)
     return 1 if strategy is None else strategy.num_replicas_in_sync
 
 
 def predict_any_number(model, inputs, batch_size, verbose=0):
-    """`predict` of any number of examples: Keras fails where a replica is left without one.
+    """`predict` for any number of examples; Keras fails if a replica is left without one.
 
     Args:
         model: a `keras.Model`.
         inputs: dictionary of arrays `(examples, ...)`.
-        batch_size: examples in a step.
+        batch_size: examples per step.
         verbose: whether Keras shows its progress bar.
 
     Returns:
@@ -27,7 +27,7 @@ def predict_any_number(model, inputs, batch_size, verbose=0):
     if replicas == 1:
         return model.predict(inputs, batch_size, verbose)
     number = len(next(iter(inputs.values())))
-    # The last example is repeated until every batch can be shared out.
+    # The last example is repeated until every batch can be divided among the replicas.
     rows = np.minimum(np.arange(-(-number // replicas) * replicas), number - 1)
     inputs = {name: np.asarray(array)[rows] for name, array in inputs.items()}
     outputs = model.predict(inputs, -(-batch_size // replicas) * replicas, verbose)
@@ -35,9 +35,9 @@ def predict_any_number(model, inputs, batch_size, verbose=0):
 
 
 def predict_on_replicas(model, batches, lengths):
-    """`predict_on_batch` of several batches, each of which goes to one replica as a whole.
+    """`predict_on_batch` for several batches, each of which goes to one replica.
 
-    A batch is never divided: its values can depend, in the last bit, on how large it is.
+    A batch is never divided: its values can depend on its size in the last bit.
 
     Args:
         model: a `keras.Model` whose outputs have the batch as their first axis.

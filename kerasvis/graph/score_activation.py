@@ -1,8 +1,8 @@
-"""What makes probabilities of a model's output, found from its last layers or from its values.
+"""What turns a model's output into probabilities, found from its last layers or from its values.
 
 Values that are not negative and sum to 1 are probabilities. Values that each lie in [0, 1] are
-probabilities that stand for themselves. All others are logits. A weighted sum whose values lie in
-[0, 1] by chance is told from a probability by images far outside the usual range.
+independent probabilities. All others are logits. Images far outside the usual range distinguish a
+weighted sum whose values happen to lie in [0, 1] from a probability.
 """
 
 import keras
@@ -19,7 +19,7 @@ FUNCTIONS = {
     EXPONENTIAL: ops.exp,
 }
 
-# How far values may lie outside [0, 1], and sums from 1, by the least precise layer of the model.
+# How far values may lie outside [0, 1], and sums from 1, by the least precise dtype of the model.
 TOLERANCES = {"bfloat16": 3e-2, "float16": 5e-3, "float32": 1e-4}
 
 FAR = (30, 1e6)  # times the range of the images; in half precision the latter is infinite
@@ -39,7 +39,7 @@ _BY_OPERATION = {
     "LogSigmoid": EXPONENTIAL,
 }
 
-# The very types: a subclass may do something else after its activation.
+# These types exactly: a subclass may do something else after its activation.
 _WEIGHTED_SUMS = (
     *(layers.Dense, layers.EinsumDense, layers.Conv1D, layers.Conv2D, layers.Conv2DTranspose),
     *(layers.DepthwiseConv2D, layers.SeparableConv2D),
@@ -49,7 +49,7 @@ _PASSING_ON_OPERATIONS = ("Cast", "ExpandDims", "Reshape", "Squeeze", "Transpose
 
 
 def known_activation(graph, output):
-    """The activation that makes probabilities of an output, where its last layer tells; or None.
+    """The activation that turns an output into probabilities, if its last layer tells; or None.
 
     Args:
         graph: the model's `Graph`.
@@ -65,14 +65,14 @@ def known_activation(graph, output):
 
 
 def ends_in_weighted_sum(graph, output):
-    """Whether an output is a dense layer or a convolution without activation."""
+    """Whether an output is that of a dense layer or a convolution without activation."""
     layer = _last_node(graph, output).layer
     is_linear = getattr(layer, "activation", None) in (None, keras.activations.linear)
     return type(layer) in _WEIGHTED_SUMS and is_linear
 
 
 def _last_node(graph, output):
-    """The last node that computes something; what only reshapes or casts is left out."""
+    """The last node that computes something; nodes that only reshape or cast are skipped."""
     (node,) = (node for node in graph.nodes if output in node.outputs)
     passes_on = isinstance(node.layer, _PASSING_ON) or (
         _is_operation(node.layer) and node.type_name in _PASSING_ON_OPERATIONS
@@ -86,7 +86,7 @@ def _is_operation(layer):
 
 
 def activation_of_values(values, tolerance, is_weighted_sum=False):
-    """The activation that makes probabilities of values of several images.
+    """The activation that turns values of several images into probabilities.
 
     Args:
         values: float `(images, ..., units)`; images with a NaN are left out.
@@ -104,14 +104,14 @@ def activation_of_values(values, tolerance, is_weighted_sum=False):
 
 
 def are_inside(values, tolerance):
-    """Whether all values lie in [0, 1], as far as the precision goes."""
+    """Whether all values lie in [0, 1], within the tolerance."""
     return bool(
         np.min(values, initial=0) >= -tolerance and np.max(values, initial=1) <= 1 + tolerance
     )
 
 
 def tolerance_of(nodes):
-    """How exact probabilities can be that these nodes compute."""
+    """The tolerance for probabilities that these nodes compute."""
     dtypes = {getattr(node.layer, "compute_dtype", "float32") for node in nodes}
     return next(
         tolerance for dtype, tolerance in TOLERANCES.items() if dtype in {*dtypes, "float32"}
@@ -119,11 +119,11 @@ def tolerance_of(nodes):
 
 
 def probe_images(images, seed=0):
-    """Images to look at a model's answers: those given, black and grey ones, and noise.
+    """Images that probe a model's output: those given, a black and a grey one, and noise.
 
     Args:
-        images: float `(images, rows, columns, channels)`, in whose range the others lie; [0, 255]
-            where there is none.
+        images: float `(images, rows, columns, channels)`, in whose range the others lie; without
+            images the range is [0, 255].
 
     Returns:
         Float32 `(images + 3, rows, columns, channels)`.
@@ -135,7 +135,7 @@ def probe_images(images, seed=0):
 
 
 def far_images(images, seed=0):
-    """Noise far outside the range of images, to tell what is bounded; as `probe_images`."""
+    """Noise far outside the range of images, to find out what is bounded; see `probe_images`."""
     low, high = _range_of(images)
     rng = np.random.default_rng(seed)
     reaches = [sign * far * (high - low) for far in FAR for sign in (-1, 1)]

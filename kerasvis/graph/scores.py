@@ -1,4 +1,4 @@
-"""What a model answers: from its output to one value for each class."""
+"""From a model's output to one score for each class."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +28,7 @@ from kerasvis.graph.shapes import image_shape, infer_shapes
 ACTIVATIONS = ("auto", *FUNCTIONS)
 PROBABILITY, SUMMED_PROBABILITY = "probability", "summed probability"
 
-# What the output was taken for: of several units, and of one.
+# How the output was interpreted: of several units, and of one.
 PHRASES = {
     LINEAR: ("the model's own probabilities", "the model's own probability"),
     SOFTMAX: ("softmax of the model's logits", ""),
@@ -43,22 +43,22 @@ PHRASES = {
 class Scores:
     """From a model's output to one value for each class.
 
-    A single unit tells two classes apart: class 1 has its probability, class 0 the rest. Of maps of
-    classes, as of a segmentation, a class has its probability summed over a region. A function of
-    the user's may take the place of classes.
+    A single unit distinguishes two classes: class 1 has its probability, class 0 the rest. Where
+    the output is maps of classes, as in segmentation, the score of a class is its probability
+    summed over a region. A user's function may replace the classes.
 
     Args:
-        model: a functional or Sequential `keras.Model` of one input of images; it is left as it is.
+        model: a functional or Sequential `keras.Model` of one input of images; it does not change.
         output: which of its outputs: the name of its layer, its key in a dict, or its number; also
-            any other layer. Needed where there are several outputs.
-        activation: what makes probabilities of the output: `"softmax"`, `"sigmoid"`,
+            any other layer. Needed if there are several outputs.
+        activation: what turns the output into probabilities: `"softmax"`, `"sigmoid"`,
             `"exponential"` for logarithms of probabilities, or `"linear"` for probabilities;
-            `"auto"` finds it from the values that the model gives.
-        region: `(top, left, bottom, right)` in pixels of maps of classes; the whole of maps that
-            are as large as the image by default.
+            `"auto"` finds it from the model's values.
+        region: `(top, left, bottom, right)` in pixels of maps of classes; by default all of them,
+            if they are as large as the image.
         score: function of the output that returns one number for each image, `(images,)`, written
-            with `keras.ops`. It gets the output as `predict` returns it, unless `activation` is
-            stated.
+            with `keras.ops`. It receives the output as `predict` returns it, unless `activation` is
+            given.
         image_size: `(height, width)` in pixels, for a model that takes images of any size.
 
     Attributes:
@@ -66,7 +66,7 @@ class Scores:
         tensor: number of the output tensor.
         num_classes: number of classes; 1 for a `score`.
         measure: what a value is: `"probability"`, `"summed probability"`, or the name of `score`.
-        activation: what is applied; None as long as it is not known, see `decide`.
+        activation: the activation that is applied; None while it is unknown, see `decide`.
 
     Call arguments:
         outputs: tensor of the shape of the output.
@@ -84,7 +84,7 @@ class Scores:
         >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
         >>> model.add(keras.layers.Dense(1, activation="sigmoid"))
         >>> scores = kv.graph.Scores(model)
-        >>> scores.num_classes, scores.taken
+        >>> scores.num_classes, scores.interpretation
         (2, "the model's own probability of class 1, the rest is class 0")
     """
 
@@ -122,8 +122,8 @@ class Scores:
         self._may_be_wrong = False
 
     @property
-    def taken(self) -> str:
-        """What the output was taken for, as a phrase; "" as long as it is not known."""
+    def interpretation(self) -> str:
+        """How the output was interpreted, as a phrase; "" while that is unknown."""
         if self.activation is None:
             return ""
         if self.score is not None:
@@ -138,11 +138,11 @@ class Scores:
         return f"{phrase}, summed over {where}"
 
     def decide(self, images: np.ndarray | None = None) -> "Scores":
-        """Finds what the output is from the model's values, where that is not known yet.
+        """Finds out from the model's values what the output is, if that is still unknown.
 
         Args:
             images: `(images, rows, columns, channels)`, as the model takes them: one or a few of
-                those that are to be analysed; without them, pixels in [0, 255] are taken.
+                those to be analysed; by default pixels in [0, 255].
 
         Returns:
             Itself.
@@ -155,7 +155,7 @@ class Scores:
         return self
 
     def _found(self, images):
-        """The activation that makes probabilities of what the model gives."""
+        """The activation that turns the model's output into probabilities."""
         tolerance = tolerance_of(self.nodes)
         is_weighted_sum = ends_in_weighted_sum(self.graph, self.tensor)
         parts = []
@@ -164,11 +164,11 @@ class Scores:
             parts.append(values.reshape(len(values), -1, self.num_units))
             activation = activation_of_values(np.concatenate(parts), tolerance, is_weighted_sum)
             if activation != LINEAR:
-                break  # what is no probability once is none
+                break  # one value that is not a probability settles it
         return activation
 
     def _some(self, images):
-        """The images, or an array of none."""
+        """The images, or an empty array."""
         if images is None and None in self.image_shape:
             raise ValueError(
                 f"The model {self.model.name!r} takes images of any size: give image_size, "
@@ -177,7 +177,7 @@ class Scores:
         return np.zeros((0, *self.image_shape)) if images is None else np.asarray(images)
 
     def _run(self, images):
-        """The output for images, as the model gives it."""
+        """The output for images, as the model returns it."""
         dtype = keras.backend.standardize_dtype(self.model.inputs[0].dtype)
         if "int" in dtype:
             images = np.clip(images, np.iinfo(dtype).min, np.iinfo(dtype).max)
@@ -185,19 +185,19 @@ class Scores:
         return ops.cast(tensors[self.tensor], "float32")
 
     def check(self, values: np.ndarray) -> None:
-        """Refuses values that contradict what was found from those of other images.
+        """Raises if values contradict what was found from those of other images.
 
         Args:
             values: of the model's output, of any shape.
 
         Raises:
-            ValueError: if they were to be probabilities and are not.
+            ValueError: if they should be probabilities and are not.
         """
         values = np.asarray(values)[np.isfinite(values)]
         if self._may_be_wrong and not are_inside(values, tolerance_of(self.nodes)):
             raise ValueError(
                 f"The outputs of the model {self.model.name!r} lie in [0, 1] for other images and "
-                f"were taken for probabilities, but here they go from {values.min():.4g} to "
+                f"were taken for probabilities, but here they range from {values.min():.4g} to "
                 f"{values.max():.4g}: state activation='softmax', 'sigmoid' or 'linear'. Received: "
                 "activation='auto'"
             )
@@ -217,7 +217,7 @@ class Scores:
         return FUNCTIONS[self.activation](values)
 
     def _as_two(self, values):
-        """One unit as two classes, both to full precision where it is a logit."""
+        """One unit as two classes, both in full precision if it is a logit."""
         if self.activation == SIGMOID:
             return self._activated(ops.concatenate([-values, values], axis=-1))
         values = self._activated(values)
@@ -229,11 +229,11 @@ class Scores:
         ]
 
     def _check_score(self, outputs):
-        """Refuses a function that returns anything else than one number for each image."""
+        """Raises if the function does not return one number for each image."""
         shape = getattr(self.score(self._activated(outputs)), "shape", None)
         if shape is None or tuple(shape) != outputs.shape[:1]:
             raise ValueError(
-                "score is to return one number for each image, (images,), but of an output of "
+                "score must return one number for each image, (images,), but for an output of "
                 f"shape {tuple(outputs.shape)} it returned one of {shape}. Received: "
                 f"score={self.score!r}"
             )
@@ -248,14 +248,13 @@ def _check_activation(activation):
 
 
 def _output_shape(scores, image_size):
-    """The output's shape, without working it out again where the model knows it."""
+    """The output's shape, inferred only if the model does not know it."""
     if scores.tensor in scores.graph.outputs:
         output = scores.model.outputs[scores.graph.outputs.index(scores.tensor)]
         if "int" in output.dtype or output.dtype == "bool":
             raise ValueError(
-                f"The model {scores.model.name!r} returns whole numbers ({output.dtype}), such as "
-                "numbers of classes, but scores were expected: give the model without its last "
-                "step."
+                f"The model {scores.model.name!r} returns integers ({output.dtype}), such as class "
+                "indices, but scores were expected: give the model without its last step."
             )
         if None not in output.shape[1:]:
             return tuple(output.shape)
@@ -291,7 +290,7 @@ def _checked_region(region, map_size):
     top, left, bottom, right = region
     if not (0 <= top < bottom <= map_size[0] and 0 <= left < right <= map_size[1]):
         raise ValueError(
-            "region is to be (top, left, bottom, right) in pixels, inside the maps of "
+            "region must be (top, left, bottom, right) in pixels, inside the maps of "
             f"{map_size[0]}×{map_size[1]}. Received: region={region!r}"
         )
     return region

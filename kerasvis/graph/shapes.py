@@ -6,17 +6,17 @@ from kerasvis.graph.nodes import check_readable, replay
 
 
 def infer_shapes(graph, nodes, model, size=None):
-    """Works out tensor shapes without running or touching the model.
+    """Infers tensor shapes without running or changing the model.
 
     Args:
         graph: the model's `Graph`.
         nodes: the nodes to follow, in order.
         model: the model that was read.
-        size: `(height, width)` of the input in pixels; None keeps the model's own, where an
-            unknown side stays None.
+        size: `(height, width)` of the input in pixels; by default the model's own, in which an
+            unknown length stays None.
 
     Returns:
-        `{tensor number: shape}`, the batch axis as in the model's input, None as a rule.
+        `{tensor number: shape}`, the batch axis as in the model's input, usually None.
     """
     inputs = {}
     for number, tensor in zip(graph.inputs, model.inputs, strict=True):
@@ -41,8 +41,8 @@ def image_shape(model: keras.Model) -> tuple[int | None, ...]:
         Tuple of numbers, None for a length that is not fixed.
 
     Raises:
-        ValueError: if the model has no graph of layers, more than one input, or one that is no
-            channels-last image.
+        ValueError: if the model has no graph of layers, more than one input, or an input that is
+            not a channels-last image.
     """
     check_readable(model)
     if len(model.inputs) != 1:
@@ -63,11 +63,11 @@ def image_shape(model: keras.Model) -> tuple[int | None, ...]:
 
 
 def check_channels_last(model):
-    """Refuses a model whose layers work channels-first."""
+    """Raises a ValueError if a layer of the model is channels-first."""
     for layer in model._flatten_layers():
         if getattr(layer, "data_format", None) == "channels_first":
             raise ValueError(
-                f"Layer {layer.name!r} works channels-first, but kerasvis works on channels-last "
-                "models only: rebuild the model with data_format='channels_last' (the kernels stay "
-                "as they are)."
+                f"Layer {layer.name!r} is channels-first, but kerasvis supports channels-last "
+                "models only: rebuild the model with data_format='channels_last' (the kernels are "
+                "the same)."
             )

@@ -1,4 +1,4 @@
-"""Both classes of a model that has one score for two."""
+"""Scores of both classes of a model that has one unit for two classes."""
 
 import keras
 import numpy as np
@@ -8,19 +8,19 @@ from kerasvis.graph.nodes import call_of, check_readable, is_nested_model
 
 
 def two_class_model(model: keras.Model) -> keras.Model:
-    """A model with a score of each class, made of one whose single unit tells two classes apart.
+    """A model with a score for each class, made from one whose single unit distinguishes two.
 
-    The last dense layer, of kernel w, is exchanged for one of kernel [-w, w], so that the score of
-    class 0 is minus that of class 1, and their probabilities are 1 − p and p. All layers below are
-    shared. `kerasvis.attribute` and `kerasvis.compare_methods` take it, with `Unit(0)` and
-    `Unit(1)` as the classes; the layer keeps its name. `model` is left as it is.
+    The last dense layer, of kernel w, is replaced by one of kernel [-w, w], so that the score of
+    class 0 is the negative of that of class 1, and their probabilities are 1 − p and p. All layers
+    below are shared. `kerasvis.attribute` and `kerasvis.compare_methods` accept it, with `Unit(0)`
+    and `Unit(1)` as the classes; the layer keeps its name. `model` does not change.
 
     Args:
         model: a functional or Sequential `keras.Model` that ends in a `Dense` layer of one unit,
             with or without a sigmoid.
 
     Returns:
-        A `keras.Model` of the same inputs, and an output `(batch, 2)`.
+        A `keras.Model` with the same inputs and an output `(batch, 2)`.
 
     Raises:
         ValueError: if the model ends in anything else.
@@ -44,7 +44,7 @@ def two_class_model(model: keras.Model) -> keras.Model:
 
 
 def _both(model, tensor):
-    """The scores of both classes, in place of a tensor of the score of class 1."""
+    """The scores of both classes, in place of a tensor with the score of class 1."""
     call = call_of(tensor)
     layer = call.operation
     if type(layer) is layers.Dense and layer.units == 1 and _is_symmetric(layer.activation):
@@ -60,7 +60,7 @@ def _both(model, tensor):
 
 
 def _is_symmetric(activation):
-    """Whether it makes x and −x of a score and its negative, or p and 1 − p."""
+    """Whether it maps a score and its negative to x and −x, or to p and 1 − p."""
     scores = np.linspace(-9, 9, 37).astype("float32")
     sums = ops.convert_to_numpy(activation(ops.convert_to_tensor(scores)))
     sums = sums + sums[::-1]

@@ -1,4 +1,4 @@
-"""The limit on the size of convolution filters, by which no filter comes to dominate."""
+"""The filter RMS constraint, which keeps any convolution filter from dominating."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ class RMSLimit(keras.constraints.Constraint):
     """Rescales every convolution filter whose RMS exceeds a limit to that limit.
 
     A filter is a slice of the kernel along its last axis; its RMS is the root of the mean of its
-    squared weights. Filters within the limit stay as they are, to the bit. Keras applies the
+    squared weights. Filters within the limit stay bit for bit the same. Keras applies the
     constraint after every step of the optimiser.
 
     Args:
         limit: largest RMS of a filter. The paper's 0.1 is for pixels of about [-128, 128].
 
     Call arguments:
-        kernel: tensor `(rows, columns, input maps, filters)`, or any other with filters last.
+        kernel: tensor `(rows, columns, input channels, filters)`, or any other with filters last.
 
     Returns:
         Tensor of the same shape and dtype.
@@ -73,17 +73,17 @@ def filter_rms(kernel: Any) -> Any:
 
 
 def limit_filters(model: keras.Model, limit: float = 0.1) -> tuple[str, ...]:
-    """Puts an `RMSLimit` onto every convolution of a built model.
+    """Adds an `RMSLimit` to every convolution of a built model.
 
-    Depthwise, separable and transposed convolutions, which the paper does not have, are left as
-    they are: their kernels have other axes.
+    Depthwise, separable and transposed convolutions, which the paper does not have, do not
+    change: their kernels have other axes.
 
     Args:
-        model: a built `keras.Model`; layers of models inside it are found.
-        limit: largest RMS of a filter; None takes the limits away.
+        model: a built `keras.Model`; layers of nested models are found.
+        limit: largest RMS of a filter; None removes the constraints.
 
     Returns:
-        Tuple of the names of the layers that are limited now.
+        Tuple of the names of the constrained layers.
 
     Raises:
         ValueError: if the model is not built, has no convolution, or one has another constraint.
@@ -92,7 +92,7 @@ def limit_filters(model: keras.Model, limit: float = 0.1) -> tuple[str, ...]:
     if not convolutions:
         raise ValueError(
             f"The model {model.name!r} has no convolution whose filters could be limited: give a "
-            "convnet, or leave the limit out."
+            "convnet, or leave out the limit."
         )
     for layer in convolutions:
         _check(layer)
@@ -110,6 +110,6 @@ def _check(layer):
         )
     if not isinstance(layer.kernel_constraint, RMSLimit | None):
         raise ValueError(
-            f"The layer {layer.name!r} has the constraint "
-            f"{type(layer.kernel_constraint).__name__} already: leave out that or the RMS limit."
+            f"The layer {layer.name!r} has the constraint {type(layer.kernel_constraint).__name__} "
+            "already: remove it, or leave out the RMS limit."
         )

@@ -1,4 +1,4 @@
-"""A value that is the same whatever the image: what stands for an input that is held fixed."""
+"""A layer with a constant value, which replaces an input that is held fixed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="kerasvis")
 class FixedValue(keras.layers.Layer):
-    """Returns one value for each image, and takes nothing else from the images.
+    """Returns the same value for each image; only the batch size depends on the images.
 
     Args:
         shape: of the value, without the batch axis.
@@ -34,7 +34,7 @@ class FixedValue(keras.layers.Layer):
     def __init__(self, shape: Sequence[int], value: Any = None, **kwargs: Any):
         super().__init__(autocast=False, **kwargs)
         self.shape = tuple(shape)
-        # A weight, so that it is saved as one, and not as text.
+        # A weight, so that it is saved as a weight, and not as text.
         self.value = self.add_weight(
             shape=self.shape, initializer="zeros", trainable=False, name="value", autocast=False
         )

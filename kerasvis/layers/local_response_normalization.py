@@ -10,14 +10,14 @@ from keras import ops
 class LocalResponseNormalization(keras.layers.Layer):
     """Divides each activation by the activity of its neighbouring feature maps.
 
-    At every position, `b[c] = a[c] / (bias + alpha * sum(a[j] ** 2)) ** beta`, the sum running
+    At every position, `b[c] = a[c] / (bias + alpha * sum(a[j] ** 2)) ** beta`, where the sum runs
     over the `2 * depth_radius + 1` feature maps nearest to `c` (fewer at either end). The deconvnet
-    does not invert it: the signal passes it unchanged.
+    does not invert it: the signal passes unchanged.
 
     Args:
         depth_radius: number of neighbouring feature maps on each side, at least 0.
         bias: the constant added to the sum, positive.
-        alpha: weight of the sum of squares; it is not divided by the number of maps.
+        alpha: weight of the sum of squares; it is not divided by the number of feature maps.
         beta: exponent.
 
     Call arguments:
@@ -51,7 +51,7 @@ class LocalResponseNormalization(keras.layers.Layer):
             )
         if bias <= 0:
             raise ValueError(
-                f"bias is {bias}: give a positive number, it keeps the divisor from 0."
+                f"bias is {bias}: give a positive number, which keeps the divisor from 0."
             )
         self.depth_radius = int(depth_radius)
         self.bias = float(bias)

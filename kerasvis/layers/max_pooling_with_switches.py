@@ -1,4 +1,4 @@
-"""Max pooling that keeps the location of every maximum: the convnet's half of unpooling."""
+"""Max pooling that records the location of every maximum: the convnet's half of unpooling."""
 
 from typing import Any
 
@@ -11,34 +11,33 @@ from kerasvis.layers.max_unpooling import unpool
 from kerasvis.layers.pooling_windows import PoolingWindowsLayer
 from kerasvis.layers.xla_compilation import compiled_if_large
 
-# Padding the borders apart pays for the large maps and small windows of a net's first layers.
+# Padding the borders separately pays for large feature maps with small windows (first layers).
 MIN_SIZE_TO_SPLIT = 32
-MAX_CELLS_TO_SPLIT = 9
+MAX_ELEMENTS_TO_SPLIT = 9
 
 
 @keras.saving.register_keras_serializable(package="kerasvis")
 class MaxPooling2DWithSwitches(PoolingWindowsLayer):
     """Max pooling that also returns its switches: where in its window each maximum was.
 
-    Max pooling cannot be inverted, but with the switches kept on the way up, `MaxUnpooling2D` can
-    send each value back to its location. A switch is the row-major position inside the pooling
-    window, one byte per pooled value; in a window of 3x3 cells the centre is 4. The first maximum
-    in row-major order wins, and padding never does.
+    Max pooling cannot be inverted, but with the switches recorded in the forward pass,
+    `MaxUnpooling2D` can place each value back at its location. A switch is the row-major position
+    inside the pooling window, one byte per pooled value; in a window of 3x3 the centre is 4. The
+    first maximum in row-major order wins, and padding never does.
 
     NaN in a window gives NaN, and the switch is the location of the window's first NaN. (The
-    signal that comes down later goes to that location: a NaN of the image is seen in `pooled`.)
+    projected signal goes to that location: a NaN of the image shows in `pooled`.)
 
-    The gradient of `pooled` is `MaxUnpooling2D` of the incoming gradient: each value's goes to the
-    location in its switch alone, ties to the first maximum. Away from ties that is the gradient of
-    `keras.layers.MaxPooling2D`, whose choice at ties depends on the device.
+    The gradient of `pooled` is `MaxUnpooling2D` of the incoming gradient: each value goes to the
+    location in its switch alone; at ties to the first maximum. Away from ties that is the gradient
+    of `keras.layers.MaxPooling2D`, whose choice at ties depends on the device.
 
     Args:
-        pool_size: window size in cells, a whole number or a pair (rows, columns), at most 15x15
-            cells.
-        strides: steps between windows in cells, a whole number or a pair; `pool_size` by default.
-        padding: `"valid"` or `"same"`, placed as TensorFlow places it: the odd cell goes after.
-        data_format: `"channels_last"`, the only one. With it the layer takes the config of a
-            `keras.layers.MaxPooling2D`.
+        pool_size: window size, an integer or a pair (rows, columns), at most 15x15.
+        strides: steps between windows, an integer or a pair; `pool_size` by default.
+        padding: `"valid"` or `"same"`, placed as in TensorFlow: an odd element goes after.
+        data_format: `"channels_last"`, the only supported one; an argument so that the layer
+            accepts the config of a `keras.layers.MaxPooling2D`.
 
     Call arguments:
         inputs: tensor `(batch, rows, columns, channels)` of any real dtype. Rows and columns may
@@ -50,7 +49,7 @@ class MaxPooling2DWithSwitches(PoolingWindowsLayer):
 
     Raises:
         ValueError: if an argument is none of the above, if Keras is set to `channels_first`, or if
-            the inputs do not have 4 axes or hold no window.
+            the inputs do not have 4 axes or are smaller than a window.
 
     Reference:
         Zeiler & Fergus 2013, Section 2.1, "Unpooling".
@@ -86,7 +85,7 @@ def _pool_with_switches(windows, inputs):
     if keras.backend.backend() != "tensorflow":
         return _pool_strips(windows, inputs)
 
-    # Autodiff gives the same gradient, but keeps a mask for each cell of the windows on the way.
+    # Autodiff gives the same gradient, but stores a mask for each element of the windows.
     @ops.custom_gradient
     def pool(inputs):
         pooled, switches = _pool_strips(windows, inputs)
@@ -101,13 +100,13 @@ def _pool_with_switches(windows, inputs):
 
 @compiled_if_large
 def _pool_strips(windows, inputs):
-    """Pools strip by strip, see `WindowAxis.strips`, and joins what came out."""
+    """Pools strip by strip, see `WindowAxis.strips`, and joins the results."""
     _, height, width, _ = ops.shape(inputs)
     are_split = _are_borders_worth_splitting(windows, height, width)
     row_strips = windows.rows.strips(height, are_split)
     column_strips = windows.columns.strips(width, are_split)
     pooled_strips = [
-        _joined([_compare_cells(windows, inputs, rows, columns) for columns in column_strips], 2)
+        _joined([_compare_elements(windows, inputs, rows, columns) for columns in column_strips], 2)
         for rows in row_strips
     ]
     return _joined(pooled_strips, axis=1)
@@ -116,7 +115,7 @@ def _pool_strips(windows, inputs):
 def _are_borders_worth_splitting(windows, height, width):
     """Whether a padded copy of the inputs costs more than up to nine smaller computations."""
     is_large = all(isinstance(size, int) and size >= MIN_SIZE_TO_SPLIT for size in (height, width))
-    return is_large and len([*windows.cells()]) <= MAX_CELLS_TO_SPLIT
+    return is_large and len([*windows.offsets()]) <= MAX_ELEMENTS_TO_SPLIT
 
 
 def _joined(pieces, axis):
@@ -125,14 +124,14 @@ def _joined(pieces, axis):
     return tuple(ops.concatenate(tensors, axis) for tensors in zip(*pieces, strict=True))
 
 
-def _compare_cells(windows, inputs, rows, columns):
-    """Compares the cells of the windows in two strips, position by position."""
-    blocks = windows.to_blocks(inputs, rows, columns, fill=_lowest(inputs.dtype))
+def _compare_elements(windows, inputs, rows, columns):
+    """Compares the elements of the windows in two strips, position by position."""
+    blocks = windows.to_blocks(inputs, rows, columns, padding_value=_lowest(inputs.dtype))
     pooled = None
-    for row, column in windows.cells():
+    for row, column in windows.offsets():
         first_row, row_in_block = divmod(row, windows.rows.stride)
         first_column, column_in_block = divmod(column, windows.columns.stride)
-        cell = blocks[
+        values = blocks[
             :,
             first_row : first_row + rows.num_windows,
             row_in_block,
@@ -140,25 +139,25 @@ def _compare_cells(windows, inputs, rows, columns):
             column_in_block,
         ]
         if pooled is None:
-            pooled, switches = cell, _first_real_positions(windows, cell, rows, columns)
+            pooled, switches = values, _first_real_positions(windows, values, rows, columns)
             continue
-        # Written with "not <=" so that a NaN wins; and once there is one, nothing else does.
-        wins = ops.logical_not(ops.logical_or(cell <= pooled, ops.isnan(pooled)))
+        # Written with "not <=" so that a NaN wins; once there is one, nothing else does.
+        wins = ops.logical_not(ops.logical_or(values <= pooled, ops.isnan(pooled)))
         # Not `maximum`: compiled by XLA for a CPU it loses NaN, and without it denormal numbers.
-        pooled = ops.where(wins, cell, pooled)
+        pooled = ops.where(wins, values, pooled)
         switches = ops.where(wins, np.int32(windows.position(row, column)), switches)
     return pooled, ops.cast(switches, "uint8")  # int32 until here: CPUs select it faster
 
 
-def _first_real_positions(windows, cell, rows, columns):
-    """Where every window's first cell outside the padding is: the switch while nothing is larger.
+def _first_real_positions(windows, values, rows, columns):
+    """Position of every window's first element outside the padding: the switch to begin with.
 
-    Padding is filled with the lowest value, so it ties with real cells as low, which must win.
+    Padding has the lowest value, so it ties with real elements that are as low, which must win.
     """
     row_offsets = windows.rows.first_real_offsets(rows)[:, None, None]
     column_offsets = windows.columns.first_real_offsets(columns)[:, None]
     positions = row_offsets * windows.columns.pool_size + column_offsets
-    return ops.zeros_like(cell, dtype="int32") + positions
+    return ops.zeros_like(values, dtype="int32") + positions
 
 
 def _lowest(dtype):

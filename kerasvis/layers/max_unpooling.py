@@ -1,4 +1,4 @@
-"""Unpooling: every value goes back to where its maximum came from."""
+"""Unpooling: every value returns to the location of its maximum."""
 
 from typing import Any
 
@@ -12,28 +12,27 @@ from kerasvis.layers.xla_compilation import compiled_if_large
 
 @keras.saving.register_keras_serializable(package="kerasvis")
 class MaxUnpooling2D(PoolingWindowsLayer):
-    """Sends each value of a pooled signal back to the location its switch names, zero elsewhere.
+    """Places each value of a pooled signal at the location in its switch; zero elsewhere.
 
     The mirror of `MaxPooling2DWithSwitches` with the same arguments, and the adjoint of pooling
     with fixed switches.
 
-    Deviation: the paper does not say what happens where overlapping windows send several values to
-    one location. They are summed, as the adjoint demands.
+    Deviation: the paper does not say what happens where overlapping windows place several values at
+    one location. They are summed, as in the adjoint.
 
     A NaN in the signal goes to its location alone.
 
     Args:
-        pool_size: window size in cells, a whole number or a pair (rows, columns), at most 15x15
-            cells.
-        strides: steps between windows in cells, a whole number or a pair; `pool_size` by default.
+        pool_size: window size, an integer or a pair (rows, columns), at most 15x15.
+        strides: steps between windows, an integer or a pair; `pool_size` by default.
         padding: `"valid"` or `"same"`, as in pooling.
-        data_format: `"channels_last"`, the only one.
+        data_format: `"channels_last"`, the only supported one.
 
     Call arguments:
-        signal: tensor `(batch, pooled rows, pooled columns, channels)`, the values to send down.
+        signal: tensor `(batch, pooled rows, pooled columns, channels)`, the values to place.
         switches: uint8 tensor of the same shape, as pooling returned them.
-        reference: tensor `(batch, rows, columns, channels)`, what had been pooled. Only its
-            numbers of rows and columns are used: they cannot be told from the pooled ones.
+        reference: tensor `(batch, rows, columns, channels)`, the input of the pooling. Only its
+            numbers of rows and columns are used: the pooled ones do not determine them.
 
     Returns:
         A tensor `(batch, rows, columns, channels)` with the rows and columns of `reference`, the
@@ -41,7 +40,7 @@ class MaxUnpooling2D(PoolingWindowsLayer):
 
     Raises:
         ValueError: if an argument is none of the above, if Keras is set to `channels_first`, or if
-            the shapes of signal, switches and reference do not belong together.
+            the shapes of signal, switches and reference do not fit together.
 
     Reference:
         Zeiler & Fergus 2013, Section 2.1, "Unpooling".
@@ -88,7 +87,7 @@ class MaxUnpooling2D(PoolingWindowsLayer):
 
 @compiled_if_large
 def unpool(windows, signal, switches, reference):
-    """Adds up, block by block, what the windows that touch a block send into it."""
+    """Sums, block by block, what the windows that overlap a block place in it."""
     _, height, width, _ = ops.shape(reference)
     num_rows, num_columns = (axis.num_blocks_per_window for axis in (windows.rows, windows.columns))
     blocks = 0
@@ -102,10 +101,10 @@ def unpool(windows, signal, switches, reference):
 
 
 def _positions_in_block(windows, row, column):
-    """Positions which the cells of a window's block (row, column) have in that window.
+    """The positions of the elements of a window's block (row, column) in that window.
 
     Returns:
-        A uint8 array `(row stride, 1, column stride, 1)`, `NO_CELL` outside the window.
+        A uint8 array `(row stride, 1, column stride, 1)`, `NO_SWITCH` outside the window.
     """
     row_stride, column_stride = windows.rows.stride, windows.columns.stride
     positions = [

@@ -11,7 +11,7 @@ from keras import ops
 class PixelMean(keras.layers.Layer):
     """Subtracts the per-pixel mean of the training set.
 
-    As a layer of the model it makes a saved model take raw pixels. The mean is a weight that
+    As a layer of the model it lets a saved model take raw pixels. The mean is a weight that
     training never changes; it is zero until `adapt` is called or weights are loaded.
 
     Call arguments:

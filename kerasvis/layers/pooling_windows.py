@@ -1,8 +1,8 @@
-"""The windows of a pooling layer: where they lie, and how they are seen as blocks of one stride.
+"""The windows of a pooling layer: where they lie, and how to address them as blocks of one stride.
 
-Cut into blocks as wide as the stride, a padded image shows every pooling window without a strided
-read: the cell at offset `i` of window `w` lies in block `w + i // stride`, at place `i % stride`.
-Pooling reads these blocks, unpooling writes them; both share the arithmetic here.
+In a padded image divided into blocks as wide as the stride, every pooling window can be read
+without strides: the element at offset `i` of window `w` lies in block `w + i // stride`, at place
+`i % stride`. Pooling reads these blocks, unpooling writes them; both share the arithmetic here.
 """
 
 import dataclasses
@@ -15,13 +15,13 @@ import keras
 import numpy as np
 from keras import ops
 
-NO_CELL = 255  # the uint8 that is never a switch
-MAX_CELLS = 15 * 15  # the largest square window whose positions leave NO_CELL free in a uint8
+NO_SWITCH = 255  # the uint8 that is never a switch
+MAX_ELEMENTS = 15 * 15  # of the largest square window whose positions in uint8 leave NO_SWITCH free
 
 
 @dataclasses.dataclass(frozen=True)
 class WindowAxis:
-    """Pooling windows along one spatial axis: their size and stride in cells, and the padding."""
+    """Pooling windows along one spatial axis: their size and stride, and the padding."""
 
     pool_size: int
     stride: int
@@ -32,22 +32,22 @@ class WindowAxis:
         return -(-self.pool_size // self.stride)
 
     def num_windows(self, size):
-        """Number of windows along an axis of `size` cells, an int or an integer tensor."""
+        """Number of windows along an axis of `size` elements, an int or an integer tensor."""
         if self.padding == "same":
             return -(-size // self.stride)
         return _at_least_zero((size - self.pool_size) // self.stride + 1)
 
     def num_padded_before(self, size):
-        """Number of cells that `same` padding puts before the first one, as TensorFlow does."""
+        """Number of elements that `same` padding puts before the first one, as in TensorFlow."""
         if self.padding == "valid":
             return 0
         last_window = (self.num_windows(size) - 1) * self.stride
         return _at_least_zero(last_window + self.pool_size - size) // 2
 
     def strips(self, size, are_split=False):
-        """The strip of cells which all windows touch; or, split, one for each padded end.
+        """The strip that the windows span; if split, with separate strips at padded ends.
 
-        Only the short strips at the ends are padded then, which spares a padded copy of the rest.
+        Then only the short strips at the ends are padded, which avoids a padded copy of the rest.
         """
         num_windows, before = self.num_windows(size), self.num_padded_before(size)
         if not are_split or not isinstance(size, int):
@@ -65,14 +65,14 @@ class WindowAxis:
         return Strip(start + before, stop - after, before, after, end_window - first_window)
 
     def first_real_offsets(self, strip):
-        """Offset of the first cell that is not padding, for every window of a strip."""
+        """Offset of the first element that is not padding, for every window of a strip."""
         return ops.maximum(
             strip.before - ops.arange(strip.num_windows, dtype="int32") * self.stride, 0
         )
 
 
 class Strip(NamedTuple):
-    """Cells `start:stop` of an axis and their padding: whole blocks that hold so many windows."""
+    """Elements `start:stop` of an axis and their padding: whole blocks of so many windows."""
 
     start: int
     stop: int
@@ -83,7 +83,7 @@ class Strip(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class PoolingWindows:
-    """Pooling windows over rows and columns. A cell's position in its window is row-major."""
+    """Pooling windows over rows and columns. An element's position in its window is row-major."""
 
     rows: WindowAxis
     columns: WindowAxis
@@ -95,12 +95,12 @@ class PoolingWindows:
         return cls(*axes)
 
     def position(self, row, column):
-        """The switch of the cell at these offsets, `NO_CELL` outside the window."""
+        """The switch of the element at these offsets, `NO_SWITCH` outside the window."""
         inside = row < self.rows.pool_size and column < self.columns.pool_size
-        return row * self.columns.pool_size + column if inside else NO_CELL
+        return row * self.columns.pool_size + column if inside else NO_SWITCH
 
-    def cells(self):
-        """Offsets (row, column) of a window's cells, in the order of their positions."""
+    def offsets(self):
+        """Offsets (row, column) of a window's elements, in the order of their positions."""
         return np.ndindex(self.rows.pool_size, self.columns.pool_size)
 
     def pooled_shape(self, shape):
@@ -117,20 +117,22 @@ class PoolingWindows:
         ]
         if 0 in pooled:
             raise ValueError(
-                f"The input of shape {tuple(shape)} holds no window of {self.rows.pool_size}x"
-                f"{self.columns.pool_size} cells: give a larger input, a smaller pool_size, or "
-                "padding='same'."
+                f"The input of shape {tuple(shape)} is smaller than a window of "
+                f"{self.rows.pool_size}x{self.columns.pool_size}: give a larger input, a smaller "
+                "pool_size, or padding='same'."
             )
         return (batch, *pooled, channels)
 
-    def to_blocks(self, inputs, rows, columns, fill):
-        """Two strips of `(batch, rows, columns, channels)` cut into blocks, padded with `fill`.
+    def to_blocks(self, inputs, rows, columns, padding_value):
+        """Divides two strips of `(batch, rows, columns, channels)` into blocks, after padding them.
 
         Returns:
             A tensor `(batch, block rows, row stride, block columns, column stride, channels)`.
         """
         strips = inputs[:, rows.start : rows.stop, columns.start : columns.stop]
-        padded = _pad(strips, [(rows.before, rows.after), (columns.before, columns.after)], fill)
+        padded = _pad(
+            strips, [(rows.before, rows.after), (columns.before, columns.after)], padding_value
+        )
         block_axes = [
             size
             for axis, strip in ((self.rows, rows), (self.columns, columns))
@@ -140,7 +142,7 @@ class PoolingWindows:
         return ops.reshape(padded, (batch, *block_axes, channels))
 
     def from_blocks(self, blocks, height, width):
-        """The mirror of `to_blocks`: padding is cut off, cells in no window are zero."""
+        """The mirror of `to_blocks`: padding is cropped, elements outside all windows are zero."""
         batch, block_rows, row_stride, block_columns, column_stride, channels = ops.shape(blocks)
         ends = (block_rows * row_stride, block_columns * column_stride)
         image = ops.reshape(blocks, (batch, *ends, channels))
@@ -155,7 +157,7 @@ class PoolingWindows:
 
 
 class PoolingWindowsLayer(keras.layers.Layer):
-    """What pooling with switches and unpooling share: their arguments and their windows."""
+    """The common base of pooling with switches and unpooling: their arguments and windows."""
 
     def __init__(
         self,
@@ -170,11 +172,11 @@ class PoolingWindowsLayer(keras.layers.Layer):
         self.strides = self.pool_size if strides is None else _pair(strides, "strides")
         self.padding = _padding(padding)
         self.data_format = _channels_last(data_format)
-        num_cells = self.pool_size[0] * self.pool_size[1]
-        if num_cells > MAX_CELLS:
+        num_elements = self.pool_size[0] * self.pool_size[1]
+        if num_elements > MAX_ELEMENTS:
             raise ValueError(
-                f"pool_size is {self.pool_size}, {num_cells} cells: give at most {MAX_CELLS} "
-                "(15x15), since a switch is a position that has to fit into a uint8."
+                f"pool_size is {self.pool_size}, {num_elements} elements: give at most "
+                f"{MAX_ELEMENTS} (15x15), since a switch is a position that must fit into a uint8."
             )
         self.windows = PoolingWindows.of(self.pool_size, self.strides, self.padding)
 
@@ -192,11 +194,11 @@ def _at_least_zero(number):
     return max(number, 0) if isinstance(number, int) else ops.maximum(number, 0)
 
 
-def _pad(images, edges, fill):
+def _pad(images, edges, padding_value):
     """Pads rows and columns by the pairs `edges`, without a copy where they are known to be 0."""
     if all(isinstance(edge, int) and edge == 0 for pair in edges for edge in pair):
         return images
-    return ops.pad(images, [(0, 0), *edges, (0, 0)], constant_values=fill)
+    return ops.pad(images, [(0, 0), *edges, (0, 0)], constant_values=padding_value)
 
 
 def _pair(value, name):
@@ -207,8 +209,7 @@ def _pair(value, name):
         pair = (0, 0)
     if min(pair) < 1:
         raise ValueError(
-            f"{name} is {value!r}: give a whole number of cells, 1 or more, or a pair "
-            "(rows, columns) of them."
+            f"{name} is {value!r}: give an integer, 1 or more, or a pair (rows, columns)."
         )
     return pair
 
@@ -224,7 +225,7 @@ def _channels_last(data_format):
     data_format = keras.config.image_data_format() if data_format is None else data_format
     if data_format != "channels_last":
         raise ValueError(
-            f"data_format is {data_format!r}: switches are kept for channels_last only, so give "
-            "(batch, rows, columns, channels) and data_format='channels_last'."
+            f"data_format is {data_format!r}: switches are recorded for channels_last only, so "
+            "give (batch, rows, columns, channels) and data_format='channels_last'."
         )
     return data_format

@@ -1,4 +1,4 @@
-"""XLA for the operations that are much faster fused, wherever the TensorFlow backend runs them."""
+"""XLA compilation of operations that are much faster when fused, on the TensorFlow backend."""
 
 import contextlib
 import contextvars
@@ -8,7 +8,7 @@ import platform
 
 import keras
 
-# XLA compiles every new shape, 0.1 to 0.6 s each; op by op this many values take about 1 ms.
+# XLA compiles for every new shape, 0.1 to 0.6 s each; op by op so many values take about 1 ms.
 MIN_VALUES = 100_000
 
 _plain_operations = contextvars.ContextVar("plain_operations", default=False)
@@ -16,9 +16,9 @@ _plain_operations = contextvars.ContextVar("plain_operations", default=False)
 
 @contextlib.contextmanager
 def plain_operations():
-    """Within it nothing here is compiled by XLA, if the caller does not compile it himself.
+    """A context in which nothing is compiled by XLA, unless the caller compiles it.
 
-    For tracing a graph which is to run in a program built without XLA.
+    For tracing a graph that will run in a program built without XLA.
     """
     token = _plain_operations.set(True)
     try:
@@ -31,14 +31,14 @@ def compiled_if_large(function):
     """Decorates `function(windows, *tensors)` to be compiled by XLA on the TensorFlow backend.
 
     Keras compiles neither eager calls, nor models on machines with CPUs only, nor models under
-    `tf.distribute`; and op by op, comparing the cells of pooling windows takes five times as long
-    as in one fused pass. Where the caller compiles, this changes nothing.
+    `tf.distribute`; and op by op, comparing the elements of pooling windows takes five times as
+    long as in one fused pass. Where the caller compiles, this changes nothing.
 
-    Left as it is: small tensors, and those of unknown size, as every new size would have to be
-    compiled; other backends; and macOS, whose GPU has no XLA. `windows` has to be hashable.
+    Not compiled: small tensors, and those of unknown size, as every new size would need another
+    compilation; other backends; and macOS, whose GPU has no XLA. `windows` must be hashable.
     """
 
-    @functools.cache  # one for every shape, as TensorFlow warns of functions that are retraced
+    @functools.cache  # one per shape, as TensorFlow warns about functions that are retraced
     def compiled(windows, *shapes):
         import tensorflow as tf
 
@@ -60,5 +60,5 @@ def _may_compile():
 
 
 def _num_known_values(tensors):
-    """Values in the largest tensor, unknown sizes (such as the batch) counted as 1."""
+    """Number of values of the largest tensor; unknown sizes (such as the batch) count as 1."""
     return max(math.prod(size or 1 for size in tensor.shape) for tensor in tensors)

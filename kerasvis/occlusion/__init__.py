@@ -1,4 +1,4 @@
-"""Occluding parts of an image: positions, baselines, and exact inference on what is affected."""
+"""Occluding parts of an image: positions, baselines, and exact inference on affected windows."""
 
 from kerasvis.occlusion.baselines import baseline_image as baseline_image
 from kerasvis.occlusion.inference_plan import InferencePlan as InferencePlan

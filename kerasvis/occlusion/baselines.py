@@ -1,4 +1,4 @@
-"""What the occluder shows: a part of an image that is occluded as a whole.
+"""The occluder's content: part of a completely occluded image.
 
 Reference:
     Zeiler & Fergus 2013, Section 4.2: a grey square.
@@ -24,19 +24,19 @@ def baseline_image(
     patch_size: int | Sequence[int] = (16, 16),
     seed: int = 0,
 ) -> np.ndarray:
-    """The image as it looks where it is occluded.
+    """The completely occluded image.
 
     Args:
         image: float `(rows, columns, channels)`, as the model takes it.
         baseline: `"grey"`, the middle of the range of pixels; `"mean"`, the data set's mean;
             `"blur"`, the image itself, blurred by a Gaussian half as wide as the occluder;
-            `"noise"`, every value of every pixel by chance from the range of pixels; a number; a
+            `"noise"`, every value of every pixel drawn from the range of pixels; a number; a
             colour `(channels,)`; or an image of the shape of `image`. Numbers are in the units of
             `image`.
-        preprocessing: the `kerasvis.data.Preprocessing` by which `image` was made of pixels; None
-            if it is not known.
+        preprocessing: the `kerasvis.data.Preprocessing` that made `image` from pixels; None if it
+            is not known.
         mean: for `"mean"`, the mean in the units of `image`: a number, a colour or an image; an
-            axis of 1 is spread.
+            axis of length 1 is broadcast.
         patch_size: `(height, width)` of the occluder in pixels, for `"blur"`.
         seed: for `"noise"`.
 
@@ -44,14 +44,14 @@ def baseline_image(
         float32 array of the shape of `image`.
 
     Raises:
-        ValueError: if `baseline` is none of these, or what it takes is not known.
+        ValueError: if `baseline` is none of these, or what it requires is not known.
     """
     image = np.asarray(image, "float32")
     if not isinstance(baseline, str):
         return _spread(baseline, image.shape, "baseline")
     if baseline in ("grey", "noise") and preprocessing is None:
         raise ValueError(
-            f"baseline is {baseline!r}, but how the image was made of pixels is not known: "
+            f"baseline is {baseline!r}, but how the image was made from pixels is not known: "
             "give preprocessing, or baseline as a number or a colour in units of the image."
         )
     if baseline == "grey":
@@ -66,7 +66,7 @@ def baseline_image(
     if baseline == "mean":
         if mean is None:
             raise ValueError(
-                "baseline is 'mean', but neither the model nor its preprocessing holds the mean "
+                "baseline is 'mean', but neither the model nor its preprocessing contains the mean "
                 "of a data set: give it as a colour or an image."
             )
         return _spread(mean, image.shape, "mean")

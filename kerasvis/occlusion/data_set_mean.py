@@ -1,4 +1,4 @@
-"""The mean of the data set that a model was trained on, in the units of its images."""
+"""The mean of a model's training set, in the units of its images."""
 
 import keras
 import numpy as np
@@ -8,14 +8,14 @@ from kerasvis.layers import PixelMean
 
 
 def mean_of_data_set(model, preprocessing):
-    """The mean of the data set that the model was trained on, in the units of its images.
+    """The mean of the model's training set, in the units of its images.
 
-    It is that of the model's own `PixelMean` or `Normalization`, where one comes first, or else the
+    It is that of the model's own `PixelMean` or `Normalization`, if one comes first, otherwise the
     one that the preprocessing subtracts.
 
     Returns:
-        Array `(rows, columns, channels)`, an axis 1 where it is the same along it; or a number; or
-        None if it is not known.
+        Array `(rows, columns, channels)`, with axes of length 1 along which it is constant; or a
+        number; or None if it is not known.
     """
     graph = read_graph(model)
     for node in pixelwise_nodes(graph.inputs[0], graph.nodes):

@@ -1,8 +1,8 @@
 """What is computed for an occluded image: windows first, whole feature maps from some layer on.
 
-Planning is pure arithmetic on the graph: each node either works on the windows that the occluder
-can have affected, or on whole maps, as everything above it then does. The border between the two is
-put where the count of operations is lowest.
+Planning is pure arithmetic on the graph: each node works either on the windows that the occluder
+may affect, or on whole feature maps, as does everything above it then. The transition is placed
+where the number of operations is lowest.
 """
 
 import dataclasses
@@ -12,10 +12,10 @@ import numpy as np
 from kerasvis.graph import pixelwise_nodes
 from kerasvis.graph.dependence import tensors_that_depend_on
 from kerasvis.occlusion.affected_windows import AxisWindow, union
-from kerasvis.occlusion.window_rules import WindowRule, num_operations_per_cell, window_rule
+from kerasvis.occlusion.window_rules import WindowRule, num_operations_per_location, window_rule
 from kerasvis.storage.html_table import html_text
 
-# Reading and writing a value takes a CPU as long as so many multiplications of a convolution.
+# On a CPU, reading and writing a value takes as long as so many multiplications of a convolution.
 OPERATIONS_PER_VALUE = 32
 
 
@@ -36,21 +36,22 @@ class WindowStep:
 
 @dataclasses.dataclass(frozen=True)
 class InferencePlan:
-    """The steps from an occluded image to what is watched.
+    """The steps from an occluded image to the watched tensors.
 
     Attributes:
         image: number of the image tensor.
         fixed_nodes: nodes that do not depend on the image; run once.
-        fixed: numbers of their tensors that the other nodes take.
-        pixelwise: nodes that treat each pixel by itself; run once on the image and on the baseline.
+        fixed: numbers of their tensors that are inputs of the other nodes.
+        pixelwise: nodes that process each pixel independently; run once on the image and once on
+            the baseline.
         sources: numbers of the tensors that an occluder is pasted into.
         steps: the nodes that work on windows, in order.
-        whole_nodes: the nodes that work on whole maps, in order.
-        watched: numbers of the tensors that are asked for.
+        whole_nodes: the nodes that work on whole feature maps, in order.
+        watched: numbers of the requested tensors.
         shapes: `{tensor number: shape}`.
-        operations: count for one position, see `OPERATIONS_PER_VALUE`.
-        full_operations: the same where nothing works on windows.
-        reason: why whole maps are computed, and from which layer on.
+        operations: number for one position, see `OPERATIONS_PER_VALUE`.
+        full_operations: the same if nothing works on windows.
+        reason: why whole feature maps are computed, and from which layer on.
     """
 
     image: int
@@ -68,7 +69,7 @@ class InferencePlan:
 
     @property
     def method(self) -> str:
-        """`"incremental"`, or `"full"` where nothing works on windows."""
+        """`"incremental"`, or `"full"` if nothing works on windows."""
         return "incremental" if self.steps else "full"
 
     def windows(self) -> dict[int, tuple]:
@@ -98,7 +99,7 @@ def make_plan(image, nodes, watched, shapes, occluders, method="auto"):
     Args:
         image: number of the image tensor.
         nodes: the nodes below the watched tensors, in order.
-        watched: numbers of the tensors asked for.
+        watched: numbers of the requested tensors.
         shapes: `{tensor number: shape}`, from `infer_shapes`.
         occluders: the `Occluders`.
         method: `"incremental"` or `"full"`; `"auto"` is the cheaper.
@@ -129,12 +130,12 @@ def make_plan(image, nodes, watched, shapes, occluders, method="auto"):
         shapes=shapes,
         operations=operations,
         full_operations=planner.cut(0)[2],
-        reason="asked for" if method == "full" else planner.reason(best),
+        reason="requested" if method == "full" else planner.reason(best),
     )
 
 
 class _Planner:
-    """Finds the windows of all nodes, and what each choice of windows or whole maps costs."""
+    """Finds the windows of all nodes, and the cost of each choice of windows or whole maps."""
 
     def __init__(self, nodes, sources, fixed, watched, shapes, occluders):
         self.nodes, self.sources, self.watched, self.shapes = nodes, sources, watched, shapes
@@ -169,29 +170,31 @@ class _Planner:
 
     def _step_cost(self, step, windows):
         node, rule = step.node, step.rule
-        num_cells = step.windows[0].size * step.windows[1].size
+        num_locations = step.windows[0].size * step.windows[1].size
         num_fetched = 0
         for number in self._changing_inputs(node):
             if rule.reads is not None:
-                sizes = [r.num_cells(w.size) for r, w in zip(rule.reads, step.windows, strict=True)]
+                sizes = [r.num_read(w.size) for r, w in zip(rule.reads, step.windows, strict=True)]
             elif number in self.sources or not same_windows(windows[number], step.windows):
                 sizes = [w.size for w in step.windows]
             else:
                 continue
             num_fetched += sizes[0] * sizes[1] * self.shapes[number][3]
-        return self._cost_of_cells(node, num_cells) + OPERATIONS_PER_VALUE * num_fetched
+        return self._cost_of_locations(node, num_locations) + OPERATIONS_PER_VALUE * num_fetched
 
-    def _cost_of_cells(self, node, num_cells):
+    def _cost_of_locations(self, node, num_locations):
         num_channels = self.shapes[node.outputs[0]][-1] or 1
-        per_cell = num_operations_per_cell(node, num_channels) + OPERATIONS_PER_VALUE * num_channels
-        return per_cell * num_cells
+        per_location = (
+            num_operations_per_location(node, num_channels) + OPERATIONS_PER_VALUE * num_channels
+        )
+        return per_location * num_locations
 
     def _whole_cost(self, node):
-        num_cells = num_values(self.shapes[node.outputs[0]][:-1])
-        return self._cost_of_cells(node, num_cells)
+        num_locations = num_values(self.shapes[node.outputs[0]][:-1])
+        return self._cost_of_locations(node, num_locations)
 
     def best_cut(self):
-        """Number of nodes, from the image on, that may work on windows, with the lowest count."""
+        """The number of nodes, from the image on, to run on windows for the lowest cost."""
         counts = [self.cut(number)[2] for number in range(len(self.nodes) + 1)]
         return int(np.argmin(counts))
 
@@ -214,7 +217,7 @@ class _Planner:
         return steps, whole_nodes, operations
 
     def reason(self, number):
-        """Why whole maps are computed from some node on."""
+        """Why whole feature maps are computed from some node on."""
         steps, whole_nodes, _ = self.cut(number)
         if not whole_nodes:
             return "all on windows"
@@ -222,20 +225,20 @@ class _Planner:
         why = self.refusals.get(first.name)
         if why is None:
             why = "windows would cost as much" if steps else "windows would save nothing"
-        return f"whole maps from {first.name!r} on: {why}"
+        return f"whole feature maps from {first.name!r} on: {why}"
 
 
 def num_values(shape):
-    """Number of values in a tensor of one image, wherever the axis of images lies."""
+    """Number of values in a tensor of one image."""
     return int(np.prod([size for size in shape[1:] if size is not None]))
 
 
 def same_windows(windows, others):
-    """Whether two pairs of windows, of rows and columns, are the same cells."""
+    """Whether two pairs of windows, of rows and columns, are the same locations."""
     return all(window.equals(other) for window, other in zip(windows, others, strict=True))
 
 
 def occluder_windows(occluders):
-    """The `AxisWindow`s that hold the occluder itself, in the image: of rows and of columns."""
+    """The `AxisWindow`s of the occluder itself in the image: of rows and of columns."""
     axes = zip((occluders.rows, occluders.columns), occluders.image_size, strict=True)
     return tuple(AxisWindow.around(*intervals.T, length) for intervals, length in axes)

@@ -1,7 +1,8 @@
-"""Runs the model for many positions of the occluder, by an `InferencePlan`.
+"""Runs the model for many positions of the occluder, following an `InferencePlan`.
 
-What an occluder has affected of a feature map is kept as one window for each position, beside the
-map of the unoccluded image. A layer's rule fetches the cells it needs from both, in one gather.
+For each position, the affected part of a feature map is stored as one window, in addition to the
+feature map of the unoccluded image. A layer's rule fetches the values it needs from both, in one
+gather.
 
 Reference:
     Zeiler & Fergus 2013, Section 4.2.
@@ -22,25 +23,26 @@ class Occluded(NamedTuple):
 
     Attributes:
         base: `(rows, columns, channels)`, of the unoccluded image.
-        cells: `(positions, window rows, window columns, channels)`, what replaces it; or `(rows,
-            columns, channels)`, of an image that is occluded as a whole.
+        values: `(positions, window rows, window columns, channels)`, the replacement; or `(rows,
+            columns, channels)`, of a completely occluded image.
         rows: `Extent` along rows.
         columns: the same along columns.
     """
 
     base: Any
-    cells: Any
+    values: Any
     rows: Any
     columns: Any
 
 
 class Extent(NamedTuple):
-    """Where the cells that are replaced lie along one axis.
+    """Where the replaced values lie along one axis.
 
     Attributes:
-        begins: int32 `(positions,)`: the first cell that is replaced.
+        begins: int32 `(positions,)`: the first location that is replaced.
         ends: int32 `(positions,)`: the end of these.
-        origins: int32 `(positions,)`: the cell of the map where the stored cells begin.
+        origins: int32 `(positions,)`: the location in the feature map where the stored values
+            begin.
     """
 
     begins: Any
@@ -49,22 +51,22 @@ class Extent(NamedTuple):
 
 
 class OccludedInference(keras.Model):
-    """Maps occluder positions on one image to the model's scores and one map's summed activity.
+    """Maps occluder positions to the model's scores and one feature map's summed activity.
 
     Args:
-        plan: the `InferencePlan`, which watches the scores and the layer of the map.
+        plan: the `InferencePlan`, which watches the scores and the layer of the feature map.
         occluders: the `Occluders`.
         scores: the `kerasvis.graph.Scores`, which are decided before the first call.
 
     Call inputs:
         A dictionary of `"position"`, int32 `(positions, 2)`, in the grid of positions;
-        `"feature_index"`, int32 `(1,)`, and `"class_indices"`, int32 `(classes asked for,)`; and
+        `"feature_index"`, int32 `(1,)`, and `"class_indices"`, int32 `(requested classes,)`; and
         the tensors of `prepare`.
 
     Returns:
-        `(probabilities, label, activity)`: float32 `(positions, classes asked for)`, int32
+        `(probabilities, label, activity)`: float32 `(positions, requested classes)`, int32
         `(positions,)`, the most probable class, -1 where any probability is not finite, and float32
-        `(positions,)`, 0 where no map is watched.
+        `(positions,)`, 0 if no feature map is watched.
     """
 
     def __init__(self, plan, occluders, scores):
@@ -76,11 +78,11 @@ class OccludedInference(keras.Model):
         self.built = True
 
     def prepare(self, image, baseline):
-        """What all positions share: one forward pass of the image, and the baseline's first nodes.
+        """What all positions share: a forward pass of the image, and the baseline's first nodes.
 
         Args:
             image: `(rows, columns, channels)`, as the model takes it.
-            baseline: the same for the image occluded as a whole.
+            baseline: the same for the completely occluded image.
 
         Returns:
             The `"base ..."`, `"baseline ..."` and `"fixed ..."` inputs.
@@ -95,7 +97,7 @@ class OccludedInference(keras.Model):
         return prepared | {f"baseline {n}": baselines[n][0] for n in plan.sources}
 
     def _fetched(self):
-        """Tensors above the sources of which cells outside the windows are needed."""
+        """Tensors above the sources from which values outside the windows are needed."""
         plan, windows = self.plan, self.plan.windows()
         needed = set()
         for step in plan.steps:
@@ -133,10 +135,10 @@ class OccludedInference(keras.Model):
         if layer in tensors:
             feature_map = ops.take(tensors[layer], feature_index, axis=-1)
         else:
-            base, cells = (ops.take(x, feature_index, axis=-1) for x in occluded[layer][:2])
+            base, values = (ops.take(x, feature_index, axis=-1) for x in occluded[layer][:2])
             height, width = self.plan.shapes[layer][1:3]
             feature_map = whole_maps(
-                occluded[layer]._replace(base=base, cells=cells), height, width
+                occluded[layer]._replace(base=base, values=values), height, width
             )
         return ops.sum(ops.cast(feature_map, "float32"), axis=(1, 2, 3))
 
@@ -156,22 +158,22 @@ class OccludedInference(keras.Model):
             for window, indices in zip(step.windows, (rows, columns), strict=True)
         ]
         if step.rule.reads is None:
-            outputs = self._run_on_each_cell(step, occluded, inputs, extents)
+            outputs = self._run_pointwise(step, occluded, inputs, extents)
         else:
             outputs = step.rule.run(*_read(step, occluded[step.node.inputs[0]], extents))
-        for number, cells in zip(step.node.outputs, keras.tree.flatten(outputs), strict=True):
+        for number, values in zip(step.node.outputs, keras.tree.flatten(outputs), strict=True):
             base = inputs.get(f"base {number}")
-            occluded[number] = Occluded(base, cells, *extents)
+            occluded[number] = Occluded(base, values, *extents)
 
-    def _run_on_each_cell(self, step, occluded, inputs, extents):
+    def _run_pointwise(self, step, occluded, inputs, extents):
         windows = self.plan.windows()
         tensors = {}
         for number in step.node.inputs:
             own = windows.get(number)
             if number in self.plan.fixed:
-                tensors[number] = _fixed_cells(inputs[f"fixed {number}"], step, extents)
+                tensors[number] = _fixed_values(inputs[f"fixed {number}"], step, extents)
             elif own is not None and same_windows(own, step.windows):
-                tensors[number] = occluded[number].cells
+                tensors[number] = occluded[number].values
             else:
                 tensors[number] = fetch(occluded[number], *_places(step, extents))[0]
         above = replay([step.node], tensors)
@@ -179,7 +181,7 @@ class OccludedInference(keras.Model):
 
 
 class _Whole(dict):
-    """Whole maps of occluded tensors, each made when it is first asked for."""
+    """Whole feature maps of occluded tensors, each computed when it is first needed."""
 
     def __init__(self, occluded, shapes):
         super().__init__()
@@ -198,7 +200,7 @@ def _maps(nodes, images):
 
 
 def _replayed(nodes, whole):
-    """The outputs of nodes on whole maps."""
+    """The outputs of nodes on whole feature maps."""
     needed = {n for node in nodes for n in node.inputs}
     made = {n for node in nodes for n in node.outputs}
     return replay(nodes, {n: whole[n] for n in sorted(needed - made)}, call_layer)
@@ -212,8 +214,8 @@ def _places(step, extents):
     ]
 
 
-def _fixed_cells(maps, step, extents):
-    """The windows of maps that do not depend on the image; what is spread stays as it is."""
+def _fixed_values(maps, step, extents):
+    """The windows of maps that do not depend on the image; maps of 1×1 are broadcast later."""
     if maps.shape[1:3] == (1, 1):
         return maps
     nowhere = Extent(*[ops.zeros_like(extents[0].begins)] * 3)
@@ -226,27 +228,27 @@ def _extent(window, indices):
 
 
 def _read(step, below, extents):
-    """The cells that a step reads, and which of them are no padding."""
+    """The values that a step reads, and which of them are not padding."""
     places = []
     for reads, window, extent in zip(step.rule.reads, step.windows, extents, strict=True):
         first = extent.begins * reads.stride - reads.pad_before
-        offsets = np.arange(reads.num_cells(window.size), dtype="int32")
+        offsets = np.arange(reads.num_read(window.size), dtype="int32")
         places.append(first[:, None] + offsets)
     return fetch(below, *places, outside=step.rule.outside)
 
 
 def fetch(occluded, rows, columns, outside=0.0):
-    """Cells of an occluded tensor: those replaced, those of the base, and padding outside.
+    """Values of an occluded tensor: replaced ones, those of the base, and padding outside.
 
     Args:
         occluded: an `Occluded`.
-        rows: int32 `(positions, n)`: rows of the map, also outside of it.
+        rows: int32 `(positions, n)`: rows of the feature map, possibly outside.
         columns: int32 `(positions, m)`.
-        outside: value of the cells outside.
+        outside: the value outside.
 
     Returns:
-        `(cells, is_inside)`: `(positions, n, m, channels)`, and `(positions, n, m, 1)` of the same
-        dtype, 1 inside the map and 0 outside.
+        `(values, is_inside)`: `(positions, n, m, channels)`, and `(positions, n, m, 1)` of the same
+        dtype, 1 inside the feature map and 0 outside.
     """
     height, width, num_channels = occluded.base.shape
     is_inside = _both(_within(rows, 0, height), _within(columns, 0, width))
@@ -254,19 +256,19 @@ def fetch(occluded, rows, columns, outside=0.0):
         _within(rows, occluded.rows.begins[:, None], occluded.rows.ends[:, None]),
         _within(columns, occluded.columns.begins[:, None], occluded.columns.ends[:, None]),
     )
-    stored_height, stored_width = occluded.cells.shape[-3:-1]
+    stored_height, stored_width = occluded.values.shape[-3:-1]
     stored_rows = rows - occluded.rows.origins[:, None]
     stored_columns = columns - occluded.columns.origins[:, None]
-    if len(occluded.cells.shape) == 4:
-        numbers = ops.arange(ops.shape(occluded.cells)[0], dtype="int32")[:, None]
+    if len(occluded.values.shape) == 4:
+        numbers = ops.arange(ops.shape(occluded.values)[0], dtype="int32")[:, None]
         stored_rows = stored_rows + numbers * stored_height
-    # One table: a cell of padding, the base, what replaces it.
+    # One table: a value of padding, the base, the replacement.
     first_stored = 1 + height * width
     table = ops.concatenate(
         [
             ops.full((1, num_channels), outside, dtype=occluded.base.dtype),
             ops.reshape(occluded.base, (-1, num_channels)),
-            ops.reshape(occluded.cells, (-1, num_channels)),
+            ops.reshape(occluded.values, (-1, num_channels)),
         ]
     )
     place = ops.where(
@@ -279,16 +281,16 @@ def fetch(occluded, rows, columns, outside=0.0):
 
 
 def whole_maps(occluded, height, width):
-    """The whole occluded maps, `(positions, height, width, channels)`."""
+    """The whole occluded feature maps, `(positions, height, width, channels)`."""
     rows = ops.arange(height, dtype="int32")[None]
     columns = ops.arange(width, dtype="int32")[None]
-    if len(occluded.cells.shape) == 4:
+    if len(occluded.values.shape) == 4:
         return fetch(occluded, rows, columns)[0]
     is_replaced = _both(
         _within(rows, occluded.rows.begins[:, None], occluded.rows.ends[:, None]),
         _within(columns, occluded.columns.begins[:, None], occluded.columns.ends[:, None]),
     )
-    return ops.where(is_replaced[..., None], occluded.cells, occluded.base)
+    return ops.where(is_replaced[..., None], occluded.values, occluded.base)
 
 
 def _within(places, begins, ends):

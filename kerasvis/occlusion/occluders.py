@@ -1,4 +1,4 @@
-"""Where the occluder goes: squares of one size on a grid, the last of them cut at the border."""
+"""The occluder's positions: squares of one size on a grid, the last ones clipped at the border."""
 
 import dataclasses
 import functools
@@ -12,8 +12,9 @@ class Occluders:
     """The positions of an occluder that slides over an image, or over a box in it.
 
     It starts at the top left and moves by `strides`. The last position along an axis is the first
-    one that reaches the end, where the occluder is cut; so every pixel is occluded as long as the
-    strides are not larger than the occluder. Where they are, it is the last one that occludes any.
+    one that reaches the end, where the occluder is clipped; so every pixel is occluded unless the
+    strides are larger than the occluder. If they are, the last position is the last that occludes
+    any pixel.
 
     Attributes:
         image_size: `(height, width)` in pixels.
@@ -23,8 +24,8 @@ class Occluders:
             image by default.
 
     Raises:
-        ValueError: if the occluder is larger than what it is to occlude, a number is not positive,
-            or the box is no part of the image.
+        ValueError: if the occluder is larger than the image or the box, a number is not positive,
+            or the box does not lie inside the image.
 
     Reference:
         Zeiler & Fergus 2013, Section 4.2.
@@ -60,12 +61,12 @@ class Occluders:
 
     @functools.cached_property
     def rows(self) -> np.ndarray:
-        """int32 `(rows of positions, 2)`: first row of pixels that is occluded, and the end."""
+        """int32 `(rows of positions, 2)`: the first occluded row of pixels, and the end."""
         return self._intervals(0)
 
     @functools.cached_property
     def columns(self) -> np.ndarray:
-        """int32 `(columns of positions, 2)`: first column that is occluded, and the end."""
+        """int32 `(columns of positions, 2)`: the first occluded column, and the end."""
         return self._intervals(1)
 
     def _intervals(self, axis):
@@ -90,7 +91,7 @@ class Occluders:
         return np.stack([parts[i][..., end] for end in (0, 1) for i in (0, 1)], axis=-1)
 
     def heat_map(self, values: np.ndarray) -> np.ndarray:
-        """Values of positions as a map over pixels: the mean of the positions that occlude a pixel.
+        """Values of positions as a heat map: per pixel the mean over positions that occlude it.
 
         Args:
             values: `(rows, columns)`, one number for each position.
@@ -99,12 +100,12 @@ class Occluders:
             float64 `image_size`; NaN at pixels that are never occluded.
 
         Raises:
-            ValueError: if there are more or fewer values.
+            ValueError: if the number of values is wrong.
         """
         if np.shape(values) != self.shape:
             raise ValueError(
-                f"Values of shape {np.shape(values)} came for {_by(self.shape)} positions: give "
-                "one for each."
+                f"Values of shape {np.shape(values)} were given for {_by(self.shape)} positions: "
+                "give one for each."
             )
         total, count = np.zeros(self.image_size), np.zeros(self.image_size)
         for (top, left, bottom, right), value in zip(
@@ -123,8 +124,8 @@ def _pair(value, name):
         pair = (0, 0)
     if min(pair) < 1:
         raise ValueError(
-            f"{name} is {value!r}: give a whole number of pixels, 1 or more, or a pair (rows, "
-            "columns) of them."
+            f"{name} is {value!r}: give an integer number of pixels, 1 or more, or a pair (rows, "
+            "columns)."
         )
     return pair
 

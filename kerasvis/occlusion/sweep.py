@@ -24,34 +24,35 @@ MAX_BATCH_SIZE = 128
 
 
 class BaseAnswer(NamedTuple):
-    """What the model makes of the unoccluded image.
+    """The model's answer for the unoccluded image.
 
     Attributes:
         probabilities: float32 `(classes,)`.
-        activities: float32 `(feature maps,)`: the sum of each map of the layer.
-        strongest_map: number of the map with the strongest activation; -1 where none is watched.
+        activities: float32 `(feature maps,)`: the sum of each feature map of the layer.
+        strongest_feature: number of the feature map with the strongest activation; -1 if none is
+            watched.
     """
 
     probabilities: np.ndarray
     activities: np.ndarray
-    strongest_map: int
+    strongest_feature: int
 
 
 class OcclusionSweep:
-    """Occludes images of one size, position by position, and looks at what the model makes of it.
+    """Occludes images of one size, position by position, and runs the model on each.
 
     Args:
         model: a functional or Sequential `keras.Model`.
         occluders: the `Occluders`.
-        layer: name of the layer whose maps are watched, or None.
+        layer: name of the layer whose feature maps are watched, or None.
         scores: the `kerasvis.graph.Scores` of the model; those of its one output by default.
         method: `"incremental"`, `"full"` or `"auto"`.
-        batch_size: positions in a step; by default as many as `BYTES_IN_BATCH` hold.
+        batch_size: positions per step; by default as many as `BYTES_IN_BATCH` hold.
 
     Attributes:
         plan: the `InferencePlan`.
         nodes: all nodes that run, in order.
-        batch_size: positions in a step.
+        batch_size: positions per step.
 
     Raises:
         ValueError: if the layer is unknown or has no feature maps, the model's output is neither
@@ -86,7 +87,8 @@ class OcclusionSweep:
         self.batch_size = default_batch_size(self.plan) if batch_size is None else batch_size
 
     def base(self, image: np.ndarray) -> BaseAnswer:
-        """What the model makes of the unoccluded image.
+        """The model's answer for the unoccluded image.
+
 
         Args:
             image: `(rows, columns, channels)`.
@@ -120,18 +122,18 @@ class OcclusionSweep:
 
         Args:
             image: `(rows, columns, channels)`, as the model takes it.
-            baseline: the same, occluded as a whole.
-            feature_index: which map of the layer is watched, where there is one.
-            class_indices: int `(classes,)`: whose probabilities are asked for.
-            verbose: `"auto"` shows a progress bar on a terminal, 0 none, 1 and 2 do.
+            baseline: the same, completely occluded.
+            feature_index: the feature map of the layer that is watched, if there is a layer.
+            class_indices: int `(classes,)`: the classes whose probabilities are returned.
+            verbose: `"auto"` shows a progress bar on a terminal, 0 none, 1 and 2 always.
 
         Returns:
             `(probabilities, label, activity)`: float32 `(rows, columns, classes)`, int64 `(rows,
-            columns)` and float32 `(rows, columns)`, 0 where no map is watched.
+            columns)` and float32 `(rows, columns)`, 0 if no feature map is watched.
 
         Raises:
-            ValueError: if the model gives NaN or infinity; it names the position. Or if an answer
-                contradicts what the model's output was taken for.
+            ValueError: if the model returns NaN or infinity (the position is named), or an answer
+                contradicts how the model's output was interpreted.
         """
         self.scores.decide(np.asarray(image)[None])
         image, baseline = self._as_input(image)[0], self._as_input(baseline)[0]
@@ -178,7 +180,7 @@ class OcclusionSweep:
         if wrong.any():
             box = self.occluders.boxes.reshape(-1, 4)[np.argmax(wrong)].tolist()
             raise ValueError(
-                f"With the occluder at (top, left, bottom, right) = {tuple(box)} the model gives "
+                f"With the occluder at (top, left, bottom, right) = {tuple(box)} the model returns "
                 "NaN or infinity: check the range of the image, the baseline and the weights."
             )
 
@@ -189,7 +191,7 @@ def _groups(values, size):
 
 
 def _of_length(length, positions):
-    """Positions with the last one repeated, so that one compiled program does for all batches."""
+    """Positions with the last one repeated, so that one compiled program fits all batches."""
     return np.pad(positions, ((0, length - len(positions)), (0, 0)), mode="edge")
 
 

@@ -1,9 +1,8 @@
-"""How a layer works on windows cut out of its input, in place of the whole of it.
+"""How a layer works on windows of its input, instead of the whole input.
 
-The table says, layer type by layer type, which input cells a window of the output reads, what
-stands outside the border, and how the output is computed from the cells that were read. Layers that
-treat every cell by itself are in it as they are. For all others there is no rule: from there on the
-whole maps are computed.
+The table tells for each layer type which input values a window of the output reads, which value
+lies outside the border, and how the output is computed from the values that were read. A pointwise
+layer needs no rule. All other layers have none: from there on, whole feature maps are computed.
 """
 
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import numpy as np
 from keras import layers, ops
 
 from kerasvis.graph.crops import depends_on_position
-from kerasvis.graph.receptive_fields import keeps_in_place, same_padding
+from kerasvis.graph.receptive_fields import is_pointwise, same_padding
 from kerasvis.layers import MaxPooling2DWithSwitches
 from kerasvis.occlusion.affected_windows import Reads
 
@@ -23,11 +22,11 @@ class WindowRule(NamedTuple):
     """How one call of a layer works on windows.
 
     Attributes:
-        reads: `(Reads along rows, Reads along columns)`; None for a layer that treats every cell by
-            itself, and is called on the windows as it is.
+        reads: `(Reads along rows, Reads along columns)`; None for a pointwise layer, which is
+            called on the windows directly.
         outside: value beyond the border.
-        run: `run(cells, is_inside)` computes the windows above from the cells read, `(positions,
-            rows, columns, channels)`; `is_inside`, `(positions, rows, columns, 1)`, is 1 for cells
+        run: `run(values, is_inside)` computes the windows above from the values read, `(positions,
+            rows, columns, channels)`; `is_inside`, `(positions, rows, columns, 1)`, is 1 for values
             that are not padding.
     """
 
@@ -37,7 +36,7 @@ class WindowRule(NamedTuple):
 
 
 def window_rule(node, shapes, fixed=()):
-    """The `WindowRule` of a node, or a sentence's end that says why there is none.
+    """The `WindowRule` of a node, or the end of a sentence that says why there is none.
 
     Args:
         node: a `kerasvis.graph.Node`.
@@ -45,27 +44,27 @@ def window_rule(node, shapes, fixed=()):
         fixed: numbers of tensors that do not depend on the image.
     """
     if any(len(shapes[n]) != 4 for n in (*node.inputs, *node.outputs)):
-        return "its input or output is no stack of feature maps"
+        return "its input or output is not a stack of feature maps"
     if depends_on_position(node):
-        return "it treats equal cells at two positions differently"
+        return "it treats equal values at two locations differently"
     if type(node.layer) in _RULES and len(node.inputs) == 1:
         return _RULES[type(node.layer)](node, shapes[node.inputs[0]])
-    if not keeps_in_place(node):
-        return "it may read any cell of its input"
+    if not is_pointwise(node):
+        return "it may read any location of its input"
     spread = [n for n in node.inputs if n in fixed and shapes[n][1:3] == (1, 1)]
     if spread and isinstance(node.layer, layers.Concatenate):
         return "it joins a tensor without rows and columns"
     if len({shapes[n][1:3] for n in {*node.inputs, *node.outputs}.difference(spread)}) > 1:
-        return "it spreads its input over more cells"
+        return "it spreads its input over more locations"
     return WindowRule()
 
 
-def num_operations_per_cell(node, num_channels):
-    """Multiplications (or comparisons) for one cell of all maps that a node returns.
+def num_operations_per_location(node, num_channels):
+    """Multiplications (or comparisons) for one location of all feature maps that a node returns.
 
     Args:
         node: a `kerasvis.graph.Node`.
-        num_channels: number of maps that it returns.
+        num_channels: number of feature maps that it returns.
     """
     layer = node.layer
     if kernels := [weight for weight in getattr(layer, "weights", ()) if len(weight.shape) > 1]:
@@ -76,10 +75,10 @@ def num_operations_per_cell(node, num_channels):
 def _convolution(node, shape):
     layer = node.layer
 
-    def run(cells, is_inside):
-        cells, kernel = _cast(layer, cells, layer.kernel)
+    def run(values, is_inside):
+        values, kernel = _cast(layer, values, layer.kernel)
         outputs = ops.conv(
-            cells, kernel, layer.strides, "valid", "channels_last", layer.dilation_rate
+            values, kernel, layer.strides, "valid", "channels_last", layer.dilation_rate
         )
         return _activated(layer, outputs)
 
@@ -89,10 +88,10 @@ def _convolution(node, shape):
 def _depthwise_convolution(node, shape):
     layer = node.layer
 
-    def run(cells, is_inside):
-        cells, kernel = _cast(layer, cells, layer.kernel)
+    def run(values, is_inside):
+        values, kernel = _cast(layer, values, layer.kernel)
         outputs = ops.depthwise_conv(
-            cells, kernel, layer.strides, "valid", "channels_last", layer.dilation_rate
+            values, kernel, layer.strides, "valid", "channels_last", layer.dilation_rate
         )
         return _activated(layer, outputs)
 
@@ -102,8 +101,8 @@ def _depthwise_convolution(node, shape):
 def _separable_convolution(node, shape):
     layer = node.layer
 
-    def run(cells, is_inside):
-        tensors = _cast(layer, cells, layer.depthwise_kernel, layer.pointwise_kernel)
+    def run(values, is_inside):
+        tensors = _cast(layer, values, layer.depthwise_kernel, layer.pointwise_kernel)
         outputs = ops.separable_conv(
             *tensors, layer.strides, "valid", "channels_last", layer.dilation_rate
         )
@@ -115,8 +114,8 @@ def _separable_convolution(node, shape):
 def _max_pooling(node, shape):
     layer = node.layer
 
-    def run(cells, is_inside):
-        return ops.max_pool(cells, layer.pool_size, layer.strides, "valid", "channels_last")
+    def run(values, is_inside):
+        return ops.max_pool(values, layer.pool_size, layer.strides, "valid", "channels_last")
 
     return WindowRule(_pooling_reads(node, shape), outside=-np.inf, run=run)
 
@@ -125,19 +124,19 @@ def _max_pooling_with_switches(node, shape):
     layer = node.layer
     pooling = MaxPooling2DWithSwitches(layer.pool_size, layer.strides, dtype=layer.dtype_policy)
     return WindowRule(
-        _pooling_reads(node, shape), outside=-np.inf, run=lambda cells, is_inside: pooling(cells)
+        _pooling_reads(node, shape), outside=-np.inf, run=lambda values, is_inside: pooling(values)
     )
 
 
 def _average_pooling(node, shape):
     layer = node.layer
 
-    def mean(cells):
-        return ops.average_pool(cells, layer.pool_size, layer.strides, "valid", "channels_last")
+    def mean(values):
+        return ops.average_pool(values, layer.pool_size, layer.strides, "valid", "channels_last")
 
-    def run(cells, is_inside):
+    def run(values, is_inside):
         # Keras leaves padding out of the mean.
-        return mean(cells) if layer.padding == "valid" else mean(cells) / mean(is_inside)
+        return mean(values) if layer.padding == "valid" else mean(values) / mean(is_inside)
 
     return WindowRule(_pooling_reads(node, shape), run=run)
 
@@ -145,13 +144,13 @@ def _average_pooling(node, shape):
 def _zero_padding(node, shape):
     (top, _), (left, _) = node.layer.padding
     reads = Reads(pad_before=top), Reads(pad_before=left)
-    return WindowRule(reads, run=lambda cells, is_inside: cells)
+    return WindowRule(reads, run=lambda values, is_inside: values)
 
 
 def _cropping(node, shape):
     (top, _), (left, _) = node.layer.cropping
     reads = Reads(pad_before=-top), Reads(pad_before=-left)
-    return WindowRule(reads, run=lambda cells, is_inside: cells)
+    return WindowRule(reads, run=lambda values, is_inside: values)
 
 
 def _convolution_reads(node, shape):
@@ -186,7 +185,7 @@ def _activated(layer, outputs):
     return outputs if layer.activation is None else layer.activation(outputs)
 
 
-# The very types: a subclass may do something else.
+# These types exactly: a subclass may do something else.
 _RULES = {
     keras.layers.Conv2D: _convolution,
     layers.DepthwiseConv2D: _depthwise_convolution,

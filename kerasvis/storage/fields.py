@@ -52,7 +52,7 @@ def field_of(annotation: Any):
     if origin is dict and inner[0] is str:
         return Named(inner[1])
     if dataclasses.is_dataclass(annotation) or hasattr(annotation, "_fields"):
-        return Record(annotation)
+        return Structure(annotation)
     raise TypeError(f"There is no rule for fields of type {annotation!r}: use one of the table.")
 
 
@@ -175,7 +175,7 @@ class OrNone:
         return self.inner.read(arrays, key)
 
 
-class Record:
+class Structure:
     """A dataclass or a `NamedTuple`. Of a `Result`, fields that have a default may be missing."""
 
     def __init__(self, kind):

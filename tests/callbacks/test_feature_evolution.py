@@ -212,7 +212,7 @@ def test_nothing_is_traced_after_the_first_snapshot(evolution, monkeypatch):
 
     counts, functions = [], []
     monkeypatch.setattr(ChannelMaxima, "call", counting("up", ChannelMaxima.call))
-    monkeypatch.setattr(passes, "project", counting("down", passes.project))
+    monkeypatch.setattr(passes, "forward_and_project", counting("down", passes.forward_and_project))
     callback = evolution(epochs=(1, 2, 3, 4), batch_size=8)  # 21 images: an uneven last batch
     fit(convnet(), [callback, Count()], epochs=4)
     assert {"up", "down"} == set(calls)

@@ -137,6 +137,6 @@ def test_mistakes_are_told_in_a_sentence(mistake, tmp_path):
     (tmp_path / "file").touch()
     sentence = mistake(out=tmp_path / "file" / "serving")
     assert "file is a file): give another --out. Received: --out=" in sentence
-    assert "something else than a SavedModel: give a new or an empty folder" in mistake(
+    assert "something other than a SavedModel: give a new or an empty folder" in mistake(
         out=tmp_path
     )

@@ -169,7 +169,9 @@ def test_class_scores(tmp_path):
     [(6, (0, 0)), (-1, (0, 0)), (0, (23, 0)), (0, (0, 19)), (0, (-1, 3)), (0, (-1, -2))],
 )
 def test_units_that_the_layer_does_not_have_are_refused(served, feature, position):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="Layer conv2 has units 23×19×6, but"):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="Layer conv2 has 23×19×6 units, but others"
+    ):
         served.serve_unit(images(2), [0, feature], [(0, 0), position])
 
 
@@ -208,7 +210,7 @@ def test_an_export_that_fails_leaves_what_was_there(deconv, exported, tmp_path, 
 def test_other_files_are_left_alone(deconv, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     for folder in (tmp_path, tmp_path / "notes.txt"):
-        with pytest.raises(ValueError, match="something else than a SavedModel: give a new"):
+        with pytest.raises(ValueError, match="something other than a SavedModel: give a new"):
             deconv.export(folder)
     assert names_in(tmp_path) == ["notes.txt"]
     assert (tmp_path / "notes.txt").read_text() == "mine"

@@ -82,9 +82,9 @@ def refusal(model, layer, **options):
 def test_layer_without_a_rule():
     model = chain(layers.LayerNormalization(name="norm"), layers.Conv2D(2, 1, name="conv"))
     assert refusal(model, "conv") == (
-        "Layer 'norm' (LayerNormalization) has no rule for the way down: pass "
-        "rules=[('LayerNormalization', rule)], where rule(layer, signal, record) returns the "
-        "signal below it, or kerasvis.rules.PassUnchanged to let the signal through."
+        "Layer 'norm' (LayerNormalization) cannot be projected through, as there is no rule for "
+        "it: pass rules=[('LayerNormalization', rule)], where rule(layer, signal, record) returns "
+        "the projected signal, or kerasvis.rules.PassUnchanged to pass the signal unchanged."
     )
     remedy = [("LayerNormalization", kv.rules.PassUnchanged)]
     assert "norm (LayerNormalization): pass" in str(
@@ -105,13 +105,15 @@ def test_layer_without_a_rule():
 def test_activation_below_the_target_that_is_no_relu(layer, named):
     layer = type(layer).from_config(layer.get_config())
     sentence = refusal(chain(layer, layers.Conv2D(2, 1, name="conv")), "conv")
-    assert sentence.startswith(f"Layer 'bent' has {named}, which is no ReLU, so the deconvnet has")
+    assert sentence.startswith(
+        f"Layer 'bent' has {named}, which is not a ReLU, so the deconvnet has"
+    )
     assert "kerasvis.rules.Rectification" in sentence
 
 
 def test_leaky_relu_is_refused_and_can_be_treated_as_a_relu():
     model = chain(layers.LeakyReLU(name="leaky"), layers.Conv2D(2, 1, name="conv"))
-    assert "Layer 'leaky' (LeakyReLU) has no rule" in refusal(model, "conv")
+    assert "Layer 'leaky' (LeakyReLU) cannot be projected through" in refusal(model, "conv")
     rules = [(layers.LeakyReLU, kv.rules.Rectification)]
     assert "leaky (LeakyReLU): rectify" in str(kv.DeconvModel(model, "conv", rules=rules).plan)
 
@@ -127,8 +129,8 @@ def gated():
 def test_product_of_two_signals():
     assert refusal(gated(), "product") == (
         "Layer 'product' multiplies 2 tensors that depend on the image, so the signal cannot be "
-        "shared out: pass rules=[(keras.layers.Multiply, kerasvis.rules.GateAsConstant)] to hold "
-        "the smaller one (a gate) constant, or a rule of your own."
+        "divided among them: pass rules=[(keras.layers.Multiply, kerasvis.rules.GateAsConstant)] "
+        "to hold the smaller one (a gate) constant, or a rule of your own."
     )
 
 
@@ -173,7 +175,7 @@ def test_layer_of_three_axes():
 def test_channels_first():
     inputs = keras.Input((3, 8, 8))
     outputs = layers.Conv2D(2, 1, data_format="channels_first", name="conv")(inputs)
-    assert "works channels-first" in refusal(keras.Model(inputs, outputs), "conv")
+    assert "is channels-first" in refusal(keras.Model(inputs, outputs), "conv")
 
 
 def test_user_rule_for_a_layer_of_his_own():
@@ -187,7 +189,7 @@ def test_user_rule_for_a_layer_of_his_own():
         return 2.0 * signal
 
     model = chain(Doubled(name="doubled"), layers.Conv2D(2, 3, name="conv"))
-    assert "(Doubled) has no rule" in refusal(model, "conv")
+    assert "(Doubled) cannot be projected through" in refusal(model, "conv")
     deconv = kv.DeconvModel(model, "conv", rules=[(Doubled, twice)])
     assert "doubled (Doubled): twice" in str(deconv.plan)
     images = np.random.default_rng(0).normal(size=(1, 12, 10, 3)).astype("float32")

@@ -45,7 +45,7 @@ def test_unknown_sizes_are_not_checked():
         (Unit(0), MAPS, "but a feature map has many units: give Unit(feature, row, column), or"),
         (Unit(0, 1, 0), (10,), "but the units of a dense layer have no position: give Unit("),
         (Unit([1, 2, 3], 0, 0), MAPS, "feature has 3 entries for 2 images: give one number, or"),
-        (Strongest(1.5), MAPS, "feature is 1.5: give a whole number, or a list of one per image."),
+        (Strongest(1.5), MAPS, "feature is 1.5: give an integer, or a list with one per image."),
         (42, MAPS, "The target is 42: give kerasvis.targets.Unit(feature, row, column), Strong"),
     ],
 )

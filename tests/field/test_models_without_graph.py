@@ -266,7 +266,9 @@ def test_a_layer_of_the_users_in_a_sequential_model_is_refused_only_for_projecti
     model = keras.Sequential([Shifted(name="shifted"), *stack()])
     top = kv.find_top_activations(model, "conv1", images(), k=1, verbose=0)
     assert top["conv1"].values.shape == (4, 1)
-    with pytest.raises(ValueError, match=r"'shifted' \(Shifted\) has no rule.*PassUnchanged"):
+    with pytest.raises(
+        ValueError, match=r"'shifted' \(Shifted\) cannot be projected through.*PassUnchanged"
+    ):
         kv.visualize_features(model, "conv1", images(), [0], top=top)
     rules = [(Shifted, kv.rules.PassUnchanged)]
     found = kv.visualize_features(model, "conv1", images(), [0], top=top, rules=rules, verbose=0)

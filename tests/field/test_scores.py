@@ -189,7 +189,9 @@ def test_what_a_later_image_contradicts_is_an_error():
     is_black = ops.cast(ops.equal(ops.max(model.input, axis=(1, 2, 3)), 9), "float32")
     model = keras.Model(model.input, model.output - 2 * is_black[:, None])
     images = np.stack([IMAGE, np.full_like(IMAGE, 9)])
-    with pytest.raises(ValueError, match=r"here they go from -.* to -.*: state activation='softm"):
+    with pytest.raises(
+        ValueError, match=r"here they range from -.* to -.*: state activation='softm"
+    ):
         kv.occlusion_sensitivity(model, images, preprocessing="raw", **QUICK)
 
 

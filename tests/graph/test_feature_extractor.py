@@ -98,5 +98,5 @@ def test_an_unknown_layer():
 def test_channels_first():
     conv = layers.Conv2D(2, 3, data_format="channels_first", name="c")
     model = keras.Sequential([keras.Input((3, 8, 8)), conv])
-    with pytest.raises(ValueError, match="Layer 'c' works channels-first"):
+    with pytest.raises(ValueError, match="Layer 'c' is channels-first"):
         feature_extractor(model, ["c"])

@@ -206,7 +206,7 @@ def test_one_unit_is_two_classes(activation):
     assert np.ptp(p) > 1e-3
     found = ops.convert_to_numpy(scores(ops.convert_to_tensor(outputs)))
     np.testing.assert_allclose(found, np.stack([1 - p, p], axis=1), atol=1e-6)
-    assert "of class 1, the rest is class 0" in scores.taken
+    assert "of class 1, the rest is class 0" in scores.interpretation
 
 
 def test_both_classes_of_a_large_logit_are_exact():
@@ -241,8 +241,8 @@ PHRASES = {
 @pytest.mark.parametrize(("activation", "phrase"), PHRASES.items())
 def test_what_was_taken(activation, phrase):
     model = model_that_ends_with(layers.Flatten(), layers.Dense(4, activation=activation))
-    assert Scores(model).taken == ("" if activation is None else phrase)
-    assert Scores(model).decide().taken == phrase
+    assert Scores(model).interpretation == ("" if activation is None else phrase)
+    assert Scores(model).decide().interpretation == phrase
 
 
 def named_outputs(form):
@@ -318,7 +318,7 @@ def test_maps_of_classes_are_summed(activation, region):
     found = ops.convert_to_numpy(scores(ops.convert_to_tensor(outputs)))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     assert (scores.measure, scores.num_classes) == ("summed probability", 3)
-    assert ("summed over the map" in scores.taken) == (region is None)
+    assert ("summed over the map" in scores.interpretation) == (region is None)
 
 
 @pytest.mark.parametrize("is_squeezed", [False, True])
@@ -367,7 +367,7 @@ def test_a_free_score():
     p = softmax(np.random.default_rng(0).normal(size=(5, 4))).astype("float32")
     expected = -(p * np.log(p)).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(ops.convert_to_numpy(scores(p)), expected, rtol=1e-5)
-    assert (scores.measure, scores.taken, scores.num_classes) == (
+    assert (scores.measure, scores.interpretation, scores.num_classes) == (
         "entropy",
         "the model's output",
         1,
@@ -385,7 +385,7 @@ def test_a_free_score_of_feature_maps_and_of_stated_probabilities():
     np.testing.assert_allclose(
         ops.convert_to_numpy(scores(logits))[:, 0], softmax(logits)[:, 1], rtol=1e-5
     )
-    assert scores.taken == "softmax of the model's output"
+    assert scores.interpretation == "softmax of the model's output"
 
 
 @pytest.mark.parametrize(
@@ -408,7 +408,7 @@ def classes_of_pixels():
 
 ERRORS = {
     "tokens": (tokens, {}, "returns (None, 56, 3), but scores (images, classes) were"),
-    "whole numbers": (classes_of_pixels, {}, "returns whole numbers (int"),
+    "whole numbers": (classes_of_pixels, {}, "returns integers (int"),
     "region": (model_that_ends_with, {"region": (0, 0, 1, 1)}, "region belongs to models that"),
     "softmax of one": (
         lambda: model_that_ends_with(layers.Flatten(), layers.Dense(1)),

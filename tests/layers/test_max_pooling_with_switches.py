@@ -93,8 +93,8 @@ def test_large_eager_inputs_are_compiled_and_pool_alike(window):
 
 def test_first_maximum_in_row_major_order_wins():
     layer = MaxPooling2DWithSwitches(2)
-    for cells, switch in (([1, 1, 1, 1], 0), ([0, 1, 1, 1], 1), ([0, 0, 1, 1], 2)):
-        inputs = np.array(cells, "float32").reshape(1, 2, 2, 1)
+    for elements, switch in (([1, 1, 1, 1], 0), ([0, 1, 1, 1], 1), ([0, 0, 1, 1], 2)):
+        inputs = np.array(elements, "float32").reshape(1, 2, 2, 1)
         assert int(layer(inputs)[1][0, 0, 0, 0]) == switch
 
 
@@ -112,9 +112,9 @@ def test_nan_gives_nan_and_its_own_location(jit_compile):
 
 @pytest.mark.parametrize("position", range(4))
 def test_nan_anywhere_wins_over_larger_neighbours(position):
-    cells = np.array([np.inf, 5, np.inf, 7], "float32")
-    cells[position] = np.nan
-    pooled, switches = MaxPooling2DWithSwitches(2)(cells.reshape(1, 2, 2, 1))
+    elements = np.array([np.inf, 5, np.inf, 7], "float32")
+    elements[position] = np.nan
+    pooled, switches = MaxPooling2DWithSwitches(2)(elements.reshape(1, 2, 2, 1))
     assert np.isnan(pooled[0, 0, 0, 0])
     assert int(switches[0, 0, 0, 0]) == position
 
@@ -240,18 +240,12 @@ class TestArguments:
 
     @pytest.mark.parametrize("value", [0, -1, (2, 0), (2, 2, 2), 2.5, (1.5, 2), "22", None])
     def test_wrong_pool_size(self, layer_class, value):
-        message = (
-            f"pool_size is {value!r}: give a whole number of cells, 1 or more, or a pair "
-            "(rows, columns) of them."
-        )
+        message = f"pool_size is {value!r}: give an integer, 1 or more, or a pair (rows, columns)."
         assert error_text(lambda: layer_class(value)) == message
 
     @pytest.mark.parametrize("value", [0, (0, 1), "2"])
     def test_wrong_strides(self, layer_class, value):
-        message = (
-            f"strides is {value!r}: give a whole number of cells, 1 or more, or a pair "
-            "(rows, columns) of them."
-        )
+        message = f"strides is {value!r}: give an integer, 1 or more, or a pair (rows, columns)."
         assert error_text(lambda: layer_class(2, strides=value)) == message
 
     @pytest.mark.parametrize("value", ["full", "", None, 1, ((1, 1), (1, 1))])
@@ -262,15 +256,15 @@ class TestArguments:
     @pytest.mark.parametrize("pool_size", [(16, 16), (15, 16), (1, 226), (300, 300)])
     def test_too_large_window(self, layer_class, pool_size):
         message = (
-            f"pool_size is {pool_size}, {pool_size[0] * pool_size[1]} cells: give at most 225 "
-            "(15x15), since a switch is a position that has to fit into a uint8."
+            f"pool_size is {pool_size}, {pool_size[0] * pool_size[1]} elements: give at most 225 "
+            "(15x15), since a switch is a position that must fit into a uint8."
         )
         assert error_text(lambda: layer_class(pool_size)) == message
 
     def test_channels_first(self, layer_class):
         message = (
-            "data_format is 'channels_first': switches are kept for channels_last only, so give "
-            "(batch, rows, columns, channels) and data_format='channels_last'."
+            "data_format is 'channels_first': switches are recorded for channels_last only, so "
+            "give (batch, rows, columns, channels) and data_format='channels_last'."
         )
         assert error_text(lambda: layer_class(data_format="channels_first")) == message
         keras.config.set_image_data_format("channels_first")
@@ -303,8 +297,8 @@ def test_wrong_rank(shape):
 
 def test_no_window_fits():
     message = (
-        "The input of shape (None, 2, 5, 3) holds no window of 3x3 cells: give a larger input, a "
-        "smaller pool_size, or padding='same'."
+        "The input of shape (None, 2, 5, 3) is smaller than a window of 3x3: give a larger input, "
+        "a smaller pool_size, or padding='same'."
     )
     layer = MaxPooling2DWithSwitches(3, 2)
     assert error_text(lambda: layer(keras.Input((2, 5, 3)))) == message

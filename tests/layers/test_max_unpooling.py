@@ -54,7 +54,7 @@ def test_unpools_like_loops(window, jit_compile):
     seed=st.integers(0, 1000),
 )
 def test_is_the_adjoint_of_pooling_with_fixed_switches(size, pool_size, strides, padding, seed):
-    """<pool(a), b> = <a, unpool(b)>, pooling being any choice of one cell in each window."""
+    """<pool(a), b> = <a, unpool(b)>, pooling being any choice of one element in each window."""
     if padding == "valid":
         size = tuple(np.maximum(size, pool_size))
     window = (pool_size, strides, padding)
@@ -65,8 +65,8 @@ def test_is_the_adjoint_of_pooling_with_fixed_switches(size, pool_size, strides,
     a = np.random.default_rng(seed + 1).normal(size=shape).astype("float32")
     chosen = np.zeros(b.shape)
     for image, row, column, channel in np.ndindex(b.shape):
-        cells = dict(pooling.window_cells(row, column, size, *window))
-        location = cells[switches[image, row, column, channel]]
+        elements = dict(pooling.window_elements(row, column, size, *window))
+        location = elements[switches[image, row, column, channel]]
         chosen[image, row, column, channel] = a[image, *location, channel]
     unpooled = MaxUnpooling2D(*window)(b, switches, reference)
     np.testing.assert_allclose(
@@ -122,8 +122,8 @@ def test_gradient_reads_the_signal_back(window):
     assert by_reference is None or not np.any(by_reference)
     expected = np.zeros(signal.shape, "float32")
     for image, row, column, channel in np.ndindex(*signal.shape):
-        cells = dict(pooling.window_cells(row, column, (7, 10), *window))
-        location = cells[int(switches[image, row, column, channel])]
+        elements = dict(pooling.window_elements(row, column, (7, 10), *window))
+        location = elements[int(switches[image, row, column, channel])]
         expected[image, row, column, channel] = upstream[image, *location, channel]
     np.testing.assert_allclose(by_signal, expected, rtol=1e-5)
 

@@ -1,4 +1,4 @@
-"""Windows of affected cells, against a list of which cells read which."""
+"""Windows of affected locations, against a list of which locations read which."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ SIZES = st.integers(1, 5)
 
 
 class Sliding:
-    """A sliding layer along one axis, cell by cell."""
+    """A sliding layer along one axis, location by location."""
 
     def __init__(self, draw):
         self.size, self.dilation, self.stride = (draw(SIZES) for _ in range(3))
@@ -22,16 +22,16 @@ class Sliding:
         padded = self.length + self.pad_before + pad_after
         self.length_above = (padded - kernel) // self.stride + 1 if padded >= kernel else 0
 
-    def cells_read(self, cell_above):
-        """The cells of the input that a cell of the output depends on."""
-        first = cell_above * self.stride - self.pad_before
-        cells = [first + k * self.dilation for k in range(self.size)]
-        return {cell for cell in cells if 0 <= cell < self.length}
+    def locations_read(self, location_above):
+        """The locations of the input that a location of the output depends on."""
+        first = location_above * self.stride - self.pad_before
+        locations = [first + k * self.dilation for k in range(self.size)]
+        return {location for location in locations if 0 <= location < self.length}
 
     def depending(self, begin, end):
-        """The cells of the output that depend on the cells `begin` to `end` of the input."""
+        """The output locations that depend on the input locations `begin` to `end`."""
         changed = set(range(begin, end))
-        return [o for o in range(self.length_above) if changed & self.cells_read(o)]
+        return [o for o in range(self.length_above) if changed & self.locations_read(o)]
 
 
 @st.composite
@@ -54,7 +54,7 @@ def intervals(draw, length):
 
 
 @given(st.data())
-def test_affected_holds_what_depends_on_changed_cells(data):
+def test_affected_holds_what_depends_on_changed_locations(data):
     layer = data.draw(sliding_layers())
     begins, ends = data.draw(intervals(layer.length))
     first, end = layer.reads.affected(begins, ends, layer.length_above)
@@ -62,7 +62,7 @@ def test_affected_holds_what_depends_on_changed_cells(data):
     for i, (changed_begin, changed_end) in enumerate(zip(begins, ends, strict=True)):
         depending = layer.depending(changed_begin, changed_end)
         assert set(depending) <= set(range(first[i], end[i]))
-        # Tight, but where the changed cells fall into gaps of the kernel or between its steps.
+        # Tight, but where the changed locations fall into gaps of the kernel or between its steps.
         has_gaps = layer.size > 1 and layer.dilation > 1
         is_changed = changed_begin < changed_end
         if is_changed and not has_gaps:
@@ -70,10 +70,10 @@ def test_affected_holds_what_depends_on_changed_cells(data):
 
 
 @given(sliding_layers(), st.integers(1, 6))
-def test_number_of_cells_read(layer, size):
-    """From the first cell that the first reads to the last one that the last reads."""
+def test_number_of_locations_read(layer, size):
+    """From the first location that the first reads to the last one that the last reads."""
     end = (size - 1) * layer.stride + (layer.size - 1) * layer.dilation + 1
-    assert layer.reads.num_cells(size) == end
+    assert layer.reads.num_read(size) == end
 
 
 @given(st.data())
@@ -108,7 +108,7 @@ def test_window_is_as_large_as_the_largest_interval(data):
 
 
 @given(st.data())
-def test_union_holds_the_cells_of_all(data):
+def test_union_holds_the_locations_of_all(data):
     length = data.draw(st.integers(1, 12))
     count = data.draw(st.integers(1, 4))
     windows = []
@@ -143,7 +143,7 @@ def test_union_holds_the_cells_of_all(data):
     ],
 )
 def test_hand_computed(reads, expected):
-    """The cells above 4, 5 and 6 below."""
+    """The locations above 4, 5 and 6 below."""
     first, end = reads.affected(np.array([4]), np.array([7]), 20)
     assert (first.item(), end.item()) == expected
 

@@ -135,7 +135,7 @@ NEITHER = (
 ERRORS = [
     (
         {"baseline": name},
-        f"baseline is {name!r}, but how the image was made of pixels is not known: give "
+        f"baseline is {name!r}, but how the image was made from pixels is not known: give "
         "preprocessing, or baseline as a number or a colour in units of the image.",
     )
     for name in ("grey", "noise")
@@ -143,7 +143,7 @@ ERRORS = [
 ERRORS += [
     (
         {"baseline": "mean"},
-        "baseline is 'mean', but neither the model nor its preprocessing holds the mean of a "
+        "baseline is 'mean', but neither the model nor its preprocessing contains the mean of a "
         "data set: give it as a colour or an image.",
     ),
     (

@@ -52,8 +52,8 @@ def test_windows_for_a_small_occluder():
     assert sizes == [[6, 6], [8, 8]]
     assert plan.operations < plan.full_operations
     assert plan.reason == (
-        "whole maps from 'means' on: GlobalAveragePooling2D has no rule for windows, as its input "
-        "or output is no stack of feature maps"
+        "whole feature maps from 'means' on: GlobalAveragePooling2D has no rule for windows, as "
+        "its input or output is not a stack of feature maps"
     )
 
 
@@ -63,17 +63,17 @@ def test_whole_maps_for_an_occluder_as_large_as_the_image():
     assert steps(plan) == []
     assert names(plan.whole_nodes) == ["conv1", "conv2", "means", "scores"]
     assert plan.operations == plan.full_operations
-    assert plan.reason == "whole maps from 'conv1' on: windows would save nothing"
+    assert plan.reason == "whole feature maps from 'conv1' on: windows would save nothing"
 
 
 def test_whole_maps_from_where_windows_have_grown():
-    """Strides are cheap, a window of 11 cells in a map of 10 is not."""
+    """Strides are cheap, a window of 11 locations in a map of 10 is not."""
     middle = layers.Conv2D(8, 3, strides=4, padding="same", name="step")
     large = layers.Conv2D(8, 9, padding="same", name="large")
     plan = plan_of(convnet(middle, large))
     assert plan.method == "incremental"
     assert steps(plan) == ["conv1", "step"]
-    assert plan.reason == "whole maps from 'large' on: windows would cost as much"
+    assert plan.reason == "whole feature maps from 'large' on: windows would cost as much"
 
 
 @pytest.mark.parametrize("patch_size", [1, 4, 9, 20, 30, 36])
@@ -106,7 +106,7 @@ def test_operations_of_full_by_hand():
     pasted = values * num_pixels * 3
     assert plan.operations == conv1 + conv2 + means + scores + pasted
     assert plan.full_operations == plan.operations
-    assert plan.reason == "asked for"
+    assert plan.reason == "requested"
 
 
 def test_operations_of_windows_by_hand():
@@ -125,13 +125,11 @@ def test_printed():
     plan = plan_of(convnet())
     share = plan.operations / plan.full_operations
     assert str(plan) == (
-        "conv1                        windows of 6×6 in 40×36\n"
-        "conv2                        windows of 8×8 in 40×36\n"
-        "means                        whole\n"
-        "scores                       whole\n"
-        f"{100 * share:.1f}% of the operations of the full method; whole maps from 'means' on: "
-        "GlobalAveragePooling2D has no rule for windows, as its input or output is no stack of "
-        "feature maps"
+        "conv1                        windows of 6×6 in 40×36\nconv2                        "
+        "windows of 8×8 in 40×36\nmeans                        whole\nscores                      "
+        f" whole\n{100 * share:.1f}% of the operations of the full method; whole feature maps from "
+        "'means' on: GlobalAveragePooling2D has no rule for windows, as its input or output is "
+        "not a stack of feature maps"
     )
 
 
@@ -141,7 +139,7 @@ def test_printed_full():
         "conv2                        whole\n"
         "means                        whole\n"
         "scores                       whole\n"
-        "100.0% of the operations of the full method; asked for"
+        "100.0% of the operations of the full method; requested"
     )
 
 
@@ -156,7 +154,7 @@ def test_pixels_are_treated_before_the_occluder_is_pasted():
 
 @pytest.mark.usefixtures("windows_everywhere")
 def test_all_on_windows():
-    """Where the convolution itself returns one cell of scores."""
+    """Where the convolution itself returns one location of scores."""
     inputs = keras.Input((*SIZE, 3))
     x = layers.Conv2D(8, 5, strides=5, name="conv1")(inputs)
     x = layers.Conv2D(4, (8, 7), name="scores")(x)
@@ -167,29 +165,29 @@ def test_all_on_windows():
 
 
 REFUSED = {
-    "UpSampling2D": (layers.UpSampling2D(2, name="it"), "it may read any cell of its input"),
+    "UpSampling2D": (layers.UpSampling2D(2, name="it"), "it may read any location of its input"),
     "Conv2DTranspose": (
         layers.Conv2DTranspose(4, 3, name="it"),
-        "it may read any cell of its input",
+        "it may read any location of its input",
     ),
-    "Permute": (layers.Permute((2, 1, 3), name="it"), "it may read any cell of its input"),
+    "Permute": (layers.Permute((2, 1, 3), name="it"), "it may read any location of its input"),
     "PReLU": (
         layers.PReLU(name="it"),
-        "it treats equal cells at two positions differently",
+        "it treats equal values at two locations differently",
     ),
     "BatchNormalization": (
         layers.BatchNormalization(axis=1, name="it"),
-        "it treats equal cells at two positions differently",
+        "it treats equal values at two locations differently",
     ),
-    "PixelMean": (PixelMean(name="it"), "it treats equal cells at two positions differently"),
-    "Softmax": (layers.Softmax(axis=1, name="it"), "it may read any cell of its input"),
+    "PixelMean": (PixelMean(name="it"), "it treats equal values at two locations differently"),
+    "Softmax": (layers.Softmax(axis=1, name="it"), "it may read any location of its input"),
     "UnitNormalization": (
         layers.UnitNormalization(axis=(1, 2), name="it"),
-        "it may read any cell of its input",
+        "it may read any location of its input",
     ),
     "Reshape": (
         layers.Reshape((36, 40, 8), name="it"),
-        "it may read any cell of its input",
+        "it may read any location of its input",
     ),
 }
 
@@ -201,7 +199,10 @@ def test_refused(type_name):
     plan = plan_of(convnet(type(layer).from_config(layer.get_config())))
     assert steps(plan) == ["conv1"]
     assert names(plan.whole_nodes)[:2] == ["it", "conv2"]
-    assert plan.reason == f"whole maps from 'it' on: {type_name} has no rule for windows, as {why}"
+    assert (
+        plan.reason
+        == f"whole feature maps from 'it' on: {type_name} has no rule for windows, as {why}"
+    )
 
 
 class Doubled(layers.Conv2D):
@@ -216,8 +217,8 @@ def test_subclass_has_no_rule_of_its_parent():
     plan = plan_of(convnet(Doubled(4, 3, padding="same", name="it")))
     assert steps(plan) == ["conv1"]
     assert plan.reason == (
-        "whole maps from 'it' on: Doubled has no rule for windows, as it may read any cell of its "
-        "input"
+        "whole feature maps from 'it' on: Doubled has no rule for windows, as it may read any "
+        "location of its input"
     )
 
 
@@ -231,8 +232,8 @@ def test_gates_are_spread_over_the_map():
     plan = plan_of(keras.Model(inputs, x))
     assert steps(plan) == ["conv1", "gate"]
     assert plan.reason == (
-        "whole maps from 'it' on: Multiply has no rule for windows, as it spreads its input over "
-        "more cells"
+        "whole feature maps from 'it' on: Multiply has no rule for windows, as it spreads its "
+        "input over more locations"
     )
 
 
@@ -248,8 +249,8 @@ def test_net_that_starts_with_a_layer_without_a_rule_is_run_as_a_whole(type_name
     plan = plan_of(convnet(first=[first]), method)
     assert plan.method == "full"
     assert plan.reason == (
-        f"whole maps from 'it' on: {type_name} has no rule for windows, as it may read any cell of "
-        "its input"
+        f"whole feature maps from 'it' on: {type_name} has no rule for windows, as it may read any "
+        "location of its input"
     )
 
 

@@ -122,12 +122,12 @@ def test_positions_in_a_box_start_at_its_corner():
 
 
 def test_heat_map_needs_one_value_for_each_position():
-    sentence = "Values of shape (2, 3) came for 3×2 positions: give one for each."
+    sentence = "Values of shape (2, 3) were given for 3×2 positions: give one for each."
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         Occluders((15, 10), 5, 5).heat_map(np.zeros((2, 3)))
 
 
-PAIR = "give a whole number of pixels, 1 or more, or a pair (rows, columns) of them."
+PAIR = "give an integer number of pixels, 1 or more, or a pair (rows, columns)."
 BOX = "give (top, left, bottom, right) in pixels, inside the image of 20×30."
 ERRORS = [
     ({"strides": 0}, f"strides is 0: {PAIR}"),

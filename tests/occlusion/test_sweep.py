@@ -93,7 +93,7 @@ def test_base(model, images):
     np.testing.assert_allclose(base.activities, sums[0, 0], rtol=1e-5)
     assert base.activities.shape == (6,)
     (maps,) = feature_extractor(model, ["conv2"])(images[:1])
-    assert base.strongest_map == np.max(maps, axis=(0, 1, 2)).argmax()
+    assert base.strongest_feature == np.max(maps, axis=(0, 1, 2)).argmax()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -125,8 +125,8 @@ def test_what_is_not_finite_is_named_by_its_position(images, method, value):
     fill[13, 22] = value
     # The first position that occludes it begins at row 12 and column 20.
     sentence = (
-        "With the occluder at (top, left, bottom, right) = (12, 20, 17, 26) the model gives NaN or "
-        "infinity: check the range of the image, the baseline and the weights."
+        "With the occluder at (top, left, bottom, right) = (12, 20, 17, 26) the model returns NaN "
+        "or infinity: check the range of the image, the baseline and the weights."
     )
     model = small_net()
     scores = Scores(model, activation="softmax")

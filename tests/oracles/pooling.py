@@ -16,8 +16,8 @@ def max_pool(inputs, pool_size, strides, padding):
     switches = np.zeros(pooled.shape, "uint8")
     for image, row, column, channel in np.ndindex(pooled.shape):
         best = None
-        cells = window_cells(row, column, inputs.shape[1:3], pool_size, strides, padding)
-        for position, location in cells:
+        elements = window_elements(row, column, inputs.shape[1:3], pool_size, strides, padding)
+        for position, location in elements:
             value = inputs[image, *location, channel]
             if best is None or value > best or (np.isnan(value) and not np.isnan(best)):
                 best = value
@@ -30,8 +30,8 @@ def max_unpool(signal, switches, size, pool_size, strides, padding):
     """Returns `(batch, rows, columns, channels)` of the given size (rows, columns)."""
     unpooled = np.zeros((signal.shape[0], *size, signal.shape[3]), signal.dtype)
     for image, row, column, channel in np.ndindex(signal.shape):
-        cells = dict(window_cells(row, column, size, pool_size, strides, padding))
-        location = cells[switches[image, row, column, channel]]
+        elements = dict(window_elements(row, column, size, pool_size, strides, padding))
+        location = elements[switches[image, row, column, channel]]
         unpooled[image, *location, channel] += signal[image, row, column, channel]
     return unpooled
 
@@ -43,8 +43,8 @@ def pooled_size(size, pool_size, strides, padding):
     return tuple((n - window) // stride + 1 for n, window, stride in axes)
 
 
-def window_cells(row, column, size, pool_size, strides, padding):
-    """Pairs (position in the window, location in the image) of the cells that are no padding."""
+def window_elements(row, column, size, pool_size, strides, padding):
+    """Pairs (position in the window, location in the image) of the elements that are no padding."""
     top, left = window_corner(row, column, size, pool_size, strides, padding)
     position = 0
     for i in range(top, top + pool_size[0]):

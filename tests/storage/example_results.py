@@ -68,7 +68,7 @@ class Examples:
                 return tuple(self.value(field.inner) for _ in range(self.number()))
             case fields.Named():
                 return {name: self.value(field.inner) for name in TEXTS[: self.number()]}
-            case fields.Record():
+            case fields.Structure():
                 return self.of(field.kind)
 
     def number(self):

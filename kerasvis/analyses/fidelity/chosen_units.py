@@ -102,7 +102,7 @@ class LayerActivations(keras.Model):
         self.built = True
 
     def call(self, inputs):
-        tensors, _ = passes.go_up(self._plan, inputs["images"])
+        tensors, _ = passes.forward(self._plan, inputs["images"])
         return passes.with_positions(ops.cast(tensors[self._plan.target], "float32"))
 
 

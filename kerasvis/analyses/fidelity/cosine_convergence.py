@@ -106,11 +106,11 @@ class SignalPairs(keras.Model):
         self.built = True
 
     def call(self, inputs):
-        tensors, switches = passes.go_up(self._plan, inputs["images"])
+        tensors, switches = passes.forward(self._plan, inputs["images"])
         shape = ops.shape(tensors[self._plan.target])
         signals = [ops.reshape(inputs[name], shape) for name in ("first", "second")]
         first, second = (
-            passes.signals_down(self._plan, signal, tensors, switches) for signal in signals
+            passes.projected_signals(self._plan, signal, tensors, switches) for signal in signals
         )
         return {
             self._names[number]: cosine(signal, other)

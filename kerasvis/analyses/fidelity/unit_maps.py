@@ -56,11 +56,11 @@ class UnitProjector(keras.Model):
 
     def call(self, inputs):
         plan = self._plan
-        tensors, switches = passes.go_up(plan, inputs["images"])
+        tensors, switches = passes.forward(plan, inputs["images"])
         ones = ops.ones_like(tensors[plan.target], dtype=plan.steps[0].mirrors[0].compute_dtype)
         chosen = passes.choose(passes.with_positions(ones), inputs["feature"], inputs["position"])
         signal = ops.reshape(chosen[0], ops.shape(ones))
-        return passes.go_down(plan, signal, tensors, switches)
+        return passes.project(plan, signal, tensors, switches)
 
 
 def below_own_rectification(plan):

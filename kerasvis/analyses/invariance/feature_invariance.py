@@ -195,7 +195,7 @@ def feature_invariance(
             "image size": size,
             "preprocessing": preprocessing.mode,
             "output": scores.tensor,
-            "activation": scores.taken,
+            "activation": scores.interpretation,
             "transformations": values,
         }
 
@@ -223,7 +223,7 @@ def feature_invariance(
         for name, *arrays in zip(values, *parts, strict=True)
     ]
     return FeatureInvariance(
-        layers, np.array(classes, "int64"), tuple(curves), scores.taken, scores.measure
+        layers, np.array(classes, "int64"), tuple(curves), scores.interpretation, scores.measure
     )
 
 

@@ -241,14 +241,14 @@ class OcclusionAnalysis:
     def __call__(self, image: Any, class_index: int | None = None) -> OcclusionSensitivity:
         (class_index,) = self.classes_of(class_index, 1)
         image, preprocessing = self._checked_image(image)
-        base, activities, strongest_map = self.sweep.base(image)
+        base, activities, strongest_feature = self.sweep.base(image)
         if not np.isfinite(base).all():
             raise ValueError(
                 "The model gives NaN or infinity for the unoccluded image: check the range of the "
                 "image and the model's weights."
             )
         class_indices = self._asked_classes(base, class_index)
-        feature_index = self._watched_map(len(activities), strongest_map)
+        feature_index = self._watched_map(len(activities), strongest_feature)
         probabilities, label, activity = self.sweep.run(
             image,
             self._baseline_image(image, preprocessing),
@@ -277,7 +277,7 @@ class OcclusionAnalysis:
             base_activity=np.nan if self.layer is None else float(activities[feature_index]),
             method=self.sweep.plan.method,
             reason=self.sweep.plan.reason,
-            activation=self.scores.taken,
+            activation=self.scores.interpretation,
             measure=self.scores.measure,
             projection_reason=self._projection_reason,
         )
@@ -320,9 +320,9 @@ class OcclusionAnalysis:
         asked = dict.fromkeys(standardize_class(index, len(base)) for index in asked)
         return np.array(list(asked), "int64")
 
-    def _watched_map(self, num_maps, strongest_map):
+    def _watched_map(self, num_maps, strongest_feature):
         if self._feature is None or self.layer is None:
-            return strongest_map
+            return strongest_feature
         if self._feature not in range(num_maps):
             raise ValueError(
                 f"Layer {self.layer!r} has no feature map {self._feature}, but "
@@ -361,8 +361,8 @@ def _identity(function):
     code = getattr(function, "__code__", None)
     if code is None:
         return getattr(function, "__qualname__", repr(function))
-    cells = [cell.cell_contents for cell in function.__closure__ or ()]
-    return repr((code.co_code, code.co_consts, code.co_names, cells))
+    locations = [location.cell_contents for location in function.__closure__ or ()]
+    return repr((code.co_code, code.co_consts, code.co_names, locations))
 
 
 def _checked_size(model, image_size):

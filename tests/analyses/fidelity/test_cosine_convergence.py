@@ -107,12 +107,12 @@ def test_signals_add_up_where_branches_met(images):
     right = layers.Conv2D(4, 3, padding="same", name="right")(below)
     model = keras.Model(inputs, layers.Add(name="sum")([left, right]))
     plan = plan_of(model, "sum", "gradient")
-    tensors, switches = passes.go_up(plan, images)
+    tensors, switches = passes.forward(plan, images)
     signal = np.random.default_rng(1).normal(size=(3, 5, 4, 4)).astype("float32")
-    signals = dict(passes.signals_down(plan, signal, tensors, switches))
+    signals = dict(passes.projected_signals(plan, signal, tensors, switches))
     assert len(signals) == 5
     assert list(signals)[-1] == plan.image
-    projection = passes.go_down(plan, signal, tensors, switches)
+    projection = passes.project(plan, signal, tensors, switches)
     np.testing.assert_array_equal(signals[plan.image], projection)
     names = {step.node.name: step.node.outputs[0] for step in plan.steps}
     # ⟨A a, s⟩ = ⟨a, Aᵀ s⟩ for the linear net above `below`, without its biases

@@ -172,7 +172,7 @@ def test_auto_takes_one_of_both(size):
 def test_auto_runs_the_whole_model_for_a_large_occluder(model, images):
     result = kv.occlusion_sensitivity(model, images[0], patch_size=SIZE, strides=1, verbose=0)
     assert result.method == "full"
-    assert result.reason == "whole maps from 'conv1' on: windows would save nothing"
+    assert result.reason == "whole feature maps from 'conv1' on: windows would save nothing"
     assert result.probability.shape == (1, 1)
 
 
@@ -500,7 +500,7 @@ def without_convolution():
     return keras.Model(inputs, layers.Dense(4)(layers.Flatten()(inputs)), name="dense")
 
 
-PAIR = "give a whole number of pixels, 1 or more, or a pair (rows, columns) of them."
+PAIR = "give an integer number of pixels, 1 or more, or a pair (rows, columns)."
 
 
 def ramp(low, high, shape=(*SIZE, 3)):
@@ -591,12 +591,12 @@ ERRORS = {
     "NaN": ({"image": WITH_NAN}, "The image holds NaN or infinity: correct it."),
     "fill": (
         {"baseline": "mean"},
-        "baseline is 'mean', but neither the model nor its preprocessing holds the mean of a "
+        "baseline is 'mean', but neither the model nor its preprocessing contains the mean of a "
         "data set: give it as a colour or an image.",
     ),
     "fill of unknown units": (
         {"image": IMAGE - 128},
-        "baseline is 'grey', but how the image was made of pixels is not known: give "
+        "baseline is 'grey', but how the image was made from pixels is not known: give "
         "preprocessing, or baseline as a number or a colour in units of the image.",
     ),
     "fill of another size": (
@@ -694,7 +694,7 @@ def test_model_that_gives_nan_for_an_occluded_image():
     x = layers.Conv2D(2, 3, name="conv")(inputs)
     model = keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
     sentence = (
-        "With the occluder at (top, left, bottom, right) = (0, 0, 13, 13) the model gives NaN or "
+        "With the occluder at (top, left, bottom, right) = (0, 0, 13, 13) the model returns NaN or "
         "infinity: check the range of the image, the baseline and the weights."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):

@@ -1,8 +1,8 @@
-"""Projection of many units of few images: every image goes up once, for all of its units.
+"""Projection of many units of few images: one forward pass per image, for all of its units.
 
-Of nine strongest units of each of 512 feature maps many lie in the same image, and going up costs
-as much as coming down. What an image leaves behind on its way up is the same for all of its units;
-each takes from it the crop that it sees, see `kerasvis.graph.crops`, or the whole.
+Of the nine strongest units of each of 512 feature maps many lie in the same image, and the forward
+pass costs as much as the projection. Its record is the same for all units of an image; each unit
+uses the crop that contains its receptive field, see `kerasvis.graph.crops`, or the whole record.
 """
 
 import keras
@@ -14,12 +14,12 @@ from kerasvis.deconvnet import passes
 NUM_PIXELS_IN_STEP = 16 * 224 * 224
 
 
-class SharedUpwardPass:
+class SharedForwardPass:
     """Projects units, several of which may lie in one image.
 
     Args:
         plan: the `Plan`.
-        crops: the `UnitCrops` for images of this size, or None where whole images are as good.
+        crops: the `UnitCrops` for images of this size, or None where cropping saves nothing.
     """
 
     def __init__(self, plan, crops=None):
@@ -27,14 +27,14 @@ class SharedUpwardPass:
         self._projector = SharingProjector(plan, crops)
 
     def project(self, images, image_numbers, features, positions, batch_size=None, verbose=0):
-        """Projects one unit after the other, those of one image together.
+        """Projects units, those of one image together.
 
         Args:
             images: array `(images, rows, columns, channels)`, or a list of such images.
             image_numbers: int `(units,)`, the image of each.
             features: int32 `(units,)`.
             positions: int32 `(units, 2)`.
-            batch_size: units in a step.
+            batch_size: units per step.
             verbose: whether Keras shows its progress bar.
 
         Returns:
@@ -54,7 +54,7 @@ class SharedUpwardPass:
         return projections, origins
 
     def _parts(self, positions, image_size):
-        """`(origins, positions)` of the units' parts and in them, and the size of all."""
+        """`(origins, positions, size)`: of the parts in the images, of the units in the parts."""
         if self._crops is None:
             return np.zeros((len(positions), 2), "int32"), positions, image_size
         grid = self._crops.grid
@@ -62,16 +62,16 @@ class SharedUpwardPass:
 
 
 def steps(images, image_numbers, units, batch_size):
-    """Units in the order of their images, and with them the images that they lie in.
+    """Units in the order of their images, together with these images.
 
     Args:
         images: array `(images, rows, columns, channels)`, or a list of such images.
         image_numbers: int `(units,)`.
         units: `{name: array (units, ...)}`.
-        batch_size: units in a step.
+        batch_size: units per step.
 
     Yields:
-        `(numbers, inputs)`: int64 `(batch,)`, the units; and what `SharingProjector` takes. The
+        `(numbers, inputs)`: int64 `(batch,)`, the units; and the inputs of `SharingProjector`. The
         number of images differs from step to step.
     """
     order = np.argsort(image_numbers, kind="stable")
@@ -98,10 +98,10 @@ class SharingProjector(keras.Model):
         self.built = True
 
     def call(self, inputs):
-        tensors, switches = passes.go_up(self._plan, inputs["images"])
+        tensors, switches = passes.forward(self._plan, inputs["images"])
 
         def part(number, tensor):
-            """What a tensor holds for every unit; those that no mirror asks for are not made."""
+            """The part of a tensor for every unit; parts that no mirror uses are not computed."""
             if self._crops is None or number not in self._crops.strides:
                 return ops.take(tensor, inputs["image"], axis=0)
             strides = np.array(self._crops.strides[number], "int32")
@@ -109,7 +109,7 @@ class SharingProjector(keras.Model):
             return cut_out(tensor, inputs["image"], inputs["origin"] // strides, size)
 
         pooled = {node.name: node.outputs[0] for node in self._plan.nodes}
-        return passes.choose_and_go_down(
+        return passes.project_chosen(
             self._plan,
             {number: part(number, tensor) for number, tensor in tensors.items()},
             {name: part(pooled[name], tensor) for name, tensor in switches.items()},
@@ -133,5 +133,5 @@ def cut_out(tensor, numbers, begins, size):
     _, height, width, num_channels = ops.shape(tensor)
     rows = begins[:, :1] + ops.arange(size[0], dtype="int32")
     columns = begins[:, 1:] + ops.arange(size[1], dtype="int32")
-    cells = (numbers[:, None, None] * height + rows[:, :, None]) * width + columns[:, None, :]
-    return ops.take(ops.reshape(tensor, (-1, num_channels)), cells, axis=0)
+    places = (numbers[:, None, None] * height + rows[:, :, None]) * width + columns[:, None, :]
+    return ops.take(ops.reshape(tensor, (-1, num_channels)), places, axis=0)

@@ -7,7 +7,7 @@ from keras import layers
 
 import kerasvis as kv
 from kerasvis.deconvnet import passes
-from kerasvis.deconvnet.shared_upward_pass import cut_out, steps
+from kerasvis.deconvnet.shared_forward_pass import cut_out, steps
 from kerasvis.deconvnet.targets import Unit, as_arrays
 from tests.oracles.random_graphs import draw_graph
 
@@ -80,7 +80,7 @@ def test_every_unit_is_projected_as_if_alone(layer, rectification, batch_size, i
     deconv = kv.DeconvModel(convnet(), layer, rectification)
     unit = random_unit(deconv, len(IMAGE_NUMBERS))
     expected = alone(deconv, images()[IMAGE_NUMBERS], unit)
-    shared = deconv._shared_upward_pass(SIZE)
+    shared = deconv._shared_forward_pass(SIZE)
     features, positions = as_arrays(unit, len(IMAGE_NUMBERS), deconv.target_shape)
     parts, origins = shared.project(images(), IMAGE_NUMBERS, features, positions, batch_size)
     assert (parts.shape[1:3] != SIZE) == is_cropped
@@ -118,7 +118,7 @@ def test_crops_with_a_mean_image():
     assert_equal_up_to_rounding(pasted(parts, origins, (96, 80, 3)), expected)
 
 
-def test_an_image_goes_up_once_in_a_step():
+def test_one_forward_pass_per_image_in_a_step():
     found = list(steps(images(), IMAGE_NUMBERS, {"feature": np.arange(9)}, batch_size=4))
     assert [len(inputs["images"]) for _, inputs in found] == [2, 1, 1]
     order = np.concatenate([numbers for numbers, _ in found])
@@ -129,7 +129,7 @@ def test_an_image_goes_up_once_in_a_step():
 
 
 @pytest.mark.parametrize("layer", ["fc", "conv3"])
-def test_whole_images_go_up_and_nothing_is_traced_again(recorded_shapes, layer):
+def test_forward_pass_of_whole_images_without_retracing(recorded_shapes, layer):
     deconv = kv.DeconvModel(convnet(), layer)
     num_traced = []
     for num_units in (40, 25, 19):
@@ -140,7 +140,7 @@ def test_whole_images_go_up_and_nothing_is_traced_again(recorded_shapes, layer):
     assert num_traced == num_traced[:1] * 3
 
 
-def test_small_crops_go_up_by_themselves(recorded_shapes):
+def test_forward_pass_of_small_crops(recorded_shapes):
     deconv = kv.DeconvModel(convnet(), "conv1")
     deconv.project_units(images(), random_unit(deconv, 9), IMAGE_NUMBERS)
     assert np.prod(recorded_shapes[-1][1:3]) < 0.1 * np.prod(SIZE)
@@ -148,15 +148,15 @@ def test_small_crops_go_up_by_themselves(recorded_shapes):
 
 @pytest.fixture
 def recorded_shapes(monkeypatch):
-    """The shapes of the images, or crops of them, that went up."""
+    """The shapes of the images, or crops of them, of the forward pass."""
     shapes = []
-    go_up = passes.go_up
+    forward = passes.forward
 
     def recorded(plan, images, means=None):
         shapes.append(tuple(images.shape))
-        return go_up(plan, images, means)
+        return forward(plan, images, means)
 
-    monkeypatch.setattr(passes, "go_up", recorded)
+    monkeypatch.setattr(passes, "forward", recorded)
     return shapes
 
 

@@ -1,6 +1,6 @@
 """Units of the same images: each image up once for all, against once for each unit.
 
-    python -m benchmarks.shared_upward_pass
+    python -m benchmarks.shared_forward_pass
 
 VGG16 with random weights at 224×224, 32 units in `project_units`, of which several lie in one
 image. Printed is the time of a unit by itself over its time when the way up is shared.
