@@ -20,6 +20,8 @@ from kerasvis.analyses.feature_visualization import visualize_features as visual
 from kerasvis.analyses.fidelity.fidelity_report import fidelity_report as fidelity_report
 from kerasvis.analyses.fidelity.fidelity_result import FidelityReport as FidelityReport
 from kerasvis.analyses.fidelity.fidelity_table import fidelity_rows as fidelity_rows
+from kerasvis.analyses.fidelity.layer_fidelity import LayerFidelity as LayerFidelity
+from kerasvis.analyses.fidelity.layer_fidelity import layer_fidelity as layer_fidelity
 from kerasvis.analyses.filters.filter_diagnosis import FilterDiagnosis as FilterDiagnosis
 from kerasvis.analyses.filters.filter_diagnosis import diagnose_filters as diagnose_filters
 from kerasvis.analyses.filters.filter_findings import Finding as Finding
@@ -68,6 +70,7 @@ __all__ = [
     "FilterDiagnosis",
     "Finding",
     "LayerAblation",
+    "LayerFidelity",
     "MethodComparison",
     "NearDuplicates",
     "OcclusionAgreement",
@@ -86,6 +89,7 @@ __all__ = [
     "fidelity_rows",
     "filter_findings",
     "find_near_duplicates",
+    "layer_fidelity",
     "load_evolution",
     "maximize_activation",
     "measure_correspondence",

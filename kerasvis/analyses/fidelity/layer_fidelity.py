@@ -1,0 +1,232 @@
+"""How far the pictures of a layer go: whether they tell units apart, and hold what units need.
+
+Some of the strongest activations of a scan are looked at, by the checks of the fidelity report: few
+enough to be measured for every layer that is shown.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import keras
+import numpy as np
+
+from kerasvis.analyses.fidelity.chosen_units import boxes_seen, plan_of
+from kerasvis.analyses.fidelity.fidelity_report import fidelity_report
+from kerasvis.analyses.fidelity.map_similarity import MEASURES, SMALLEST_SIDE, mean_of_defined
+from kerasvis.analyses.fidelity.unit_maps import maps_of, unit_methods
+from kerasvis.analyses.fidelity.weight_randomization import initializers_of, weighted_layers
+from kerasvis.arguments import standardize_images
+from kerasvis.deconvnet.targets import Unit
+from kerasvis.graph import read_graph
+from kerasvis.storage.fields import Array
+from kerasvis.storage.results import Result
+
+if TYPE_CHECKING:
+    from kerasvis.activations import LayerActivations
+
+CHECKS = ("weight_randomization", "selectivity", "patch_sufficiency")
+SIGNED, ABSOLUTE = MEASURES.index("rank, signed"), MEASURES.index("rank, absolute")
+SPECIFIC = 0.5  # from which on pictures are called specific to their unit
+MARGIN = 0.2  # by which another method has to be more specific to be named
+NAMES = {"deconvnet": "projections", "guided": "guided backpropagation", "gradient": "gradients"}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LayerFidelity(Result):
+    """What is measured of the pictures of one layer, as means over some strong activations.
+
+    Attributes:
+        layer: name of the layer.
+        methods: names of the methods.
+        num_images: images looked at, in each the unit of one feature map.
+        specificity: float64 `(methods,)`: 1 minus the rank correlation of the maps of different
+            units at the same place of the same image. 0: the map shows the place, not the unit.
+        weight_dependence: float64 `(methods,)`: 1 minus the rank correlation of the strengths with
+            those of a copy in which the layer's own weights are random. 0: what it has learned is
+            not seen.
+        energy: float64 `(methods,)`: share of a map's energy in its patch, the box of a third of
+            the receptive field's sides that holds most.
+        kept: float64 `(methods,)`: share of the activation that is left when only that patch is
+            shown.
+        kept_by_chance: float64 `(methods,)`: the same of random boxes of that size.
+
+    Reference:
+        Mahendran & Vedaldi 2016 and Adebayo et al. 2018, on specificity and random weights; Zeiler
+        & Fergus 2013, Section 4.2, on occluding what a projection shows.
+    """
+
+    layer: str
+    methods: tuple[str, ...]
+    num_images: int
+    specificity: Annotated[np.ndarray, Array("float64", "methods")]
+    weight_dependence: Annotated[np.ndarray, Array("float64", "methods")]
+    energy: Annotated[np.ndarray, Array("float64", "methods")]
+    kept: Annotated[np.ndarray, Array("float64", "methods")]
+    kept_by_chance: Annotated[np.ndarray, Array("float64", "methods")]
+
+    def is_specific(self, method: str = "deconvnet") -> bool:
+        """Whether the maps of a method tell units at the same place apart."""
+        return bool(self.specificity[self.methods.index(method)] >= SPECIFIC)
+
+    def sentence(self, method: str = "deconvnet") -> str:
+        """What to think of the maps of a method, with the numbers, in two or three sentences."""
+        number = self.methods.index(method)
+        name = NAMES.get(method, method)
+        specificity = self.specificity[number]
+        if np.isnan(specificity):
+            told = f"Too few units are active for {name} to be compared."
+        elif self.is_specific(method):
+            told = f"{name.capitalize()} tell units apart (specificity {specificity:.2f} of 1)."
+        else:
+            told = (
+                f"{name.capitalize()} hardly tell units at one place apart (specificity "
+                f"{specificity:.2f} of 1): read them beside the image patches"
+                f"{self._better(number)}."
+            )
+        numbers = (100 * self.energy[number], self.kept[number], self.kept_by_chance[number])
+        held = (
+            "The patch with {:.0f} % of the energy keeps {:.2f} of the activation, a random one "
+            "{:.2f}."
+        )
+        weights = f"Dependence on the layer's weights: {self.weight_dependence[number]:.2f} of 1."
+        return " ".join([told, held.format(*numbers), weights])
+
+    def _better(self, number):
+        """Another method that is more specific, as the end of a sentence."""
+        best = int(np.argmax(np.nan_to_num(self.specificity)))
+        if best == number or self.specificity[best] < self.specificity[number] + MARGIN:
+            return ""
+        name = NAMES.get(self.methods[best], self.methods[best])
+        return f", or look at {name} ({self.specificity[best]:.2f})"
+
+
+def layer_fidelity(
+    model: keras.Model,
+    layer: str,
+    images: Any,
+    strongest: "LayerActivations",
+    methods: Sequence[str] = ("deconvnet", "guided"),
+    *,
+    num_images: int = 6,
+    **settings: Any,
+) -> LayerFidelity | None:
+    """Measures how far the pictures of a layer go, on some of its strongest activations.
+
+    Args:
+        model: a functional or Sequential `keras.Model`; it is left as it is.
+        layer: name of the layer.
+        images: the images that were scanned, which can be fetched again.
+        strongest: the layer's `LayerActivations`.
+        methods: names of methods, the one that is shown first.
+        num_images: images to look at, at most.
+        **settings: `preprocessing`, `rules` and `seed` of `fidelity_report`.
+
+    Returns:
+        A `LayerFidelity`; None where no feature map is active in any image, or units see too few
+        pixels for a picture to be compared.
+
+    Raises:
+        ValueError: as of `fidelity_report`.
+
+    Example:
+        >>> import keras
+        >>> from keras import layers
+        >>> import kerasvis as kv
+        >>> model = keras.Sequential(
+        ...     [keras.Input((32, 32, 3)), layers.Conv2D(4, 5, 4, activation="relu", name="a")]
+        ... )
+        >>> images = kv.data.PlantedObjects(5, (32, 32))[:]
+        >>> top = kv.find_top_activations(model, ["a"], images, verbose=0)
+        >>> found = kv.analyses.layer_fidelity(model, "a", images, top["a"])
+        >>> found.methods, found.specificity.shape
+        (('deconvnet', 'guided'), (2,))
+    """
+    source = standardize_images(model, images, settings.pop("preprocessing", None), fetched=True)
+    boxes = boxes_seen(model, layer, source.image_size, strongest.positions[:, 0])
+    sees_enough = (boxes[:, 2:] - boxes[:, :2] >= SMALLEST_SIDE).all(axis=1)
+    features = evenly_chosen(strongest, num_images, sees_enough)
+    if len(features) == 0:
+        return None
+    pixels = np.stack([source[[index]][0] for index in strongest.image_indices[features, 0]])
+    stage = lowest_of_own_weights(model, layer)
+    settings = {"preprocessing": source.preprocessing, "verbose": 0, **settings}
+    report = fidelity_report(
+        model,
+        layer,
+        pixels,
+        methods,
+        feature=features.tolist(),
+        checks=CHECKS,
+        stages=[stage],
+        num_draws=3,
+        **settings,
+    )
+    patches = report.patch_sufficiency
+    random_copy = report.weight_randomization.cascading[:, 0, :, ABSOLUTE]
+    return LayerFidelity(
+        layer=layer,
+        methods=report.methods,
+        num_images=len(features),
+        specificity=1 - mean_of_defined(report.selectivity.between_units[..., SIGNED]),
+        weight_dependence=1 - mean_of_defined(random_copy),
+        energy=_energy(model, report, pixels, settings.get("rules", ())),
+        kept=mean_of_defined(patches.shown),
+        kept_by_chance=mean_of_defined(patches.random_shown.reshape(len(report.methods), -1)),
+    )
+
+
+def evenly_chosen(strongest: "LayerActivations", number: int, among: np.ndarray) -> np.ndarray:
+    """int64: active feature maps, evenly spread, each strongest in an image of its own.
+
+    Args:
+        strongest: the layer's `LayerActivations`.
+        number: how many, at most.
+        among: bool `(features,)`, those that may be chosen.
+    """
+    active = np.flatnonzero((strongest.values[:, 0] > 0) & among)
+    _, first = np.unique(strongest.image_indices[active, 0], return_index=True)
+    candidates = np.sort(active[first])
+    places = np.linspace(0, len(candidates) - 1, min(number, len(candidates)))
+    return candidates[places.round().astype(int)]
+
+
+def lowest_of_own_weights(model: keras.Model, layer: str) -> str:
+    """The lowest of the layers whose weights are the layer's own.
+
+    These are the layer, or what it is made from without other kernels between: the two convolutions
+    of a concatenation, the convolution below a batch normalisation.
+    """
+    graph = read_graph(model)
+    waiting, seen, found = [graph.node(layer)], set(), set()
+    while waiting:
+        node = waiting.pop()
+        if any(len(weight.shape) > 1 for weight, _ in initializers_of(node.layer)):
+            found.add(id(node.layer))
+        elif node.name not in seen:
+            below = graph.nodes[: graph.nodes.index(node)]
+            waiting += [n for n in below if set(n.outputs) & set(node.inputs)]
+        seen.add(node.name)
+    names = weighted_layers(model, layer)
+    own = [name for name in names if id(graph.node(name).layer) in found]
+    return own[-1] if own else names[0]
+
+
+def _energy(model, report, images, rules):
+    """Share of each map's energy that lies in its patch, float64 `(methods,)`."""
+    plan = plan_of(model, report.layer, rules=rules)
+    is_dense = len(plan.shapes[plan.target]) == 2
+    target = Unit(report.features, *([] if is_dense else report.positions.T))
+    shares = []
+    for number, (name, method) in enumerate(unit_methods(report.methods, rules).items()):
+        maps = np.square(
+            maps_of(name, method, model, report.layer, images, target), dtype="float64"
+        )
+        inside = [
+            values[top:bottom, left:right].sum() / max(values.sum(), np.finfo("float64").tiny)
+            for values, (top, left, bottom, right) in zip(
+                maps, report.patch_sufficiency.boxes[number], strict=True
+            )
+        ]
+        shares.append(np.mean(inside))
+    return np.array(shares)
