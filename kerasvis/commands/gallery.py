@@ -27,6 +27,7 @@ class FindingOptions:
         class_names: JSON file of them; by default classes.json in the model's folder.
         occlusion: an .npz file of `kerasvis occlusion` and its photograph; can be repeated.
         evolution: folder of a FeatureEvolution, of the training of this model.
+        fidelity: say on each layer's page how far its pictures go.
     """
 
     class_names: FilePath | None = None
@@ -35,6 +36,7 @@ class FindingOptions:
         Parameter(consume_multiple=False),
     ] = ()
     evolution: FilePath | None = None
+    fidelity: bool = False
 
 
 def gallery(
@@ -81,6 +83,7 @@ def gallery(
             labels=labels,
             occlusions=occlusions,
             evolution=evolution,
+            fidelity=findings.fidelity,
             k=k,
             rectification=rectification,
             rules=opened.rules,

@@ -4,15 +4,23 @@ import dataclasses
 import functools
 from pathlib import Path
 
-from kerasvis.analyses import FilterDiagnosis, diagnose_filters, filter_findings
+from kerasvis.analyses import (
+    FilterDiagnosis,
+    LayerFidelity,
+    diagnose_filters,
+    filter_findings,
+    layer_fidelity,
+)
 from kerasvis.analyses.filters.dead_filters import NUM_IMAGES_NEEDED
 from kerasvis.analyses.filters.filter_diagnosis import projected_node
 from kerasvis.data.image_sources import Images
 from kerasvis.deconvnet.deconv_model import DeconvModel
+from kerasvis.deconvnet.rectification import RECTIFICATIONS
 from kerasvis.deconvnet.rules import rule_names
 from kerasvis.graph import image_shape, read_graph
 from kerasvis.graph.convolution_nodes import convolution_nodes
 from kerasvis.graph.model_fingerprint import model_fingerprint
+from kerasvis.reports import addresses
 from kerasvis.reports.layer_pictures import (
     image_filters,
     write_evolution,
@@ -119,13 +127,14 @@ class Build:
         """`{layer: RecordedEvolution}` of an `Evolution`; a ValueError if another model's."""
         return recorded_evolutions(evolution, self.model, self.deconv, self.image_size)
 
-    def report(self, layer, labels, evolution=None):
+    def report(self, layer, labels, evolution=None, with_fidelity=False):
         """Makes the pictures of a layer that are not there yet; returns its `LayerReport`.
 
         Args:
             layer: its name.
             labels: of the images, or None.
             evolution: the layer's `RecordedEvolution`, or None.
+            with_fidelity: whether it says how far its pictures go.
         """
         deconv = self.deconv(layer)
         top, statistics = load_layer(self.arrays, layer)
@@ -146,6 +155,19 @@ class Build:
             has_filters=filters is not None,
             class_means=None if labels is None else statistics.class_means(labels),
             evolution=evolution,
+            fidelity=self.fidelity(layer, top) if with_fidelity else None,
+        )
+
+    def fidelity(self, layer, top):
+        """The layer's `LayerFidelity`, of the rectification that is shown first; or None."""
+        methods = dict.fromkeys((self.rectification, *RECTIFICATIONS))
+        name = f"arrays/fidelity-{addresses.slug(layer)}.npz"
+        return self.parts.result(
+            name,
+            LayerFidelity,
+            lambda: layer_fidelity(
+                self.model, layer, self.images, top, tuple(methods), rules=self.rules
+            ),
         )
 
     def check_projections(self, layers):

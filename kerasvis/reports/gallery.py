@@ -46,6 +46,7 @@ def write_gallery(
     labels: Sequence[str | None] | None = None,
     occlusions: "Sequence[OcclusionRow]" = (),
     evolution: "Evolution | None" = None,
+    fidelity: bool = False,
     k: int = 9,
     preprocessing: Any = None,
     rectification: str = "deconvnet",
@@ -77,6 +78,8 @@ def write_gallery(
         evolution: an `Evolution` of this model, as `kerasvis.analyses.load_evolution` returns it;
             the pages of its feature maps show what these responded to over epochs. Like labels and
             occlusions, give it again when a build goes on.
+        fidelity: whether each layer's page says how far its pictures go, see
+            `kerasvis.analyses.layer_fidelity`; some seconds for each layer.
         k: number of strongest activations of each feature map.
         preprocessing: how `images` were made from pixels: what `kerasvis.data.Preprocessing.of`
             takes. By default that of the images, or of the model, or what the range of an array
@@ -121,7 +124,9 @@ def write_gallery(
     build.check_projections(layers)
     with build.parts:
         build.scan(layers)
-        reports = tuple(build.report(layer, labels, evolutions.get(layer)) for layer in layers)
+        reports = tuple(
+            build.report(layer, labels, evolutions.get(layer), fidelity) for layer in layers
+        )
         findings, no_findings = build.findings()
         overview = pages.Overview(
             model_name=model.name,

@@ -7,6 +7,7 @@ import numpy as np
 
 from kerasvis.activations import LayerActivations
 from kerasvis.activations.map_statistics import ClassMeans, MapStatistics
+from kerasvis.analyses import LayerFidelity
 from kerasvis.graph import ReceptiveField
 from kerasvis.reports.recorded_evolution import RecordedEvolution
 from kerasvis.reports.sprites import SpriteLayout
@@ -76,6 +77,7 @@ class LayerReport:
         has_filters: whether its filters look at the image, and so are pictures.
         class_means: None where the images' classes are not known.
         evolution: None where none was given.
+        fidelity: how far its pictures go; None where it was not measured, or cannot be.
     """
 
     layer: str
@@ -87,6 +89,7 @@ class LayerReport:
     has_filters: bool = False
     class_means: ClassMeans | None = None
     evolution: RecordedEvolution | None = None
+    fidelity: LayerFidelity | None = None
 
     @property
     def num_maps(self):

@@ -74,6 +74,8 @@ class LayerFidelity(Result):
         number = self.methods.index(method)
         name = NAMES.get(method, method)
         specificity = self.specificity[number]
+        if self.num_images == 0:
+            return f"No unit is active and sees enough pixels for {name} to be compared."
         if np.isnan(specificity):
             told = f"Too few units are active for {name} to be compared."
         elif self.is_specific(method):
@@ -106,11 +108,11 @@ def layer_fidelity(
     layer: str,
     images: Any,
     strongest: "LayerActivations",
-    methods: Sequence[str] = ("deconvnet", "guided"),
+    methods: Sequence[str] = ("deconvnet", "guided", "gradient"),
     *,
     num_images: int = 6,
     **settings: Any,
-) -> LayerFidelity | None:
+) -> LayerFidelity:
     """Measures how far the pictures of a layer go, on some of its strongest activations.
 
     Args:
@@ -123,8 +125,8 @@ def layer_fidelity(
         **settings: `preprocessing`, `rules` and `seed` of `fidelity_report`.
 
     Returns:
-        A `LayerFidelity`; None where no feature map is active in any image, or units see too few
-        pixels for a picture to be compared.
+        A `LayerFidelity`; of 0 images where no feature map is active in any image, or units see too
+        few pixels for a picture to be compared.
 
     Raises:
         ValueError: as of `fidelity_report`.
@@ -140,14 +142,15 @@ def layer_fidelity(
         >>> top = kv.find_top_activations(model, ["a"], images, verbose=0)
         >>> found = kv.analyses.layer_fidelity(model, "a", images, top["a"])
         >>> found.methods, found.specificity.shape
-        (('deconvnet', 'guided'), (2,))
+        (('deconvnet', 'guided', 'gradient'), (3,))
     """
     source = standardize_images(model, images, settings.pop("preprocessing", None), fetched=True)
     boxes = boxes_seen(model, layer, source.image_size, strongest.positions[:, 0])
     sees_enough = (boxes[:, 2:] - boxes[:, :2] >= SMALLEST_SIDE).all(axis=1)
     features = evenly_chosen(strongest, num_images, sees_enough)
     if len(features) == 0:
-        return None
+        nothing = np.full(len(methods), np.nan)
+        return LayerFidelity(layer, tuple(methods), 0, *[nothing] * 5)
     pixels = np.stack([source[[index]][0] for index in strongest.image_indices[features, 0]])
     stage = lowest_of_own_weights(model, layer)
     settings = {"preprocessing": source.preprocessing, "verbose": 0, **settings}
