@@ -78,7 +78,8 @@ def train(
     with output.made(*RESULTS), Parts(out, lambda: run) as parts:
         if parts.is_complete(MODEL):
             check_recorded(records, out)
-            print(f"{out} is finished: {summary(kv.training.Checkpoint(out).history)}.")
+            history = kv.training.Checkpoint(out).history
+            print(f"{out} is finished: {summary(history)}." if history else f"{out} is finished.")
         else:
             if parts.is_damaged(MODEL):
                 print(f"{out / MODEL} is damaged: it is trained again.", flush=True)

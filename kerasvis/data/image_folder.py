@@ -193,6 +193,9 @@ class ImageFolder:
                 f"{shown_name(path)} cannot be read ({reason}): repair it or take it out of the "
                 "folder."
             )
+        if self.strict:  # what an earlier run, which was not, left out
+            for index, reason in sorted(self.skipped_reasons.items()):
+                raise self._error(index, reason)
         indices, batch = [], []
         for index, (pixels, reason) in self._decode_ahead(start, 2 * batch_size):
             if reason and self.strict:

@@ -68,9 +68,13 @@ class Checkpoint:
 
     @property
     def history(self) -> dict[str, list]:
-        """`{name: list with one value per finished epoch}`; empty before the first."""
+        """`{name: list with one value per finished epoch}`; empty before the first.
+
+        Raises:
+            ValueError: if what was saved is damaged.
+        """
         with Parts(self.folder, None, is_writer=False) as parts:
-            return _history(parts.load(STATE))
+            return _history(self._state_of(parts))
 
     def save(self, model: keras.Model, history: Mapping[str, list]) -> None:
         """Keeps the state after an epoch; the one before stays valid until this one is whole.
@@ -90,12 +94,7 @@ class Checkpoint:
         Raises:
             ValueError: if what was saved is damaged.
         """
-        arrays = self._parts.load(STATE)
-        if arrays is None and (self.folder / STATE).exists():
-            raise ValueError(
-                f"The saved state {self.folder / STATE} is damaged: delete the folder "
-                f"{self.folder} to begin anew, or give another directory."
-            )
+        arrays = self._state_of(self._parts)
         if arrays is None or len(arrays) == 1:
             return {}
         model.optimizer.build(model.trainable_variables)
@@ -106,6 +105,16 @@ class Checkpoint:
     def drop_variables(self) -> None:
         """Removes the variables when a finished run needs them no more; the history stays."""
         self._parts.save(STATE, {HISTORY: np.array(json.dumps(self.history))})
+
+    def _state_of(self, parts):
+        arrays = parts.load(STATE)
+        if arrays is None and parts.path(STATE).exists():
+            raise ValueError(
+                f"The saved state {parts.path(STATE)} is damaged: delete the folder {self.folder} "
+                f"to begin anew, or give another directory. Received: directory="
+                f"{str(self.folder.parent)!r}"
+            )
+        return arrays
 
 
 def _history(arrays):

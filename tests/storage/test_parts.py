@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import os
 import random
+import secrets
 import signal
 import subprocess
 import sys
@@ -144,7 +145,7 @@ def damaged(content, draw):
 
 @pytest.fixture
 def draw():
-    seed = random.randrange(2**32)
+    seed = secrets.randbits(32)
     print(f"seed {seed}")
     return random.Random(seed)
 

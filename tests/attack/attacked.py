@@ -1,0 +1,180 @@
+"""What is attacked: commands on small inputs, and how their runs end."""
+
+import contextlib
+import io
+import json
+import os
+import random
+import secrets
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from kerasvis.commands.command_line import run
+from kerasvis.storage.files import TEMPORARY
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZE = (20, 24)
+TINY = "--width 0.03 --dense-units 8 --crop-size 40 --epochs 2"
+
+# name → options, in which {inputs} is the folder of inputs and {out} that of the run.
+COMMANDS = {
+    "features": "--model {inputs}/model.keras --images {inputs}/many --num-features 2 --k 2",
+    "gallery": "--model {inputs}/model.keras --images {inputs}/many --layers conv1 --k 2",
+    "occlusion": "--model {inputs}/model.keras --images {inputs}/few --patch-size 6 --strides 4",
+    "diagnose": "--model {inputs}/model.keras --images {inputs}/many",
+    "invariance": (
+        "--model {inputs}/model.keras --images {inputs}/few --translation -2 2 3 --scale 1 1.2 2 "
+        "--rotation 0 90 2"
+    ),
+    "correspondence": (
+        "--model {inputs}/model.keras --parts {inputs}/parts.json --layers conv2 --draws 2"
+    ),
+    "fidelity": (
+        "--model {inputs}/model.keras --images {inputs}/few --layer conv2 --num-images 2 "
+        "--checks selectivity patch_sufficiency --methods deconvnet edges"
+    ),
+    "transfer": (
+        "--model {inputs}/model.keras --data {inputs}/classes --layers conv1 --per-class 2 "
+        "--folds 1 --head svm --cache {out}/cache"
+    ),
+    "train": "--data {inputs}/classes " + TINY,
+    "ablate": "--data {inputs}/classes --variants none " + TINY,
+}
+QUICK = ("occlusion", "diagnose", "correspondence", "gallery")  # attacked in every `make test`
+ENDS_ON_ITS_OWN = {0, 2}
+
+
+class Outcome(NamedTuple):
+    """How a run ended: exit code, and what it printed."""
+
+    code: int
+    printed: str
+    errors: str
+
+    @property
+    def is_a_sentence(self):
+        """Whether it was refused in one line; progress bars end in a line of their own."""
+        lines = [line for line in self.errors.splitlines() if line.strip() and "%|" not in line]
+        return self.code == 2 and len(lines) == 1 and "Traceback" not in self.errors
+
+
+def make_inputs(folder):
+    """Writes the inputs of all commands; photographs of a kind are of one size in bytes."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    stack = [
+        keras.Input((*SIZE, 3)),
+        layers.Rescaling(1 / 127.5, -1),
+        layers.Conv2D(5, 3, activation="relu", name="conv1"),
+        layers.MaxPooling2D(2),
+        layers.Conv2D(4, 3, activation="relu", name="conv2"),
+        layers.GlobalMaxPooling2D(),
+        layers.Dense(3, activation="softmax", name="scores"),
+    ]
+    keras.Sequential(stack).save(folder / "model.keras")
+    write_photographs(folder / "many", 52)
+    write_photographs(folder / "few", 3)
+    for label, name in enumerate(("ant", "bee")):
+        write_photographs(folder / "classes" / name, 6, seed=label, size=(44, 44))
+    parts = {f"{n:02}.bmp": {"eye": [2, 3, 8, 9], "nose": [9, 9, 15, 16]} for n in range(3)}
+    (folder / "few" / "parts.json").write_text(json.dumps(parts))
+    (folder / "few" / "parts.json").rename(folder / "parts.json")
+    for photograph in (folder / "few").iterdir():  # beside the file that notes their parts
+        (folder / photograph.name).write_bytes(photograph.read_bytes())
+
+
+def write_photographs(folder, number, seed=0, size=SIZE):
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    for photograph in range(number):
+        pixels = rng.integers(0, 256, (*size, 3)).astype("uint8")
+        Image.fromarray(pixels).save(folder / f"{photograph:02}.bmp")
+
+
+def arguments_of(command, inputs, out, more=""):
+    options = COMMANDS[command].format(inputs=inputs, out=out)
+    return [command, *shlex.split(f"{options} {more}"), "--out", str(out)]
+
+
+def outcome(arguments):
+    """Runs a command in this process."""
+    printed, errors = io.StringIO(), io.StringIO()
+    code = 0
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(errors):
+        try:
+            run(arguments)
+        except SystemExit as ended:
+            code = ended.code
+    return Outcome(code, printed.getvalue(), errors.getvalue())
+
+
+def started(arguments):
+    """Starts a command as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "kerasvis", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def files_of(folder):
+    """`{path in the folder: bytes}`."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(Path(folder).rglob("*"))
+        if path.is_file()
+    }
+
+
+def results_of(command, folder):
+    """What a run is to end with, whatever happened before: `{name: content}`."""
+    if command == "train":
+        return {"weights": weights_of(folder / "model.keras"), "history": losses_of(folder)}
+    if command == "ablate":
+        with np.load(folder / "ablation.npz") as arrays:
+            return {name: arrays[name].tobytes() for name in arrays.files if name != "seconds"}
+    assert not list(folder.rglob(f"*{TEMPORARY}*"))
+    return {path: content for path, content in files_of(folder).items() if is_result(path)}
+
+
+def is_result(path):
+    """Whether a file is for the user: neither hidden nor one of the parts, which may be more."""
+    return not Path(path).name.startswith(".") and Path(path).parts[0] not in ("parts", "cache")
+
+
+def weights_of(filepath):
+    import keras
+
+    return b"".join(weight.tobytes() for weight in keras.saving.load_model(filepath).get_weights())
+
+
+def losses_of(folder):
+    rows = (folder / "history.csv").read_text().splitlines()
+    return [row.split(",")[:4] for row in rows]
+
+
+def draw_of(seed=None):
+    """A source of random numbers, whose seed is printed, so that a failure can be repeated."""
+    seed = secrets.randbits(32) if seed is None else seed  # Keras seeds Python's own
+    print(f"seed {seed}")
+    return random.Random(seed)
+
+
+def damaged(content, draw):
+    """The content with one bit flipped, or cut short."""
+    if not content:
+        return b"x"
+    place = draw.randrange(len(content))
+    flipped = bytes([content[place] ^ (1 << draw.randrange(8))])
+    return content[:place] + draw.choice([b"", flipped + content[place + 1 :]])
