@@ -157,9 +157,12 @@ def train_and_save(model, data, setup: TrainingSetup, parts) -> None:
 
 
 def write_description(data, recipe, folder: Path) -> None:
-    """Writes how the model was trained, and what its classes are."""
+    """Writes how the model was trained, by recipe and by epoch, and what its classes are."""
     from kerasvis.storage.files import write_text
+    from kerasvis.training.fit import write_history
 
+    if history := kv.training.Checkpoint(folder).history:
+        write_history(history, folder)
     recipe.save(folder / "recipe.json")
     write_text(folder / "classes.json", json.dumps(data.class_names, indent=1) + "\n")
 

@@ -194,7 +194,7 @@ class _EpochRecord(keras.callbacks.Callback):
         if self.checkpoint is not None:
             self.history = self.checkpoint.restore(model)
         if self.writes:
-            self._write_history()
+            write_history(self.history, self.directory)
 
     def learning_rate(self):
         return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
@@ -208,17 +208,7 @@ class _EpochRecord(keras.callbacks.Callback):
             self.history.setdefault(name, []).append(float(value))
         if self.writes:
             self.checkpoint.save(self.model, self.history)
-            self._write_history()
-
-    def _write_history(self):
-        """One row per epoch; losses in nats, accuracies in [0, 1]."""
-        rows = zip(*self.history.values(), strict=True)
-        lines = [",".join(["epoch", *self.history])]
-        lines += [
-            ",".join([str(epoch), *(f"{value:.6g}" for value in row)])
-            for epoch, row in enumerate(rows, start=1)
-        ]
-        write_text(self.directory / "history.csv", "\n".join(lines) + "\n")
+            write_history(self.history, self.directory)
 
     def as_history(self):
         history = keras.callbacks.History()
@@ -226,6 +216,16 @@ class _EpochRecord(keras.callbacks.Callback):
         history.epoch = list(range(self.num_epochs))
         history.history = self.history
         return history
+
+
+def write_history(history, directory):
+    """Writes `history.csv`: one row per epoch; losses in nats, accuracies in [0, 1]."""
+    lines = [",".join(["epoch", *history])]
+    lines += [
+        ",".join([str(epoch), *(f"{value:.6g}" for value in row)])
+        for epoch, row in enumerate(zip(*history.values(), strict=True), start=1)
+    ]
+    write_text(Path(directory) / "history.csv", "\n".join(lines) + "\n")
 
 
 class _Devices:
