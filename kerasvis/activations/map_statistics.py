@@ -4,24 +4,18 @@ Of every map and image one number is kept, the strongest activation; all else fo
 """
 
 import collections
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import keras
 import numpy as np
-import tqdm
 
-from kerasvis.activations.channel_maxima import ChannelMaxima
-from kerasvis.arguments import (
-    standardize_images,
-    standardize_layers,
-    standardize_model,
-    standardize_verbose,
-)
-from kerasvis.data.image_sources import Progress
+from kerasvis.activations.channel_maxima import ChannelMaxima, channel_maxima
+from kerasvis.activations.reducers import EveryImage, State
+from kerasvis.activations.scan import scan_layers
 from kerasvis.storage.fields import Array
 from kerasvis.storage.results import Result
 
@@ -135,6 +129,21 @@ class MapStatistics(Result):
         return ClassMeans(tuple(num_images), counts, sums / counts[:, None])
 
 
+class AllMaxima(EveryImage):
+    """Keeps the strongest activation of every feature map in every image.
+
+    The result of a layer is a `MapStatistics`.
+    """
+
+    measure = staticmethod(channel_maxima)
+
+    def values_of(self, measured: ChannelMaxima) -> np.ndarray:
+        return measured.values
+
+    def result(self, layer: str, state: State) -> MapStatistics:
+        return MapStatistics(layer, *super().result(layer, state))
+
+
 def map_statistics(
     model: keras.Model,
     layers: str | Sequence[str],
@@ -142,25 +151,28 @@ def map_statistics(
     *,
     batch_size: int = 16,
     steps: int | None = None,
+    directory: str | Path | None = None,
     verbose: str | int = "auto",
 ) -> dict[str, MapStatistics]:
-    """Records the strongest activation of every feature map in every image, in one upward pass.
+    """Records the strongest activation of every feature map in every image, in one forward pass.
 
-    Memory grows with images times feature maps, 4 bytes each.
+    Memory grows with images times feature maps, 4 bytes each. With a `directory` an interrupted
+    scan resumes, see `scan_layers`.
 
     Args:
         model: a functional or Sequential `keras.Model`; it is left as it is.
-        images: what `find_top_activations` takes, but for a `Shard`.
         layers: names of layers, or one name.
+        images: what `find_top_activations` takes.
         batch_size: images per step, of an array or a folder.
         steps: batches to read at most, where a data set has no end.
+        directory: folder for the state of the scan.
         verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
 
     Returns:
         `{layer: MapStatistics}`.
 
     Raises:
-        ValueError: if a layer is unknown, or its output is neither maps nor units.
+        ValueError, OSError: as of `scan_layers`.
 
     Example:
         >>> import keras, numpy as np
@@ -170,28 +182,14 @@ def map_statistics(
         >>> kv.activations.map_statistics(model, ["a"], images, verbose=0)["a"].maxima.shape
         (5, 4)
     """
-    layers, is_shown = standardize_layers(layers), standardize_verbose(verbose)
-    model = standardize_model(model, images, needs_graph=False)
-    maxima = ChannelMaxima(model, layers)
-    source = standardize_images(model, images, batch_size=batch_size, steps=steps)
-    dtype = model.inputs[0].dtype
-    indices, values = [], []
-    bar = tqdm.tqdm(
-        desc="All activations",
-        unit=" images",
-        total=source.num_images,
-        disable=not is_shown,
+    (statistics,) = scan_layers(
+        model,
+        layers,
+        images,
+        [AllMaxima()],
+        batch_size=batch_size,
+        steps=steps,
+        directory=directory,
+        verbose=verbose,
     )
-    with bar, contextlib.closing(source.batches(Progress())) as batches:
-        for image_indices, batch in batches:
-            ((strongest, _, _),) = maxima.predict_batches([np.asarray(batch, dtype)])
-            indices.append(image_indices)
-            values.append(strongest)
-            bar.update(len(image_indices))
-    indices = np.concatenate(indices).astype("int64")
-    ends = np.cumsum(maxima.num_maps)[:-1]
-    parts = np.split(np.concatenate(values), ends, axis=1)
-    return {
-        name: MapStatistics(name, indices, np.ascontiguousarray(part))
-        for name, part in zip(layers, parts, strict=True)
-    }
+    return statistics

@@ -1,202 +1,364 @@
-"""The scan: one upward pass over a data set that keeps what drives each feature map most."""
+"""The scan: one forward pass over a data set that feeds any number of reducers.
+
+```
+ images ──► forward pass of a batch ──► measure, layer by layer ──► reducers' states ──► results
+             (once for all)              (once for all that          (saved as a whole)
+                                          measure alike)
+```
+"""
 
 import contextlib
 import itertools
+import json
+import operator
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tqdm
 
-from kerasvis.activations.channel_maxima import ChannelMaxima
-from kerasvis.activations.partial_scan import PartialScan
-from kerasvis.activations.running_top import RunningTop
-from kerasvis.activations.top_activations import TopActivations
+from kerasvis.activations.forward_pass import ForwardPass
+from kerasvis.activations.reducers import Batch, Reducer, State
 from kerasvis.arguments import (
-    LARGEST_K,
-    positive_integer,
     standardize_images,
     standardize_layers,
     standardize_model,
     standardize_verbose,
 )
+from kerasvis.data.image_sources import Images, Progress
 from kerasvis.graph import image_shape
 from kerasvis.graph.model_fingerprint import model_fingerprint
 from kerasvis.graph.nodes import nodes_up_to
+from kerasvis.storage.parts import Parts
 
 SECONDS_BETWEEN_SAVES = 30
 
 
-def find_top_activations(
+class NotFiniteError(ValueError):
+    """Weights, images or what is measured of layers are NaN or infinite."""
+
+
+def scan_layers(
     model: keras.Model,
     layers: str | Sequence[str],
     images: Any,
-    k: int = 9,
+    reducers: Sequence[Reducer],
     *,
     batch_size: int = 16,
     steps: int | None = None,
-    filepath: str | Path | None = None,
+    directory: str | Path | None = None,
     verbose: str | int = "auto",
-) -> TopActivations:
-    """Finds the k strongest activations of every feature map, one per image, over a data set.
+) -> list[dict[str, Any]]:
+    """Reduces the outputs of layers over a data set, in one forward pass for all reducers.
 
-    All layers are watched in one upward pass. Of equal activations the image with the lowest index
-    counts, and in it the first position in row-major order. Memory grows with the number of
-    feature maps times k, not with the images.
-
-    With a `filepath` the scan may be stopped at any time, also by a signal that kills it: every
-    half minute it writes its state beside that file, and the same call goes on from there, to the
-    very bytes that a scan in one piece would have written. A data set of batches has to give the
-    same batches again; those that are done are read and dropped.
-
-    Within `strategy.scope()` of several devices each takes a batch at a time; several workers share
-    the images with `Shard`. The result is the same, to the bit.
+    With a `directory` the scan may be interrupted at any time, also by a signal that kills it: it
+    writes the states of all reducers into that folder from time to time, and the same call resumes
+    from there. When the scan is finished they stay, and the same call returns at once.
 
     Args:
-        model: a functional or Sequential `keras.Model`; it is left as it is. Of a subclassed one
-            the outputs can be watched: `"output"`, or the keys of a dict that it returns.
-        layers: names of layers, or one name; `"outer/inner"` inside a nested model. The units of a
-            dense layer count as feature maps of one cell.
-        images: what `kerasvis.arguments.standardize_images` takes: an array, a folder, batches; or
-            a `Shard` of any of these.
-        k: number of activations per feature map.
+        model: a functional or Sequential `keras.Model`; it is left as it is.
+        layers: names of layers, or one name.
+        images: what `find_top_activations` takes.
+        reducers: `Reducer`s, as `StrongestActivations(k=9)` or one of your own.
         batch_size: images per step, of an array or a folder.
         steps: batches to read at most; needed where a data set has no end, or does not tell.
-        filepath: where to write the result, a file that `TopActivations.load` reads.
+        directory: folder for the state of the scan.
         verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
 
     Returns:
-        A `TopActivations`.
+        For each reducer `{layer: result}`.
 
     Raises:
-        ValueError: if an argument is wrong; if the partial scan beside `filepath` is one of another
-            model or of other images, layers or k; or if a weight, an image or an activation is NaN
-            or infinite. TensorFlow's fused convolutions rectify NaN to 0 on a CPU, so what comes of
-            an overflow below the watched layers can escape.
-
-    Reference:
-        Zeiler & Fergus 2013, Figure 2.
+        ValueError: if an argument is wrong; if the folder holds a scan of another model or of other
+            images, layers or reducers; or if a weight, an image or what is measured is NaN or
+            infinite (a `NotFiniteError`).
+        OSError: if the folder cannot be written to, or another run is writing there.
 
     Example:
         >>> import keras, numpy as np
         >>> import kerasvis as kv
+        >>> from kerasvis.activations import AllMaxima, StrongestActivations, scan_layers
         >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, name="a")])
-        >>> top = kv.find_top_activations(model, ["a"], np.ones((5, 8, 8, 3)), k=2, verbose=0)
-        >>> top["a"].image_indices[0]
-        array([0, 1])
+        >>> images = np.ones((5, 8, 8, 3))
+        >>> reducers = [StrongestActivations(k=2), AllMaxima()]
+        >>> top, statistics = scan_layers(model, ["a"], images, reducers, verbose=0)
+        >>> top["a"].values.shape, statistics["a"].maxima.shape
+        ((4, 2), (5, 4))
     """
-    layers = standardize_layers(layers)
-    k = positive_integer(k, "k", LARGEST_K)
-    is_shown = standardize_verbose(verbose)
+    layers, is_shown = standardize_layers(layers), standardize_verbose(verbose)
+    reducers = _standardized(reducers)
     model = standardize_model(model, images, needs_graph=False)
-    shape, dtype = image_shape(model), model.inputs[0].dtype
-    maxima = ChannelMaxima(model, layers)
-    nodes = nodes_up_to(model, layers)
-    _check_weights(nodes)
+    scan = Scan(model, list(itertools.product(layers, reducers)))
     source = standardize_images(model, images, batch_size=batch_size, steps=steps)
-    top = RunningTop.before_all_images(sum(maxima.num_maps), k)
-    partial = None
-    if filepath is not None:
-        fingerprint = {"model": model_fingerprint(nodes), "images": source.fingerprint()}
-        partial = PartialScan(filepath, fingerprint | {"layers": list(layers), "k": k})
-        top = _begun(partial, top, source)
-
-    last_save = time.monotonic()
-    bar = tqdm.tqdm(
-        desc="Strongest activations",
-        unit=" images",
-        total=source.num_images,
-        initial=top.progress.next_index,
-        disable=not is_shown,
-    )
-    try:
-        with bar, contextlib.closing(source.batches(top.progress)) as batches:
-            while group := list(itertools.islice(batches, maxima.num_replicas)):
-                image_indices = [indices for indices, _ in group]
-                group = [_standardized_batch(batch, shape, dtype) for _, batch in group]
-                for indices, batch in zip(image_indices, group, strict=True):
-                    _check_images(batch, indices, source)
-                results = maxima.predict_batches(group)
-                for indices, (values, rows, columns) in zip(image_indices, results, strict=True):
-                    _check_values(values, indices, source, layers, maxima.num_maps)
-                    top = top.after(indices, values, rows, columns)
-                    bar.update(top.progress.next_index - bar.n)
-                if partial and time.monotonic() - last_save >= SECONDS_BETWEEN_SAVES:
-                    partial.save(top, source.skipped_reasons)
-                    last_save = time.monotonic()
-    except BaseException:  # an interruption from the keyboard too
-        if partial:
-            partial.save(top, source.skipped_reasons)
-        raise
-    if not top.progress.num_batches:
-        if partial:  # or the next run could not take other images
-            partial.remove()
-        raise ValueError(f"No image could be scanned: {source.why_none()}")
-    found = TopActivations(top.by_layer(layers, maxima.num_maps))
-    if partial:
-        found.save(filepath)
-        partial.remove()
-    return found
+    settings = [reducer.settings for reducer in reducers]
+    with (
+        scan.parts(directory, source, reducers=settings) as parts,
+        progress_bar("Scan", source, is_shown) as on_progress,
+    ):
+        results = iter(scan.run(source, parts, on_progress=on_progress))
+    by_layer = {layer: [next(results) for _ in reducers] for layer in layers}
+    return [
+        {layer: found[number] for layer, found in by_layer.items()}
+        for number in range(len(reducers))
+    ]
 
 
-def _begun(partial, top, source):
-    """Where an earlier run stopped, or `top`, written at once: a bad path is to fail now."""
-    earlier = partial.load()
-    if earlier is None:
-        partial.save(top, source.skipped_reasons)
-        return top
-    top, skipped_reasons = earlier
-    source.skipped_reasons.update(skipped_reasons)
-    return top
+class Scan:
+    """A forward pass over images, compiled once and run any number of times.
 
+    Each run takes the weights that the model has then.
 
-def _standardized_batch(batch, shape, dtype):
-    fits = batch.ndim == 4 and all(
-        expected in (None, actual) for expected, actual in zip(shape, batch.shape[1:], strict=True)
-    )
-    if not fits or batch.dtype.kind in "OSU":
-        expected = ", ".join("any" if length is None else str(length) for length in shape)
-        raise ValueError(
-            f"A batch of {batch.dtype} {batch.shape} came, but the model takes images "
-            f"(batch, {expected}): resize the images, or batch the data set."
+    Args:
+        model: a functional or Sequential `keras.Model`; left as it is.
+        watched: pairs of a layer's name and a `Reducer`.
+
+    Raises:
+        ValueError: if a layer is unknown, or gives neither feature maps nor units.
+    """
+
+    def __init__(self, model: keras.Model, watched: Sequence[tuple[str, Reducer]]):
+        self.watched = tuple(watched)
+        self.layers = tuple(dict.fromkeys(layer for layer, _ in self.watched))
+        self.forward_pass = ForwardPass(model, [(name, r.measure) for name, r in self.watched])
+        self.nodes = nodes_up_to(model, self.layers)
+        self._shape, self._dtype = image_shape(model), model.inputs[0].dtype
+
+    def parts(self, directory: str | Path | None, source: Images, **settings: Any) -> Parts:
+        """The folder for the state of a run over images; `settings` are those of the reducers."""
+        return Parts(
+            directory,
+            lambda: {
+                "model": model_fingerprint(self.nodes),
+                "images": source.fingerprint(),
+                "layers": self.layers,
+                **settings,
+            },
         )
-    return np.asarray(batch, dtype)
+
+    def run(
+        self,
+        source: Images,
+        parts: Parts | None = None,
+        name: str = "scan.npz",
+        *,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+    ) -> list:
+        """The results over all images, in the order of `watched`.
+
+        Args:
+            source: the `Images`.
+            parts: where the state is saved, from which an interrupted run resumes; see `parts`.
+            name: of the part that holds the state.
+            on_progress: function of the `Progress`, called before the first batch and after each.
+
+        Raises:
+            NotFiniteError: if a weight, an image or what is measured is NaN or infinite.
+            ValueError: if there is no image, or one that the model does not take.
+        """
+        check_weights(self.nodes)
+        saved = SavedState(parts, name, len(self.watched), source)
+        state = saved.load()
+        on_progress(state.progress)
+        if not state.is_complete:
+            state = self._after_all(state, source, saved, on_progress)
+        return [
+            reducer.result(layer, own)
+            for (layer, reducer), own in zip(self.watched, state.of_reducers, strict=True)
+        ]
+
+    def _after_all(self, state, source, saved, on_progress):
+        try:
+            with contextlib.closing(source.batches(state.progress)) as batches:
+                while group := list(itertools.islice(batches, self.forward_pass.num_replicas)):
+                    for batch, measured in self._measured(group, source):
+                        state = self._after(state, batch, measured)
+                        on_progress(state.progress)
+                    saved.save_now_and_then(state)
+        except NotFiniteError:
+            saved.discard()  # or the next run could not take the images once they are corrected
+            raise
+        except BaseException:  # an interruption from the keyboard too
+            saved.save(state)
+            raise
+        if not state.progress.num_batches:
+            saved.discard()
+            raise ValueError(f"No image could be scanned: {source.why_none()}")
+        state = state._replace(is_complete=True)
+        saved.save(state)
+        return state
+
+    def _measured(self, group, source):
+        """Yields `(batch, measured)` of some batches that are run at the same time."""
+        group = [Batch(indices, self._standardized(images)) for indices, images in group]
+        for batch in group:
+            _check_images(batch, source)
+        results = self.forward_pass.measure_batches([batch.images for batch in group])
+        for batch, measured in zip(group, results, strict=True):
+            self._check_measured(measured, batch, source)
+            yield batch, measured
+
+    def _after(self, state, batch, measured):
+        """The `ScanState` with one more batch."""
+        of_reducers = tuple(
+            _as_arrays(reducer.update(own, measured[layer, reducer.measure], batch))
+            for (layer, reducer), own in zip(self.watched, state.of_reducers, strict=True)
+        )
+        done = Progress(state.progress.num_batches + 1, int(batch.image_indices[-1]) + 1)
+        return state._replace(progress=done, of_reducers=of_reducers)
+
+    def _standardized(self, images):
+        shape = self._shape
+        fits = images.ndim == 4 and all(
+            expected in (None, actual)
+            for expected, actual in zip(shape, images.shape[1:], strict=True)
+        )
+        if not fits or images.dtype.kind in "OSU":
+            expected = ", ".join("any" if length is None else str(length) for length in shape)
+            raise ValueError(
+                f"A batch of {images.dtype} {images.shape} came, but the model takes images "
+                f"(batch, {expected}): resize the images, or batch the data set."
+            )
+        return np.asarray(images, self._dtype)
+
+    def _check_measured(self, measured, batch, source):
+        """Refuses values that are not finite, and names the first image of these."""
+        wrong = []
+        for (layer, _), structure in measured.items():
+            for array in keras.tree.flatten(structure):
+                is_finite = np.isfinite(array)
+                if not is_finite.all():
+                    image, *place = np.argwhere(~is_finite)[0].tolist()
+                    is_of_maps = array.shape[1:] == (self.forward_pass.num_maps[layer],)
+                    feature = f", feature map {place[0]}" if is_of_maps else ""
+                    what = "NaN" if np.isnan(array[image, *place]) else "infinity"
+                    wrong.append((image, f"gives {what} in layer {layer!r}{feature}"))
+        if wrong:
+            image, what = min(wrong, key=operator.itemgetter(0))
+            raise NotFiniteError(
+                f"{source.describe(batch.image_indices[image])} {what}: check the range of the "
+                "images and the model's weights."
+            )
 
 
-def _check_weights(nodes):
+class ScanState(NamedTuple):
+    """How far a scan has come; a new one after each batch, so that none is half changed.
+
+    Attributes:
+        progress: the `Progress` among the images.
+        of_reducers: the state of each reducer of a layer; None in front of the first batch.
+        is_complete: whether all images were scanned.
+    """
+
+    progress: Progress
+    of_reducers: tuple[State | None, ...]
+    is_complete: bool = False
+
+
+class SavedState:
+    """A `ScanState` as a part of a folder, with the images that could not be decoded so far.
+
+    Args:
+        parts: the `Parts`; None to save nothing.
+        name: of the part.
+        num_reducers: number of states of reducers.
+        source: the `Images`.
+    """
+
+    def __init__(self, parts: Parts | None, name: str, num_reducers: int, source: Images):
+        self._parts, self._name = Parts(None, dict) if parts is None else parts, name
+        self._num_reducers, self._source = num_reducers, source
+        self._seconds, self._last = 0.0, time.monotonic()
+
+    def load(self) -> ScanState:
+        """That of an earlier run; or the first, written at once, so that a bad path fails early."""
+        arrays = self._parts.load(self._name)
+        if arrays is None:
+            state = ScanState(Progress(), (None,) * self._num_reducers)
+            self.save(state)
+            return state
+        skipped = json.loads(str(arrays["skipped"]))
+        self._source.skipped_reasons.update({int(n): reason for n, reason in skipped.items()})
+        progress = Progress(*arrays["progress"].tolist())
+        if not progress.num_batches:
+            return ScanState(progress, (None,) * self._num_reducers)
+        states = [{} for _ in range(self._num_reducers)]
+        for name, array in arrays.items():
+            number, slash, own_name = name.partition("/")
+            if slash:
+                states[int(number)][own_name] = array
+        return ScanState(progress, tuple(states), bool(arrays["is_complete"]))
+
+    def save(self, state: ScanState) -> None:
+        """Writes a state atomically."""
+        begin = time.monotonic()
+        arrays = {
+            "progress": np.array(state.progress, "int64"),
+            "is_complete": np.array(state.is_complete),
+            "skipped": np.array(json.dumps(self._source.skipped_reasons)),
+        }
+        for number, own in enumerate(state.of_reducers):
+            arrays |= {f"{number}/{name}": array for name, array in (own or {}).items()}
+        self._parts.save(self._name, arrays)
+        self._last = time.monotonic()
+        self._seconds = self._last - begin
+
+    def save_now_and_then(self, state: ScanState) -> None:
+        """Writes a state if the last one is old; the more rarely, the longer writing takes."""
+        if time.monotonic() - self._last >= SECONDS_BETWEEN_SAVES * max(1.0, self._seconds):
+            self.save(state)
+
+    def discard(self) -> None:
+        """Deletes what was saved."""
+        self._parts.discard(self._name)
+
+
+@contextlib.contextmanager
+def progress_bar(title: str, source: Images, is_shown: bool) -> Iterator[Callable]:
+    """A bar over the images; gives the function that is told the `Progress`."""
+    with tqdm.tqdm(
+        desc=title, unit=" images", total=source.num_images, disable=not is_shown
+    ) as bar:
+        yield lambda progress: bar.update(progress.next_index - bar.n)
+
+
+def check_weights(nodes: Sequence) -> None:
+    """Refuses weights that are NaN or infinite, in nodes of a graph.
+
+    Convolutions on a CPU rectify NaN to 0, so that activations alone would not tell.
+    """
     for node in nodes:
         for weight in getattr(node.layer, "weights", ()):
             if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
-                raise ValueError(
-                    f"The weights of layer {node.name!r} hold NaN or infinity, so that no image, "
-                    "from image 0 on, has activations to compare: load weights that are finite."
+                raise NotFiniteError(
+                    f"The weights of layer {node.name!r} hold NaN or infinity, so that no image "
+                    "has activations to compare: load weights that are finite, or look for a "
+                    "training run that diverged."
                 )
 
 
-def _check_images(batch, image_indices, source):
-    if np.isfinite(batch).all():
-        return
-    first = int(np.argmin(np.isfinite(batch).all(axis=(1, 2, 3))))
-    raise ValueError(
-        f"{source.describe(image_indices[first])} holds NaN or infinity, which would reach every "
-        "layer: correct the image or leave it out."
-    )
+def _check_images(batch, source):
+    is_finite = np.isfinite(batch.images)
+    if not is_finite.all():
+        first = int(np.argmin(is_finite.all(axis=(1, 2, 3))))
+        raise NotFiniteError(
+            f"{source.describe(batch.image_indices[first])} holds NaN or infinity, which would "
+            "reach every layer: correct the image or leave it out."
+        )
 
 
-def _check_values(values, image_indices, source, layers, num_maps):
-    """Names the first image with an activation that is not finite, and its first layer."""
-    finite = np.isfinite(values)
-    if finite.all():
-        return
-    image, feature_map = np.argwhere(~finite)[0]
-    ends = np.cumsum(num_maps)
-    layer = int(np.searchsorted(ends, feature_map, side="right"))
-    feature = feature_map - (ends[layer] - num_maps[layer])
-    what = "NaN" if np.isnan(values[image, feature_map]) else "infinity"
-    raise ValueError(
-        f"{source.describe(image_indices[image])} gives {what} in layer {layers[layer]!r}, feature "
-        f"map {feature}: check the range of the images and the model's weights."
-    )
+def _as_arrays(state):
+    """A state as it is when it was saved and loaded: NumPy computes otherwise with bare numbers."""
+    return {name: np.asarray(array) for name, array in state.items()}
+
+
+def _standardized(reducers):
+    reducers = tuple(reducers) if isinstance(reducers, list | tuple) else (reducers,)
+    if not reducers or not all(isinstance(reducer, Reducer) for reducer in reducers):
+        raise ValueError(
+            "Give a list of reducers, such as [StrongestActivations(k=9)]. "
+            f"Received: reducers={list(reducers)!r}"
+        )
+    return reducers

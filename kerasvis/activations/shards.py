@@ -8,10 +8,10 @@ merge_top_activations(parts).save("top.npz")  # the bytes of a scan by one worke
 ```
 """
 
+import functools
 from collections.abc import Iterable
 
-import numpy as np
-
+from kerasvis.activations.strongest_activations import StrongestActivations
 from kerasvis.activations.top_activations import LayerActivations, TopActivations
 from kerasvis.data.image_sources import Shard
 
@@ -40,25 +40,12 @@ def merge_top_activations(parts: Iterable[TopActivations]) -> TopActivations:
                 f"The top activations to merge differ, {parts[0]} and {part}: scan the same layers "
                 "of the same model with the same k."
             )
+    merge = StrongestActivations().merge
     return TopActivations(
-        {name: _merged(name, [part[name] for part in parts]) for name in parts[0]}
-    )
-
-
-def _merged(name, parts):
-    k = parts[0].values.shape[1]
-    values, image_indices, positions = (np.concatenate(a, axis=1) for a in zip(*parts, strict=True))
-    # By value; of equal ones the lowest index, and -1, no image, at the end with its -inf.
-    order = np.lexsort((image_indices, -values), axis=1)
-    image_indices = np.take_along_axis(image_indices, order, axis=1)
-    twice = (image_indices[:, 1:] == image_indices[:, :-1]) & (image_indices[:, 1:] >= 0)
-    if twice.any():
-        raise ValueError(
-            f"Image {image_indices[:, 1:][twice][0]} was scanned twice (layer {name!r}): merge "
-            "scans of different shards."
-        )
-    return LayerActivations(
-        np.take_along_axis(values, order, axis=1)[:, :k].copy(),
-        image_indices[:, :k].copy(),
-        np.take_along_axis(positions, order[..., None], axis=1)[:, :k].copy(),
+        {
+            name: LayerActivations(
+                **functools.reduce(merge, [part[name]._asdict() for part in parts])
+            )
+            for name in parts[0]
+        }
     )

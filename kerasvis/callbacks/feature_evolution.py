@@ -12,7 +12,8 @@ from typing import Any
 
 import keras
 
-from kerasvis.analyses.evolution.feature_snapshot import FeatureSnapshots, NotFiniteError
+from kerasvis.activations import NotFiniteError
+from kerasvis.analyses.evolution.feature_snapshot import FeatureSnapshots
 from kerasvis.analyses.evolution.snapshot_files import Snapshot, SnapshotFiles, changed_settings
 from kerasvis.arguments import standardize_layers
 from kerasvis.data import Preprocessing

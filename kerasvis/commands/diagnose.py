@@ -19,7 +19,7 @@ from kerasvis.commands.output import (
 )
 
 FIGURE = "filter_diagnosis.png"
-ENDINGS = (".npz", ".csv", ".json", "_top_activations.npz")
+ENDINGS = (".npz", ".csv", ".json", "_scan")
 
 
 @Parameter(name="*", group=MODEL)
@@ -104,8 +104,6 @@ def diagnosis_of(opened: OpenModel, photographs, stem: str, looked_at: LookedAtO
     """The diagnosis of one model, computed or read."""
     from kerasvis.analyses import FilterDiagnosis
 
-    name, scan = f"{stem}.npz", f"{stem}_top_activations.npz"
-
     def compute():
         diagnosis = kv.analyses.diagnose_filters(
             opened.model,
@@ -114,17 +112,14 @@ def diagnosis_of(opened: OpenModel, photographs, stem: str, looked_at: LookedAtO
             second_layer=looked_at.second_layer,
             rules=opened.rules,
             preprocessing=None if photographs else opened.preprocessing,
-            filepath=parts.path(scan),
+            directory=parts.path(f"{stem}_scan"),
         )
-        if parts.path(scan).exists():
-            parts.record(scan)
         if photographs is not None:
             print_skipped(photographs)
         return diagnosis
 
     of = computed_from(opened, photographs, looked_at)
-    diagnosis = parts.result(name, FilterDiagnosis, compute, of=of)
-    return compute() if parts.is_damaged(scan) else diagnosis
+    return parts.result(f"{stem}.npz", FilterDiagnosis, compute, of=of)
 
 
 def computed_from(opened: OpenModel, photographs, looked_at: LookedAtOptions) -> dict[str, Any]:

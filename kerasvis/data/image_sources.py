@@ -92,6 +92,9 @@ class Images:
         """
         raise NotImplementedError
 
+    def prefetch(self, indices) -> None:
+        """Reads images that will be fetched, as far as there is room, where one by one is slow."""
+
     def sample(self) -> np.ndarray:
         """A few images, by which a range is known: `(images, rows, columns, channels)`."""
         raise NotImplementedError
@@ -339,6 +342,12 @@ class StreamImages(Images):
                 f"shown together. Received: {sorted({image.shape[:2] for image in images})}"
             )
         return np.stack(images)
+
+    def prefetch(self, indices):
+        room = _MAX_FETCHED_BYTES // self._first[0].nbytes
+        missing = sorted(set(np.ravel(indices).tolist()) - self._fetched.keys())[:room]
+        if missing:
+            self._fetch(missing)
 
     def _fetch(self, missing):
         if sum(image.nbytes for image in self._fetched.values()) > _MAX_FETCHED_BYTES:

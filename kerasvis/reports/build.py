@@ -4,6 +4,9 @@ import dataclasses
 import functools
 from pathlib import Path
 
+import numpy as np
+
+from kerasvis.activations import LayerActivations
 from kerasvis.analyses import (
     FilterDiagnosis,
     LayerFidelity,
@@ -12,7 +15,7 @@ from kerasvis.analyses import (
     layer_fidelity,
 )
 from kerasvis.analyses.filters.dead_filters import NUM_IMAGES_NEEDED
-from kerasvis.analyses.filters.filter_diagnosis import projected_node
+from kerasvis.analyses.filters.filter_diagnosis import DiagnosedModel
 from kerasvis.data.image_sources import Images
 from kerasvis.deconvnet.deconv_model import DeconvModel
 from kerasvis.deconvnet.rectification import RECTIFICATIONS
@@ -28,10 +31,20 @@ from kerasvis.reports.layer_pictures import (
     write_sprites,
 )
 from kerasvis.reports.layer_report import LayerReport
-from kerasvis.reports.layer_scan import is_scanned, load_layer, save_layers, scan_layers
+from kerasvis.reports.layer_scan import (
+    discard_scans,
+    is_known,
+    is_scanned,
+    load_layer,
+    reducers_of_layer,
+    run_scan,
+    save_layer,
+)
 from kerasvis.reports.recorded_evolution import recorded_evolutions
 from kerasvis.reports.sprites import SpriteLayout
 from kerasvis.storage.parts import Parts
+
+DIAGNOSIS = "arrays/filter_diagnosis.npz"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,11 +59,6 @@ class Build:
     rules: tuple
     batch_size: int
     verbose: object
-
-    @property
-    def arrays(self):
-        """Folder of what was scanned."""
-        return self.directory / "arrays"
 
     @functools.cached_property
     def parts(self):
@@ -81,6 +89,11 @@ class Build:
                 f"The model {self.model.name!r} takes images of {channels} channels, which are no "
                 "pictures: a gallery shows images of 1 channel or 3."
             )
+        if self.images.num_images is not None:
+            self.check_labels(labels)
+
+    def check_labels(self, labels):
+        """Refuses labels that are not one for each image, when it is known how many there are."""
         if labels is not None and len(labels) != self.images.count():
             raise ValueError(
                 f"{len(labels)} labels were given for {self.images.count()} images: give one for "
@@ -100,28 +113,45 @@ class Build:
                 "given: name at least one."
             )
         all_names = [node.name for node in graph.nodes]
-        return [name for name in all_names if name in names or is_scanned(self.arrays, name)]
+        return [name for name in all_names if name in names or is_known(self.directory, name)]
 
     def deconv(self, layer):
         """The `DeconvModel` of a layer."""
         # Its own name would hold the model's, with some of which TensorFlow runs nothing.
         return DeconvModel(self.model, layer, self.rectification, self.rules, name="deconvnet")
 
+    @functools.cached_property
+    def diagnosed(self):
+        """The `DiagnosedModel`; None if it has no convolutions."""
+        if not convolution_nodes(read_graph(self.model)):
+            return None
+        return DiagnosedModel(self.model, rules=self.rules)
+
     def scan(self, layers):
-        """Scans the layers that were not scanned yet."""
-        missing = [layer for layer in layers if not is_scanned(self.arrays, layer)]
-        if missing:
-            scanned = scan_layers(
-                self.model,
-                missing,
-                self.images,
-                self.k,
-                self.arrays,
-                self.built_from(),
-                batch_size=self.batch_size,
-                verbose=self.verbose,
-            )
-            save_layers(self.arrays, scanned)
+        """Scans what was not scanned yet, for the layers' pages and for the findings, in one pass.
+
+        The images with the strongest activations are then at hand.
+        """
+        missing = [layer for layer in layers if not is_scanned(self.parts, layer)]
+        diagnosed = self.diagnosed if self._may_be_diagnosed_by_images() else None
+        watched = [(layer, each) for layer in missing for each in reducers_of_layer(self.k)]
+        watched += diagnosed.watched if diagnosed else []
+        found = iter(run_scan(self.model, watched, self.images, self.parts, self.verbose))
+        for layer in missing:
+            save_layer(self.parts, layer, next(found), next(found))
+        of_diagnosis = list(found)
+        self._prefetch(layers, of_diagnosis)
+        if diagnosed and self._has_enough_images():
+            diagnosis = diagnosed.by_images(self.images, of_diagnosis, self.batch_size)
+            self.parts.save(DIAGNOSIS, diagnosis.to_arrays())
+        discard_scans(self.parts)
+
+    def _prefetch(self, layers, of_diagnosis):
+        """Reads the images whose activations will be projected, in one go where that helps."""
+        tops = [load_layer(self.directory, layer)[0] for layer in layers]
+        tops += [each for each in of_diagnosis if isinstance(each, LayerActivations)]
+        indices = np.unique(np.concatenate([top.image_indices.ravel() for top in tops]))
+        self.images.prefetch(indices[indices >= 0])
 
     def evolutions(self, evolution):
         """`{layer: RecordedEvolution}` of an `Evolution`; a ValueError if another model's."""
@@ -137,7 +167,7 @@ class Build:
             with_fidelity: whether it says how far its pictures go.
         """
         deconv = self.deconv(layer)
-        top, statistics = load_layer(self.arrays, layer)
+        top, statistics = load_layer(self.directory, layer)
         write_sprites(deconv, self.images, top, self.parts, self.verbose)
         filters = image_filters(self.model, layer, self.images.known_preprocessing())
         if filters is not None:
@@ -174,33 +204,36 @@ class Build:
         """Refuses a layer through which cannot be projected, for a page or for the findings."""
         for layer in layers:
             self.deconv(layer)
-        if self._has_convolutions() and self._has_enough_images():
-            target = projected_node(self.model)
-            if target is not None:
-                DeconvModel(self.model, target.name, rules=self.rules)
+        if self.diagnosed is None:
+            return
+        try:
+            self.diagnosed.check_projection()
+        except ValueError:
+            if self._has_enough_images():  # a stream is read for it only here
+                raise
 
     def findings(self):
         """`(findings, reason)`: the `Finding`s on the model's filters, or why there are none."""
-        if not self._has_convolutions():
+        if self.diagnosed is None:
             return (), "The model has no convolution layer whose filters could be looked at."
-        scan = self.arrays / "filter_diagnosis_scan.npz"
         diagnosis = self.parts.result(
-            "arrays/filter_diagnosis.npz",
+            DIAGNOSIS,
             FilterDiagnosis,
             lambda: diagnose_filters(
                 self.model,
                 self.images if self._has_enough_images() else None,
                 rules=self.rules,
                 batch_size=self.batch_size,
-                filepath=scan,
                 verbose=self.verbose,
             ),
         )
-        scan.unlink(missing_ok=True)
         return filter_findings(diagnosis), ""
 
-    def _has_convolutions(self):
-        return bool(convolution_nodes(read_graph(self.model)))
+    def _may_be_diagnosed_by_images(self):
+        """Whether a diagnosis is missing, and there may be enough images for it."""
+        if self.diagnosed is None or self.parts.is_complete(DIAGNOSIS):
+            return False
+        return self.images.num_images is None or self._has_enough_images()
 
     def _has_enough_images(self):
-        return self.images.count() >= NUM_IMAGES_NEEDED
+        return self.images.count() - len(self.images.skipped_reasons) >= NUM_IMAGES_NEEDED

@@ -124,6 +124,7 @@ def write_gallery(
     build.check_projections(layers)
     with build.parts:
         build.scan(layers)
+        build.check_labels(labels)
         reports = tuple(
             build.report(layer, labels, evolutions.get(layer), fidelity) for layer in layers
         )

@@ -1,70 +1,77 @@
-"""What the scan leaves behind of each layer, kept in files so that no layer is scanned twice."""
+"""What the scan leaves behind of each layer: parts of the gallery, never computed twice."""
 
 from pathlib import Path
 
-from kerasvis.activations import TopActivations, find_top_activations
-from kerasvis.activations.map_statistics import MapStatistics, map_statistics
+from kerasvis.activations import AllMaxima, StrongestActivations, TopActivations
+from kerasvis.activations.map_statistics import MapStatistics
+from kerasvis.activations.scan import Scan, progress_bar
+from kerasvis.arguments import standardize_verbose
 from kerasvis.reports.addresses import slug
 from kerasvis.storage.fingerprints import digest
 
-
-def is_scanned(folder, layer):
-    """Whether the folder holds the files of a layer."""
-    return _statistics_file(folder, layer).is_file()
+UNFINISHED = "arrays/scan-"  # beginning of the name of an unfinished scan's state
 
 
-def scan_layers(model, layers, images, k, folder, built_from, *, batch_size=16, verbose="auto"):
-    """Scans layers, all together; one that was stopped goes on.
-
-    Args:
-        model: a functional or Sequential `keras.Model`.
-        images: what `find_top_activations` takes.
-        layers: names of layers that were not scanned yet.
-        k: number of activations per feature map.
-        folder: for the state of the scan.
-        built_from: `{what: value}` of all that the result depends on.
-        batch_size: images per step.
-        verbose: 1 or 0, with or without progress bars; `"auto"`: with them on a terminal.
-
-    Returns:
-        `{layer: (LayerActivations, MapStatistics)}`.
-    """
-    if not layers:
-        return {}
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"scan-{digest([built_from, layers])}.npz"
-    options = {"batch_size": batch_size, "verbose": verbose}
-    if file.is_file():
-        top = TopActivations.load(file)
-    else:
-        top = find_top_activations(model, layers, images, k, filepath=file, **options)
-    statistics = map_statistics(model, layers, images, **options)
-    return {layer: (top[layer], statistics[layer]) for layer in layers}
+def is_known(directory, layer):
+    """Whether a gallery, finished or not, has the layer."""
+    return (Path(directory) / _statistics_part(layer)).is_file()
 
 
-def save_layers(folder, scanned):
-    """Writes the files of each layer, and removes the states of scans, which they replace."""
-    for layer, (top, statistics) in scanned.items():
-        TopActivations({layer: top}).save(_top_file(folder, layer))
-        statistics.save(_statistics_file(folder, layer))  # last: it tells that both are there
-    for file in Path(folder).glob("scan-*"):
-        file.unlink()
+def is_scanned(parts, layer):
+    """Whether the parts of a layer are complete."""
+    return all(map(parts.is_complete, (_top_part(layer), _statistics_part(layer))))
 
 
-def load_layer(folder, layer):
+def reducers_of_layer(k):
+    """The reducers whose results `save_layer` takes, given the number of activations."""
+    return StrongestActivations(k), AllMaxima()
+
+
+def save_layer(parts, layer, top, statistics):
+    """Writes the parts of a layer."""
+    parts.save(_top_part(layer), TopActivations({layer: top}).to_arrays())
+    parts.save(_statistics_part(layer), statistics.to_arrays())
+
+
+def load_layer(directory, layer):
     """`(LayerActivations, MapStatistics)` of a layer that was scanned.
 
     Raises:
         ValueError: if a file is missing or damaged.
     """
-    top = TopActivations.load(_top_file(folder, layer))[layer]
-    return top, MapStatistics.load(_statistics_file(folder, layer))
+    directory = Path(directory)
+    top = TopActivations.load(directory / _top_part(layer))[layer]
+    return top, MapStatistics.load(directory / _statistics_part(layer))
 
 
-def _top_file(folder, layer):
-    return Path(folder) / f"{slug(layer)}-top.npz"
+def run_scan(model, watched, images, parts, verbose):
+    """The results of one pass over the images; its state is a part until `discard_scans`.
+
+    Args:
+        model: a functional or Sequential `keras.Model`.
+        watched: pairs of a layer and a `Reducer`.
+        images: the `Images`.
+        parts: the `Parts` of the gallery.
+        verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+    """
+    if not watched:
+        return []
+    name = digest((layer, reducer.settings) for layer, reducer in watched)
+    with progress_bar("Scan", images, standardize_verbose(verbose)) as on_progress:
+        return Scan(model, watched).run(
+            images, parts, f"{UNFINISHED}{name}.npz", on_progress=on_progress
+        )
 
 
-def _statistics_file(folder, layer):
-    return Path(folder) / f"{slug(layer)}-statistics.npz"
+def discard_scans(parts):
+    """Removes the states of scans, whose results are parts by now."""
+    for name in parts.names(UNFINISHED):
+        parts.discard(name)
+
+
+def _top_part(layer):
+    return f"arrays/{slug(layer)}-top.npz"
+
+
+def _statistics_part(layer):
+    return f"arrays/{slug(layer)}-statistics.npz"

@@ -253,6 +253,17 @@ class Parts:
         with open(self._journal, "ab") as file:
             file.write(_line([name, checksum, self._of.get(name, {})]))
 
+    def discard(self, name: str) -> None:
+        """Deletes a part that is not needed any more, as the state of a finished scan.
+
+        Raises:
+            OSError: if it cannot be deleted.
+        """
+        if self.directory is not None:
+            self.path(name).unlink(missing_ok=True)
+            self._checksums.pop(name, None)
+            self._of.pop(name, None)
+
     def remove(self) -> None:
         """Deletes all parts, once their result is written; at the end the folder too, if empty.
 

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 import kerasvis as kv
-from kerasvis.activations.channel_maxima import ChannelMaxima
+from kerasvis.activations.forward_pass import ForwardPass
 from kerasvis.analyses.evolution.feature_snapshot import FeatureSnapshots
 from kerasvis.analyses.evolution.snapshot_files import SnapshotFiles
 from kerasvis.callbacks import FeatureEvolution
@@ -211,7 +211,7 @@ def test_nothing_is_traced_after_the_first_snapshot(evolution, monkeypatch):
             functions.append((self.model.train_function, self.model.predict_function))
 
     counts, functions = [], []
-    monkeypatch.setattr(ChannelMaxima, "call", counting("up", ChannelMaxima.call))
+    monkeypatch.setattr(ForwardPass, "call", counting("up", ForwardPass.call))
     monkeypatch.setattr(passes, "forward_and_project", counting("down", passes.forward_and_project))
     callback = evolution(epochs=(1, 2, 3, 4), batch_size=8)  # 21 images: an uneven last batch
     fit(convnet(), [callback, Count()], epochs=4)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import kerasvis as kv
-from kerasvis.activations.channel_maxima import ChannelMaxima
+from kerasvis.activations.forward_pass import ForwardPass
 from kerasvis.analyses import FeatureVisualization
 from kerasvis.commands.command_line import run
 from kerasvis.storage.files import TEMPORARY
@@ -225,7 +225,7 @@ def test_a_corrupt_photograph_is_an_error_with_strict(mistake, with_a_corrupt_on
 
 def test_an_interrupted_scan_goes_on(visualize, tmp_path, monkeypatch):
     whole = visualize("--batch-size", "2", out=tmp_path / "whole")
-    predict, num_calls = ChannelMaxima.predict_on_batch, []
+    predict, num_calls = ForwardPass.predict_on_batch, []
 
     def interrupted(self, batch):
         num_calls.append(len(batch))
@@ -233,7 +233,7 @@ def test_an_interrupted_scan_goes_on(visualize, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return predict(self, batch)
 
-    monkeypatch.setattr(ChannelMaxima, "predict_on_batch", interrupted)
+    monkeypatch.setattr(ForwardPass, "predict_on_batch", interrupted)
     with pytest.raises(SystemExit) as ended:
         visualize("--batch-size", "2")
     assert ended.value.code == 130
@@ -252,12 +252,12 @@ def test_a_scan_of_something_else_in_the_folder_is_an_error(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(ChannelMaxima, "predict_on_batch", interrupted)
+        patched.setattr(ForwardPass, "predict_on_batch", interrupted)
         with pytest.raises(SystemExit):
             visualize()
     assert capsys.readouterr().err == "Interrupted.\n"
     sentence = mistake("--k", "3")
-    assert "top_activations.npz.partial was begun with other k: " in sentence
+    assert "computed from other k (" in sentence
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 import kerasvis as kv
 from kerasvis.figures import OcclusionRow
-from kerasvis.reports import layer_pictures, layer_scan, write_gallery
+from kerasvis.reports import build, layer_pictures, write_gallery
 from tests.reports.small_galleries import (
     EVIL,
     FIRST,
@@ -86,11 +86,12 @@ def projected(monkeypatch):
 def scanned(monkeypatch):
     """The layers of every scan made from now on."""
     calls = []
-    original = layer_scan.find_top_activations
+    original = build.run_scan
 
-    def recorded(model, layers, images, k, **options):
-        calls.append(list(layers))
-        return original(model, layers, images, k, **options)
+    def recorded(model, watched, *arguments):
+        if watched:
+            calls.append(list(dict.fromkeys(layer for layer, _ in watched)))
+        return original(model, watched, *arguments)
 
-    monkeypatch.setattr(layer_scan, "find_top_activations", recorded)
+    monkeypatch.setattr(build, "run_scan", recorded)
     return calls

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from kerasvis.reports import addresses, layer_pictures, layer_scan, write_gallery
+from kerasvis.activations.forward_pass import ForwardPass
+from kerasvis.reports import addresses, build, layer_pictures, write_gallery
 from kerasvis.storage.parts import JOURNAL
 from tests.reports.small_galleries import (
     FIRST,
@@ -82,18 +83,18 @@ def test_a_build_that_was_stopped_while_projecting_goes_on(write, gallery, monke
     assert same_as(folder, gallery)
 
 
-def test_a_build_that_was_stopped_after_the_scan_does_not_scan_again(write, scanned, monkeypatch):
-    original = layer_scan.map_statistics
-
-    def stopped(*arguments, **options):
+def test_a_build_that_was_stopped_after_the_scan_does_not_scan_again(write, monkeypatch):
+    def stopped(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(layer_scan, "map_statistics", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        write([FIRST])
-    monkeypatch.setattr(layer_scan, "map_statistics", original)
+    with monkeypatch.context() as patched:
+        patched.setattr(build, "save_layer", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            write([FIRST])
+    reading = []
+    monkeypatch.setattr(ForwardPass, "call", lambda self, images: reading.append(images))
     folder = write([FIRST])
-    assert scanned == [[FIRST]]
+    assert reading == []
     assert not list((folder / "arrays").glob("scan*"))
 
 

@@ -1,32 +1,25 @@
 """What feature maps respond to with the weights of this moment: one column of Figure 4."""
 
-import contextlib
 import threading
 
-import keras
 import numpy as np
 
-from kerasvis.activations.channel_maxima import ChannelMaxima
-from kerasvis.activations.running_top import RunningTop
-from kerasvis.activations.top_activations import TopActivations
+from kerasvis.activations.scan import Scan
+from kerasvis.activations.strongest_activations import StrongestActivations
+from kerasvis.activations.top_activations import LayerActivations
 from kerasvis.analyses.feature_visualization import choose_features, visualize_chosen
 from kerasvis.arguments import standardize_images, standardize_layers
 from kerasvis.data.image_sources import Images
 from kerasvis.deconvnet.deconv_model import DeconvModel, fitting_batch_size
 from kerasvis.graph import image_shape
-from kerasvis.graph.nodes import nodes_up_to
 
 ANY_SIZE = 224  # pixels, of a model that takes any
-
-
-class NotFiniteError(ValueError):
-    """Weights or activations are NaN or infinite, so that no activation is the strongest."""
 
 
 class FeatureSnapshots:
     """Takes snapshots of the feature maps of a model while it learns.
 
-    The upward pass and the deconvnets are built once and share the model's weights, so that each
+    The forward pass and the deconvnets are built once and share the model's weights, so that each
     snapshot shows the weights that the model has then, and nothing is compiled again.
 
     Args:
@@ -80,9 +73,10 @@ class FeatureSnapshots:
         self.steps, self.with_patches = steps, with_patches
         self._interrupted = threading.Event()
         self.batch_size = batch_size
-        self._maxima = ChannelMaxima(model, layers)
-        self._nodes = nodes_up_to(model, layers)
-        self._dtype = model.inputs[0].dtype
+        self._scan = Scan(
+            model,
+            [(name, StrongestImages(chosen)) for name, chosen in self.feature_indices.items()],
+        )
 
     @property
     def layers(self):
@@ -103,18 +97,20 @@ class FeatureSnapshots:
             NotFiniteError: if a weight or an activation is NaN or infinite.
             ValueError: if the images do not fit the model.
         """
-        self._check_weights()
         self._interrupted.clear()
-        top, winners = self._scan(self.source(images, self._batch_size()))
+        source = self.source(images, self._batch_size())
+        strongest = self._scan.run(source, on_progress=self._check_interrupted)
         return {
             name: visualize_chosen(
                 deconv,
-                winners,
-                top[name],
+                KeptImages(images_of_layer, source.preprocessing),
+                top,
                 self.feature_indices[name],
                 with_patches=self.with_patches,
             )
-            for name, deconv in self.deconvs.items()
+            for (name, deconv), (top, images_of_layer) in zip(
+                self.deconvs.items(), strongest, strict=True
+            )
         }
 
     def source(self, images, batch_size):
@@ -134,83 +130,57 @@ class FeatureSnapshots:
             return self.batch_size
         return fitting_batch_size((None, *(n or ANY_SIZE for n in image_shape(self._model))))
 
-    def _scan(self, source):
-        """The strongest activations of all feature maps, and the images of the chosen ones."""
-        top = RunningTop.before_all_images(sum(self._maxima.num_maps), k=1)
-        winners = Winners(self._chosen(), source.preprocessing)
-        with contextlib.closing(source.batches()) as batches:
-            for image_indices, batch in batches:
-                if self._interrupted.is_set():
-                    raise InterruptedError("The snapshot was interrupted.")
-                batch = self._checked(batch)
-                values, rows, columns = self._maxima.predict_on_batch(batch)
-                self._check_finite(values, image_indices, source)
-                top = top.after(image_indices, values, rows, columns)
-                winners.update(top.activations.image_indices[:, 0], image_indices, batch)
-        if not top.progress.num_batches:
-            raise ValueError(f"No image could be scanned: {source.why_none()}")
-        return TopActivations(top.by_layer(self.layers, self._maxima.num_maps)), winners
-
-    def _chosen(self):
-        """Numbers of the chosen feature maps among those of all layers."""
-        begins = np.cumsum([0, *self._maxima.num_maps[:-1]])
-        chosen = zip(begins, self.feature_indices.values(), strict=True)
-        return np.concatenate([begin + features for begin, features in chosen])
-
-    def _checked(self, batch):
-        """The batch in the model's dtype, if the model takes such images."""
-        return np.asarray(next(iter(self.deconvs.values())).check_images(batch), self._dtype)
-
-    def _check_weights(self):
-        # Convolutions on a CPU rectify NaN to 0, so the activations alone would not tell.
-        for node in self._nodes:
-            for weight in getattr(node.layer, "weights", ()):
-                if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
-                    raise NotFiniteError(
-                        f"The weights of layer {node.name!r} hold NaN or infinity: look for a "
-                        "training run that diverged."
-                    )
-
-    def _check_finite(self, values, image_indices, source):
-        wrong = np.argwhere(~np.isfinite(values))
-        if len(wrong):
-            image, feature_map = wrong[0]
-            ends = np.cumsum(self._maxima.num_maps)
-            layer = self.layers[int(np.searchsorted(ends, feature_map, side="right"))]
-            raise NotFiniteError(
-                f"{source.describe(image_indices[image])} gives NaN or infinity in layer "
-                f"{layer!r}: look for an overflow, or for such an image."
-            )
+    def _check_interrupted(self, progress):
+        if self._interrupted.is_set():
+            raise InterruptedError("The snapshot was interrupted.")
 
 
-class Winners(Images):
-    """The images that are the strongest of some feature map so far, and no others.
+class StrongestImages(StrongestActivations):
+    """The strongest activation of each feature map, with the images of some feature maps.
+
+    The result of a layer is `(LayerActivations, {image index: image})`.
 
     Args:
-        chosen: numbers of the feature maps that count.
+        features: int64 `(features,)`, the feature maps whose images are kept.
+    """
+
+    def __init__(self, features):
+        super().__init__(k=1)
+        self.features = features
+
+    def update(self, state, measured, batch):
+        state = state or {}
+        top = {name: state[name] for name in LayerActivations._fields if state}
+        top = super().update(top or None, measured, batch)
+        indices = np.unique(top["image_indices"][self.features, 0]).tolist()
+        images = {f"image {index}": index for index in indices}
+        kept = {
+            name: state[name] if name in state else batch.image(index)
+            for name, index in images.items()
+        }
+        return top | kept
+
+    def result(self, layer, state):
+        images = {
+            int(name.removeprefix("image ")): image
+            for name, image in state.items()
+            if name.startswith("image ")
+        }
+        return super().result(layer, state), images
+
+
+class KeptImages(Images):
+    """Images that were kept when they came, and no others.
+
+    Args:
+        images: `{image index: image}`.
         preprocessing: by which the images were made from pixels, or None.
     """
 
-    def __init__(self, chosen, preprocessing):
+    def __init__(self, images, preprocessing):
         super().__init__()
         self.preprocessing = preprocessing
-        self._chosen = chosen
-        self._images = {}
-
-    def update(self, strongest, image_indices, batch):
-        """Takes in the winners among a batch, and drops those that it beat.
-
-        Args:
-            strongest: int64 `(feature maps,)`, image indices with the batch counted in.
-            image_indices: int64 `(images,)`, those of the batch.
-            batch: `(images, rows, columns, channels)`.
-        """
-        new = dict(zip(image_indices.tolist(), batch, strict=True))
-        still = np.unique(strongest[self._chosen]).tolist()
-        self._images = {
-            index: self._images[index] if index in self._images else new[index].copy()
-            for index in still
-        }
+        self._images = images
 
     def __getitem__(self, image_indices):
         images = [self._images[index] for index in np.ravel(image_indices).tolist()]

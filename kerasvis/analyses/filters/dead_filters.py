@@ -79,19 +79,18 @@ def weak_filters(rms):
     return rms <= DEAD_RMS_SHARE * np.percentile(rms, LIVING_PERCENTILE)
 
 
-def num_images_to_find(num_images):
-    """How many of the strongest images a scan has to keep to tell which maps almost never fire."""
-    return int(RARE_SHARE * num_images) + 1
+def most_rare(num_images):
+    """In how many of so many images a map is active, at most, that almost never is."""
+    return int(RARE_SHARE * num_images)
 
 
-def layer_filters(name, filters, strongest=None):
+def layer_filters(name, filters, active=None):
     """Judges the filters of one layer.
 
     Args:
         name: of the layer.
         filters: from `filters_of`.
-        strongest: float32 `(filters, k)`, the strongest activations of each rectified map,
-            descending, k from `num_images_to_find`; None if it was not watched.
+        active: the `NumActive` of its rectified maps; None if they were not watched.
 
     Returns:
         A `LayerFilters`.
@@ -102,7 +101,7 @@ def layer_filters(name, filters, strongest=None):
         layer=name,
         rms=rms,
         is_weak=weak_filters(rms),
-        is_silent=nowhere if strongest is None else strongest[:, 0] <= 0,
-        is_rare=nowhere if strongest is None else strongest[:, -1] <= 0,
-        is_watched=strongest is not None,
+        is_silent=nowhere if active is None else active.num_active == 0,
+        is_rare=nowhere if active is None else active.num_active <= most_rare(active.num_images),
+        is_watched=active is not None,
     )

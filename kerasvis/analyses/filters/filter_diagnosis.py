@@ -6,6 +6,7 @@ training for it. Here each of these is measured; `filter_findings.py` puts it in
 """
 
 import dataclasses
+import functools
 import os
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -13,7 +14,8 @@ from typing import Annotated, Any
 import keras
 import numpy as np
 
-from kerasvis.activations import LayerActivations, find_top_activations
+from kerasvis.activations import CountActive, NumActive, StrongestActivations
+from kerasvis.activations.scan import Scan, progress_bar
 from kerasvis.analyses.feature_visualization import visualize_chosen
 from kerasvis.analyses.filters.aliasing import aliasing
 from kerasvis.analyses.filters.dead_filters import (
@@ -21,7 +23,6 @@ from kerasvis.analyses.filters.dead_filters import (
     LayerFilters,
     filters_of,
     layer_filters,
-    num_images_to_find,
 )
 from kerasvis.analyses.filters.filter_duplicates import earlier_twins
 from kerasvis.analyses.filters.filter_findings import filter_findings
@@ -30,6 +31,7 @@ from kerasvis.arguments import (
     standardize_images,
     standardize_model,
     standardize_preprocessing,
+    standardize_verbose,
 )
 from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.deconvnet.deconv_model import DeconvModel
@@ -136,7 +138,7 @@ def diagnose_filters(
     preprocessing: Any = None,
     batch_size: int = 16,
     steps: int | None = None,
-    filepath: str | os.PathLike | None = None,
+    directory: str | os.PathLike | None = None,
     verbose: str | int = "auto",
 ) -> FilterDiagnosis:
     """Measures the filters of the first layer and, with images, all maps and the second layer.
@@ -157,7 +159,8 @@ def diagnose_filters(
             tells.
         batch_size: images in a step.
         steps: batches to read at most; needed where a data set has no end, or does not tell.
-        filepath: where to keep the strongest activations, so that a scan that was stopped goes on.
+        directory: folder for the state of the scan, from which an interrupted one resumes; removed
+            at the end.
         verbose: 1 or 0, with or without progress bars; `"auto"`: with them on a terminal.
 
     Returns:
@@ -182,53 +185,26 @@ def diagnose_filters(
         array([2, 2])
     """
     model = standardize_model(model, images)
-    graph = read_graph(model)
-    nodes = convolution_nodes(graph)
-    first, second = first_and_second(model, graph, nodes, first_layer, second_layer)
-    filters = {node.name: filters_of(node.layer) for node in nodes}
-    _check_finite(filters)
-    strides = _strides(model, first)
-    strongest, projected, num_images = {}, _NOTHING_PROJECTED, 0
-    if images is not None:
-        images = standardize_images(
-            model, images, preprocessing, batch_size=batch_size, steps=steps, fetched=True
-        )
-        _check_number(images.count())
-        watched = {node.name: rectified_node(graph, node) for node in nodes}
-        target = projected_node(model, first_layer, second_layer)
-        deconv = target and DeconvModel(model, target.name, rules=rules)
-        scanned = [node.name for node in graph.nodes if node in (*watched.values(), target)]
-        options = {"filepath": filepath, "verbose": verbose}
-        top = _scan(model, images, scanned, options)
-        num_images = images.count() - len(images.skipped_reasons)
-        _check_number(num_images)
-        k = num_images_to_find(num_images)
-        strongest = {name: top[node.name].values[:, :k] for name, node in watched.items() if node}
-        if deconv:
-            projected = _projected(deconv, images, top, strides, batch_size)
-    layers = tuple(
-        layer_filters(name, kernels, strongest.get(name)) for name, kernels in filters.items()
-    )
+    diagnosed = DiagnosedModel(model, first_layer, second_layer, rules)
     if images is None:
-        preprocessing = standardize_preprocessing(model, preprocessing)
-    else:
-        preprocessing = images.preprocessing or Preprocessing()
-    kernels = _in_rgb_order(filters[first.name], preprocessing)
-    is_weak = next(layer.is_weak for layer in layers if layer.layer == first.name)
-    twins, correlations = earlier_twins(kernels, is_weak)
-    return FilterDiagnosis(
-        model=model.name,
-        first_layer=first.name,
-        second_layer=second.name if second and images is not None else "",
-        kernels=kernels,
-        **vars(filter_spectra(kernels)),
-        twins=twins,
-        correlations=correlations,
-        strides=strides,
-        layers=layers,
-        num_images=num_images,
-        **projected,
+        return diagnosed.by_weights(standardize_preprocessing(model, preprocessing))
+    images = standardize_images(
+        model, images, preprocessing, batch_size=batch_size, steps=steps, fetched=True
     )
+    if images.num_images is not None:
+        _check_number(images.num_images)
+    diagnosed.check_projection()
+    if not diagnosed.watched:
+        return diagnosed.by_images(images, [], batch_size)
+    scan, is_shown = Scan(model, diagnosed.watched), standardize_verbose(verbose)
+    with (
+        scan.parts(directory, images) as parts,
+        progress_bar("Active feature maps", images, is_shown) as on_progress,
+    ):
+        found = scan.run(images, parts, on_progress=on_progress)
+        diagnosis = diagnosed.by_images(images, found, batch_size)
+        parts.remove()
+    return diagnosis
 
 
 _NOTHING_PROJECTED = {
@@ -239,16 +215,98 @@ _NOTHING_PROJECTED = {
 }
 
 
-def projected_node(model, first_layer=None, second_layer=None):
-    """The node whose feature maps a diagnosis projects: None if no convolution lies above another.
+class DiagnosedModel:
+    """A model that is diagnosed, and what a scan of images has to tell for it.
 
     Args:
-        model, first_layer, second_layer: as of `diagnose_filters`.
+        model, first_layer, second_layer, rules: as of `diagnose_filters`.
+
+    Attributes:
+        watched: pairs of a layer and a `Reducer`, for a `Scan`.
+
+    Raises:
+        ValueError: if there is no convolution, a layer does not fit, or weights are not finite.
     """
-    graph = read_graph(model)
-    nodes = convolution_nodes(graph)
-    _, second = first_and_second(model, graph, nodes, first_layer, second_layer)
-    return second and (rectified_node(graph, second) or second)
+
+    def __init__(self, model, first_layer=None, second_layer=None, rules=()):
+        self.model, self.rules = model, rules
+        graph = read_graph(model)
+        nodes = convolution_nodes(graph)
+        self._first, self._second = first_and_second(model, graph, nodes, first_layer, second_layer)
+        self._filters = {node.name: filters_of(node.layer) for node in nodes}
+        _check_finite(self._filters)
+        rectified = {node.name: rectified_node(graph, node) for node in nodes}
+        self._rectified = {name: node.name for name, node in rectified.items() if node}
+        second = self._second
+        self._projected = second and self._rectified.get(second.name, second.name)
+        self.watched = [(layer, CountActive()) for layer in dict.fromkeys(self._rectified.values())]
+        if self._projected:
+            self.watched.append((self._projected, StrongestActivations(k=1)))
+
+    def check_projection(self):
+        """Refuses a second layer that cannot be projected through."""
+        if self._projected:
+            _ = self._deconv  # made now, and kept
+
+    def by_weights(self, preprocessing):
+        """The `FilterDiagnosis` without images, given the `Preprocessing`."""
+        return self._diagnosis(preprocessing, {}, 0, _NOTHING_PROJECTED)
+
+    def by_images(self, images, found, batch_size):
+        """The `FilterDiagnosis`, given the `Images` and what a scan found, one for each `watched`.
+
+        Raises:
+            ValueError: if there are too few images.
+        """
+        active = {
+            layer: each
+            for (layer, _), each in zip(self.watched, found, strict=True)
+            if isinstance(each, NumActive)
+        }
+        num_images = num_images_of(images, active)
+        _check_number(num_images)
+        projected = _NOTHING_PROJECTED
+        if self._projected:
+            projected = _projected(self._deconv, images, found[-1], self._strides, batch_size)
+        preprocessing = images.preprocessing or Preprocessing()
+        return self._diagnosis(preprocessing, active, num_images, projected)
+
+    @functools.cached_property
+    def _deconv(self):
+        return DeconvModel(self.model, self._projected, rules=self.rules)
+
+    @functools.cached_property
+    def _strides(self):
+        return _strides(self.model, self._first)
+
+    def _diagnosis(self, preprocessing, active, num_images, projected):
+        layers = tuple(
+            layer_filters(name, filters, active.get(self._rectified.get(name)))
+            for name, filters in self._filters.items()
+        )
+        first, second = self._first.name, self._second
+        kernels = _in_rgb_order(self._filters[first], preprocessing)
+        is_weak = next(layer.is_weak for layer in layers if layer.layer == first)
+        twins, correlations = earlier_twins(kernels, is_weak)
+        return FilterDiagnosis(
+            model=self.model.name,
+            first_layer=first,
+            second_layer=second.name if second and num_images else "",
+            kernels=kernels,
+            **vars(filter_spectra(kernels)),
+            twins=twins,
+            correlations=correlations,
+            strides=self._strides,
+            layers=layers,
+            num_images=num_images,
+            **projected,
+        )
+
+
+def num_images_of(images, active):
+    """How many images were scanned: as the scan counted, or all where nothing was watched."""
+    counted = [each.num_images for each in active.values()]
+    return counted[0] if counted else images.count() - len(images.skipped_reasons)
 
 
 def _strides(model, first):
@@ -258,18 +316,8 @@ def _strides(model, first):
     return np.array([max(int(stride), 1) for stride in strides], "int64")
 
 
-def _scan(model, images, layers, options):
-    """The strongest activations of the layers, as many as tell which maps almost never fire."""
-    if not layers:
-        return {}
-    return find_top_activations(
-        model, layers, images, num_images_to_find(images.count()), **options
-    )
-
-
-def _projected(deconv, images, top, strides, batch_size):
-    """The fields of a `FilterDiagnosis` on the second layer."""
-    strongest = LayerActivations(*(array[:, :1] for array in top[deconv.layer]))
+def _projected(deconv, images, strongest, strides, batch_size):
+    """The fields of a `FilterDiagnosis` on the second layer, given its `LayerActivations`."""
     features = visualize_chosen(
         deconv, images, strongest, np.arange(len(strongest.values)), batch_size, with_patches=False
     )

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import kerasvis as kv
+from kerasvis.activations import NotFiniteError
 from kerasvis.analyses import Evolution, convergence, evolution_of_models, load_evolution
 from kerasvis.analyses.evolution.feature_evolution import LayerEvolution, evolution_of_snapshots
-from kerasvis.analyses.evolution.feature_snapshot import FeatureSnapshots, NotFiniteError
+from kerasvis.analyses.evolution.feature_snapshot import FeatureSnapshots
 from kerasvis.analyses.evolution.snapshot_files import Snapshot, SnapshotFiles
 from kerasvis.analyses.feature_visualization import FeatureVisualization
 from kerasvis.storage.fields import names_of
@@ -172,7 +173,7 @@ def test_a_snapshot_is_the_strongest_of_visualize_features():
 def test_activations_that_are_not_finite():
     images = IMAGES.copy()
     images[6, 0, 0, 0] = np.inf
-    with pytest.raises(NotFiniteError, match="Image 6 gives NaN or infinity in layer 'scores': "):
+    with pytest.raises(NotFiniteError, match="Image 6 holds NaN or infinity"):
         FeatureSnapshots(convnet(), ["scores"]).take(images)
 
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from keras import layers
 
+from kerasvis.activations import NumActive
 from kerasvis.analyses.filters.dead_filters import (
     filters_of,
     layer_filters,
-    num_images_to_find,
     weak_filters,
 )
 
@@ -51,12 +51,8 @@ def test_a_few_dominant_filters_do_not_make_the_others_dead():
     ("num_images", "num_rare"), [(50, 0), (99, 0), (100, 1), (199, 1), (250, 2), (1000, 10)]
 )
 def test_almost_never_is_one_image_in_a_hundred(num_images, num_rare):
-    k = num_images_to_find(num_images)
     for num_fired in range(num_rare + 3):
-        activations = np.zeros((1, num_images), "float32")
-        activations[0, :num_fired] = 1
-        strongest = np.sort(activations)[:, ::-1][:, :k]
-        found = layer_filters("a", random_filters(1), strongest)
+        found = layer_filters("a", random_filters(1), NumActive(np.array([num_fired]), num_images))
         assert found.is_silent.tolist() == [num_fired == 0]
         assert found.is_rare.tolist() == found.is_dead.tolist() == [num_fired <= num_rare]
         assert found.is_watched

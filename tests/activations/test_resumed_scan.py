@@ -1,5 +1,7 @@
 """Scans that were killed, interrupted, or begun with something else."""
 
+import concurrent.futures
+import json
 import re
 import signal
 import subprocess
@@ -12,10 +14,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerasvis.activations import TopActivations, find_top_activations
-from kerasvis.activations import scan as scan_module
+from kerasvis.activations import (
+    AllMaxima,
+    CountActive,
+    Reducer,
+    StrongestActivations,
+    TopActivations,
+    find_top_activations,
+    map_statistics,
+    scan_layers,
+)
 from kerasvis.data import ImageFolder
 from kerasvis.data.image_sources import image_source
+from kerasvis.storage.fields import equal
 from tests.activations.small_models import small_convnet, whole_numbered_images
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +34,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import os, signal, sys
 import keras, numpy as np
-from kerasvis.activations import find_top_activations, scan
+import kerasvis.activations.scan as scan
+from kerasvis.activations import find_top_activations
 
 keras.utils.set_random_seed(0)
 model = keras.Sequential([
@@ -49,6 +61,11 @@ for filepath in filepaths:
 """
 
 
+def state_of(filepath):
+    """The file with the state of an unfinished scan whose result goes to `filepath`."""
+    return filepath.with_name(filepath.name + ".partial") / "scan.npz"
+
+
 def run_program(*arguments):
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, *map(str, arguments)],
@@ -62,9 +79,8 @@ def run_program(*arguments):
 def test_killed_and_started_again_gives_the_same_bytes(tmp_path):
     resumed, whole = tmp_path / "resumed.npz", tmp_path / "whole.npz"
     assert run_program(24, resumed).returncode == -signal.SIGKILL
-    partial = tmp_path / "resumed.npz.partial"
     assert not resumed.exists()
-    with np.load(partial) as file:
+    with np.load(state_of(resumed)) as file:
         assert file["progress"].tolist() == [6, 24]
     finished = run_program("never", resumed, whole)
     assert finished.returncode == 0, finished.stderr
@@ -78,22 +94,41 @@ def model():
     return small_convnet()
 
 
-class Interrupted(np.ndarray):
-    """Images that can be read up to one of them."""
+class Sum(Reducer):
+    """The sum of a layer's activations in float32, where the order and the dtype of sums show."""
 
-    last = None
+    def measure(self, outputs, layer):
+        return keras.ops.sum(outputs / 7, axis=tuple(range(1, len(outputs.shape))))
+
+    def summary(self, measured, batch):
+        return {"sum": measured.sum(), "number": len(batch)}
+
+    def merge(self, state, other):
+        return {name: state[name] + other[name] for name in state}
+
+
+class Interrupted(np.ndarray):
+    """Images that can be read up to one of them; the batches that were read are counted."""
+
+    last = np.inf
 
     def __getitem__(self, key):
-        if isinstance(key, slice) and key.start >= self.last:
-            raise KeyboardInterrupt
+        if isinstance(key, slice):
+            if key.start >= self.last:
+                raise KeyboardInterrupt
+            self.read.append((key.start, key.stop))
         return np.asarray(super().__getitem__(key))
 
 
+def readable(images, last=np.inf):
+    images = images.view(Interrupted)
+    images.last, images.read = last, []
+    return images
+
+
 def interrupted_scan(model, images, filepath, last=8, **options):
-    interrupted = images.view(Interrupted)
-    interrupted.last = last
     with pytest.raises(KeyboardInterrupt):
-        scan(model, interrupted, filepath, **options)
+        scan(model, readable(images, last), filepath, **options)
 
 
 def scan(model, images, filepath, layers=("conv", "dense"), k=3, batch_size=4):
@@ -107,21 +142,9 @@ def test_interrupted_scan_goes_on(model, tmp_path):
     whole, resumed = tmp_path / "whole.npz", tmp_path / "resumed.npz"
     scan(model, images, whole)
     interrupted_scan(model, images, resumed)
-    spoilt = images.copy()
-    spoilt[5] = np.nan  # image 5 is neither read again nor, being no sample, known by it
-    steps = []
-    original = scan_module._check_images
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            scan_module,
-            "_check_images",
-            lambda batch, indices, source: (
-                steps.append(indices.tolist()),
-                original(batch, indices, source),
-            ),
-        )
-        scan(model, images, resumed)
-    assert steps == [[8, 9, 10, 11], [12, 13, 14, 15], [16, 17]]
+    images = readable(images)
+    scan(model, images, resumed)
+    assert images.read == [(8, 12), (12, 16), (16, 18)]
     assert resumed.read_bytes() == whole.read_bytes()
     assert not (tmp_path / "resumed.npz.partial").exists()
 
@@ -133,16 +156,20 @@ def test_the_bytes_do_not_depend_on_the_time(model, tmp_path):
     assert (tmp_path / "first.npz").read_bytes() == (tmp_path / "second.npz").read_bytes()
 
 
-def test_state_is_written_every_so_often(model, tmp_path, monkeypatch):
-    saved = []
-    monkeypatch.setattr(
-        scan_module.PartialScan, "save", lambda self, top, skipped: saved.append(top.progress)
-    )
-    scan(model, whole_numbered_images(12), tmp_path / "top.npz")
-    assert [tuple(progress) for progress in saved] == [(0, 0)]
-    monkeypatch.setattr(scan_module, "SECONDS_BETWEEN_SAVES", 0)
-    scan(model, whole_numbered_images(12), tmp_path / "top.npz")
-    assert [tuple(progress) for progress in saved[1:]] == [(0, 0), (1, 4), (2, 8), (3, 12)]
+@pytest.mark.parametrize(("seconds", "expected"), [(30, [0, 0]), (0, [4, 8])])
+def test_state_is_written_every_so_often(model, tmp_path, monkeypatch, seconds, expected):
+    monkeypatch.setattr("kerasvis.activations.scan.SECONDS_BETWEEN_SAVES", seconds)
+    images, filepath, saved = whole_numbered_images(12), tmp_path / "top.npz", []
+
+    def batches():
+        yield images[:4]
+        for begin in (4, 8):
+            with np.load(state_of(filepath)) as file:
+                saved.append(int(file["progress"][1]))
+            yield images[begin : begin + 4]
+
+    scan(model, batches(), filepath)
+    assert saved == expected
 
 
 def changed_weights(model):
@@ -171,9 +198,9 @@ OTHERS = [
     ({"images": lambda images: images + 1}, "images"),
     ({"images": lambda images: [images[:4], images[4:]]}, "images"),
     ({"batch_size": 5}, "images"),
-    ({"layers": ("dense", "conv")}, "layers"),
-    ({"k": 4}, "k"),
-    ({"k": 4, "layers": ("conv",)}, "model and layers and k"),
+    ({"layers": ("dense", "conv")}, r'layers \(\["conv", "dense"\] there.*\)'),
+    ({"k": 4}, r"k \(3 there, 4 here\)"),
+    ({"k": 4, "layers": ("conv",)}, "model and other layers .* and other k .*"),
 ]
 
 
@@ -181,16 +208,13 @@ OTHERS = [
 def test_partial_scan_of_something_else_is_refused(model, tmp_path, change, what):
     images, filepath = whole_numbered_images(18), tmp_path / "top.npz"
     interrupted_scan(model, images, filepath)
-    before = (tmp_path / "top.npz.partial").read_bytes()
+    before = state_of(filepath).read_bytes()
     changed = {**change, "images": change.get("images", np.asarray)(images)}
     changed["model"] = change.get("model", lambda model: model)(model)
-    sentence = (
-        f"The partial scan {filepath}.partial was begun with other {what}: go on with what it was "
-        "begun with, delete it, or give another filepath."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+    sentence = f"The folder {re.escape(str(filepath))}.partial holds .* from other {what}.*: give"
+    with pytest.raises(ValueError, match=sentence):
         scan(filepath=filepath, **changed)
-    assert (tmp_path / "top.npz.partial").read_bytes() == before
+    assert state_of(filepath).read_bytes() == before
 
 
 def test_what_is_above_the_layers_or_only_named_does_not_count(model, tmp_path):
@@ -215,7 +239,7 @@ def test_shuffled_data_set_is_refused(model, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         scan(model, batches(np.arange(18), stop=8), filepath)
-    with pytest.raises(ValueError, match=r"was begun with other images: go on"):
+    with pytest.raises(ValueError, match="from other images"):
         scan(model, batches(np.arange(18)[::-1]), filepath)
     scan(model, batches(np.arange(18)), filepath)
     scan(model, batches(np.arange(18)), tmp_path / "whole.npz")
@@ -232,7 +256,7 @@ def photographs(directory, number=9):
     return directory
 
 
-def test_folder_with_corrupt_files(model, tmp_path, monkeypatch):
+def test_folder_with_corrupt_files(model, tmp_path):
     directory = photographs(tmp_path / "photographs")
     whole, resumed = tmp_path / "whole.npz", tmp_path / "resumed.npz"
     folder = ImageFolder(directory, (7, 9), "tf")
@@ -244,20 +268,15 @@ def test_folder_with_corrupt_files(model, tmp_path, monkeypatch):
     of_array = np.array([*good, -1])[array["conv"].image_indices]
     np.testing.assert_array_equal(of_array, top["conv"].image_indices)
 
-    again = ImageFolder(directory, (7, 9), "tf")
-    taken = scan_module.ChannelMaxima.predict_on_batch
-    steps = []
-
-    def interrupted(self, batch):
-        steps.append(len(batch))
-        if len(steps) == 2:
+    class Interrupted(ImageFolder):
+        def batches(self, batch_size, start=0):
+            yield next(super().batches(batch_size, start))
             raise KeyboardInterrupt
-        return taken(self, batch)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(scan_module.ChannelMaxima, "predict_on_batch", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            scan(model, again, resumed, k=9, batch_size=3)
+    with pytest.raises(KeyboardInterrupt):
+        scan(model, Interrupted(directory, (7, 9), "tf"), resumed, k=9, batch_size=3)
+    with np.load(state_of(resumed)) as file:
+        assert json.loads(str(file["skipped"])) == {"2": "an empty file"}
     last = ImageFolder(directory, (7, 9), "tf")
     scan(model, last, resumed, k=9, batch_size=3)
     assert resumed.read_bytes() == whole.read_bytes()
@@ -315,17 +334,71 @@ def test_other_preprocessing_is_other_images(model, tmp_path, monkeypatch):
 def test_path_that_cannot_be_written_is_an_error_before_the_scan(model, tmp_path):
     images = whole_numbered_images(3)
     images[0] = np.nan  # would be the error of the scan itself
-    filepath = tmp_path / "missing" / "top.npz"
-    sentence = f"{filepath}.partial cannot be written (No such file or directory)"
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
-        scan(model, images, filepath)
-    sentence = f"{tmp_path} is a folder: give the path of a file to write."
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+    (tmp_path / "file").write_text("here")
+    with pytest.raises(OSError, match=r"file/top\.npz\.partial cannot be written to"):
+        scan(model, images, tmp_path / "file" / "top.npz")
+    with pytest.raises(ValueError, match=f"not a folder.*filepath='{tmp_path}'"):
         scan(model, images, tmp_path)
 
 
-def test_file_that_is_no_partial_scan_is_an_error(model, tmp_path):
-    (tmp_path / "top.npz.partial").write_text("something else")
-    sentence = r"not an \.npz file containing a partial scan.*\.partial'$"
-    with pytest.raises(ValueError, match=sentence):
-        scan(model, whole_numbered_images(3), tmp_path / "top.npz")
+def test_a_damaged_state_is_not_taken(model, tmp_path):
+    images, filepath = whole_numbered_images(18), tmp_path / "top.npz"
+    scan(model, images, tmp_path / "whole.npz")
+    interrupted_scan(model, images, filepath)
+    damaged = bytearray(state_of(filepath).read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    state_of(filepath).write_bytes(damaged)
+    images = readable(images)
+    scan(model, images, filepath)
+    assert images.read[0] == (0, 4)
+    assert filepath.read_bytes() == (tmp_path / "whole.npz").read_bytes()
+
+
+def test_two_scans_into_one_file_at_the_same_time(model, tmp_path):
+    images = whole_numbered_images(8)
+
+    def batches():
+        yield images[:4]
+        with pytest.raises(OSError, match=r"Another run .*top\.npz\.partial"):
+            in_another_thread(scan, model, [images[:4], images[4:]], tmp_path / "top.npz")
+        yield images[4:]
+
+    assert scan(model, batches(), tmp_path / "top.npz") == scan(model, images, None)
+
+
+def in_another_thread(function, *arguments):
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def test_a_scan_of_several_reducers_resumes_as_a_whole(model, tmp_path):
+    images, layers = whole_numbered_images(18), ["conv", "inner/linear", "dense"]
+    reducers = [StrongestActivations(3), AllMaxima(), CountActive(), Sum()]
+    options = {"batch_size": 4, "directory": tmp_path, "verbose": 0}
+    whole = scan_layers(model, layers, images, reducers, **options | {"directory": None})
+    with pytest.raises(KeyboardInterrupt):
+        scan_layers(model, layers, readable(images, last=8), reducers, **options)
+    once_more = readable(images)
+    with pytest.raises(ValueError, match="from other reducers"):
+        scan_layers(model, layers, once_more, reducers[1:], **options)
+    assert once_more.read == []
+    resumed = scan_layers(model, layers, once_more, reducers, **options)
+    assert once_more.read == [(8, 12), (12, 16), (16, 18)]
+    cached = scan_layers(model, layers, once_more, reducers, **options)
+    assert len(once_more.read) == 3
+    for results in (resumed, cached):
+        for expected, found in zip(whole, results, strict=True):
+            assert list(found) == layers
+            for layer in layers:
+                assert equal(found[layer], expected[layer])
+
+
+def test_statistics_resume(model, tmp_path):
+    images = whole_numbered_images(18)
+    options = {"batch_size": 4, "verbose": 0}
+    with pytest.raises(KeyboardInterrupt):
+        map_statistics(model, "conv", readable(images, 8), directory=tmp_path / "s", **options)
+    images = readable(images)
+    resumed = map_statistics(model, "conv", images, directory=tmp_path / "s", **options)
+    assert images.read == [(8, 12), (12, 16), (16, 18)]
+    assert resumed == map_statistics(model, "conv", images, **options)

@@ -1,0 +1,209 @@
+"""What a scan makes of a layer's outputs: a reducer, and those that most others are made of."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from kerasvis.activations.channel_maxima import ChannelMaxima, channel_maxima
+
+State = dict[str, np.ndarray]
+
+
+class Batch:
+    """The images of one step of a scan.
+
+    Args:
+        image_indices: int64 `(images,)`, ascending.
+        images: `(images, rows, columns, channels)`, as the model takes them.
+    """
+
+    def __init__(self, image_indices: np.ndarray, images: np.ndarray):
+        self.image_indices, self.images = image_indices, images
+        self._copies = {}
+
+    def __len__(self):
+        return len(self.image_indices)
+
+    def image(self, index: int) -> np.ndarray:
+        """A copy of one image, given its index; one for all who ask."""
+        if index not in self._copies:
+            place = np.searchsorted(self.image_indices, index)
+            self._copies[index] = self.images[place].copy()
+        return self._copies[index]
+
+
+class Reducer:
+    """Reduces a layer's outputs over a whole data set, batch by batch, to a result.
+
+    A subclass states what is measured of a batch (`measure`, run with the model), what is kept of
+    it (`summary`), how that is put together (`merge`), and what comes of it (`result`). One that
+    can put a batch to a state faster than by merging overrides `update`.
+
+    A state is a dictionary of arrays. It is never changed, but replaced by a new one; so an
+    interruption never finds half of a batch in it, and `scan_layers` can save it at any time. The
+    same reducer serves any number of layers. Two are the same, for a scan that resumes, if their
+    classes and attributes are.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> import kerasvis as kv
+        >>> class MeanActivation(kv.activations.Reducer):
+        ...     def measure(self, outputs, layer):
+        ...         return keras.ops.mean(outputs, axis=range(1, outputs.ndim))
+        ...     def summary(self, measured, batch):
+        ...         return {"sum": measured.sum(dtype="float64"), "number": len(batch)}
+        ...     def merge(self, state, other):
+        ...         return {name: state[name] + other[name] for name in state}
+        ...     def result(self, layer, state):
+        ...         return float(state["sum"] / state["number"])
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Rescaling(2, name="a")])
+        >>> images = np.ones((5, 8, 8, 3))
+        >>> kv.activations.scan_layers(model, ["a"], images, [MeanActivation()], verbose=0)
+        [{'a': 2.0}]
+    """
+
+    def measure(self, outputs: Any, layer: keras.layers.Layer) -> Any:
+        """What is measured of a batch, in `keras.ops`, on the device that runs the model.
+
+        It is computed once for all reducers of a layer that have the same function here.
+
+        Args:
+            outputs: tensor `(images, rows, columns, feature maps)` or `(images, units)`.
+            layer: the layer that gave them.
+
+        Returns:
+            A tensor, or a nested structure of tensors. Their first axis is that of the images; the
+            others do not depend on the size of the images. All values have to be finite.
+        """
+        raise NotImplementedError
+
+    def summary(self, measured: Any, batch: Batch) -> State:
+        """The state of one batch.
+
+        Args:
+            measured: what `measure` returned, in NumPy.
+            batch: the `Batch`.
+        """
+        raise NotImplementedError
+
+    def merge(self, state: State, other: State) -> State:
+        """The state of all images of two states, which have no image in common."""
+        raise NotImplementedError
+
+    def update(self, state: State | None, measured: Any, batch: Batch) -> State:
+        """The state with one more batch, whose images come after those before.
+
+        Args:
+            state: of all batches before; None in front of the first.
+            measured: what `measure` returned, in NumPy.
+            batch: the `Batch`.
+        """
+        summary = self.summary(measured, batch)
+        return summary if state is None else self.merge(state, summary)
+
+    def result(self, layer: str, state: State) -> Any:
+        """What comes of the state of all batches.
+
+        Args:
+            layer: name of the layer.
+            state: from `update` or `merge`.
+        """
+        return state
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What tells this reducer from others, for a scan that resumes."""
+        return {"reducer": type(self).__qualname__, **vars(self)}
+
+
+class NumActive(NamedTuple):
+    """In how many images feature maps are active.
+
+    Attributes:
+        num_active: int64 `(feature maps,)`: images in which the map is above 0 somewhere.
+        num_images: how many there were.
+    """
+
+    num_active: np.ndarray
+    num_images: int
+
+
+class CountActive(Reducer):
+    """Counts the images in which each feature map is active.
+
+    The result of a layer is a `NumActive`.
+    """
+
+    measure = staticmethod(channel_maxima)
+
+    def summary(self, measured: ChannelMaxima, batch: Batch) -> State:
+        return {"num_active": (measured.values > 0).sum(axis=0), "num_images": len(batch)}
+
+    def merge(self, state: State, other: State) -> State:
+        return {name: state[name] + other[name] for name in state}
+
+    def result(self, layer: str, state: State) -> NumActive:
+        return NumActive(state["num_active"], int(state["num_images"]))
+
+
+class EveryImage(Reducer):
+    """Keeps what is measured of every image: an array `(images, ...)`.
+
+    A subclass states `measure`. The result of a layer is `(image_indices, values)`: int64
+    `(images,)`, ascending, and the array.
+    """
+
+    def values_of(self, measured: Any) -> np.ndarray:
+        """What is kept: `(images, ...)`."""
+        return measured
+
+    def summary(self, measured: Any, batch: Batch) -> State:
+        rows = {"image_indices": batch.image_indices, "values": self.values_of(measured)}
+        return {name: np.array(array) for name, array in rows.items()} | {"length": len(batch)}
+
+    def update(self, state: State | None, measured: Any, batch: Batch) -> State:
+        if state is None:
+            return self.summary(measured, batch)
+        # The arrays have room behind the last row, which earlier states do not count.
+        begin, end = int(state["length"]), int(state["length"]) + len(batch)
+        rows = {"image_indices": batch.image_indices, "values": self.values_of(measured)}
+        grown = {name: _with_room(state[name], begin, end) for name in rows}
+        for name, array in grown.items():
+            array[begin:end] = rows[name]
+        return grown | {"length": end}
+
+    def merge(self, state: State, other: State) -> State:
+        both = [self._rows(state), self._rows(other)]
+        image_indices, values = (np.concatenate(arrays) for arrays in zip(*both, strict=True))
+        order = np.argsort(image_indices)
+        image_indices = image_indices[order]
+        check_once(image_indices[None])
+        return {"image_indices": image_indices, "values": values[order], "length": len(order)}
+
+    def result(self, layer: str, state: State) -> Any:
+        image_indices, values = self._rows(state)
+        return image_indices.astype("int64"), values.copy()
+
+    def _rows(self, state):
+        return tuple(state[name][: int(state["length"])] for name in ("image_indices", "values"))
+
+
+def _with_room(array, begin, end):
+    """The array, or one that begins with its first rows, with room up to `end`."""
+    if len(array) >= end:
+        return array
+    larger = np.zeros((max(end, begin + begin // 2), *array.shape[1:]), array.dtype)
+    larger[:begin] = array[:begin]
+    return larger
+
+
+def check_once(image_indices: np.ndarray) -> None:
+    """Refuses image indices `(..., images)`, ascending, of which one comes twice; -1 is none."""
+    twice = (image_indices[:, 1:] == image_indices[:, :-1]) & (image_indices[:, 1:] >= 0)
+    if twice.any():
+        raise ValueError(
+            f"Image {image_indices[:, 1:][twice][0]} was scanned twice: merge scans of different "
+            "shards."
+        )

@@ -1,0 +1,175 @@
+"""Figure 2: which images drive each feature map most."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasvis.activations.channel_maxima import ChannelMaxima, channel_maxima
+from kerasvis.activations.reducers import Batch, Reducer, State, check_once
+from kerasvis.activations.scan import Scan, progress_bar
+from kerasvis.activations.top_activations import LayerActivations, TopActivations
+from kerasvis.arguments import (
+    LARGEST_K,
+    positive_integer,
+    standardize_images,
+    standardize_layers,
+    standardize_model,
+    standardize_verbose,
+)
+
+
+class StrongestActivations(Reducer):
+    """The k strongest activations of each feature map, one per image.
+
+    The result of a layer is a `LayerActivations`. Of equal activations the image with the lowest
+    index counts.
+
+    Args:
+        k: number of activations per feature map.
+    """
+
+    measure = staticmethod(channel_maxima)
+
+    def __init__(self, k: int = 9):
+        self.k = positive_integer(k, "k", LARGEST_K)
+
+    def update(self, state: State | None, measured: ChannelMaxima, batch: Batch) -> State:
+        values, rows, columns = measured
+        top = self._before_all_images(values.shape[1]) if state is None else state
+        # An equal value of a later image changes nothing, and soon most batches change little.
+        changed = np.flatnonzero(values.max(axis=0) > top["values"][:, -1])
+        if state is not None and not len(changed):
+            return state
+        candidates = {
+            "values": values.T[changed],
+            "image_indices": np.broadcast_to(batch.image_indices, (len(changed), len(batch))),
+            "positions": np.stack([rows.T[changed], columns.T[changed]], axis=-1),
+        }
+        both = {
+            name: np.concatenate([top[name][changed], added], axis=1)
+            for name, added in candidates.items()
+        }
+        # Stable, so that of equal values the earlier image stays in front.
+        order = np.argsort(-both["values"], axis=1, kind="stable")
+        merged = {name: array.copy() for name, array in top.items()}
+        for name, array in in_order(both, order, self.k).items():
+            merged[name][changed] = array
+        return merged
+
+    def merge(self, state: State, other: State) -> State:
+        both = {name: np.concatenate([state[name], other[name]], axis=1) for name in state}
+        # By value; of equal ones the lowest index, and -1, no image, at the end with its -inf.
+        order = np.lexsort((both["image_indices"], -both["values"]), axis=1)
+        check_once(np.take_along_axis(both["image_indices"], order, axis=1))
+        return in_order(both, order, state["values"].shape[1])
+
+    def result(self, layer: str, state: State) -> LayerActivations:
+        return LayerActivations(**{name: state[name] for name in LayerActivations._fields})
+
+    def _before_all_images(self, num_maps):
+        return {
+            "values": np.full((num_maps, self.k), -np.inf, "float32"),
+            "image_indices": np.full((num_maps, self.k), -1, "int64"),
+            "positions": np.full((num_maps, self.k, 2), -1, "int32"),
+        }
+
+
+def in_order(arrays, order, k):
+    """The first k of `order` along axis 1, of each array."""
+    order = order[:, :k]
+    return {
+        name: np.take_along_axis(array, order.reshape(*order.shape, *[1] * (array.ndim - 2)), 1)
+        for name, array in arrays.items()
+    }
+
+
+def find_top_activations(
+    model: keras.Model,
+    layers: str | Sequence[str],
+    images: Any,
+    k: int = 9,
+    *,
+    batch_size: int = 16,
+    steps: int | None = None,
+    filepath: str | Path | None = None,
+    verbose: str | int = "auto",
+) -> TopActivations:
+    """Finds the k strongest activations of every feature map, one per image, over a data set.
+
+    All layers are watched in one forward pass. Of equal activations the image with the lowest index
+    counts, and in it the first position in row-major order. Memory grows with the number of
+    feature maps times k, not with the images.
+
+    With a `filepath` the scan may be interrupted at any time, also by a signal that kills it: every
+    half minute it writes its state into a folder next to that file, and the same call resumes from
+    there, to the very bytes that a scan in one piece would have written. A data set of batches has
+    to give the same batches again; those that are done are read and dropped.
+
+    Within `strategy.scope()` of several devices each takes a batch at a time; several workers share
+    the images with `Shard`. The result is the same, to the bit.
+
+    Args:
+        model: a functional or Sequential `keras.Model`; it is left as it is. Of a subclassed one
+            the outputs can be watched: `"output"`, or the keys of a dict that it returns.
+        layers: names of layers, or one name; `"outer/inner"` inside a nested model. The units of a
+            dense layer count as feature maps of one element.
+        images: what `kerasvis.arguments.standardize_images` takes: an array, a folder, batches; or
+            a `Shard` of any of these.
+        k: number of activations per feature map.
+        batch_size: images per step, of an array or a folder.
+        steps: batches to read at most; needed where a data set has no end, or does not tell.
+        filepath: where to write the result, a file that `TopActivations.load` reads. The state of
+            an unfinished scan is in the folder of that name with `.partial` added.
+        verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+
+    Returns:
+        A `TopActivations`.
+
+    Raises:
+        ValueError: if an argument is wrong; if the unfinished scan next to `filepath` is one of
+            another model or of other images, layers or k; or if a weight, an image or an activation
+            is NaN or infinite (a `NotFiniteError`). TensorFlow's fused convolutions rectify NaN to
+            0 on a CPU, so what comes of an overflow below the watched layers can escape.
+        OSError: if a file cannot be written, or another run is writing it.
+
+    Reference:
+        Zeiler & Fergus 2013, Figure 2.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> import kerasvis as kv
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, name="a")])
+        >>> top = kv.find_top_activations(model, ["a"], np.ones((5, 8, 8, 3)), k=2, verbose=0)
+        >>> top["a"].image_indices[0]
+        array([0, 1])
+    """
+    layers, strongest = standardize_layers(layers), StrongestActivations(k)
+    is_shown = standardize_verbose(verbose)
+    model = standardize_model(model, images, needs_graph=False)
+    scan = Scan(model, [(layer, strongest) for layer in layers])
+    source = standardize_images(model, images, batch_size=batch_size, steps=steps)
+    with (
+        scan.parts(_partial(filepath), source, k=k) as parts,
+        progress_bar("Strongest activations", source, is_shown) as on_progress,
+    ):
+        found = scan.run(source, parts, on_progress=on_progress)
+        top = TopActivations(dict(zip(layers, found, strict=True)))
+        if filepath is not None:
+            top.save(filepath)
+            parts.remove()
+    return top
+
+
+def _partial(filepath):
+    """The folder for the state of a scan whose result goes to `filepath`."""
+    if filepath is None:
+        return None
+    filepath = Path(filepath)
+    if filepath.is_dir():
+        raise ValueError(
+            f"A file is written, not a folder: give its path. Received: filepath={str(filepath)!r}"
+        )
+    return filepath.with_name(filepath.name + ".partial")
