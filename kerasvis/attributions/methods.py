@@ -114,7 +114,7 @@ def attribute(
 
 
 def standardize_methods(
-    methods: str | Sequence[str | Callable] | Mapping[str, str | Callable],
+    methods: str | Callable | Sequence[str | Callable] | Mapping[str, str | Callable],
 ) -> dict[str, Callable[..., np.ndarray]]:
     """The functions of methods that are given by name, as functions, or as a mapping of either.
 
@@ -140,7 +140,7 @@ def standardize_methods(
         methods = (methods,)
     if not isinstance(methods, Mapping):
         named = [(getattr(method, "__name__", method), method) for method in methods]
-        methods = dict(named)
+        methods = {str(name): method for name, method in named}
         if len(methods) < len(named):
             raise ValueError(
                 "Two methods have the same name: give each once, or a mapping with names of your "

@@ -239,10 +239,10 @@ class DeconvModel(keras.Model):
 
     def receptive_field(self, image_size: Sequence[int] | None = None) -> "ReceptiveField":
         """The `ReceptiveField` of the units in images of `image_size`, a (height, width)."""
-        image_size = tuple(image_size or self._image_shape[:2])
-        shapes = infer_shapes(self._graph, self._plan.nodes, self.convnet, image_size)
+        size = tuple(image_size or self._image_shape[:2])
+        shapes = infer_shapes(self._graph, self._plan.nodes, self.convnet, size)
         spans = receptive_spans(self._plan.image, self._plan.nodes, shapes)
-        return as_receptive_field(spans[self._plan.target], image_size)
+        return as_receptive_field(spans[self._plan.target], size)
 
     @functools.cached_property
     def _locator(self):

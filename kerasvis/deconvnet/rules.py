@@ -118,7 +118,7 @@ def standardize_rules(rules: Any, named: Mapping[str, tuple] = RULE_SETS) -> tup
     Raises:
         ValueError: if there is no set of that name, or a rule is not a pair `(key, rule)`.
     """
-    found = []
+    found: list[tuple] = []
     is_sequence = isinstance(rules, Sequence) and not isinstance(rules, str)
     for rule in rules if is_sequence else () if rules is None else (rules,):
         if isinstance(rule, str) and rule in named:
@@ -180,7 +180,7 @@ def check_rule(pair):
         )
 
 
-def mirrors_of(call: "Call", table: Sequence[tuple], is_scored: bool = False) -> list:
+def mirrors_of(call: "Call", table: Sequence[tuple], is_scored: bool = False) -> tuple:
     """The mirrors of one call in the order of the projection: its activation first, then the rest.
 
     Args:

@@ -14,21 +14,21 @@ STRONGEST, WHOLE = -1, -2  # as row and column, instead of a single position
 class Unit(NamedTuple):
     """One unit: of a feature map at (row, column), or of a dense layer (a class score)."""
 
-    feature: int | list
-    row: int | list | None = None
-    column: int | list | None = None
+    feature: int | Sequence[int]
+    row: int | Sequence[int] | None = None
+    column: int | Sequence[int] | None = None
 
 
 class Strongest(NamedTuple):
     """The strongest unit of a feature map in each image; of ties the first in row-major order."""
 
-    feature: int | list
+    feature: int | Sequence[int]
 
 
 class WholeMap(NamedTuple):
     """A feature map with all its units."""
 
-    feature: int | list
+    feature: int | Sequence[int]
 
 
 Target = Unit | Strongest | WholeMap

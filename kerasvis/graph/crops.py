@@ -57,7 +57,8 @@ class CropGrid(NamedTuple):
             before = math.floor(begin - self.margin[axis]) // self.strides[axis]
             last = self.field.image_size[axis] - self.size[axis]
             corner.append(min(max(before * self.strides[axis], 0), last))
-        return tuple(corner)
+        top, left = corner
+        return top, left
 
     def origins(self, positions: np.ndarray) -> np.ndarray:
         """`origin` for positions `(units, 2)`: int32 `(units, 2)`."""
@@ -65,8 +66,9 @@ class CropGrid(NamedTuple):
 
     def position(self, row: int, column: int) -> tuple[int, int]:
         """`(row, column)` inside its crop of the unit at (row, column) of the whole image."""
-        origin = zip((row, column), self.origin(row, column), self.field.strides, strict=True)
-        return tuple(int(position - begin / stride) for position, begin, stride in origin)
+        axes = zip((row, column), self.origin(row, column), self.field.strides, strict=True)
+        row, column = (int(position - begin / stride) for position, begin, stride in axes)
+        return row, column
 
     def positions(self, positions: np.ndarray) -> np.ndarray:
         """`position` for positions `(units, 2)`: int32 `(units, 2)`."""
@@ -121,7 +123,8 @@ def crop_grid(
     if tuple(sizes) == tuple(image_size):
         return None
     field = as_receptive_field(spans[target], image_size)
-    return CropGrid(tuple(sizes), tuple(strides), tuple(margins), field)
+    size, step, margin = ((rows, columns) for rows, columns in (sizes, strides, margins))
+    return CropGrid(size, step, margin, field)
 
 
 def pixelwise_nodes(image: int, nodes: "Sequence[Node]") -> "tuple[Node, ...]":

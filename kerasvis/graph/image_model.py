@@ -152,6 +152,6 @@ def _spread(value, shape):
         return None
 
 
-def described_inputs(tensors) -> str:
+def described_inputs(tensors):
     """Inputs by name and shape, for a message."""
     return " and ".join(f"{x.name!r} {tuple(x.shape[1:])}" for x in tensors)

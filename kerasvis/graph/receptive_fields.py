@@ -147,11 +147,10 @@ def receptive_field(
     graph = read_graph(model)
     target = graph.node(layer).outputs[0]
     nodes = graph.ancestors([target])
-    own_size = image_shape(model)[:2]
-    image_size = own_size if image_size is None else image_size
-    shapes = infer_shapes(graph, nodes, model, image_size)
+    size = tuple(image_size or image_shape(model)[:2])
+    shapes = infer_shapes(graph, nodes, model, size)
     spans = receptive_spans(graph.inputs[0], nodes, shapes)
-    return as_receptive_field(spans[target], image_size)
+    return as_receptive_field(spans[target], size)
 
 
 def as_receptive_field(spans, image_size):

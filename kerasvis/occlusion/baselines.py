@@ -21,7 +21,7 @@ def baseline_image(
     preprocessing: Any,
     *,
     mean: Any = None,
-    patch_size: int | Sequence[int] = (16, 16),
+    patch_size: Sequence[int] = (16, 16),
     seed: int = 0,
 ) -> np.ndarray:
     """The completely occluded image.

@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy as np
 
-from kerasvis.graph import pixelwise_nodes
+from kerasvis.graph import Node, pixelwise_nodes
 from kerasvis.graph.dependence import tensors_that_depend_on
 from kerasvis.occlusion.affected_windows import AxisWindow, union
 from kerasvis.occlusion.window_rules import WindowRule, num_operations_per_location, window_rule
@@ -29,7 +29,7 @@ class WindowStep:
         windows: `(AxisWindow of rows, AxisWindow of columns)` of its outputs.
     """
 
-    node: object
+    node: Node
     rule: WindowRule
     windows: tuple[AxisWindow, AxisWindow]
 

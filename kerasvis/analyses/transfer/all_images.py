@@ -52,7 +52,7 @@ class AllImages:
         for images in self._sets:
             own = indices[(begin <= indices) & (indices < begin + images.num_images)] - begin
             if len(own):
-                taken = images if len(own) == images.num_images else images.taken(own)
+                taken = images if len(own) == images.num_images else images.subset(own)
                 batches.append(taken.batches(batch_size))
             begin += images.num_images
         pixels = functools.reduce(lambda one, other: one.concatenate(other), batches)

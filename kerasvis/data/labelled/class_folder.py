@@ -95,11 +95,11 @@ class LabelledFiles:
         failed = zip(self.filepaths, reasons, strict=True)
         skipped = tuple((path, reason) for path, reason in failed if reason is not None)
         if not keep:
-            return self.taken(whole), skipped
+            return self.subset(whole), skipped
         stacked = np.array([pixels[i] for i in whole], "uint8").reshape(-1, *self.size, 3)
         return LabelledImages(stacked, self.labels[whole]), skipped
 
-    def taken(self, indices):
+    def subset(self, indices):
         """Those at `indices`."""
         filepaths = tuple(self.filepaths[i] for i in indices)
         return LabelledFiles(filepaths, self.labels[indices], self.size)

@@ -203,7 +203,7 @@ def stratified_split(labels, share, seed):
 
 
 def _split(images, share, seed):
-    return [images.taken(indices) for indices in stratified_split(images.labels, share, seed)]
+    return [images.subset(indices) for indices in stratified_split(images.labels, share, seed)]
 
 
 def _labelled_files(files, size):

@@ -29,7 +29,7 @@ class LabelledImages(NamedTuple):
         """What tells these images from others: a hash of their pixels and labels."""
         return digest([np.asarray(self.pixels), np.asarray(self.labels, "int64")])
 
-    def taken(self, indices: Any) -> "LabelledImages":
+    def subset(self, indices: Any) -> "LabelledImages":
         """Those at `indices`."""
         return LabelledImages(self.pixels[indices], self.labels[indices])
 

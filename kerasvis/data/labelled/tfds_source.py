@@ -71,7 +71,7 @@ class TFDSSplit:
             filled += len(batch)
         return LabelledImages(pixels, self.labels)
 
-    def taken(self, indices):
+    def subset(self, indices):
         """Those at `indices`, in the order of the records."""
         is_taken = np.zeros_like(self.is_taken)
         is_taken[np.flatnonzero(self.is_taken)[indices]] = True
