@@ -34,6 +34,7 @@ bench: .venv-bench/.installed
 lint: .venv/.installed
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/mypy
 
 # A stamp stands for an environment that holds what pyproject.toml asks for;
 # an environment that is already there is kept and brought up to date.

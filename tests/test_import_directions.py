@@ -1,7 +1,8 @@
-"""Holds the directions in which the rooms of kerasvis may import one another."""
+"""Holds the directions in which the packages of kerasvis may import one another."""
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import kerasvis
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# room → the rooms it may import. A room stands below all that it imports, so there are no cycles.
+# package → those that it may import. A package comes after all of them, so there are no cycles.
 MAY_IMPORT = {
     "storage": set(),
     "layers": set(),
@@ -44,7 +45,7 @@ MAY_IMPORT["commands"] = set(MAY_IMPORT)
 MAY_IMPORT_ALL = {"commands"}  # through `kerasvis` itself, as a user does
 
 # Where TensorFlow is the subject; everywhere else the code is written in Keras' terms.
-TENSORFLOW_ROOMS = {"data", "training", "reports"}
+TENSORFLOW_PACKAGES = {"data", "training", "reports"}
 TENSORFLOW_FILES = {
     "kerasvis/attributions/output_gradient.py": "differentiates as the backend does",
     "kerasvis/graph/differentiation.py": "differentiates as the backend does",
@@ -121,44 +122,44 @@ def violations(path, source):
     """Sentences on what a file imports against the design.
 
     Args:
-        path: Path of the file from the project's root, as "kerasvis/room/file.py".
+        path: Path of the file from the project's root, as "kerasvis/package/file.py".
         source: The file's text.
     """
     tree = ast.parse(source)
     imports = imports_of(path, tree)
-    room = path.split("/")[1] if path.count("/") > 1 else None
-    found = [*tensorflow_violations(path, room, imports), *distribution_violations(path, tree)]
-    if room is not None:
-        found += room_violations(path, room, imports)
-    if room not in (None, "storage"):
+    package = path.split("/")[1] if path.count("/") > 1 else None
+    found = [*tensorflow_violations(path, package, imports), *distribution_violations(path, tree)]
+    if package is not None:
+        found += package_violations(path, package, imports)
+    if package not in (None, "storage"):
         found += storage_violations(path, tree, imports)
     return sorted(found)
 
 
-def room_violations(path, room, imports):
-    if room not in MAY_IMPORT:
-        return [f"{path}: room {room!r} has no place in MAY_IMPORT yet"]
+def package_violations(path, package, imports):
+    if package not in MAY_IMPORT:
+        return [f"{path}: package {package!r} has no place in MAY_IMPORT yet"]
     found = []
     for imported in imports:
         top, *inner = imported.path.split(".")
         where = f"{path}:{imported.line}"
-        if room == "figures" and top == "keras":
+        if package == "figures" and top == "keras":
             found.append(f"{where}: figures take arrays and do not import {imported.path}")
         if top in OUTSIDE_THE_PACKAGE:
             found.append(f"{where}: the package does not import {top}")
-        is_inside = inner[:1] == [room] or (not inner and room in MAY_IMPORT_ALL)
+        is_inside = inner[:1] == [package] or (not inner and package in MAY_IMPORT_ALL)
         if top != "kerasvis" or is_inside:
             continue
         if not inner or inner[0] not in MAY_IMPORT:
-            found.append(f"{where}: {imported.path} is to be imported from its room")
-        elif inner[0] not in MAY_IMPORT[room]:
-            found.append(f"{where}: {room} does not import {inner[0]}")
+            found.append(f"{where}: {imported.path} is to be imported from its package")
+        elif inner[0] not in MAY_IMPORT[package]:
+            found.append(f"{where}: {package} does not import {inner[0]}")
     return found
 
 
-def tensorflow_violations(path, room, imports):
+def tensorflow_violations(path, package, imports):
     name = path.rpartition("/")[2]
-    if room in TENSORFLOW_ROOMS or path in TENSORFLOW_FILES or "export" in name:
+    if package in TENSORFLOW_PACKAGES or path in TENSORFLOW_FILES or "export" in name:
         return []
     if path.startswith("scripts/"):
         return []
@@ -224,19 +225,32 @@ def test_imports_run_one_way(path):
     assert violations(path, (ROOT / path).read_text(encoding="utf-8")) == []
 
 
-def test_no_two_rooms_import_each_other():
+def test_no_two_packages_import_each_other():
     above = set()
-    for room, below in MAY_IMPORT.items():
-        assert below <= above, f"{room} may import a room that stands after it"
-        above.add(room)
+    for package, below in MAY_IMPORT.items():
+        assert below <= above, f"{package} may import a package that comes after it"
+        above.add(package)
+
+
+def test_the_readme_draws_the_packages():
+    """Every package once, below all that it imports."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    drawing = readme.partition("Imports run one way.")[2].split("```")[1]
+    rows = [words for line in drawing.splitlines() if (words := re.findall(r"[a-z]+", line))]
+    assert sorted(name for row in rows for name in row) == sorted(MAY_IMPORT)
+    above = set()
+    for row in rows:
+        for name in row:
+            assert MAY_IMPORT[name] <= above
+        above.update(row)
 
 
 def test_no_two_analyses_import_each_other():
     """Neither by the files that lie in `analyses` itself, nor by its folders."""
     below = {}
     for path in source_files():
-        _, room, *inside = path.removesuffix(".py").split("/")
-        if room == "analyses" and inside[0] != "__init__":
+        _, package, *inside = path.removesuffix(".py").split("/")
+        if package == "analyses" and inside[0] != "__init__":
             imports = imports_of(path, ast.parse((ROOT / path).read_text(encoding="utf-8")))
             names = [imported.path.split(".") for imported in imports]
             found = {name[2] for name in names if name[:2] == ["kerasvis", "analyses"]}
@@ -268,8 +282,8 @@ PLANTED = [
     ("kerasvis/figures/a.py", "from keras.src import ops", "figures take arrays"),
     ("kerasvis/figures/a.py", "import tensorflow as tf", "only where it is the subject"),
     ("kerasvis/figures/a.py", "from kerasvis.graph import Node", "figures does not import graph"),
-    ("kerasvis/deconvnet/a.py", "import kerasvis", "imported from its room"),
-    ("kerasvis/deconvnet/a.py", "from kerasvis import DeconvModel", "imported from its room"),
+    ("kerasvis/deconvnet/a.py", "import kerasvis", "imported from its package"),
+    ("kerasvis/deconvnet/a.py", "from kerasvis import DeconvModel", "imported from its package"),
     ("kerasvis/analyses/a.py", "from scripts import train", "does not import scripts"),
     ("kerasvis/utils/a.py", "", "no place in MAY_IMPORT"),
     ("kerasvis/graph/a.py", "import tensorflow", "only where it is the subject"),
