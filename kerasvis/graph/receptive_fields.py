@@ -147,7 +147,8 @@ def receptive_field(
     graph = read_graph(model)
     target = graph.node(layer).outputs[0]
     nodes = graph.ancestors([target])
-    size = tuple(image_size or image_shape(model)[:2])
+    own_size = image_shape(model)[:2]
+    size = own_size if image_size is None else tuple(image_size)
     shapes = infer_shapes(graph, nodes, model, size)
     spans = receptive_spans(graph.inputs[0], nodes, shapes)
     return as_receptive_field(spans[target], size)

@@ -215,7 +215,7 @@ class Build:
     def findings(self):
         """`(findings, reason)`: the `Finding`s on the model's filters, or why there are none."""
         if self.diagnosed is None:
-            return (), "The model has no convolution layer whose filters could be looked at."
+            return (), "The model has no convolution layer whose filters could be diagnosed."
         diagnosis = self.parts.result(
             DIAGNOSIS,
             FilterDiagnosis,

@@ -220,7 +220,7 @@ ERRORS = [
     ({"target": Unit(2)}, "feature is 2, but the layer has 2 features"),
     ({"image": np.zeros((*SIZE, 2))}, "The image is the centre of the sphere where the unit sees"),
     ({"image": np.ones((3, 3, 2))}, "have the shape (1, 3, 3, 2), but the model takes (images, 3,"),
-    ({"rules": ()}, "has the activation 'square', which is no ReLU"),
+    ({"rules": ()}, "has the activation 'square', which is not a ReLU"),
 ]
 
 

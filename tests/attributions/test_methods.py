@@ -188,7 +188,7 @@ def test_last_feature_maps_of_any_size_and_without_maps_of_one_position():
 def test_smooth_rules_are_the_gradient(images, activation):
     model = convnet(activation, last=None)
     _, expected = taped(model, "scores", images, lambda y: y[:, 0])
-    with pytest.raises(ValueError, match=f"has the activation '{activation}', which is no ReLU"):
+    with pytest.raises(ValueError, match=f"has the activation '{activation}', which is not a ReLU"):
         attribute(model, "scores", images, Unit(0), "gradient")
     actual = attribute(model, "scores", images, Unit(0), "gradient", rules=SMOOTH_RULES)
     assert_close(actual, expected)

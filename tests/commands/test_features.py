@@ -294,7 +294,7 @@ def test_a_scan_of_something_else_in_the_folder_is_an_error(
         ),
         ("with_lambda.keras", r".*cannot be loaded: it holds a Lambda layer, whose code would be "),
         ("custom.keras", r".*cannot be loaded: it holds 'Scale', which is not a part of Keras; "),
-        ("channels_first.keras", r"Layer 'conv1' works channels-first, but kerasvis works on "),
+        ("channels_first.keras", r"Layer 'conv1' is channels-first, but kerasvis supports "),
         ("five_channels.keras", r"The model 'five_channels' takes images of 5 channels, but photo"),
         ("elu.keras", r"Layer 'conv1' .*rules=\[\("),
         (

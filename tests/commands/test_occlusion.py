@@ -159,7 +159,7 @@ MISTAKES = {
     "stride": (["--strides", "0"], "--strides takes a whole number from 1 to 16,384."),
     "twice": (["--box", *"0 0 9 9".split(), "--patch-size", "3", "--patch-size", "4"], "twice: "),
     "fill": (["--baseline", "green"], "baseline is 'green': give 'grey', 'mean', 'blur', 'noise'"),
-    "mean": (["--baseline", "mean"], "neither the model nor its preprocessing holds the mean"),
+    "mean": (["--baseline", "mean"], "neither the model nor its preprocessing contains the mean"),
     "scan alone": (["--scan", "top.npz"], "--scan names images by number: give --scan-images"),
     "names": (["--class-names", "{folder}/bad.json"], "The file does not hold class names: give"),
     "devices": (["--devices", "GPU:7"], "GPU:7"),

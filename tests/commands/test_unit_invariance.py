@@ -136,7 +136,11 @@ MISTAKES = [
     ([], {"layer": "conv3"}, "The model has no layer 'conv3': did you mean"),
     ([], {"images": "nowhere"}, "There is no such photograph or folder"),
     ([], {"model": "none.keras"}, "There is no such model file"),
-    ([], {"model": "gelu.keras", "layer": "conv"}, "has the activation 'gelu', which is no ReLU"),
+    (
+        [],
+        {"model": "gelu.keras", "layer": "conv"},
+        "has the activation 'gelu', which is not a ReLU",
+    ),
     (["--step", 0], {}, "--step takes a finite number above 0 up to 3. Received: --step=0"),
     (["--num-directions", 99], {}, "too few for 2 × 99 directions: give a smaller num_directions."),
     (

@@ -292,8 +292,8 @@ def test_images_of_any_size():
     with pytest.raises(ValueError) as error:  # noqa: PT011
         receptive_field(model, "pool")
     assert str(error.value) == (
-        "Layer 'pool' pads by the size of the image, which the model leaves open: give "
-        "image_size=(height, width)."
+        "The padding of layer 'pool' depends on the size of the image, which the model leaves "
+        "open: give image_size=(height, width)."
     )
 
 
@@ -327,8 +327,8 @@ def test_channels_first():
     with pytest.raises(ValueError) as error:  # noqa: PT011
         receptive_field(model, "c")
     assert str(error.value) == (
-        "Layer 'c' works channels-first, but kerasvis works on channels-last models only: rebuild "
-        "the model with data_format='channels_last' (the kernels stay as they are)."
+        "Layer 'c' is channels-first, but kerasvis supports channels-last models only: rebuild "
+        "the model with data_format='channels_last' (the kernels are the same)."
     )
 
 

@@ -125,5 +125,5 @@ def test_negative_radius():
 def test_bias_that_is_not_positive(bias):
     with pytest.raises(ValueError) as error:  # noqa: PT011
         LocalResponseNormalization(bias=bias)
-    message = f"bias is {bias}: give a positive number, it keeps the divisor from 0."
+    message = f"bias is {bias}: give a positive number, which keeps the divisor from 0."
     assert str(error.value) == message

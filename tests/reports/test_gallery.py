@@ -314,7 +314,7 @@ def test_a_model_without_convolutions_has_no_findings(write):
         [keras.Input((*SIZE, 3)), layers.Flatten(), layers.Dense(3, name="dense")]
     )
     page = Page.read(write(["dense"], model=model) / "index.html")
-    assert "has no convolution layer whose filters could be looked at" in page.text
+    assert "has no convolution layer whose filters could be diagnosed" in page.text
 
 
 # Mistakes, told before the long work

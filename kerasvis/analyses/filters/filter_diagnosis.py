@@ -153,7 +153,7 @@ def diagnose_filters(
             many of them a map is active in tells a dead map.
         first_layer: name of a convolution layer that looks at the image; the first by default.
         second_layer: name of the one above it; by default the next.
-        rules: for the way down from the second layer, see `kerasvis.rules`.
+        rules: for projecting from the second layer, see `kerasvis.rules`.
         preprocessing: how `images` were made from pixels: what `kerasvis.data.Preprocessing.of`
             takes. By default that of the images, or of the model, or what the range of an array
             tells.
@@ -169,7 +169,7 @@ def diagnose_filters(
     Raises:
         ValueError: if the model has no convolution, a layer is unknown or no convolution, weights
             are NaN or infinite, the images do not fit the model or are too few, or a layer below
-            the second has no rule for the way down.
+            the second cannot be projected through.
 
     Reference:
         Zeiler & Fergus 2013, Section 4.1 and Figure 5. Deviation: dead maps are looked for in every

@@ -210,13 +210,13 @@ WRONG_LAYERS = [
     ({"first_layer": "conv9"}, "The model has no layer 'conv9': did you mean conv"),
     (
         {"first_layer": "pool1"},
-        "Layer 'pool1' (MaxPooling2D) is no convolution with filters of its own: give one of "
+        "Layer 'pool1' (MaxPooling2D) is not a convolution with filters of its own: give one of "
         "conv1, conv2, conv3, linear.",
     ),
     (
         {"first_layer": "conv2"},
-        "Layer 'conv2' does not look at the image, as 'conv1' lies below it: give 'conv1' as the "
-        "first layer.",
+        "The input of layer 'conv2' is not the image, as 'conv1' lies below it: give 'conv1' as "
+        "the first layer.",
     ),
     (
         {"second_layer": "conv1"},
