@@ -220,8 +220,7 @@ WRONG_LAYERS = [
     ),
     (
         {"second_layer": "conv1"},
-        "Layer 'conv1' does not lie above the first layer 'conv1': give one that does as the "
-        "second layer.",
+        "Layer 'conv1' does not lie above the first layer 'conv1': give a second layer that does.",
     ),
 ]
 
