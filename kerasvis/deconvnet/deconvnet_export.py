@@ -9,6 +9,7 @@ from kerasvis.data.tensorflow_only import tf
 from kerasvis.deconvnet.targets import STRONGEST, WHOLE
 from kerasvis.layers.xla_compilation import plain_operations
 from kerasvis.storage.files import atomic
+from kerasvis.storage.locks import LOCK
 
 ENTRIES = {"assets", "fingerprint.pb", "saved_model.pb", "variables"}  # of a SavedModel's folder
 
@@ -38,7 +39,7 @@ def check_replaceable(filepath):
     """Raises unless the folder is new, empty or an earlier SavedModel."""
     if not filepath.exists():
         return
-    if not filepath.is_dir() or set(os.listdir(filepath)) - ENTRIES:
+    if not filepath.is_dir() or set(os.listdir(filepath)) - {*ENTRIES, LOCK}:
         raise ValueError(
             f"{filepath} is or contains something other than a SavedModel: give a new or an empty "
             "folder."
