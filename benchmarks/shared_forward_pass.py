@@ -1,9 +1,9 @@
-"""Units of the same images: each image up once for all, against once for each unit.
+"""Units of the same images: one forward pass per image, against one per unit.
 
     python -m benchmarks.shared_forward_pass
 
 VGG16 with random weights at 224×224, 32 units in `project_units`, of which several lie in one
-image. Printed is the time of a unit by itself over its time when the way up is shared.
+image. It prints the time of a unit alone over its time when the forward pass is shared.
 """
 
 import os

@@ -117,8 +117,9 @@ def unit_invariance(
         A `UnitInvariance` with `2 * num_directions` directions.
 
     Raises:
-        ValueError: if an argument is wrong, the layer is unknown or one below it has no rule, the
-            image is the centre, or too few pixels are seen for so many directions.
+        ValueError: if an argument is wrong, the layer is unknown or one below it cannot be
+            projected through, the image is the centre, or too few pixels are seen for so many
+            directions.
     """
     _check(step, tolerance, num_directions, angles)
     image = np.asarray(image)

@@ -1,6 +1,6 @@
 """The derivative of an activation with respect to the image, or to feature maps on the way to it.
 
-Keras has no gradient that is the same on every backend. The deconvnet's way down with the gradient
+Keras has no gradient that is the same on every backend. The backward projection with the gradient
 as the rule for rectification is one: each mirror passes down the vector-Jacobian product of its
 layer. Here the signal starts at 1, so that what arrives is the derivative itself; a `DeconvModel`
 starts at the activation, and so returns the activation times that.
@@ -47,7 +47,7 @@ class ActivationGradient(keras.Model):
         super().__init__(autocast=False)
         self.deconv = DeconvModel(model, layer, rectification, rules)
         plan = self.deconv.plan
-        self._way_down = plan if maps_layer is None else plan_down_to(plan, model, maps_layer)
+        self._plan_to_maps = plan if maps_layer is None else plan_down_to(plan, model, maps_layer)
         self.built = True
 
     def call(self, inputs):
@@ -62,11 +62,11 @@ class ActivationGradient(keras.Model):
         start, _, _ = passes.choose(ops.ones_like(activations), features, chosen)
         signal = ops.reshape(start, ops.shape(target))
         outputs = {
-            "gradient": passes.project(self._way_down, signal, tensors, switches),
+            "gradient": passes.project(self._plan_to_maps, signal, tensors, switches),
             "activation": ops.sum(start * activations, axis=(1, 2, 3)),
         }
-        if self._way_down is not plan:
-            outputs["maps"] = ops.cast(tensors[self._way_down.image], dtype)
+        if self._plan_to_maps is not plan:
+            outputs["maps"] = ops.cast(tensors[self._plan_to_maps.image], dtype)
         return outputs
 
     def check_images(self, images):
@@ -116,7 +116,7 @@ class ActivationGradient(keras.Model):
 
 
 def plan_down_to(plan, model, maps_layer):
-    """The plan whose way down ends at the output of a layer between the image and the target."""
+    """The plan of a projection to the output of a layer between the image and the target."""
     number = read_graph(model).node(maps_layer).outputs[0]
     above = tensors_that_depend_on(number, plan.nodes) - {number}
     if plan.target not in above:

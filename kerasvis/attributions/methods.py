@@ -87,8 +87,8 @@ def attribute(
         least 0.
 
     Raises:
-        ValueError: if the method is unknown, the layer is unknown or one below it has no rule, or
-            images or target do not fit the model.
+        ValueError: if the method is unknown, the layer is unknown or one below it cannot be
+            projected through, or images or target do not fit the model.
 
     Example:
         >>> import keras

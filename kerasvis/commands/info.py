@@ -118,7 +118,7 @@ def why_not_projected(opened: OpenModel, graph, shapes: dict) -> dict[str, str |
     """`{name: reason}`: why a layer cannot be projected; None where it can.
 
     A layer can be projected if there is a rule for every layer that its projection passes, so the
-    first one without a rule is passed on upwards.
+    first one without a rule is passed on.
     """
     from kerasvis.deconvnet.plan import plan_step, starting_point
     from kerasvis.deconvnet.rules import rule_table

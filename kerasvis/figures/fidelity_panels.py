@@ -33,8 +33,8 @@ CAPTIONS = {
         "images for one feature."
     ),
     "cosine_convergence": (
-        "Cosine: of two random signals on their way down, median and middle half; at 1 the picture "
-        "no longer depends on what was sent."
+        "Cosine: of two random signals as they are projected, median and middle half; at 1 the "
+        "picture no longer depends on where it started."
     ),
     "patch_sufficiency": (
         "Patch: what remains of the activation when the {height}×{width} pixels with the largest "

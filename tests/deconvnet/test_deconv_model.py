@@ -136,7 +136,7 @@ def test_weights_are_shared():
     deconv = kv.DeconvModel(model, "conv1")
     before = deconv.project(images(1), Unit(0, 5, 5))
     model.get_layer("conv1").kernel.assign(2 * model.get_layer("conv1").kernel)
-    # once in the activation, once in the filters on the way down
+    # once in the activation, once in the filters in the backward projection
     np.testing.assert_allclose(deconv.project(images(1), Unit(0, 5, 5)), 4 * before, rtol=1e-5)
 
 

@@ -16,7 +16,7 @@ def filter_down(signal, kernel, size, strides=(1, 1), dilation=(1, 1), groups=1,
     Args:
         signal: `(batch, rows, columns, filters)`.
         kernel: `(rows, columns, channels in a group, filters)`, as of `keras.layers.Conv2D`.
-        size: `(rows, columns)` of the maps that the convolution took on the way up.
+        size: `(rows, columns)` of the feature maps that the convolution received.
         strides, dilation: pairs (rows, columns).
         groups: groups of channels and filters.
         padding: `"valid"` or `"same"`.

@@ -150,7 +150,7 @@ def in_batches(model, inputs):
 
 
 def plan_of(model, layer, rectification="deconvnet", rules=()):
-    """The `Plan` of the way down from a layer."""
+    """The `Plan` of the backward projection from a layer."""
     return make_plan(model, read_graph(model), layer, rectification, rules)
 
 

@@ -1,4 +1,4 @@
-"""Whether the way down forgets where it started.
+"""Whether the backward projection forgets where it started.
 
 Two random signals start at the layer and pass down. Where the method multiplies by matrices that
 do not cancel one another, as with rectified signals, all signals turn into one direction: what
@@ -27,7 +27,7 @@ IMAGE = "image"  # where all signals arrive
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CosineConvergence(Result):
-    """How alike two random signals become on their way down.
+    """How similar two random signals become as they are projected.
 
     Attributes:
         methods: tuple of names of rectifications.
@@ -95,7 +95,7 @@ class SignalPairs(keras.Model):
     """Maps images and two signals to the cosines of the signals at each tensor.
 
     Args:
-        plan: the `Plan` of the way down.
+        plan: the `Plan` of the backward projection.
     """
 
     def __init__(self, plan):

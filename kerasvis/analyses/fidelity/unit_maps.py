@@ -20,7 +20,7 @@ from kerasvis.deconvnet.targets import as_arrays
 
 
 class RectifiedProjection:
-    """The way down from one unit, by one rule of rectification.
+    """The backward projection from one unit, by one rule of rectification.
 
     Deviation: the signal starts as 1 below the unit's own rectification, whatever the activation.
     For an active unit that is the projection over its activation. In a copy with random weights
