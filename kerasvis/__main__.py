@@ -1,6 +1,22 @@
-"""`python -m kerasvis`: the same as the installed `kerasvis`."""
+"""The command line: the installed `kerasvis`, `python -m kerasvis`, and the files in scripts/.
 
-from kerasvis.commands.command_line import main
+What is imported here is little, so that an interruption while the rest is imported is told in one
+line, too.
+"""
+
+import sys
+
+
+def main(*command: str) -> None:
+    """Runs the command line that Python was started with, behind the name of a command if given."""
+    try:
+        from kerasvis.commands.command_line import run
+
+        run([*command, *sys.argv[1:]])
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
+
 
 if __name__ == "__main__":
     main()

@@ -1,5 +1,5 @@
 """`kerasvis correspondence`, to be run from a clone."""
 
-from kerasvis.commands import command_line
+from kerasvis.__main__ import main
 
-command_line.main("correspondence")
+main("correspondence")

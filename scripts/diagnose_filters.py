@@ -1,5 +1,5 @@
 """`kerasvis diagnose`, to be run from a clone."""
 
-from kerasvis.commands import command_line
+from kerasvis.__main__ import main
 
-command_line.main("diagnose")
+main("diagnose")

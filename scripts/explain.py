@@ -1,5 +1,5 @@
 """`kerasvis explain`, to be run from a clone."""
 
-from kerasvis.commands import command_line
+from kerasvis.__main__ import main
 
-command_line.main("explain")
+main("explain")

@@ -1,4 +1,4 @@
-"""The command line: `kerasvis <command>`, `python -m kerasvis`, and the files in scripts/."""
+"""The commands as one command line, and how each ends; `kerasvis.__main__` starts it."""
 
 import os
 import sys
@@ -93,11 +93,6 @@ def completion(shell: typing.Literal["bash", "zsh", "fish"], /) -> None:
         shell: bash, zsh or fish.
     """
     print(application.generate_completion(shell=shell))
-
-
-def main(*command: str) -> None:
-    """Runs the command line that Python was started with, behind the name of a command if given."""
-    run([*command, *sys.argv[1:]])
 
 
 def run(arguments: Sequence[str]) -> None:

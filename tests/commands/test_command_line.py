@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from kerasvis.commands import command_line
 from kerasvis.commands.command_line import application, run, shown_default
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -159,7 +158,7 @@ def test_the_bash_completion_completes():
 def test_every_script_runs_its_command(monkeypatch):
     """Three lines each; none of them is left out here, and no command is without a script."""
     ran = []
-    monkeypatch.setattr(command_line, "main", lambda *command: ran.append(*command))
+    monkeypatch.setattr("kerasvis.__main__.main", lambda *command: ran.append(*command))
     scripts = sorted((ROOT / "scripts").glob("*.py"))
     for script in scripts:
         exec(compile(script.read_text(encoding="utf-8"), script, "exec"), {})
