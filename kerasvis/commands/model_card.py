@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 from kerasvis.commands.training_options import TrainingSetup
-from kerasvis.data.tensorflow_only import tf
 
 NAMES = {"zfnet": "ZFNet", "alexnet": "AlexNet"}
 NORMALIZATIONS = {
@@ -84,6 +83,8 @@ def mean_waiting(history: dict) -> float:
 
 def devices() -> str:
     """The devices that TensorFlow sees, in words."""
+    from kerasvis.data.tensorflow_only import tf  # here, as it starts NumPy
+
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         return f"{os.cpu_count()} CPU cores"
