@@ -14,8 +14,8 @@ import tqdm
 from keras import ops
 
 from kerasvis.deconvnet import DeconvModel, passes
-from kerasvis.deconvnet.deconv_model import fitting_batch_size
 from kerasvis.deconvnet.targets import WHOLE, Strongest, Unit, as_arrays
+from kerasvis.deconvnet.whole_images import fitting_batch_size
 from kerasvis.graph import read_graph
 from kerasvis.graph.dependence import tensors_that_depend_on
 

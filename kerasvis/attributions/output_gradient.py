@@ -13,8 +13,8 @@ from keras import ops
 from kerasvis.arguments import standardize_images
 from kerasvis.attributions.activation_gradient import ActivationGradient
 from kerasvis.deconvnet import passes
-from kerasvis.deconvnet.deconv_model import fitting_batch_size
 from kerasvis.deconvnet.targets import WHOLE, Strongest, Unit, as_arrays
+from kerasvis.deconvnet.whole_images import fitting_batch_size
 from kerasvis.graph import FeatureExtractor, OneNodeModel
 
 

@@ -16,6 +16,7 @@ from kerasvis.deconvnet.rules import standardize_rules
 from kerasvis.deconvnet.shared_forward_pass import SharedForwardPass
 from kerasvis.deconvnet.targets import Strongest, Unit, as_arrays
 from kerasvis.deconvnet.unit_crops import UnitCrops
+from kerasvis.deconvnet.whole_images import WholeImages, fitting_batch_size, pasted
 from kerasvis.graph.nodes import check_readable, read_graph
 from kerasvis.graph.receptive_fields import as_receptive_field, receptive_spans
 from kerasvis.graph.replicas import predict_any_number
@@ -154,17 +155,15 @@ class DeconvModel(keras.Model):
         features, positions = as_arrays(target, len(images), self.target_shape)
         if len(images) == 0:
             return np.zeros(images.shape, "float32")
+        is_unit = isinstance(target, Unit)
         if isinstance(target, Strongest) and self._unit_crops(images.shape[1:3]) is not None:
-            target = Unit(target.feature, *self.locate(images, target.feature, batch_size)[1].T)
-        if not isinstance(target, Unit):
-            return self._project_whole(images, features, positions, batch_size, verbose)
-        parts, origins = self.project_units(images, target, None, batch_size, verbose)
-        if parts.shape == images.shape:
-            return parts
-        projections = np.zeros(images.shape, "float32")
-        for projection, part, (top, left) in zip(projections, parts, origins, strict=True):
-            projection[top : top + part.shape[0], left : left + part.shape[1]] = part
-        return projections
+            # Known by its position, the unit is projected inside its crop.
+            _, positions = self.locate(images, target.feature, batch_size)
+            is_unit = True
+        numbers = np.arange(len(images))
+        engine = self._engine(images.shape[1:3], numbers) if is_unit else self._whole_images
+        parts, origins = engine.project(images, numbers, features, positions, batch_size, verbose)
+        return pasted(parts, origins, images.shape)
 
     def project_units(
         self,
@@ -195,23 +194,22 @@ class DeconvModel(keras.Model):
         numbers = _image_numbers(image_numbers, len(images))
         features, positions = as_arrays(unit, len(numbers), self.target_shape)
         size = self.check_images(np.asarray(images[0])[None]).shape[1:3]
+        engine = self._engine(size, numbers)
+        return engine.project(images, numbers, features, positions, batch_size, verbose)
+
+    def _engine(self, size, numbers):
+        """What projects units in images of some (height, width) at the least cost.
+
+        Args:
+            size: `(height, width)` of the images.
+            numbers: int `(units,)`, the image of each unit.
+        """
         crops, num_images = self._unit_crops(size), len(np.unique(numbers))
         # The cost of the forward pass is proportional to its pixels.
         num_pixels = np.prod(crops.grid.size if crops is not None else size)
         if num_images * np.prod(size) < len(numbers) * num_pixels:
-            shared = self._shared_forward_pass(size)
-            return shared.project(images, numbers, features, positions, batch_size, verbose)
-        images = [images[number] for number in numbers]
-        if crops is not None:
-            return crops.project(images, features, positions, batch_size, verbose)
-        images = self.check_images(images)
-        projections = self._project_whole(images, features, positions, batch_size, verbose)
-        return projections, np.zeros((len(numbers), 2), "int32")
-
-    def _project_whole(self, images, features, positions, batch_size, verbose):
-        inputs = {"images": images, "feature": features, "position": positions}
-        batch_size = batch_size or fitting_batch_size(images.shape)
-        return predict_any_number(self, inputs, batch_size, verbose)["projection"]
+            return self._shared_forward_pass(size)
+        return self._whole_images if crops is None else crops
 
     def locate(
         self,
@@ -243,6 +241,10 @@ class DeconvModel(keras.Model):
         shapes = infer_shapes(self._graph, self._plan.nodes, self.convnet, size)
         spans = receptive_spans(self._plan.image, self._plan.nodes, shapes)
         return as_receptive_field(spans[self._plan.target], size)
+
+    @functools.cached_property
+    def _whole_images(self):
+        return WholeImages(self)
 
     @functools.cached_property
     def _locator(self):
@@ -409,8 +411,3 @@ def _revived(part):
         registered = keras.saving.get_registered_object(part)
         return registered or getattr(keras.layers, part, part)
     return keras.saving.deserialize_keras_object(part)
-
-
-def fitting_batch_size(shape, num_values=4 * 224 * 224 * 3):
-    """How many images have as many pixels as four of 224×224; between 1 and 64."""
-    return int(np.clip(num_values // max(int(np.prod(shape[1:])), 1), 1, 64))

@@ -50,20 +50,22 @@ class UnitCrops:
         }
         return cls(plan, grid, strides, infer_shapes(graph, plan.nodes, model, grid.size))
 
-    def project(self, images, features, positions, batch_size=None, verbose=0):
-        """Projects one unit of every image.
+    def project(self, images, image_numbers, features, positions, batch_size=None, verbose=0):
+        """Projects one unit after the other, each in a crop of its own.
 
         Args:
             images: array `(images, rows, columns, channels)`, or a list of such images.
-            features: int32 `(images,)`.
-            positions: int32 `(images, 2)`.
+            image_numbers: int `(units,)`, the image of each.
+            features: int32 `(units,)`.
+            positions: int32 `(units, 2)`.
             batch_size: crops per step.
             verbose: whether Keras shows its progress bar.
 
         Returns:
-            `(crops, origins)`: float32 `(images, height, width, channels)` and int32
-            `(images, 2)`, the (top, left) of each.
+            `(crops, origins)`: float32 `(units, height, width, channels)` and int32 `(units, 2)`,
+            the (top, left) of each.
         """
+        images = [images[number] for number in image_numbers]
         origins = self.grid.origins(positions)
         inputs = {
             "images": self._cut(images, origins),

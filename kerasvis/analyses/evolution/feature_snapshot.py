@@ -10,7 +10,8 @@ from kerasvis.activations.top_activations import LayerActivations
 from kerasvis.analyses.feature_visualization import choose_features, visualize_chosen
 from kerasvis.arguments import standardize_images, standardize_layers
 from kerasvis.data.image_sources import Images
-from kerasvis.deconvnet.deconv_model import DeconvModel, fitting_batch_size
+from kerasvis.deconvnet.deconv_model import DeconvModel
+from kerasvis.deconvnet.whole_images import fitting_batch_size
 from kerasvis.graph import image_shape
 
 ANY_SIZE = 224  # pixels, of a model that takes any
