@@ -79,23 +79,45 @@ def assert_units_are_those_of_the_whole_image(model, layer="top"):
     return crops.grid
 
 
-@settings(max_examples=150)
-@given(st.data())
-def test_units_of_random_convnets(data):
+def check_random_convnet(data):
     model = random_convnet(data.draw, sizes=(14, 40))
     randomize(model)
     grid = assert_units_are_those_of_the_whole_image(model)
     event("in crops" if grid else "whole")
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.data())
-def test_units_where_layers_cut_off_and_pad_cells(data):
+def test_units_of_random_convnets(data):
+    check_random_convnet(data)
+
+
+@pytest.mark.slow
+@settings(max_examples=150)
+@given(st.data())
+def test_units_of_more_random_convnets(data):
+    check_random_convnet(data)
+
+
+def check_layers_that_cut_off_and_pad(data):
     kinds = ["crop", "crop", "pad", "conv", "pool", "upsampling", "transposed"]
     model = random_convnet(data.draw, sizes=(30, 50), kinds=kinds, pooling=layers.AveragePooling2D)
     randomize(model)
     grid = assert_units_are_those_of_the_whole_image(model)
     event("in crops" if grid else "whole")
+
+
+@settings(max_examples=20)
+@given(st.data())
+def test_units_where_layers_cut_off_and_pad_cells(data):
+    check_layers_that_cut_off_and_pad(data)
+
+
+@pytest.mark.slow
+@settings(max_examples=60)
+@given(st.data())
+def test_more_units_where_layers_cut_off_and_pad_cells(data):
+    check_layers_that_cut_off_and_pad(data)
 
 
 CUT_OFF = {

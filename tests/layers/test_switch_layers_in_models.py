@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from kerasvis.layers import MaxPooling2DWithSwitches, MaxUnpooling2D
 from kerasvis.layers.xla_compilation import plain_operations
+from tests.marks import grid, slow
 
 LARGE = (63, 65)  # with 40 channels large enough to be compiled
 SIZES = [(9, 11), (None, None), (None, 11), LARGE]
@@ -41,9 +42,21 @@ def assert_same_outputs(actual, expected, **tolerance):
         np.testing.assert_allclose(actual[name], expected[name], err_msg=name, **tolerance)
 
 
-@pytest.mark.parametrize("window", WINDOWS)
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16", "bfloat16"])
+@pytest.mark.parametrize(
+    ("policy", "size", "window"),
+    grid(
+        ["float32", "mixed_float16", "mixed_bfloat16", "bfloat16"],
+        SIZES,
+        WINDOWS,
+        quick=[
+            *(("float32", size, WINDOWS[1]) for size in SIZES),
+            ("float32", (9, 11), WINDOWS[0]),
+            ("mixed_float16", (None, 11), WINDOWS[0]),
+            ("mixed_bfloat16", (9, 11), WINDOWS[1]),
+            ("bfloat16", (None, None), WINDOWS[1]),
+        ],
+    ),
+)
 def test_symbolic_shapes_and_dtypes_are_the_eager_ones(policy, size, window):
     model = switch_model(size, window, dtype=policy)
     outputs = model(images(size))
@@ -65,7 +78,15 @@ def test_symbolic_dtype_of_whole_numbers(dtype):
 
 @pytest.mark.parametrize(
     ("size", "jit_compile"),
-    [*((size, "auto") for size in SIZES), ((None, None), True), (LARGE, True), (LARGE, False)],
+    [
+        ((None, None), "auto"),
+        (LARGE, "auto"),
+        (LARGE, False),
+        ((None, None), True),
+        slow((9, 11), "auto"),
+        slow((None, 11), "auto"),
+        slow(LARGE, True),
+    ],
 )
 def test_fit_and_predict(size, jit_compile):
     model = switch_model(size)
@@ -83,8 +104,14 @@ def test_fit_and_predict(size, jit_compile):
     assert_same_outputs(predicted, model(pixels), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [(9, 11), LARGE])
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    ("policy", "size"),
+    grid(
+        ["mixed_float16", "mixed_bfloat16"],
+        [(9, 11), LARGE],
+        quick=[("mixed_float16", LARGE), ("mixed_bfloat16", (9, 11))],
+    ),
+)
 def test_fit_in_mixed_precision(policy, size):
     trained = means_only(switch_model(size, dtype=policy))
     trained.compile("sgd", "mse")
@@ -126,7 +153,7 @@ def switch_model_like(model, size):
     return copy
 
 
-@pytest.mark.parametrize("size", [(9, 11), LARGE])
+@pytest.mark.parametrize("size", [(9, 11), slow(LARGE)])
 def test_mirrored_strategy(two_devices, size):
     pixels, targets = images(size, 8), np.ones((8, 40))
     alone = switch_model(size)
@@ -164,7 +191,7 @@ np.savez(sys.argv[3], **exported.serve(np.load(sys.argv[2])))
 """
 
 
-@pytest.mark.parametrize("size", [(None, None), LARGE])
+@pytest.mark.parametrize("size", [slow((None, None)), LARGE])
 def test_exported_and_served_where_kerasvis_is_missing(tmp_path, size):
     model = switch_model(size)
     model.export(tmp_path / "exported", verbose=False)

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasvis.convnets import ZFNet
+from kerasvis.layers import LocalResponseNormalization
 from kerasvis.training import workers
 from kerasvis.training.replicated_model import parts_of, replicated, spread
 from kerasvis.training.strategies import is_chief, strategy_for
 from kerasvis.training.workers import WorkerLost
+from tests.marks import slow
 
 SIZE, NUM_CLASSES = (21, 23), 5
 
@@ -39,21 +40,22 @@ def batches_of(*arrays, batch_size=4):
 
 
 def compiled(strategy, normalization=None, **options):
-    """A small ZFNet without dropout, for the strategy."""
+    """A small convnet without dropout, for the strategy."""
     keras.utils.set_random_seed(0)
+    layers = keras.layers
+    normalizations = {"batch": layers.BatchNormalization, "local": LocalResponseNormalization}
     with strategy.scope():
-        model = ZFNet(
-            (*SIZE, 3),
-            NUM_CLASSES,
-            width=0.05,
-            dense_units=8,
-            strides=(1, 1),
-            normalization=normalization,
-            kernel_initializer="he_normal",
+        model = keras.Sequential(
+            [
+                keras.Input((*SIZE, 3)),
+                layers.Conv2D(6, 5, 2, activation="relu", kernel_initializer="he_normal"),
+                *([normalizations[normalization]()] if normalization else []),
+                layers.MaxPooling2D(3, 2),
+                layers.Flatten(),
+                layers.Dense(8, activation="relu"),
+                layers.Dense(NUM_CLASSES, activation="softmax"),
+            ]
         )
-        for layer in model.layers:
-            if isinstance(layer, keras.layers.Dropout):
-                layer.rate = 0
         model = replicated(model)
         schedule = keras.optimizers.schedules.CosineDecay(0.01, 40)
         model.compile(
@@ -96,7 +98,7 @@ def assert_same_weights(model, other):
         np.testing.assert_allclose(array, expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("normalization", [None, "local_response"])
+@pytest.mark.parametrize("normalization", [slow(None), "local"])
 def test_loss_curve_is_that_of_one_device(one, two, normalization):
     batches = batches_of(*photographs(13))  # three steps of four images and one of a single image
     model, losses, history = train(one, batches, normalization=normalization)
