@@ -13,6 +13,7 @@ from kerasvis.convnets.published_weights import (
     read_arrays,
     squeezenet_from_published,
 )
+from tests.marks import grid
 from tests.oracles import modified_gradient
 
 TOLERANCE = 1e-5
@@ -86,16 +87,24 @@ def assert_projects_strongest_like_oracle(model, layer, images, rectification):
     assert modified_gradient.relative_difference(actual, expected) <= TOLERANCE
 
 
-@pytest.mark.parametrize("layer", ["fire3", "fire5_expand3x3", "fire9", "softmax"])
-@pytest.mark.parametrize("rectification", RECTIFICATIONS)
+@pytest.mark.parametrize(
+    ("layer", "rectification"),
+    grid(
+        ["fire3", "fire5_expand3x3", "fire9", "softmax"],
+        RECTIFICATIONS,
+        quick=[("fire3", "gradient"), ("fire5_expand3x3", "deconvnet"), ("softmax", "guided")],
+    ),
+)
 def test_squeezenet(shared_data, layer, rectification):
     images = photographs(shared_data, PHOTOGRAPHS, 227)
     model = squeezenet(shared_data)
     assert_projects_strongest_like_oracle(model, layer, images, rectification)
 
 
-@pytest.mark.parametrize("layer", ["conv2", "conv5"])
-@pytest.mark.parametrize("rectification", RECTIFICATIONS)
+@pytest.mark.parametrize(
+    ("layer", "rectification"),
+    grid(["conv2", "conv5"], RECTIFICATIONS, quick=[("conv2", "deconvnet"), ("conv5", "guided")]),
+)
 def test_alexnet_trunk(shared_data, layer, rectification):
     images = photographs(shared_data, PHOTOGRAPHS, 224)
     model = alexnet_trunk(shared_data)

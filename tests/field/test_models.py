@@ -14,6 +14,7 @@ import kerasvis as kv
 from benchmarks import application_stems
 from kerasvis.data.known_models import _known_stems, preprocessing_of_model
 from kerasvis.layers.filter_constraint import RMSLimit
+from tests.marks import slow
 
 ROOT = Path(__file__).resolve().parents[2]
 SAVED = ROOT / "saved_models" / "zfnet-tiny-imagenet-30" / "model.keras"
@@ -48,14 +49,17 @@ def files(tmp_path_factory):
 
 
 ORDERS = [
-    "import kerasvis, keras",
     "import keras, kerasvis",
-    "import kerasvis.figures, kerasvis.storage; import tensorflow; from keras.models import Model",
-    "from kerasvis.graph import read_graph",
-    "from kerasvis import DeconvModel",
-    "import kerasvis.data.known_models",
     "from kerasvis.data import ImageFolder, load_labelled",
-    "from kerasvis.data.labelled.tfds_source import TFDSSplit",
+    slow("import kerasvis, keras"),
+    slow(
+        "import kerasvis.figures, kerasvis.storage; "
+        "import tensorflow; from keras.models import Model"
+    ),
+    slow("from kerasvis.graph import read_graph"),
+    slow("from kerasvis import DeconvModel"),
+    slow("import kerasvis.data.known_models"),
+    slow("from kerasvis.data.labelled.tfds_source import TFDSSplit"),
 ]
 
 
@@ -148,7 +152,9 @@ BIG_APPLICATIONS = {
 }
 
 
-@pytest.mark.parametrize("name", ["VGG16", "MobileNetV2", "MobileNetV3Small", "ResNet50V2"])
+@pytest.mark.parametrize(
+    "name", ["VGG16", slow("MobileNetV2"), "MobileNetV3Small", slow("ResNet50V2")]
+)
 def test_the_table_of_stems_is_what_keras_builds(name):
     """Run `python -m benchmarks.application_stems` where Keras changed it."""
     written = [known["stem"] for known in _known_stems() if name in known["models"]]

@@ -7,6 +7,7 @@ import pytest
 
 from kerasvis.figures import feature_grid, signed_to_rgb
 from kerasvis.figures.feature_tiles import feature_mosaics
+from tests.marks import slow
 
 
 def layer(name="conv2", num_maps=3, k=9, size=(7, 5), channels=3, seed=0):
@@ -192,7 +193,7 @@ def test_mosaics_are_equally_large_on_every_page():
     assert 3 * 0.82 < sixteen_height - four_height < 3 * 1.05
 
 
-@pytest.mark.parametrize("dpi", [72, 100, 200, 300])
+@pytest.mark.parametrize("dpi", [100, slow(72), slow(200), slow(300)])
 @pytest.mark.parametrize(
     ("name", "num_maps"), [("outer/inner/block_of_long_name_conv", 1), ("a", 9)]
 )

@@ -11,6 +11,7 @@ from kerasvis.figures.colour_scale import COLOURS, ColourScale, three_digits
 from kerasvis.figures.label_map import label_counts, label_pixels, nearest
 from kerasvis.figures.occlusion_row import shortened
 from kerasvis.figures.page import LABEL, text_width
+from tests.marks import slow
 
 IMAGE_SIZE = (30, 44)
 
@@ -271,7 +272,7 @@ def test_pictures_stay_apart_inside_the_page_and_in_shape(image_size, num_others
         assert top == pytest.approx(panels[0][3])
 
 
-@pytest.mark.parametrize("dpi", [72, 100, 300])
+@pytest.mark.parametrize("dpi", [72, slow(100), slow(300)])
 def test_all_text_lies_inside_the_page_and_apart(dpi):
     long = {number: f"a name that is long enough to be cut, number {number}" for number in range(3)}
     shown = row(
