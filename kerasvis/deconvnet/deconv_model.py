@@ -350,6 +350,7 @@ class Locator(keras.Model):
     def __init__(self, plan):
         super().__init__(autocast=False)
         self._plan = plan
+        self.convnet_layers = plan.layers
         self.built = True
 
     def call(self, inputs):

@@ -77,6 +77,15 @@ class Plan:
     shapes: dict
     image_dtype: str
 
+    @property
+    def layers(self):
+        """The layers of the way up, whose weights both ways use.
+
+        A Keras model that runs the plan has them as an attribute: JAX compiles the weights that
+        Keras does not know of as constants, and later changes of them would not be seen.
+        """
+        return tuple(n.layer for n in self.nodes if isinstance(n.layer, keras.layers.Layer))
+
     def __str__(self):
         start = " before its activation" if self.scored else ""
         lines = [

@@ -94,6 +94,7 @@ class SharingProjector(keras.Model):
     def __init__(self, plan, crops):
         super().__init__(autocast=False)
         self._plan = plan
+        self.convnet_layers = plan.layers
         self._crops = crops
         self.built = True
 

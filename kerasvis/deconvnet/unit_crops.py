@@ -94,6 +94,7 @@ class CropProjector(keras.Model):
     def __init__(self, plan, means):
         super().__init__(autocast=False)
         self._plan = plan
+        self.convnet_layers = plan.layers
         self._mean_names = tuple(means)
         self.built = True
 

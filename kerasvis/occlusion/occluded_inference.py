@@ -73,6 +73,7 @@ class OccludedInference(keras.Model):
         super().__init__(autocast=False)
         self.plan = plan
         self._scores = scores
+        self.convnet = scores.model
         self._intervals = (occluders.rows, occluders.columns)
         self._source_windows = occluder_windows(occluders)
         self.built = True

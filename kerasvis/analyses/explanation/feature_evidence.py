@@ -132,6 +132,7 @@ class UpperLayers(keras.Model):
     def __init__(self, scores, layer):
         super().__init__(autocast=False)
         self._scores = scores
+        self.convnet = scores.model
         self.layer_tensor = scores.graph.node(layer).outputs[0]
         above = tensors_that_depend_on(self.layer_tensor, scores.nodes)
         if scores.tensor not in above:

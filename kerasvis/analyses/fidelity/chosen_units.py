@@ -99,6 +99,7 @@ class LayerActivations(keras.Model):
     def __init__(self, plan):
         super().__init__(autocast=False)
         self._plan = plan
+        self.convnet_layers = plan.layers
         self.built = True
 
     def call(self, inputs):

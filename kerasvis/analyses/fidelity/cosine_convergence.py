@@ -101,6 +101,7 @@ class SignalPairs(keras.Model):
     def __init__(self, plan):
         super().__init__(autocast=False)
         self._plan = plan
+        self.convnet_layers = plan.layers
         self._names = {step.node.outputs[0]: step.node.name for step in plan.steps}
         self._names[plan.image] = IMAGE
         self.built = True

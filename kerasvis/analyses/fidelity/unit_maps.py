@@ -51,6 +51,7 @@ class UnitProjector(keras.Model):
     def __init__(self, plan):
         super().__init__(autocast=False)
         self._plan = below_own_rectification(plan)
+        self.convnet_layers = plan.layers
         self.target_shape = plan.shapes[plan.target][1:]
         self.built = True
 
