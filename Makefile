@@ -15,7 +15,7 @@ BENCH_ARGUMENTS ?=
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-all bench lint
+.PHONY: demo test test-all test-backends bench lint
 
 demo: .venv/.installed
 	.venv/bin/kerasvis features $(DEMO_ARGUMENTS)
@@ -25,8 +25,12 @@ demo: .venv/.installed
 test: lint .venv/.browser
 	$(PYTEST) -m "not slow"
 
-test-all: lint .venv/.browser
+test-all: lint .venv/.browser .venv-jax/.installed .venv-torch/.installed
 	$(PYTEST)
+
+# Every function that needs no TensorFlow, where there is none.
+test-backends: .venv/.installed .venv-jax/.installed .venv-torch/.installed
+	$(PYTEST) tests/backends
 
 bench: .venv-bench/.installed
 	.venv-bench/bin/python -m benchmarks $(BENCH_ARGUMENTS)
@@ -49,6 +53,18 @@ lint: .venv/.installed
 	.venv-bench/bin/python -m pip install --quiet --constraint constraints.txt \
 		--editable '.[benchmarks]'
 	.venv-bench/bin/python -m pip install --quiet --no-deps xplique==2.0.2
+	touch $@
+
+# The other backends of Keras, without TensorFlow.
+.venv-jax/.installed .venv-torch/.installed: .venv-%/.installed: pyproject.toml constraints.txt
+	test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -c "import tomllib; \
+		project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+		print(*[d for d in project['dependencies'] if 'tensorflow' not in d], sep='\n')" \
+		> .venv-$*/requirements.txt
+	.venv-$*/bin/python -m pip install --quiet --constraint constraints.txt \
+		--requirement .venv-$*/requirements.txt $*
+	.venv-$*/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
 # Pages are tested in Chromium. Where it is missing root gets Debian's, as in CI; without it these

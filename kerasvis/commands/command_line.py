@@ -114,7 +114,7 @@ def run(arguments: Sequence[str]) -> None:
     except BrokenPipeError:  # nobody reads on, as after `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         sys.exit(fail(error))
     except MemoryError as error:
         sys.exit(fail(f"The memory does not suffice: give less at once. {error}"))

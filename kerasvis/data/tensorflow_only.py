@@ -18,13 +18,15 @@ class _Library:
         self._name = name
 
     def __getattr__(self, attribute):
+        if attribute.startswith("__"):  # of this object: asked for by `inspect`, `copy` and others
+            raise AttributeError(attribute)
         try:
             library = importlib.import_module(self._name)
         except ImportError as error:
+            distribution = self._name.replace("_", "-")
             raise ImportError(
                 "Batches of labelled data, training by a recipe, strategies, SavedModel and "
-                "TensorBoard files need TensorFlow: install it with pip install "
-                f"'kerasvis[tensorflow]'. Received: {error}",
+                f"TensorBoard files need TensorFlow: pip install {distribution}. Received: {error}",
                 name=error.name,
             ) from error
         return getattr(library, attribute)
