@@ -78,8 +78,8 @@ class Plan:
     image_dtype: str
 
     @property
-    def layers(self):
-        """The layers of the way up, whose weights both ways use.
+    def layers(self) -> tuple[keras.layers.Layer, ...]:
+        """The layers of the forward pass, whose weights the backward projection uses, too.
 
         A Keras model that runs the plan has them as an attribute: JAX compiles the weights that
         Keras does not know of as constants, and later changes of them would not be seen.
