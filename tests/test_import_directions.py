@@ -47,7 +47,6 @@ MAY_IMPORT_ALL = {"commands"}  # through `kerasvis` itself, as a user does
 # Where TensorFlow is the subject; everywhere else the code is written in Keras' terms.
 TENSORFLOW_PACKAGES = {"data", "training", "reports"}
 TENSORFLOW_FILES = {
-    "kerasvis/attributions/output_gradient.py": "differentiates as the backend does",
     "kerasvis/graph/differentiation.py": "differentiates as the backend does",
     "kerasvis/layers/xla_compilation.py": "compiles a layer's computation",
     "kerasvis/commands/model_card.py": "names the devices",

@@ -91,7 +91,7 @@ def compare_methods(
     source = standardize_images(model, images, preprocessing)
     preprocessing = source.known_preprocessing()
     images = source.all()
-    derivatives = ActivationGradient(model, layer, rules=rules)
+    derivatives = ActivationGradient(model, layer)
     unit = derivatives.fixed(images, target, batch_size)
     chosen = derivatives.inputs_for(images, unit)
     activations = derivatives.derive(images, unit, batch_size)["activation"]

@@ -29,6 +29,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from kerasvis.arguments import standardize_model
 from kerasvis.attributions.activation_gradient import ActivationGradient
 from kerasvis.deconvnet.targets import Unit
+from kerasvis.graph.receptive_fields import receptive_field
 from kerasvis.storage.fields import Array
 from kerasvis.storage.results import Result
 
@@ -88,7 +89,6 @@ def unit_invariance(
     step: float = 0.01,
     tolerance: float = 1e-3,
     seed: int = 0,
-    rules: str | Sequence[tuple] = (),
     verbose: str | int = 0,
 ) -> UnitInvariance:
     """Finds the directions in which an activation curves most and least.
@@ -110,7 +110,6 @@ def unit_invariance(
             one, as 0.3, that meets many kinks.
         tolerance: relative, of the curvatures.
         seed: of the first direction tried.
-        rules: pairs in front of the built-in rules, such as `SMOOTH_RULES`.
         verbose: whether the products are counted on a progress bar.
 
     Returns:
@@ -124,10 +123,10 @@ def unit_invariance(
     _check(step, tolerance, num_directions, angles)
     image = np.asarray(image)
     model = standardize_model(model, image[None])
-    derivatives = ActivationGradient(model, layer, rules=rules)
-    images = derivatives.deconv.check_images(image[None])
+    derivatives = ActivationGradient(model, layer)
+    images = derivatives.check_images(image[None])
     unit = _one_unit(derivatives, images, target)
-    box = _box_of(derivatives.deconv, image.shape[:2], unit)
+    box = _box_of(model, layer, image.shape[:2], unit)
     patch = Patch(derivatives, unit, image, box, centre)
     sphere = Sphere(patch.values - patch.centre)
     if sphere.dimension <= 2 * num_directions:
@@ -278,9 +277,10 @@ def _one_unit(derivatives, images, target):
     return Unit(int(chosen["feature"][0]), *chosen["position"][0].tolist())
 
 
-def _box_of(deconv, image_size, unit):
+def _box_of(model, layer, image_size, unit):
     """`(top, left, bottom, right)` of the pixels that the unit sees, cut at the image border."""
-    box = np.reshape(deconv.receptive_field(image_size).box(unit.row, unit.column), (2, 2))
+    field = receptive_field(model, layer, image_size)
+    box = np.reshape(field.box(unit.row, unit.column), (2, 2))
     return np.clip(box, 0, image_size).ravel().tolist()
 
 

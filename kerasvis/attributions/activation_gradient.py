@@ -1,12 +1,11 @@
-"""The derivative of an activation with respect to the image, or to feature maps on the way to it.
+"""The derivative of an activation with respect to the image, or to feature maps below it.
 
-Keras has no gradient that is the same on every backend. The backward projection with the gradient
-as the rule for rectification is one: each mirror passes down the vector-Jacobian product of its
-layer. Here the signal starts at 1, so that what arrives is the derivative itself; a `DeconvModel`
-starts at the activation, and so returns the activation times that.
+By the backend's own differentiation, so that any layer will do, and a model without a graph of
+layers, too. Guided backpropagation is no derivative of the model: it is the deconvnet's backward
+projection with another rule for rectification, here with a signal that starts at 1.
 """
 
-import dataclasses
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,64 +13,28 @@ import tqdm
 from keras import ops
 
 from kerasvis.deconvnet import DeconvModel, passes
+from kerasvis.deconvnet.images import check_images
+from kerasvis.deconvnet.plan import Start
 from kerasvis.deconvnet.targets import WHOLE, Strongest, Unit, as_arrays
 from kerasvis.deconvnet.whole_images import fitting_batch_size
 from kerasvis.graph import read_graph
 from kerasvis.graph.dependence import tensors_that_depend_on
+from kerasvis.graph.differentiation import output_and_pullback
+from kerasvis.graph.nodes import replay
 
 
-class ActivationGradient(keras.Model):
-    """Maps images and targets to the derivatives of the activations.
+class _OfActivations(keras.Model):
+    """Maps images and targets to something of the shape of the images, for each."""
 
-    Args:
-        model: a functional or Sequential `keras.Model` with one input of images, channels last.
-        layer: name of the layer whose activations are derived; a softmax or sigmoid there is left
-            out, as in a `DeconvModel`.
-        rectification: `"gradient"`, or `"guided"` for guided backpropagation.
-        rules: pairs in front of the built-in rules; see `kerasvis.rules`.
-        maps_layer: name of a layer below, whose first output is derived by; None for the image.
-
-    Call arguments:
-        inputs: a dict of tensors as those of a `DeconvModel`.
-
-    Returns:
-        A dict of tensors: `"gradient"`, of the shape of the images, or of `"maps"`, the outputs of
-        `maps_layer`, which are there where it was given; and `"activation"` `(batch,)`, what is
-        derived: of a whole map the sum.
-
-    Raises:
-        ValueError: as `DeconvModel`, or if the target does not depend on `maps_layer`.
-    """
-
-    def __init__(self, model, layer, rectification="gradient", rules=(), maps_layer=None):
+    def __init__(self, convnet, target_shape):
         super().__init__(autocast=False)
-        self.deconv = DeconvModel(model, layer, rectification, rules)
-        plan = self.deconv.plan
-        self._plan_to_maps = plan if maps_layer is None else plan_down_to(plan, model, maps_layer)
+        self._convnet = convnet
+        self._target_shape = target_shape
         self.built = True
 
-    def call(self, inputs):
-        images, features, positions = (inputs[key] for key in ("images", "feature", "position"))
-        plan = self.deconv.plan
-        tensors, switches = passes.forward(plan, images)
-        target = tensors[plan.target]
-        dtype = plan.steps[0].mirrors[0].compute_dtype
-        activations = passes.with_positions(ops.cast(target, dtype))
-        _, _, found = passes.choose(activations, features, positions)
-        chosen = ops.where(ops.equal(positions, WHOLE), positions, found)
-        start, _, _ = passes.choose(ops.ones_like(activations), features, chosen)
-        signal = ops.reshape(start, ops.shape(target))
-        outputs = {
-            "gradient": passes.project(self._plan_to_maps, signal, tensors, switches),
-            "activation": ops.sum(start * activations, axis=(1, 2, 3)),
-        }
-        if self._plan_to_maps is not plan:
-            outputs["maps"] = ops.cast(tensors[self._plan_to_maps.image], dtype)
-        return outputs
-
-    def check_images(self, images):
+    def check_images(self, images: Any) -> np.ndarray:
         """Refuses images that do not fit the model; returns them as an array."""
-        return self.deconv.check_images(images)
+        return check_images(self._convnet, images)
 
     def derive(self, images, target, batch_size=None, verbose=0):
         """Derives the chosen activation of every image.
@@ -104,25 +67,115 @@ class ActivationGradient(keras.Model):
 
     def inputs_for(self, images, target):
         """The dict that the model takes, for images and a target that are checked here."""
-        features, positions = as_arrays(target, len(images), self.deconv.target_shape)
+        features, positions = as_arrays(target, len(images), self._target_shape)
         return {"images": images, "feature": features, "position": positions}
 
     def fixed(self, images, target, batch_size=None):
         """The target with the strongest unit of every image as that unit, wherever it is then."""
         if not isinstance(target, Strongest):
             return target
-        _, positions = self.deconv.locate(images, target.feature, batch_size)
-        return Unit(target.feature, *positions.T)
+        positions = self.derive(images, target, batch_size)["position"]
+        return Unit(target.feature, *([] if len(self._target_shape) == 1 else positions.T))
 
 
-def plan_down_to(plan, model, maps_layer):
-    """The plan of a projection to the output of a layer between the image and the target."""
-    number = read_graph(model).node(maps_layer).outputs[0]
-    above = tensors_that_depend_on(number, plan.nodes) - {number}
-    if plan.target not in above:
-        raise ValueError(
-            f"The target in layer {plan.layer!r} does not depend on {maps_layer!r}: give a layer "
-            "between the image and the target."
-        )
-    steps = tuple(step for step in plan.steps if above.intersection(step.node.outputs))
-    return dataclasses.replace(plan, image=number, steps=steps)
+class ActivationGradient(_OfActivations):
+    """Maps images and targets to the derivatives of the activations.
+
+    Args:
+        model: a functional or Sequential `keras.Model` with one input of images, channels last; or
+            a `OneNodeModel` around one without a graph.
+        layer: name of the layer whose activations are derived; a softmax or sigmoid there is left
+            out, as in a `DeconvModel`.
+        maps_layer: name of a layer below, whose first output is derived by; None for the image.
+
+    Call arguments:
+        inputs: a dict of tensors as those of a `DeconvModel`.
+
+    Returns:
+        A dict of tensors: `"gradient"`, of the shape of the images, or of `"maps"`, the outputs of
+        `maps_layer`, which are there where it was given; `"activation"` `(batch,)`, what is
+        derived: of a whole map the sum; and `"position"` int32 `(batch, 2)`, of the unit.
+
+    Raises:
+        ValueError: if the layer is unknown, does not depend on the image or on `maps_layer`, or
+            returns neither feature maps nor units; when it is called, if no derivative is defined.
+    """
+
+    def __init__(self, model, layer, maps_layer=None):
+        graph = read_graph(model)
+        start = Start.of(model, graph, layer)
+        super().__init__(model, start.target_shape)
+        self._start, self._layer = start, layer
+        self._has_maps = maps_layer is not None
+        self._number = graph.inputs[0] if maps_layer is None else graph.node(maps_layer).outputs[0]
+        above = tensors_that_depend_on(self._number, start.nodes) - {self._number}
+        if start.target not in above:
+            raise ValueError(
+                f"The target in layer {layer!r} does not depend on {maps_layer!r}: give a layer "
+                "between the image and the target."
+            )
+        self._below = [node for node in start.nodes if not above.intersection(node.outputs)]
+        self._above = [node for node in start.nodes if above.intersection(node.outputs)]
+        self._image_dtype = keras.backend.standardize_dtype(model.inputs[0].dtype)
+
+    def call(self, inputs):
+        dtype = "float64" if keras.config.floatx() == "float64" else "float32"
+        images = ops.cast(inputs["images"], self._image_dtype)
+        tensors = replay(self._below, {self._start.image: images}, self._start.call)
+        maps = ops.cast(tensors[self._number], dtype)
+
+        def function(maps):
+            above = replay(self._above, {**tensors, self._number: maps}, self._start.call)
+            return passes.with_positions(ops.cast(above[self._start.target], dtype))
+
+        activations, pullback = output_and_pullback(function, [maps])
+        signal, position = ones_at(activations, inputs["feature"], inputs["position"])
+        (gradient,) = pullback(signal)
+        if gradient is None:
+            raise ValueError(
+                f"The activations of {self._layer!r} cannot be derived by what lies below, as "
+                "whole numbers or a constant lie between: give a model without them. Received: "
+                f"layer={self._layer!r}"
+            )
+        activation = ops.sum(signal * activations, axis=(1, 2, 3))
+        outputs = {"gradient": gradient, "activation": activation, "position": position}
+        return outputs | {"maps": maps} if self._has_maps else outputs
+
+
+class GuidedGradient(_OfActivations):
+    """Maps images and targets to guided backpropagation, with a signal that starts at 1.
+
+    Args:
+        model, layer, rules: as of a `DeconvModel`.
+
+    Returns:
+        A dict of tensors as of an `ActivationGradient`.
+
+    Raises:
+        ValueError: as `DeconvModel`.
+    """
+
+    def __init__(self, model, layer, rules=()):
+        deconv = DeconvModel(model, layer, "guided", rules)
+        super().__init__(model, deconv.target_shape)
+        self._plan = deconv.plan
+
+    def call(self, inputs):
+        tensors, switches = passes.forward(self._plan, inputs["images"])
+        target = tensors[self._plan.target]
+        dtype = self._plan.steps[0].mirrors[0].compute_dtype
+        activations = passes.with_positions(ops.cast(target, dtype))
+        signal, position = ones_at(activations, inputs["feature"], inputs["position"])
+        start = ops.reshape(signal, ops.shape(target))
+        return {
+            "gradient": passes.project(self._plan, start, tensors, switches),
+            "activation": ops.sum(signal * activations, axis=(1, 2, 3)),
+            "position": position,
+        }
+
+
+def ones_at(activations, features, positions):
+    """1 at the chosen units, 0 at all others; and the positions of the chosen ones."""
+    _, _, found = passes.choose(activations, features, positions)
+    chosen = ops.where(ops.equal(positions, WHOLE), positions, found)
+    return passes.choose(ops.ones_like(activations), features, chosen)[0], chosen

@@ -4,7 +4,7 @@ import numpy as np
 from keras import layers, ops
 
 from kerasvis.attributions.activation_gradient import ActivationGradient
-from kerasvis.deconvnet import DeconvModel
+from kerasvis.deconvnet.plan import Start
 from kerasvis.graph import read_graph
 from kerasvis.graph.dependence import tensors_that_depend_on
 from kerasvis.graph.shapes import infer_shapes
@@ -12,13 +12,11 @@ from kerasvis.graph.shapes import infer_shapes
 _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 
 
-def grad_cam(
-    model, layer, images, target, *, rules=(), batch_size=None, verbose=0, maps_layer=None
-):
+def grad_cam(model, layer, images, target, *, batch_size=None, verbose=0, maps_layer=None):
     """Heat maps of where the feature maps that the activation depends on are active.
 
     Args:
-        model, layer, images, target, rules, batch_size, verbose: see `attribute`.
+        model, layer, images, target, batch_size, verbose: see `attribute`.
         maps_layer: name of the layer whose feature maps are weighted; by default that of
             `last_feature_maps`.
 
@@ -37,7 +35,6 @@ def grad_cam(
         layer,
         images,
         target,
-        rules=rules,
         batch_size=batch_size,
         verbose=verbose,
         maps_layer=maps_layer,
@@ -49,9 +46,7 @@ def grad_cam(
     return ops.convert_to_numpy(maps)[..., 0]
 
 
-def coarse_grad_cam(
-    model, layer, images, target, *, rules=(), batch_size=None, verbose=0, maps_layer=None
-):
+def coarse_grad_cam(model, layer, images, target, *, batch_size=None, verbose=0, maps_layer=None):
     """Grad-CAM at the size of the feature maps: see `grad_cam`.
 
     The weight of a map is the mean over its positions of the activation's derivative. The weighted
@@ -61,8 +56,8 @@ def coarse_grad_cam(
         float32 `(images, rows, columns)`.
     """
     if maps_layer is None:
-        maps_layer = last_feature_maps(model, layer, rules, np.shape(images)[1:3])
-    derivatives = ActivationGradient(model, layer, "gradient", rules, maps_layer)
+        maps_layer = last_feature_maps(model, layer, np.shape(images)[1:3])
+    derivatives = ActivationGradient(model, layer, maps_layer)
     found = derivatives.derive(images, target, batch_size, verbose)
     if found["maps"].ndim != 4:
         raise ValueError(
@@ -73,7 +68,7 @@ def coarse_grad_cam(
     return np.maximum(np.einsum("nhwc,nc->nhw", found["maps"], weights), 0)
 
 
-def last_feature_maps(model, layer, rules=(), image_size=None):
+def last_feature_maps(model, layer, image_size=None):
     """Name of the layer with the last feature maps below a target layer.
 
     It is the last call that returns maps of the size of the last convolution's: after the
@@ -83,18 +78,18 @@ def last_feature_maps(model, layer, rules=(), image_size=None):
     Args:
         model: the `keras.Model`.
         layer: name of the target layer.
-        rules: as of the method.
         image_size: `(height, width)` in pixels, for a model that takes any size.
 
     Raises:
         ValueError: if no convolution lies below the target.
     """
-    plan = DeconvModel(model, layer, rules=rules).plan
-    shapes = infer_shapes(read_graph(model), plan.nodes, model, image_size)
-    image_dependent = tensors_that_depend_on(plan.image, plan.nodes) - {plan.image, plan.target}
+    graph = read_graph(model)
+    start = Start.of(model, graph, layer)
+    shapes = infer_shapes(graph, start.nodes, model, image_size)
+    image_dependent = tensors_that_depend_on(start.image, start.nodes) - {start.image, start.target}
     nodes = [
         node
-        for node in plan.nodes
+        for node in start.nodes
         if node.outputs[0] in image_dependent
         and len(shapes[node.outputs[0]]) == 4
         and shapes[node.outputs[0]][1:3] != (1, 1)

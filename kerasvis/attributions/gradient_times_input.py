@@ -5,7 +5,7 @@ import numpy as np
 from kerasvis.attributions.projections import gradient
 
 
-def gradient_times_input(model, layer, images, target, *, rules=(), batch_size=None, verbose=0):
+def gradient_times_input(model, layer, images, target, *, batch_size=None, verbose=0):
     """The derivative of the activation times the image, value by value.
 
     The image counts in the units that the model takes, so the baseline is where they are 0: black
@@ -17,7 +17,5 @@ def gradient_times_input(model, layer, images, target, *, rules=(), batch_size=N
     Reference:
         Shrikumar et al. 2016, "Not Just a Black Box", Section 3.
     """
-    derivatives = gradient(
-        model, layer, images, target, rules=rules, batch_size=batch_size, verbose=verbose
-    )
+    derivatives = gradient(model, layer, images, target, batch_size=batch_size, verbose=verbose)
     return derivatives * np.asarray(images, derivatives.dtype)

@@ -74,9 +74,8 @@ def attribute(
         target: `kerasvis.targets.Unit`, `Strongest` or `WholeMap`; of a class score
             `Unit(class_index)`. A whole map counts as the sum of its units.
         method: name of a method, a key of `METHODS`; or a function of one's own, see there.
-        rules: pairs in front of the built-in rules; see `kerasvis.rules`. For the methods that
-            start at 1 but guided backpropagation, a rule has to pass down the true gradient; those
-            of smooth activations are `kerasvis.attributions.SMOOTH_RULES`.
+        rules: pairs in front of the built-in rules, see `kerasvis.rules`, of the deconvnet and of
+            guided backpropagation. Derivatives are the backend's own, and need none.
         batch_size: images in a step; chosen from their size by default.
         verbose: whether a progress bar is shown.
         **options: of the method: `num_samples`, `noise_level` and `seed` of `smoothgrad`,

@@ -1,7 +1,6 @@
 """The three rules for rectification as methods: deconvnet, gradient saliency, guided backprop."""
 
-from kerasvis.attributions.activation_gradient import ActivationGradient
-from kerasvis.attributions.output_gradient import activation_gradient
+from kerasvis.attributions.activation_gradient import ActivationGradient, GuidedGradient
 from kerasvis.deconvnet import DeconvModel
 
 
@@ -17,7 +16,7 @@ def deconvnet(model, layer, images, target, *, rules=(), batch_size=None, verbos
     return deconv.project(images, target, batch_size, verbose)
 
 
-def gradient(model, layer, images, target, *, rules=(), batch_size=None, verbose=0):
+def gradient(model, layer, images, target, *, batch_size=None, verbose=0):
     """Gradient saliency: the derivative of the activation, signed, channel by channel.
 
     See `attribute` for the arguments.
@@ -26,12 +25,12 @@ def gradient(model, layer, images, target, *, rules=(), batch_size=None, verbose
         Simonyan, Vedaldi & Zisserman 2013, "Deep Inside Convolutional Networks", Section 3.
         Deviation: they show the largest absolute value over the channels.
     """
-    derivatives = activation_gradient(model, layer, rules)
+    derivatives = ActivationGradient(model, layer)
     return derivatives.derive(images, target, batch_size, verbose)["gradient"]
 
 
 def guided(model, layer, images, target, *, rules=(), batch_size=None, verbose=0):
-    """Guided backpropagation: the gradient, of which only positive parts pass each ReLU.
+    """Guided backpropagation: the gradient, of which only positive parts pass each activation.
 
     See `attribute` for the arguments. The signal starts at 1; `DeconvModel` with rectification
     `"guided"` starts at the activation, and where that is positive returns as many times the same.
@@ -39,5 +38,5 @@ def guided(model, layer, images, target, *, rules=(), batch_size=None, verbose=0
     Reference:
         Springenberg et al. 2014, "Striving for Simplicity", Section 3.4.
     """
-    model = ActivationGradient(model, layer, "guided", rules)
+    model = GuidedGradient(model, layer, rules)
     return model.derive(images, target, batch_size, verbose)["gradient"]

@@ -3,7 +3,7 @@
 import numpy as np
 import tqdm
 
-from kerasvis.attributions.output_gradient import activation_gradient
+from kerasvis.attributions.activation_gradient import ActivationGradient
 
 
 def smoothgrad(
@@ -12,7 +12,6 @@ def smoothgrad(
     images,
     target,
     *,
-    rules=(),
     batch_size=None,
     verbose=0,
     num_samples=50,
@@ -25,7 +24,7 @@ def smoothgrad(
     images. `Strongest` stands for the unit that is strongest without noise.
 
     Args:
-        model, layer, images, target, rules, batch_size: see `attribute`.
+        model, layer, images, target, batch_size: see `attribute`.
         verbose: whether a progress bar is shown.
         num_samples: noisy copies of each image.
         noise_level: standard deviation of the noise, as a share of the image's largest value minus
@@ -47,7 +46,7 @@ def smoothgrad(
             f"num_samples is {num_samples} and noise_level {noise_level}: give 1 or more, and 0 or "
             "more."
         )
-    derivatives = activation_gradient(model, layer, rules)
+    derivatives = ActivationGradient(model, layer)
     images = derivatives.check_images(images).astype("float32")
     target = derivatives.fixed(images, target, batch_size)
     deviations = noise_level * np.ptp(images, axis=(1, 2, 3), keepdims=True)

@@ -181,14 +181,11 @@ def options_of(methods: MethodOptions, opened: OpenModel, layer: str) -> dict[st
 
 def maps_layer_of(methods: MethodOptions, opened: OpenModel, layer: str) -> str:
     """The layer of Grad-CAM's feature maps; one that cannot be used is refused here."""
-    from kerasvis.attributions.activation_gradient import plan_down_to
+    from kerasvis.attributions.activation_gradient import ActivationGradient
     from kerasvis.attributions.grad_cam import last_feature_maps
 
-    maps_layer = methods.maps_layer or last_feature_maps(
-        opened.model, layer, opened.rules, opened.image_size
-    )
-    deconv = kv.DeconvModel(opened.model, layer, rules=opened.rules)
-    plan_down_to(deconv.plan, opened.model, maps_layer)
+    maps_layer = methods.maps_layer or last_feature_maps(opened.model, layer, opened.image_size)
+    ActivationGradient(opened.model, layer, maps_layer)
     print(f"Grad-CAM of the feature maps of {maps_layer}", flush=True)
     return maps_layer
 
@@ -203,7 +200,6 @@ def with_preferred_images(comparison, methods: MethodOptions, opened: OpenModel)
         preprocessing=opened.preprocessing,
         num_steps=methods.num_steps,
         seed=methods.seed,
-        rules=opened.rules,
         verbose=1,
     )
     maps = comparison.maps | {"activation_maximization": preferred.pixels}

@@ -120,21 +120,23 @@ def why_not_projected(opened: OpenModel, graph, shapes: dict) -> dict[str, str |
     A layer can be projected if there is a rule for every layer that its projection passes, so the
     first one without a rule is passed on.
     """
-    from kerasvis.deconvnet.plan import plan_step, starting_point
+    from kerasvis.deconvnet.plan import Below, plan_step, starting_point
     from kerasvis.deconvnet.rules import rule_table
-    from kerasvis.graph.dependence import tensors_that_depend_on
 
     table = rule_table("deconvnet", opened.rules)
-    dependent = tensors_that_depend_on(graph.inputs[0], graph.nodes)
+    below = Below.of(opened.model, graph, graph.nodes, shapes)
+    dependent = below.image_dependent
     blocked = {}  # tensor → why it cannot be projected from
 
     def reason_at(node, is_scored):
         try:
-            step = plan_step(node, table, dependent, is_scored)
+            step = plan_step(node, table, below, is_scored)
         except ValueError as error:
             return str(error)
-        below = (blocked.get(number) for number in step.receivers(shapes) if number is not None)
-        return next(filter(None, below), None)
+        reasons_below = (
+            blocked.get(number) for number in step.receivers(shapes) if number is not None
+        )
+        return next(filter(None, reasons_below), None)
 
     reasons = {}
     for node in graph.nodes:
@@ -142,11 +144,7 @@ def why_not_projected(opened: OpenModel, graph, shapes: dict) -> dict[str, str |
             reasons[node.name] = f"Layer {node.name!r} does not depend on the image."
             continue
         blocked |= dict.fromkeys(node.outputs, reason_at(node, is_scored=False))
-        try:
-            start, scored = starting_point(node)
-        except ValueError as error:
-            reasons[node.name] = str(error)
-            continue
+        start, scored = starting_point(node)
         reasons[node.name] = reason_at(node, is_scored=True) if scored else blocked.get(start)
     return reasons
 

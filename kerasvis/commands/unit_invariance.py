@@ -150,27 +150,22 @@ def invariance_of(opened: OpenModel, unit: UnitOptions, begin: Start, directions
         angles=directions.angles,
         step=directions.step,
         seed=directions.seed,
-        rules=rules_of(opened),
         verbose=1,
     )
-
-
-def rules_of(opened: OpenModel) -> tuple:
-    """The rules that were asked for, and those by which smooth layers have gradients."""
-    return (*opened.rules, *kv.attributions.SMOOTH_RULES)
 
 
 def target_shape(opened: OpenModel, layer: str) -> tuple[int, ...]:
     """`(rows, columns, features)` of a layer's output, or `(units,)` of a dense one.
 
     Raises:
-        ValueError: if there is no such layer, or one below it has no gradient.
+        ValueError: if there is no such layer, or it has no gradient.
     """
     import numpy as np
 
+    from kerasvis.attributions.activation_gradient import ActivationGradient
     from kerasvis.graph import image_shape
 
-    kv.DeconvModel(opened.model, layer, "gradient", rules_of(opened))
+    ActivationGradient(opened.model, layer)
     channels = image_shape(opened.model)[-1]
     image = np.zeros((1, *opened.image_size, channels), "float32")
     return tuple(kv.feature_extractor(opened.model, [layer])(image)[0].shape[1:])
@@ -220,7 +215,6 @@ def preferred_image(
         num_steps=start.num_steps,
         jitter=start.jitter,
         seed=seed,
-        rules=rules_of(opened),
         verbose=1,
     )
     if not preferred.activations[0] > 0:

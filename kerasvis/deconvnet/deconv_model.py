@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 import keras
 import numpy as np
 
-from kerasvis.arguments import standardize_images
 from kerasvis.deconvnet import passes
+from kerasvis.deconvnet.images import check_images
 from kerasvis.deconvnet.mirror import Record
 from kerasvis.deconvnet.plan import make_plan
 from kerasvis.deconvnet.rules import standardize_rules
@@ -266,24 +266,7 @@ class DeconvModel(keras.Model):
 
     def check_images(self, images: Any) -> np.ndarray:
         """Returns the images as an array; raises a ValueError if they do not fit the model."""
-        if not isinstance(images, np.ndarray):
-            images = standardize_images(self.convnet, images).all()
-        if images.dtype.kind not in "fiub":
-            raise ValueError(
-                f"The images have the dtype {images.dtype}, but numbers were expected: give them "
-                "as the model takes them."
-            )
-        shape = self._image_shape
-        fits = images.ndim == 4 and all(
-            size in (None, given) for size, given in zip(shape, images.shape[1:], strict=True)
-        )
-        if not fits:
-            wanted = ", ".join("any" if size is None else str(size) for size in shape)
-            raise ValueError(
-                f"The images have the shape {images.shape}, but the model takes (images, "
-                f"{wanted}): resize them, and put a single image into a batch of one, image[None]."
-            )
-        return images
+        return check_images(self.convnet, images)
 
     def summary(self, *args: Any, **kwargs: Any) -> None:
         """Prints the mirrored stack, from the target down to the image."""
@@ -410,5 +393,5 @@ def _serialized(part):
 def _revived(part):
     if isinstance(part, str):
         registered = keras.saving.get_registered_object(part)
-        return registered or getattr(keras.layers, part, part)
+        return registered or getattr(keras.layers, part, getattr(keras, part, part))
     return keras.saving.deserialize_keras_object(part)

@@ -10,9 +10,15 @@ import keras
 from keras import ops
 
 from kerasvis.deconvnet.mirror import Mirror
+from kerasvis.graph.activation_functions import (
+    function_of,
+    fused_activation,
+    makes_probabilities,
+)
+from kerasvis.graph.dependence import tensors_that_depend_on
 
 if TYPE_CHECKING:
-    from kerasvis.deconvnet.mirror import Record
+    from kerasvis.deconvnet.mirror import Call, Record
 
 
 class Merging(Mirror):
@@ -50,24 +56,12 @@ class Mean(Merging):
 
 
 class Product(Merging):
-    """Multiply, mirrored, where one input alone depends on the image: the others are its factors.
+    """Multiply, mirrored: every input takes the signal times all others.
 
-    Raises:
-        ValueError: while planning, where several inputs depend on the image. Their product is not
-            linear, so that the signal cannot be divided among them.
+    Of one input that depends on the image that is exact. Of several it is the derivative.
     """
 
     verb = "scale"
-
-    def __init__(self, call):
-        super().__init__(call)
-        if sum(call.is_signal) > 1:
-            raise ValueError(
-                f"Layer {call.name!r} multiplies {sum(call.is_signal)} tensors that depend on the "
-                "image, so the signal cannot be divided among them: pass "
-                "rules=[(keras.layers.Multiply, kerasvis.rules.GateAsConstant)] to hold the "
-                "smaller one (a gate) constant, or a rule of your own."
-            )
 
     def share(self, signal, number, record):
         for other, factor in enumerate(record.inputs):
@@ -77,26 +71,70 @@ class Product(Merging):
 
 
 @keras.saving.register_keras_serializable(package="kerasvis")
-class GateAsConstant(Mirror):
-    """Multiply, mirrored with every input but the largest held constant; for `rules=`.
+class GateAsConstant(Product):
+    """Multiply, mirrored with its gates held constant: no signal goes into them; for `rules=`.
 
-    Deviation: a gate depends on the image, too (squeeze and excitation). It receives no signal.
+    A gate is an input with fewer positions, as in squeeze and excitation; or one that is computed
+    from the other; or else one that ends in a sigmoid. If neither input is a gate, both take their
+    share, as by the derivative.
+
+    Deviation: a gate depends on the image, too.
     """
 
     verb = "gate"
     includes_activation = True
 
+    def __init__(self, call):
+        super().__init__(call)
+        self._is_kept = are_kept(call)
+        if sum(call.is_signal) > 1:
+            self.departure = "gates are held constant, and receive no signal"
+
     def receives(self, shapes: Sequence[tuple]) -> tuple[bool, ...]:
-        # Unknown sizes count as larger than 1: a gate has sizes of 1 where it is broadcast.
-        num_sizes = [sum(size != 1 for size in shape[1:]) for shape in shapes]
-        return tuple(number == num_sizes.index(max(num_sizes)) for number in range(len(shapes)))
+        return self._is_kept
 
     def call(self, signal: Any, record: "Record") -> list:
-        is_kept = self.receives([operand.shape for operand in record.inputs])
-        for kept, gate in zip(is_kept, record.inputs, strict=True):
-            if not kept:
-                signal = signal * ops.cast(gate, signal.dtype)
-        return [signal if kept else None for kept in is_kept]
+        shares = super().call(signal, record)
+        return [x if kept else None for x, kept in zip(shares, self._is_kept, strict=True)]
+
+
+def are_kept(call: "Call") -> tuple[bool, ...]:
+    """For each operand of a product, whether it receives a signal, and is not a gate."""
+    num_sizes = [sum(size != 1 for size in shape[1:]) for shape in call.shapes]
+    signals = [number for number, is_signal in enumerate(call.is_signal) if is_signal]
+    largest = max(num_sizes[number] for number in signals)
+    kept = [number for number in signals if num_sizes[number] == largest]
+    for is_gate in (_is_computed_from_another, _ends_in_sigmoid):
+        kept = [number for number in kept if not is_gate(number, kept, call)] or kept
+    return tuple(number in kept for number in range(len(call.operands)))
+
+
+def _is_computed_from_another(number, kept, call):
+    tensor = call.operands[number].number
+    others = {call.operands[other].number for other in kept} - {tensor}
+    return any(tensor in tensors_that_depend_on(other, call.nodes) for other in others)
+
+
+def _ends_in_sigmoid(number, kept, call):
+    tensor = call.operands[number].number
+    nodes = [node for node in call.nodes if tensor in node.outputs]
+    return any(makes_probabilities(fused_activation(x.layer) or function_of(x)) for x in nodes)
+
+
+class Switched(Mirror):
+    """Maximum or Minimum, mirrored: the first input that holds the value takes the signal."""
+
+    verb = "unpool"
+
+    def call(self, signal, record):
+        output = record.outputs[0]
+        is_left, shares = ops.ones_like(output, dtype="bool"), []
+        for operand in record.inputs:
+            holds = ops.logical_and(is_left, ops.equal(ops.cast(operand, output.dtype), output))
+            is_left = ops.logical_and(is_left, ops.logical_not(holds))
+            share = ops.where(holds, signal, ops.zeros_like(signal))
+            shares.append(summed_to_shape(share, operand))
+        return shares
 
 
 class Pieces(Mirror):
@@ -122,12 +160,3 @@ def summed_to_shape(signal, operand):
         full = signal.shape
     axes = tuple(i for i, (a, b) in enumerate(zip(shape, full, strict=True)) if a == 1 and b != 1)
     return ops.sum(signal, axis=axes, keepdims=True) if axes else signal
-
-
-MERGING_MIRRORS = (
-    (keras.layers.Add, Sum),
-    (keras.layers.Subtract, Difference),
-    (keras.layers.Average, Mean),
-    (keras.layers.Multiply, Product),
-    (keras.layers.Concatenate, Pieces),
-)

@@ -1,10 +1,12 @@
 """A mirror: what one layer of the convnet becomes in the deconvnet."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
+
+from kerasvis.graph.nodes import Node, call_on
 
 
 class Record(NamedTuple):
@@ -25,21 +27,51 @@ class Call(NamedTuple):
     """One call of one layer, as a rule sees it while planning.
 
     Attributes:
-        name: of the call.
-        layer: the layer.
-        is_signal: for each of the record's inputs, whether it depends on the image, and so receives
-            a signal in the backward projection.
+        node: the `kerasvis.graph.Node`.
+        operands: its operands, constants included, in order.
+        is_signal: for each of them, whether it depends on the image, and so receives a signal in
+            the backward projection.
+        shapes: the shapes of the operands, without unknown sizes but that of the batch.
+        nodes: all nodes below the target, in order.
         dtype: the deconvnet's compute dtype.
     """
 
-    name: str
-    layer: Any
+    node: Node
+    operands: tuple
     is_signal: tuple[bool, ...]
+    shapes: tuple[tuple, ...]
+    nodes: tuple[Node, ...]
     dtype: str
 
-    def mirror_name(self, verb):
+    @property
+    def name(self) -> str:
+        """Name of the call."""
+        return self.node.name
+
+    @property
+    def layer(self) -> Any:
+        """The layer that is called."""
+        return self.node.layer
+
+    def mirror_name(self, verb: str) -> str:
         """A Keras name for a mirror of this call, as `conv1_filter`."""
         return "_".join([self.name.replace("/", "_").replace(":", "_call"), verb])
+
+    def of_signals(self, operands: Sequence[Any], layer: Any = None) -> Callable:
+        """The call as a function of the operands that receive a signal.
+
+        Args:
+            operands: tensors in place of all operands; those that receive no signal are held.
+            layer: called in place of the call's own.
+        """
+
+        def function(*signals):
+            rest = iter(signals)
+            pairs = zip(operands, self.is_signal, strict=True)
+            given = [next(rest) if is_signal else x for x, is_signal in pairs]
+            return first_output(call_on(self.node, given, layer), self.dtype)
+
+        return function
 
 
 class Mirror(keras.layers.Layer):
@@ -61,6 +93,7 @@ class Mirror(keras.layers.Layer):
 
     verb = "pass"  # what the plan prints
     includes_activation = False  # whether it mirrors the layer's fused activation, too
+    departure: str | None = None  # from the paper, in a sentence
 
     def __init__(self, call: Call):
         super().__init__(name=call.mirror_name(self.verb), dtype=call.dtype, trainable=False)
@@ -107,8 +140,22 @@ class PassUnchanged(Mirror):
     includes_activation = True
 
 
+@keras.saving.register_keras_serializable(package="kerasvis")
+class NormalizationUnchanged(PassUnchanged):
+    """A normalisation that depends on the image, mirrored as the paper does contrast normalisation.
+
+    Deviation: the paper has no other normalisation.
+    """
+
+    departure = "layer, group, unit and RMS normalization pass the signal unchanged"
+
+
 class RuleMirror(Mirror):
-    """A user's function in place of a mirror: `rule(layer, signal, record)`."""
+    """A user's function in place of a mirror: `rule(layer, signal, record)`.
+
+    Raises:
+        ValueError: if the function returns too few signals, or one of another shape than the input.
+    """
 
     verb = "rule"
     includes_activation = True
@@ -116,10 +163,36 @@ class RuleMirror(Mirror):
     def __init__(self, call, rule):
         super().__init__(call)
         self.rule = rule
+        self._call_name = call.name
 
     def call(self, signal, record):
         below = self.rule(self.mirrored, signal, record)
-        return list(below) if isinstance(below, (list, tuple)) else [below]
+        below = list(below) if isinstance(below, (list, tuple)) else [below]
+        shapes = [None if x is None else tuple(x.shape) for x in below]
+        expected = [tuple(x.shape) for x in record.inputs]
+        fits = len(shapes) == len(expected) and all(
+            shape is None or are_compatible(shape, wanted)
+            for shape, wanted in zip(shapes, expected, strict=True)
+        )
+        if not fits:
+            raise ValueError(
+                f"The rule {self.describe()!r} for layer {self._call_name!r} is to return a signal "
+                f"for each input of the layer, of the input's shape, or None. Received: signals of "
+                f"shapes {shapes} for inputs of shapes {expected}"
+            )
+        return below
 
     def describe(self):
         return getattr(self.rule, "__name__", self.verb)
+
+
+def are_compatible(shape: Sequence[int | None], other: Sequence[int | None]) -> bool:
+    """Whether two shapes may be the same, where a size that is not known may be any."""
+    return len(shape) == len(other) and all(
+        a is None or b is None or a == b for a, b in zip(shape, other, strict=True)
+    )
+
+
+def first_output(outputs: Any, dtype: str) -> Any:
+    """The first tensor of what a layer returned, in a dtype."""
+    return ops.cast(keras.tree.flatten(outputs)[0], dtype)

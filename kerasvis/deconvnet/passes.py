@@ -1,11 +1,13 @@
 """Forward pass through the convnet, projection through the deconvnet: functions on tensors."""
 
-import keras
+import dataclasses
+
 from keras import ops
 
 from kerasvis.deconvnet.mirror import Record
 from kerasvis.deconvnet.targets import STRONGEST, WHOLE
 from kerasvis.deconvnet.unpooling import Unpooling
+from kerasvis.graph.activation_functions import without_activation
 from kerasvis.graph.nodes import Tensor, call_layer, replay
 
 
@@ -28,7 +30,8 @@ def forward(plan, images, means=None):
 
     def call(node, args, kwargs):
         if node is plan.scored:
-            return score(node.layer, *args, **kwargs)
+            unscored = dataclasses.replace(node, layer=without_activation(node.layer))
+            return call_layer(unscored, args, kwargs)
         if node.name in means:
             return ops.cast(args[0], node.layer.compute_dtype) - means[node.name]
         if node.name not in pools:
@@ -37,15 +40,6 @@ def forward(plan, images, means=None):
         return [pooled, switches[node.name]][: len(node.outputs)]
 
     return replay(plan.nodes, {plan.image: images}, call), switches
-
-
-def score(layer, inputs):
-    """What a Dense or Conv2D returns before its activation."""
-    inputs = ops.cast(inputs, layer.compute_dtype)
-    kernel = ops.cast(layer.kernel, layer.compute_dtype)
-    is_dense = isinstance(layer, keras.layers.Dense)
-    scores = ops.matmul(inputs, kernel) if is_dense else layer.convolution_op(inputs, kernel)
-    return scores + ops.cast(layer.bias, layer.compute_dtype) if layer.use_bias else scores
 
 
 def choose(activations, features, positions):

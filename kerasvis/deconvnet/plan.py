@@ -1,28 +1,27 @@
 """The plan of the backward projection: which mirrors the signal passes, in order.
 
-Planning is pure Python on the graph, and runs no layer. It follows the calls between the image and
-the target, from the top, and looks up the mirrors of each in the rule table.
+Planning follows the calls between the image and the target, from the top, and looks up the mirrors
+of each in the rule table. It runs no layer, but for those without a rule and activation functions,
+which are tried on a few numbers.
 """
 
 import dataclasses
+from typing import Any
 
 import keras
-import numpy as np
-from keras import ops, tree
 
 from kerasvis.deconvnet.mirror import Call, Mirror
-from kerasvis.deconvnet.rules import mirrors_of, rule_table
-from kerasvis.graph.activation_functions import activation_of, is_activation_layer
+from kerasvis.deconvnet.rules import REMEDY, ProjectionError, mirrors_of, rule_table
+from kerasvis.graph.activation_functions import (
+    function_of,
+    fused_activation,
+    makes_probabilities,
+    without_activation,
+)
 from kerasvis.graph.dependence import tensors_that_depend_on
-from kerasvis.graph.nodes import Node, Tensor
+from kerasvis.graph.nodes import Graph, Node, Tensor, call_layer, operands_of
 from kerasvis.graph.shapes import infer_shapes
 from kerasvis.storage.html_table import html_text
-
-# Functions of Keras or TensorFlow that turn scores into probabilities or their logarithms.
-SCORE_ACTIVATIONS = """
-    hard_sigmoid log_sigmoid log_softmax log_softmax_v2 sigmoid softmax softmax_v2 sparse_sigmoid
-    sparsemax
-""".split()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +96,23 @@ class Plan:
             receivers = [n for n in step.receivers(self.shapes) if n is not None]
             below = ", ".join(self._shape(number) for number in receivers)
             lines.append(f"  {step.node.name} ({step.node.type_name}): {verbs} → {below}")
+        if departures := self.departures:
+            lines.append("departures from the paper:")
+            lines += [f"  {what}: {_some(names)}" for what, names in departures.items()]
         return "\n".join(lines)
+
+    @property
+    def departures(self) -> dict[str, list[str]]:
+        """`{what is done: names of calls}`, where that is not what the paper does.
+
+        None with another rectification than the paper's.
+        """
+        found: dict[str, list[str]] = {}
+        for step in self.steps if self.rectification == "deconvnet" else ():
+            for mirror in step.mirrors:
+                if mirror.departure is not None:
+                    found.setdefault(mirror.departure, []).append(step.node.name)
+        return found
 
     def _repr_html_(self):
         return html_text(self)
@@ -121,24 +136,23 @@ def make_plan(model, graph, layer, rectification="deconvnet", rules=()):
             has no rule.
     """
     table = rule_table(rectification, rules)
-    target, scored = starting_point(graph.node(layer))
-    nodes = graph.ancestors([target])
-    image = graph.inputs[0]
-    image_dependent = tensors_that_depend_on(image, nodes)
-    if target not in image_dependent - {image}:
-        raise ValueError(
-            f"Layer {layer!r} does not depend on the image, so nothing can be projected from it: "
-            "give a layer above the input."
-        )
-    shapes = infer_shapes(graph, nodes, model)
-    check_target_shape(layer, shapes[target])
-    steps, signals = [], {target}
+    start = Start.of(model, graph, layer)
+    nodes, target, scored, image = start.nodes, start.target, start.scored, start.image
+    below = Below.of(model, graph, nodes, start.shapes)
+    shapes = start.shapes
+    steps, signals, refused = [], {target}, []
     for node in reversed(nodes):
-        if signals.intersection(node.outputs):
-            step = plan_step(node, table, image_dependent, is_scored=node is scored)
-            steps.append(step)
-            signals.update(step.receivers(shapes))
-            check_outputs(node, signals)
+        if not signals.intersection(node.outputs):
+            continue
+        try:
+            steps.append(plan_step(node, table, below, is_scored=node is scored))
+            signals.update(steps[-1].receivers(shapes))
+        except ProjectionError as error:
+            refused.append(error)
+            signals.update(below.image_dependent.intersection(node.inputs))
+        check_outputs(node, signals)
+    if refused:
+        raise ValueError(refusal(layer, refused, rules))
     return Plan(
         layer,
         rectification,
@@ -152,48 +166,130 @@ def make_plan(model, graph, layer, rectification="deconvnet", rules=()):
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Where the projection or the derivative of a layer starts.
+
+    Attributes:
+        nodes: the calls of the forward pass, in order.
+        image: number of the image tensor.
+        target: number of the tensor whose values are projected.
+        scored: the node that is run without its softmax or sigmoid, or None.
+        shapes: `{tensor number: shape}`.
+    """
+
+    nodes: tuple[Node, ...]
+    image: int
+    target: int
+    scored: Node | None
+    shapes: dict
+
+    @classmethod
+    def of(cls, model: keras.Model, graph: Graph, layer: str) -> "Start":
+        """That of a layer.
+
+        Raises:
+            ValueError: if there is no such layer, it does not depend on the image, or it returns
+                neither feature maps nor units.
+        """
+        target, scored = starting_point(graph.node(layer))
+        nodes = graph.ancestors([target])
+        image = graph.inputs[0]
+        if target not in tensors_that_depend_on(image, nodes) - {image}:
+            raise ValueError(
+                f"Layer {layer!r} does not depend on the image, so nothing can be projected from "
+                "it: give a layer above the input."
+            )
+        shapes = infer_shapes(graph, nodes, model)
+        check_target_shape(layer, shapes[target])
+        return cls(nodes, image, target, scored, shapes)
+
+    @property
+    def target_shape(self) -> tuple[int | None, ...]:
+        """`(rows, columns, features)` of feature maps, `(units,)` of dense units."""
+        return self.shapes[self.target][1:]
+
+    def call(self, node: Node, args: tuple, kwargs: dict) -> Any:
+        """Runs a node as the forward pass does, for `kerasvis.graph.replay`."""
+        if node is self.scored:
+            node = dataclasses.replace(node, layer=without_activation(node.layer))
+        return call_layer(node, args, kwargs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Below:
+    """What planning a step needs to know of all calls below the target.
+
+    Attributes:
+        nodes: the calls, in order.
+        image_dependent: numbers of the tensors that depend on the image.
+        shapes: `{tensor number: shape}`, unknown sizes None.
+        known_shapes: the same for some size of the image where the model takes any.
+    """
+
+    nodes: tuple[Node, ...]
+    image_dependent: set[int]
+    shapes: dict
+    known_shapes: dict
+
+    @classmethod
+    def of(cls, model: keras.Model, graph: Graph, nodes: tuple[Node, ...], shapes: dict) -> "Below":
+        """What there is to know of `nodes`."""
+        known_shapes, image = shapes, graph.inputs[0]
+        if None in shapes[image][1:3]:
+            size = tuple(length or SOME_LENGTH for length in shapes[image][1:3])
+            known_shapes = infer_shapes(graph, nodes, model, size)
+        return cls(nodes, tensors_that_depend_on(image, nodes), shapes, known_shapes)
+
+
+SOME_LENGTH = 64  # of images of any size, where one is to be tried
+
+
+def refusal(layer, refused, rules):
+    """The sentence that names all layers that no rule matches, by kind."""
+    kinds = {}
+    for error in refused:
+        kinds.setdefault(error.what, []).append(error.name)
+    listed = "; ".join(f"{what} ({_some(names)})" for what, names in kinds.items())
+    return (
+        f"Layer {layer!r} cannot be projected, as no rule matches what lies below: {listed}. "
+        f"{REMEDY} Received: rules={rules!r}"
+    )
+
+
+def _some(names, number=3):
+    """The first few of some names."""
+    rest = len(names) - number
+    shown = ", ".join(names[:number])
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
 def starting_point(node):
     """`(tensor, scored node)`: where the projection of a target layer starts.
 
     A softmax or sigmoid is left out. If it is a layer of its own, the tensor below it is the start;
     if it is fused into a layer, that layer is run without it.
     """
-    if isinstance(node.layer, keras.layers.Softmax):
+    if makes_probabilities(fused_activation(node.layer)):
+        return node.outputs[0], node
+    is_softmax = isinstance(node.layer, keras.layers.Softmax)
+    if is_softmax or makes_probabilities(function_of(node)):
         return node.inputs[0], None
-    if not _makes_probabilities(activation_of(node.layer)):
-        return node.outputs[0], None
-    if is_activation_layer(node.layer):
-        return node.inputs[0], None
-    if not isinstance(node.layer, (keras.layers.Dense, keras.layers.Conv2D)):
-        raise ValueError(
-            f"Layer {node.name!r} ({node.type_name}) ends in {activation_of(node.layer).__name__}, "
-            "and the score before it is accessible in Dense and Conv2D layers only: make the "
-            "activation a layer of its own."
-        )
-    return node.outputs[0], node
+    return node.outputs[0], None
 
 
-def _makes_probabilities(activation):
-    library = str(getattr(activation, "__module__", "")).partition(".")[0]
-    name = getattr(activation, "__name__", "")
-    return library in ("keras", "tensorflow") and name in SCORE_ACTIVATIONS
-
-
-def plan_step(node, table, image_dependent, is_scored):
-    operands = tuple(
-        x
-        for x in tree.flatten(node.arguments)
-        if isinstance(x, (Tensor, np.ndarray)) or ops.is_tensor(x)
+def plan_step(node, table, below, is_scored):
+    """The `Step` of one call."""
+    operands = operands_of(node)
+    numbers = [x.number if isinstance(x, Tensor) else None for x in operands]
+    is_signal = tuple(number in below.image_dependent for number in numbers)
+    shapes = tuple(
+        x.shape if number is None else below.known_shapes[number]
+        for x, number in zip(operands, numbers, strict=True)
     )
-    is_signal = tuple(isinstance(x, Tensor) and x.number in image_dependent for x in operands)
     dtype = "float64" if keras.config.floatx() == "float64" else "float32"
-    call = Call(node.name, node.layer, is_signal, dtype)
+    call = Call(node, operands, is_signal, shapes, below.nodes, dtype)
     return Step(node, mirrors_of(call, table, is_scored), operands, is_signal)
-
-
-def is_operand(argument):
-    """Whether an argument of a call is a tensor: one of the graph or a constant."""
-    return isinstance(argument, (Tensor, np.ndarray)) or ops.is_tensor(argument)
 
 
 def check_outputs(node, signals):

@@ -15,9 +15,12 @@ A unit is active where a small change of its input changes its output: above zer
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from kerasvis.deconvnet.mirror import Mirror
+from kerasvis.graph.activation_functions import function_of, fused_activation, is_relu
+from kerasvis.graph.function_families import family_of
 
 if TYPE_CHECKING:
     from kerasvis.deconvnet.mirror import Record
@@ -28,10 +31,21 @@ RECTIFICATIONS = ("deconvnet", "guided", "gradient")
 
 @keras.saving.register_keras_serializable(package="kerasvis")
 class Rectification(Mirror):
-    """The projected signal goes through a ReLU, because feature maps are always positive."""
+    """The reconstructed signal goes through a ReLU, because feature maps are always positive.
+
+    As a rule for a smooth or leaky activation: it is treated as the ReLU that it approximates. That
+    is a rule of the deconvnet alone; `"guided"` and `"gradient"` have its derivative.
+    """
 
     verb = "rectify"
     includes_activation = True
+
+    def __init__(self, call):
+        super().__init__(call)
+        function = fused_activation(call.layer) or function_of(call.node)
+        if not is_relu(function):
+            self.departure = "smooth and leaky activations are rectified as a ReLU is"
+        self._limit = np.inf if function is None else family_of(function).limit
 
     def project(self, signal: Any, record: "Record") -> Any:
         return ops.relu(signal)
@@ -43,9 +57,9 @@ class Rectification(Mirror):
         """1 where the unit was active, 0 elsewhere; of the output's shape."""
         output = record.outputs[0]
         active = output > 0
-        max_value = max_value_of(self.mirrored)
-        if max_value is not None:
-            active = ops.logical_and(active, output < max_value)
+        if np.isfinite(self._limit):
+            limit = ops.cast(self._limit, output.dtype)
+            active = ops.logical_and(active, output < limit)
         return ops.cast(active, self.compute_dtype)
 
 
@@ -72,11 +86,3 @@ RECTIFICATION_MIRRORS = {
     "guided": GuidedRectification,
     "gradient": GradientRectification,
 }
-
-
-def max_value_of(layer):
-    """The value at which the layer's rectification saturates, or None."""
-    if isinstance(layer, keras.layers.ReLU):
-        return layer.max_value
-    is_relu6 = getattr(layer, "activation", None) is keras.activations.relu6
-    return 6.0 if is_relu6 else None

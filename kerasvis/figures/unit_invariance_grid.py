@@ -63,9 +63,8 @@ def unit_invariance_grid(
         ...     [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, activation="softplus", name="a")]
         ... )
         >>> image = np.random.default_rng(0).uniform(-1, 1, (8, 8, 3)).astype("float32")
-        >>> rules = kv.attributions.SMOOTH_RULES
         >>> invariance = kv.analyses.unit_invariance(
-        ...     model, "a", image, kv.targets.Unit(0, 2, 3), num_directions=1, rules=rules
+        ...     model, "a", image, kv.targets.Unit(0, 2, 3), num_directions=1
         ... )
         >>> pixels = kv.data.Preprocessing("tf").pixels(invariance.images)
         >>> kv.figures.unit_invariance_grid(invariance, pixels).savefig("invariance.png")

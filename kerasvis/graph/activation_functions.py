@@ -1,22 +1,93 @@
-"""Which activation function a layer applies."""
+"""Which activation function a call applies: by itself, or to the outputs of a layer."""
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import layers
 
+from kerasvis.graph.function_families import Family, family_of
+from kerasvis.graph.layer_kinds import kind_of
+from kerasvis.graph.nodes import Node, Tensor, call_on, operands_of
 
-def activation_of(layer):
-    """The activation function of a layer, or None.
+# Layers that apply an `activation` to what they have computed.
+FUSED = (
+    layers.Conv2D,
+    layers.Conv2DTranspose,
+    layers.Dense,
+    layers.DepthwiseConv2D,
+    layers.EinsumDense,
+    layers.SeparableConv2D,
+)
 
-    None also for a ReLU layer with a slope or a threshold.
-    """
-    if isinstance(layer, layers.ReLU):
-        is_plain = layer.negative_slope == 0 and layer.threshold == 0
-        return keras.activations.relu if is_plain else None
-    activation = getattr(layer, "activation", None)
-    is_linear = activation is keras.activations.linear and not isinstance(layer, layers.Activation)
-    return None if is_linear else activation
+# Functions of Keras or TensorFlow that make probabilities, or logarithms of them, of scores.
+_OF_SCORES = """
+    hard_sigmoid log_sigmoid log_softmax log_softmax_v2 sigmoid softmax softmax_v2 sparse_sigmoid
+    sparsemax
+    """.split()
 
 
-def is_activation_layer(layer):
-    """Whether the layer is an activation and nothing else."""
-    return isinstance(layer, (layers.Activation, layers.ReLU))
+def fused_activation(layer: Any) -> Callable | None:
+    """The activation that a layer applies to its outputs; None for none or a linear one."""
+    if type(layer) is layers.TimeDistributed:
+        return fused_activation(layer.layer)
+    activation = layer.activation if isinstance(layer, FUSED) else None
+    return None if activation is keras.activations.linear else activation
+
+
+def without_activation(layer: Any) -> Any:
+    """The layer without its fused activation: another object, of the same weights."""
+    copy = object.__new__(type(layer))  # the copy of a layer by Keras has weights of its own
+    vars(copy).update(vars(layer))
+    if type(layer) is layers.TimeDistributed:
+        vars(copy)["layer"] = without_activation(layer.layer)
+    elif isinstance(layer, FUSED):
+        vars(copy)["activation"] = keras.activations.linear
+    return copy
+
+
+def function_of(node: Node) -> Callable | None:
+    """A call as a function of one tensor; None if it takes several, or its layer has weights."""
+    layer = node.layer
+    if kind_of(layer) is layers.Activation:
+        return layer.activation
+    has_weights = bool(getattr(layer, "variables", ()))
+    if has_weights or len(node.inputs) != 1 or isinstance(layer, keras.Model):
+        return None
+    operands = operands_of(node)
+
+    def function(tensor):
+        return call_on(node, [tensor if isinstance(x, Tensor) else x for x in operands])
+
+    return function
+
+
+def activation_family(node: Node) -> Family:
+    """The `Family` of a call that may be an activation by itself."""
+    function = function_of(node)
+    return Family() if function is None else family_of(function)
+
+
+def is_relu(function: Callable | None) -> bool:
+    """Whether a function is a ReLU, be it one with an upper limit."""
+    return function is not None and family_of(function).function is keras.activations.relu
+
+
+def keeps_positions(function: Callable | None) -> bool:
+    """Whether an activation depends on values at the same position alone; None does."""
+    return function is None or family_of(function).keeps_positions
+
+
+def makes_probabilities(function: Callable | None) -> bool:
+    """Whether an activation makes probabilities, or logarithms of them, of scores."""
+    if function is None:
+        return False
+    library = str(getattr(function, "__module__", "")).partition(".")[0]
+    if library in ("keras", "tensorflow") and name_of(function) in _OF_SCORES:
+        return True
+    return name_of(family_of(function).function) in _OF_SCORES
+
+
+def name_of(function: Any) -> str:
+    """The name of a function, or the type of an object that is called like one."""
+    return getattr(function, "__name__", type(function).__name__)

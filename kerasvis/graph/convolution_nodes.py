@@ -1,14 +1,12 @@
 """The convolutions of a graph, and the nodes where their feature maps are rectified."""
 
-import keras
 from keras import layers
 
-from kerasvis.graph.activation_functions import activation_of
+from kerasvis.graph.activation_functions import function_of, fused_activation, is_relu
 from kerasvis.graph.identities import IDENTITIES
 from kerasvis.layers import LocalResponseNormalization
 
 CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
-_RECTIFIERS = (keras.activations.relu, keras.activations.relu6)
 _BETWEEN = (layers.BatchNormalization, LocalResponseNormalization, *IDENTITIES)
 
 
@@ -27,14 +25,21 @@ def rectified_node(graph, node):
     The convolution itself, or what follows it through normalisation alone; None if its feature maps
     are not rectified, or only after merging with others, as in a residual sum.
     """
-    while activation_of(node.layer) not in _RECTIFIERS:
+    while not is_relu(_activation_of(node)):
         users = [user for user in graph.nodes if node.outputs[0] in user.inputs]
-        if activation_of(node.layer) is not None or len(users) != 1:
+        if _activation_of(node) is not None or len(users) != 1:
             return None
         (node,) = users
-        if not isinstance(node.layer, (*_BETWEEN, layers.ReLU, layers.Activation)):
+        if not isinstance(node.layer, _BETWEEN) and _activation_of(node) is None:
             return None
     return node
+
+
+def _activation_of(node):
+    """The activation function that a call applies last, or None."""
+    if isinstance(node.layer, _BETWEEN):
+        return None
+    return fused_activation(node.layer) or function_of(node)
 
 
 def first_and_second(model, graph, nodes, first_layer, second_layer):

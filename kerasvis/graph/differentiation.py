@@ -20,33 +20,52 @@ def vector_jacobian_product(
         For each input the derivative by it of the sum of `signal` times the output; None where
         there is none, as of whole numbers.
     """
-    return _BY_BACKEND[keras.backend.backend()](function, list(inputs), signal)
+    return output_and_pullback(function, inputs)[1](signal)
 
 
-def _by_tensorflow(function, inputs, signal):
+def output_and_pullback(function: Callable, inputs: Sequence[Any]) -> tuple[Any, Callable]:
+    """What a function returns, and what pulls a signal of that shape back through it.
+
+    Args:
+        function: from the inputs to one tensor.
+        inputs: float tensors.
+
+    Returns:
+        `(output, pullback)`: `pullback(signal)` returns what `vector_jacobian_product` does.
+    """
+    return _BY_BACKEND[keras.backend.backend()](function, list(inputs))
+
+
+def _by_tensorflow(function, inputs):
     import tensorflow as tf
 
+    inputs = [tf.identity(x) for x in inputs]  # one tensor given twice has two derivatives
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(inputs)
         output = function(*inputs)
-    return tape.gradient(output, inputs, signal)
+    return output, lambda signal: tape.gradient(output, inputs, signal)
 
 
-def _by_torch(function, inputs, signal):
+def _by_torch(function, inputs):
     import torch
 
     with torch.enable_grad():
         inputs = [x.detach().requires_grad_() for x in inputs]
         output = function(*inputs)
+
+    def pullback(signal):
         if not output.requires_grad:
             return [None] * len(inputs)
         return list(torch.autograd.grad(output, inputs, signal, allow_unused=True))
 
+    return output.detach(), pullback
 
-def _by_jax(function, inputs, signal):
+
+def _by_jax(function, inputs):
     import jax
 
-    return list(jax.vjp(function, *inputs)[1](signal))
+    output, pullback = jax.vjp(function, *inputs)
+    return output, lambda signal: list(pullback(signal))
 
 
 _BY_BACKEND = {"tensorflow": _by_tensorflow, "torch": _by_torch, "jax": _by_jax}

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
-from keras import tree
+import numpy as np
+from keras import layers, ops, tree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,7 +200,10 @@ class _Reader:
             kwargs["training"] = False  # as in `predict`, whatever the layer was called with
         inputs = tuple(numbers[id(x)] for x in call.input_tensors)
         outputs = tuple(self.new_number() for _ in call.outputs)
-        self.nodes.append(Node(name, call.operation, (args, kwargs), inputs, outputs))
+        layer = call.operation
+        while type(layer) is layers.SpectralNormalization:
+            layer = layer.layer  # at inference it calls the layer whose kernel it has normalized
+        self.nodes.append(Node(name, layer, (args, kwargs), inputs, outputs))
         return outputs
 
 
@@ -246,6 +250,38 @@ def call_layer(node, args, kwargs):
     if "training" in inspect.signature(node.layer.call).parameters:
         kwargs = {"training": False, **kwargs}
     return node.layer(*args, **kwargs)
+
+
+def operands_of(node: Node) -> tuple:
+    """The tensors in the arguments of a node, in order: a `Tensor` each, or a constant array."""
+    return tuple(x for x in tree.flatten(node.arguments) if is_operand(x))
+
+
+def is_operand(argument: Any) -> bool:
+    """Whether an argument of a call is a tensor: one of the graph or a constant."""
+    return isinstance(argument, (Tensor, np.ndarray)) or ops.is_tensor(argument)
+
+
+def arguments_on(node: Node, operands: Iterable[Any]) -> tuple[tuple, dict]:
+    """The `(args, kwargs)` of a node with others in place of its operands, in order."""
+    rest = iter(operands)
+    return tree.map_structure(lambda x: next(rest) if is_operand(x) else x, node.arguments)
+
+
+def call_on(node: Node, operands: Iterable[Any], layer: Any = None) -> Any:
+    """Runs a node on other tensors.
+
+    Args:
+        node: the node.
+        operands: a tensor in place of each of `operands_of(node)`.
+        layer: a layer to call in place of the node's own.
+
+    Returns:
+        What the layer returns.
+    """
+    args, kwargs = arguments_on(node, operands)
+    node = node if layer is None else dataclasses.replace(node, layer=layer)
+    return call_layer(node, args, kwargs)
 
 
 def replay(

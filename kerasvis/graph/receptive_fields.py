@@ -16,7 +16,13 @@ from typing import NamedTuple
 import keras
 from keras import layers
 
+from kerasvis.graph.activation_functions import (
+    activation_family,
+    fused_activation,
+    keeps_positions,
+)
 from kerasvis.graph.identities import IDENTITIES
+from kerasvis.graph.layer_kinds import kind_of
 from kerasvis.graph.nodes import read_graph
 from kerasvis.graph.shapes import image_shape, infer_shapes
 from kerasvis.layers.fixed_value import FixedValue
@@ -296,43 +302,49 @@ def _cropping(span, place):
 _POINTWISE = tuple(
     getattr(layers, name)
     for name in """
-    Activation Add Average BatchNormalization Dense ELU LeakyReLU Maximum Minimum Multiply
-    Normalization PReLU ReLU Rescaling Subtract
+    Add Average BatchNormalization Dense Maximum Minimum Multiply Normalization PReLU Rescaling
+    Subtract
     """.split()
 )
-_POINTWISE_ON_CHANNELS = (layers.Concatenate, layers.LayerNormalization, layers.Softmax)
-
-# First match wins, and subclasses come first. Any other layer counts as depending on everything.
-_WINDOWS = (
-    (layers.Conv2DTranspose, _transposed_convolution),
-    ((layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D), _convolution),
-    ((layers.MaxPooling2D, layers.AveragePooling2D, MaxPooling2DWithSwitches), _pooling),
-    (layers.ZeroPadding2D, _zero_padding),
-    (layers.Cropping2D, _cropping),
-    (layers.UpSampling2D, _upsampling),
-    ((LocalResponseNormalization, PixelMean, *_POINTWISE, *IDENTITIES), _unchanged),
+_POINTWISE_ON_CHANNELS = tuple(
+    getattr(layers, name)
+    for name in "Concatenate LayerNormalization RMSNormalization UnitNormalization".split()
 )
 
-# Operations of keras.ops have no public types, so they are known by their names.
+# By the very type. Any other layer counts as depending on everything.
+_WINDOWS = {
+    layers.Conv2D: _convolution,
+    layers.DepthwiseConv2D: _convolution,
+    layers.SeparableConv2D: _convolution,
+    layers.Conv2DTranspose: _transposed_convolution,
+    layers.MaxPooling2D: _pooling,
+    MaxPooling2DWithSwitches: _pooling,
+    layers.AveragePooling2D: _pooling,
+    layers.ZeroPadding2D: _zero_padding,
+    layers.Cropping2D: _cropping,
+    layers.UpSampling2D: _upsampling,
+    **dict.fromkeys((LocalResponseNormalization, PixelMean, *_POINTWISE, *IDENTITIES), _unchanged),
+}
+
+# Operations of keras.ops of several tensors have no public types, so they are known by their names.
 _POINTWISE_OPERATIONS = frozenset(
     """
-    Absolute Add Cast Clip Divide Elu Exp Gelu HardSigmoid HardSilu LeakyRelu Maximum Minimum
-    Multiply Negative Power Relu Relu6 Sigmoid Silu Softplus Sqrt Square Subtract Tanh TrueDivide
+    Add Cast Divide DivideNoNan Fmax Fmin Maximum Minimum Multiply Power Subtract TrueDivide Where
     """.split()
 )
 
 
 def _window_of(node):
     """How a span passes the node; None if it is not known."""
-    layer = node.layer
-    if isinstance(layer, _POINTWISE_ON_CHANNELS):
-        return _unchanged if layer.axis in (-1, 3, [-1], [3], (-1,), (3,)) else None
-    if type(layer).__module__.startswith("keras.src.ops."):
-        return _unchanged if node.type_name in _POINTWISE_OPERATIONS else None
-    for types, through in _WINDOWS:
-        if isinstance(layer, types):
-            return through
-    return None
+    kind = kind_of(node.layer)
+    if not keeps_positions(fused_activation(node.layer)):
+        return None
+    if kind in _POINTWISE_ON_CHANNELS:
+        return _unchanged if node.layer.axis in (-1, 3, [-1], [3], (-1,), (3,)) else None
+    is_operation = kind.__module__.startswith("keras.src.ops.")
+    if is_operation and node.type_name in _POINTWISE_OPERATIONS:
+        return _unchanged
+    return _WINDOWS.get(kind) or (_unchanged if activation_family(node).keeps_positions else None)
 
 
 def is_pointwise(node):

@@ -12,7 +12,9 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from kerasvis.graph.activation_functions import fused_activation, keeps_positions
 from kerasvis.graph.crops import depends_on_position
+from kerasvis.graph.layer_kinds import kind_of
 from kerasvis.graph.receptive_fields import is_pointwise, same_padding
 from kerasvis.layers import MaxPooling2DWithSwitches
 from kerasvis.occlusion.affected_windows import Reads
@@ -47,8 +49,11 @@ def window_rule(node, shapes, fixed=()):
         return "its input or output is not a stack of feature maps"
     if depends_on_position(node):
         return "it treats equal values at two locations differently"
-    if type(node.layer) in _RULES and len(node.inputs) == 1:
-        return _RULES[type(node.layer)](node, shapes[node.inputs[0]])
+    if not keeps_positions(fused_activation(node.layer)):
+        return "its activation mixes positions"
+    kind = kind_of(node.layer)
+    if kind in _RULES and len(node.inputs) == 1:
+        return _RULES[kind](node, shapes[node.inputs[0]])
     if not is_pointwise(node):
         return "it may read any location of its input"
     spread = [n for n in node.inputs if n in fixed and shapes[n][1:3] == (1, 1)]

@@ -10,19 +10,10 @@ from keras import layers
 from scipy.linalg import null_space
 
 from kerasvis.analyses.unit_invariance import Sphere, UnitInvariance, unit_invariance
-from kerasvis.attributions import SMOOTH_RULES
 from kerasvis.deconvnet.targets import Strongest, Unit, WholeMap
 
 SIZE = (3, 4)
 NUM_VALUES = 24
-
-
-def square_rule(layer, signal, record):
-    """The derivative of the square of what a Dense layer computes."""
-    return 2 * signal * keras.ops.matmul(record.inputs[0], layer.kernel)
-
-
-SQUARE_RULES = ((keras.ops.square, square_rule),)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +60,7 @@ def test_a_quadratic_unit(quadratic, image, centre):
         centre = 0.3 * np.random.default_rng(1).normal(size=image.shape)
     found = unit_invariance(
         quadratic, "forms", image, Unit(1), centre=centre, num_directions=3,
-        rules=SQUARE_RULES, tolerance=1e-6,
+        tolerance=1e-6,
     )  # fmt: skip
     hessian = known_hessian(quadratic, 1)
     values = image.ravel().astype("float64")
@@ -86,9 +77,7 @@ def test_a_quadratic_unit(quadratic, image, centre):
 
 
 def test_curvature_is_the_second_derivative_along_the_great_circle(quadratic, image):
-    found = unit_invariance(
-        quadratic, "forms", image, Unit(0), rules=SQUARE_RULES, num_directions=1, angles=[0.0]
-    )
+    found = unit_invariance(quadratic, "forms", image, Unit(0), num_directions=1, angles=[0.0])
     hessian = known_hessian(quadratic, 0)
     point = image.ravel().astype("float64")
     for curvature, direction in zip(found.curvatures, found.directions, strict=True):
@@ -130,7 +119,6 @@ def test_a_unit_of_a_net_of_softplus(smooth):
     unit = Unit(2, 1, 2)
     found = unit_invariance(
         smooth, "conv2", image, unit, num_directions=2, step=3e-3, tolerance=1e-5,
-        rules=SMOOTH_RULES,
     )  # fmt: skip
     assert found.box.tolist() == [2, 4, 6, 8]
     is_seen = np.zeros(image.shape, bool)
@@ -151,7 +139,7 @@ def test_a_unit_of_a_net_of_softplus(smooth):
 def test_images_lie_on_the_sphere_and_activations_are_those_of_the_model(smooth):
     image = np.random.default_rng(1).normal(size=(9, 8, 2)).astype("float32")
     found = unit_invariance(
-        smooth, "conv2", image, Strongest(2), centre=0.1, rules=SMOOTH_RULES, num_directions=1,
+        smooth, "conv2", image, Strongest(2), centre=0.1, num_directions=1,
         angles=[-30, 0, 90],
     )  # fmt: skip
     maps = smooth(image[None]).numpy()[0, ..., 2]
@@ -202,7 +190,7 @@ def test_tangents_of_the_sphere(first):
 
 
 def test_save_and_load(quadratic, image, tmp_path):
-    options = {"rules": SQUARE_RULES, "num_directions": 1}
+    options = {"num_directions": 1}
     found = unit_invariance(quadratic, "forms", image, Unit(0), **options)
     found.save(tmp_path / "invariance.npz")
     assert UnitInvariance.load(tmp_path / "invariance.npz") == found
@@ -220,12 +208,11 @@ ERRORS = [
     ({"target": Unit(2)}, "feature is 2, but the layer has 2 features"),
     ({"image": np.zeros((*SIZE, 2))}, "The image is the centre of the sphere where the unit sees"),
     ({"image": np.ones((3, 3, 2))}, "have the shape (1, 3, 3, 2), but the model takes (images, 3,"),
-    ({"rules": ()}, "has the activation 'square', which is not a ReLU"),
 ]
 
 
 @pytest.mark.parametrize(("options", "sentence"), ERRORS)
 def test_mistakes(quadratic, image, options, sentence):
-    arguments = {"image": image, "target": Unit(0), "rules": SQUARE_RULES, **options}
+    arguments = {"image": image, "target": Unit(0), **options}
     with pytest.raises(ValueError, match=re.escape(sentence)):
         unit_invariance(quadratic, "forms", **arguments)

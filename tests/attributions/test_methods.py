@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 import kerasvis as kv
-from kerasvis.attributions import METHODS, SMOOTH_RULES, attribute
+from kerasvis.attributions import METHODS, attribute
 from kerasvis.attributions.grad_cam import coarse_grad_cam, last_feature_maps
 from kerasvis.deconvnet.targets import Strongest, Unit, WholeMap
 from tests.attributions.small_convnets import RANDOM, SIZE, convnet, random_images, taped
@@ -185,12 +185,10 @@ def test_last_feature_maps_of_any_size_and_without_maps_of_one_position():
 @pytest.mark.parametrize(
     "activation", ["softplus", "tanh", "sigmoid", "elu", "selu", "exponential"]
 )
-def test_smooth_rules_are_the_gradient(images, activation):
+def test_gradients_of_smooth_activations(images, activation):
     model = convnet(activation, last=None)
     _, expected = taped(model, "scores", images, lambda y: y[:, 0])
-    with pytest.raises(ValueError, match=f"has the activation '{activation}', which is not a ReLU"):
-        attribute(model, "scores", images, Unit(0), "gradient")
-    actual = attribute(model, "scores", images, Unit(0), "gradient", rules=SMOOTH_RULES)
+    actual = attribute(model, "scores", images, Unit(0), "gradient")
     assert_close(actual, expected)
 
 

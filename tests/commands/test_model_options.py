@@ -168,7 +168,7 @@ def test_rules_reach_every_command_that_projects(
     given += [] if command == "evolution" else ["--model", "smooth.keras"]
     given += [] if command == "info" else ["--out", str(tmp_path / "out")]
     if command != "info":
-        assert "'smooth' has the activation 'silu'" in sentence_of(run)([command, *given])
+        assert "the activation 'silu' (smooth)" in sentence_of(run)([command, *given])
         assert not (tmp_path / "out").exists()
     run([command, *given, "--rules", rules])
     assert "Cannot be projected" not in capsys.readouterr().out

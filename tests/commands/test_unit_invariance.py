@@ -6,7 +6,6 @@ from PIL import Image
 
 from kerasvis.analyses.maximization.activation_maximization import maximize_activation
 from kerasvis.analyses.unit_invariance import UnitInvariance, unit_invariance
-from kerasvis.attributions import SMOOTH_RULES
 from kerasvis.commands.command_line import run
 from kerasvis.data.photographs import read_photograph
 from kerasvis.deconvnet.targets import Unit
@@ -83,7 +82,7 @@ def test_around_the_strongest_photograph(turn, folder, capsys):
     model = keras.models.load_model(folder / "model.keras")
     number, image, unit = strongest(model, folder, "conv2", 1)
     found = UnitInvariance.load(out / "unit_invariance.npz")
-    options = {"centre": 127.5, "num_directions": 1, "rules": SMOOTH_RULES}
+    options = {"centre": 127.5, "num_directions": 1}
     expected = unit_invariance(
         model, "conv2", image, unit, step=0.05, angles=[-30, 0, 45], **options
     )
@@ -105,10 +104,10 @@ def test_around_an_image_found_by_gradient_ascent(turn, folder):
     assert not (out / "top_activations.npz").exists()
     model = keras.models.load_model(folder / "model.keras")
     unit = Unit(1, 3, 4)  # of 6×8
-    options = {"num_steps": 5, "jitter": 0, "seed": 3, "rules": SMOOTH_RULES}
+    options = {"num_steps": 5, "jitter": 0, "seed": 3}
     preferred = maximize_activation(model, "conv2", unit, **options)
     found = UnitInvariance.load(out / "unit_invariance.npz")
-    options = {"centre": 127.5, "num_directions": 1, "rules": SMOOTH_RULES, "step": 0.1, "seed": 3}
+    options = {"centre": 127.5, "num_directions": 1, "step": 0.1, "seed": 3}
     image = preferred.pixels[0].astype("float32")
     assert_equal(found, unit_invariance(model, "conv2", image, unit, **options))
 
@@ -136,11 +135,6 @@ MISTAKES = [
     ([], {"layer": "conv3"}, "The model has no layer 'conv3': did you mean"),
     ([], {"images": "nowhere"}, "There is no such photograph or folder"),
     ([], {"model": "none.keras"}, "There is no such model file"),
-    (
-        [],
-        {"model": "gelu.keras", "layer": "conv"},
-        "has the activation 'gelu', which is not a ReLU",
-    ),
     (["--step", 0], {}, "--step takes a finite number above 0 up to 3. Received: --step=0"),
     (["--num-directions", 99], {}, "too few for 2 × 99 directions: give a smaller num_directions."),
     (

@@ -8,7 +8,7 @@ from keras import layers
 import kerasvis as kv
 from kerasvis.deconvnet.mirror import Call, Record
 from kerasvis.deconvnet.rules import mirrors_of, rule_table
-from kerasvis.graph.nodes import Node, call_layer
+from kerasvis.graph.nodes import Node, Tensor, call_layer
 
 SIZES = [(7, 10), (8, 5)]
 CHANNELS = 4
@@ -57,8 +57,12 @@ def normal(shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
-def mirrors_for(layer, is_signal=(True,)):
-    return mirrors_of(Call(layer.name, layer, is_signal, "float32"), rule_table("deconvnet"))
+def mirrors_for(layer, shapes, is_signal=(True,)):
+    tensors = tuple(Tensor(number) for number in range(len(shapes)))
+    arguments = tensors if len(tensors) == 1 else (list(tensors),)
+    node = Node(layer.name, layer, (arguments, {}), tuple(range(len(shapes))), (len(shapes),))
+    call = Call(node, tensors, is_signal, tuple(shapes), (node,), "float32")
+    return mirrors_of(call, rule_table("deconvnet"))
 
 
 def assert_is_adjoint(layer, size):
@@ -71,7 +75,7 @@ def assert_is_adjoint(layer, size):
     at_zero = np.asarray(call_layer(node, [np.zeros_like(inputs)], {}))
     outputs = np.asarray(call_layer(node, [inputs], {})) - at_zero  # the linear part
     signal = normal(outputs.shape, 2)
-    (mirror,) = mirrors_for(layer)
+    (mirror,) = mirrors_for(layer, [inputs.shape])
     record = Record((keras.ops.convert_to_tensor(inputs),), (keras.ops.convert_to_tensor(outputs),))
     (below,) = mirror(keras.ops.convert_to_tensor(signal), record)
     assert below.shape == inputs.shape
@@ -124,7 +128,7 @@ def test_layers_that_merge(layer, shapes):
     inputs = [normal((2, *shape), i) for i, shape in enumerate(shapes)]
     outputs = np.asarray(layer(inputs))
     signal = normal(outputs.shape, 9)
-    (mirror,) = mirrors_for(layer, (True,) * len(inputs))
+    (mirror,) = mirrors_for(layer, [x.shape for x in inputs], (True,) * len(inputs))
     tensors = tuple(keras.ops.convert_to_tensor(x) for x in inputs)
     below = mirror(keras.ops.convert_to_tensor(signal), Record(tensors, (outputs,)))
     assert [tuple(b.shape) for b in below] == [x.shape for x in inputs]

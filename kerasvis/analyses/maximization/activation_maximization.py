@@ -58,7 +58,6 @@ def maximize_activation(
     jitter: int = 8,
     total_variation: float = 0.1,
     seed: int = 0,
-    rules: str | Sequence[tuple] = (),
     verbose: str | int = 0,
 ) -> PreferredImages:
     """Changes noise, step by step, so that an activation rises.
@@ -84,7 +83,6 @@ def maximize_activation(
         total_variation: weight of the derivative of the total variation, of pixels in [0, 1],
             beside that of the activation, whose root mean square is 1.
         seed: of the noise and of the jitter.
-        rules: pairs in front of the built-in rules.
         verbose: whether a progress bar is shown.
 
     Returns:
@@ -112,7 +110,7 @@ def maximize_activation(
     _check(num_steps, learning_rate, initial_deviation, jitter, total_variation)
     model = standardize_model(model)
     preprocessing = standardize_preprocessing(model, preprocessing)
-    derivatives = ActivationGradient(model, layer, rules=rules)
+    derivatives = ActivationGradient(model, layer)
     num_images = np.size(target.feature)
     shape = (num_images, *_image_shape(model, image_size))
     parametrized = PixelParametrization(parametrization, shape)
@@ -154,7 +152,7 @@ class PixelDerivation:
 
     def check(self, shape):
         """Refuses a target or a size that does not fit the model."""
-        images = self._derivatives.deconv.check_images(np.zeros(shape, "float32"))
+        images = self._derivatives.check_images(np.zeros(shape, "float32"))
         self._derivatives.inputs_for(images, self._target)
 
     def __call__(self, pixels):

@@ -1,0 +1,134 @@
+"""Which activation function a function is, however it is written: told by its values.
+
+`tf.nn.relu`, `keras.ops.relu`, a `ReLU` layer, a maximum with 0 and a `ReLU` with a limit compute
+the same, and so are the same here. A function is called once on a few numbers, and never on images.
+"""
+
+import contextlib
+import functools
+import weakref
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from keras import activations, ops
+
+_TAIL = np.logspace(1, 4.5, 23)
+_POINTS = np.concatenate([-_TAIL[::-1], np.linspace(-9.3, 9.1, 185), _TAIL]).astype("float32")
+_SHAPE = (1, 7, 11, 3)  # the points as feature maps, since some functions want four axes
+
+
+class Family(NamedTuple):
+    """What is known of a function.
+
+    Attributes:
+        function: the function of `keras.activations` that it is, for some parameters; None if it is
+            none of them.
+        limit: the value at which a ReLU is cut off; infinite of a ReLU without a limit, and of all
+            other functions.
+        is_elementwise: whether each value depends on the value at the same place alone.
+        keeps_positions: whether it depends on values at the same position alone, in all channels.
+    """
+
+    function: Callable | None = None
+    limit: float = np.inf
+    is_elementwise: bool = False
+    keeps_positions: bool = False
+
+
+def family_of(function: Callable) -> Family:
+    """The `Family` of a function or layer without weights of one tensor."""
+    try:
+        return _KNOWN[function]
+    except (KeyError, TypeError):  # not asked for yet; or it cannot be a key
+        found = _found(function)
+    with contextlib.suppress(TypeError):
+        _KNOWN[function] = found
+    return found
+
+
+_KNOWN: weakref.WeakKeyDictionary[Callable, Family] = weakref.WeakKeyDictionary()
+
+
+def _found(function):
+    maps = np.random.default_rng(0).normal(size=_SHAPE).astype("float32")
+    values = _values(function, maps)
+    if values is None or values.shape != maps.shape:
+        return Family()
+    if not _is_elementwise(function, maps, values):
+        is_softmax = _are_equal(values, _values(activations.softmax, maps))
+        return Family(
+            activations.softmax if is_softmax else None,
+            keeps_positions=_keeps_positions(function, maps, values),
+        )
+    named, limit = _named(_values(function, _POINTS.reshape(_SHAPE)).ravel())
+    return Family(named, limit, is_elementwise=True, keeps_positions=True)
+
+
+def _values(function, maps):
+    """What it makes of feature maps, or None where it takes other inputs."""
+    try:
+        values = function(ops.convert_to_tensor(maps))
+        return ops.convert_to_numpy(ops.cast(values, "float32"))
+    except Exception:  # whatever a function of the user's raises on four axes
+        return None
+
+
+def _is_elementwise(function, maps, values):
+    """Whether values stay what they are at other places, among others."""
+    rng = np.random.default_rng(1)
+    kept = rng.permutation(maps.size)[: maps.size // 2]
+    moved = rng.normal(size=maps.size).astype("float32")
+    moved[: len(kept)] = maps.ravel()[kept]
+    found = _values(function, moved.reshape(maps.shape))
+    return found is not None and _are_equal(found.ravel()[: len(kept)], values.ravel()[kept])
+
+
+def _keeps_positions(function, maps, values):
+    """Whether one position stays what it is where all others change."""
+    others = np.random.default_rng(1).normal(size=maps.shape).astype("float32")
+    row, column = 2, 5
+    others[:, row, column] = maps[:, row, column]
+    changed = _values(function, others)
+    return changed is not None and _are_equal(changed[:, row, column], values[:, row, column])
+
+
+def _named(values):
+    """`(function of keras.activations, limit)` that gives these values at `_POINTS`."""
+    largest = float(values.max())
+    limit = np.inf if np.isclose(largest, _POINTS[-1]) else largest
+    if limit > 0 and _are_equal(values, np.clip(_POINTS, 0, limit)):
+        return activations.relu, limit
+    for known, expected in _fixed_families().items():
+        if _are_equal(values, expected):
+            return known, np.inf
+    lowest = float(values[0])
+    with_parameters = {
+        activations.leaky_relu: {"negative_slope": lowest / _POINTS[0]},
+        activations.elu: {"alpha": -lowest},
+        activations.celu: {"alpha": -lowest},
+        activations.gelu: {"approximate": True},
+    }
+    for known, parameters in with_parameters.items():
+        is_possible = all(parameter > 0 for parameter in parameters.values())
+        computed = functools.partial(known, **parameters)
+        if is_possible and _are_equal(values, _values(computed, _POINTS)):
+            return known, np.inf
+    return None, np.inf
+
+
+@functools.cache
+def _fixed_families():
+    """`{function: its values at the points}` of the functions without parameters."""
+    names = """
+        linear silu gelu hard_silu mish selu sigmoid hard_sigmoid tanh hard_tanh softplus softsign
+        exponential log_sigmoid soft_shrink sparse_plus sparse_sigmoid squareplus tanh_shrink
+        """.split()
+    functions = (getattr(activations, name, None) for name in names)
+    return {function: _values(function, _POINTS) for function in functions if function}
+
+
+def _are_equal(values, expected):
+    return expected is not None and np.allclose(
+        values, expected, rtol=1e-5, atol=1e-6, equal_nan=True
+    )
