@@ -1,5 +1,6 @@
 """The numbers that decisions rest on: a class's score, and how far it leads another class."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -7,8 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasvis.deconvnet import passes
 from kerasvis.deconvnet.plan import starting_point
+from kerasvis.graph.activation_functions import without_activation
 from kerasvis.graph.nodes import Node, call_layer, read_graph, replay
 from kerasvis.graph.outputs import output_tensor
 
@@ -56,11 +57,7 @@ class DecisionScores:
         self.model, self.graph = model, read_graph(model)
         end = output_tensor(model, self.graph, output)
         last = next(node for node in self.graph.nodes if end in node.outputs)
-        self._scored = None
-        try:
-            self.tensor, self._scored = starting_point(last)
-        except ValueError:  # the score before its activation cannot be had
-            self.tensor = end
+        self.tensor, self._scored = starting_point(last)
         self.nodes = self.graph.ancestors([self.tensor])
         self.decisions = tuple(decisions)
 
@@ -69,7 +66,7 @@ class DecisionScores:
 
         def call(node, args, kwargs):
             if node is self._scored:
-                return passes.score(node.layer, *args, **kwargs)
+                node = dataclasses.replace(node, layer=without_activation(node.layer))
             return call_layer(node, args, kwargs)
 
         return replay(nodes, tensors, call)
