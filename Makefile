@@ -3,34 +3,54 @@
 PYTHON ?= python3.11
 PYTEST_ARGUMENTS ?=
 PYTEST = .venv/bin/python -m pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGUMENTS)
-DEMO_ARGUMENTS ?= --model saved_models/zfnet-tiny-imagenet-30/model.keras --images demo \
-	--layers conv1 conv2 conv3 conv4 conv5 --out demo_output
-DEMO_OCCLUSION_ARGUMENTS ?= --model saved_models/zfnet-tiny-imagenet-30/model.keras \
-	--images demo:coffee --class espresso --patch-size 24 --strides 2 --out demo_output/occlusion
-DEMO_GALLERY_ARGUMENTS ?= --model saved_models/zfnet-evolution-tiny-imagenet-30/model.keras \
-	--evolution saved_models/zfnet-evolution-tiny-imagenet-30/evolution --images demo \
-	--out demo_output/gallery
+PHOTOS ?=
+DEMO_ARGUMENTS ?= $(if $(PHOTOS),--photographs '$(PHOTOS)')
 BENCH_ARGUMENTS ?=
+OLDEST_TESTS ?= tests/layers tests/deconvnet/test_deconv_model.py tests/graph/test_nodes.py \
+	tests/figures tests/commands/test_command_line.py tests/commands/test_features.py
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-all test-backends bench lint
+.PHONY: demo test test-all test-backends test-oldest bench docs lint release-check
 
+# PHOTOS=folder shows photographs of your own.
 demo: .venv/.installed
-	.venv/bin/kerasvis features $(DEMO_ARGUMENTS)
-	.venv/bin/kerasvis occlusion $(DEMO_OCCLUSION_ARGUMENTS)
-	.venv/bin/kerasvis gallery $(DEMO_GALLERY_ARGUMENTS)
+	.venv/bin/kerasvis demo $(DEMO_ARGUMENTS)
 
 test: lint .venv/.browser
 	$(PYTEST) -m "not slow"
 
-test-all: lint .venv/.browser .venv-jax/.installed .venv-torch/.installed
+test-all: lint .venv/.browser .venv-jax/.installed .venv-torch/.installed docs test-oldest
 	$(PYTEST)
 
 # Every function that needs no TensorFlow, where there is none.
 test-backends: .venv/.installed .venv-jax/.installed .venv-torch/.installed
 	$(PYTEST) tests/backends
+
+# The lowest versions that pyproject.toml allows, on what depends most on them.
+test-oldest: .venv-oldest/.installed
+	.venv-oldest/bin/python -m pytest -q --override-ini=filterwarnings= -m "not slow" \
+		$(OLDEST_TESTS)
+
+# Warnings are errors, and every example runs.
+docs: .venv-docs/.installed
+	.venv-docs/bin/python -m sphinx -W --keep-going --builder html docs docs/_build/html
+	@echo "Open $(CURDIR)/docs/_build/html/index.html"
+
+# What is uploaded is what was checked here: see CONTRIBUTING.md.
+release-check: .venv-release/.installed
+	git diff --quiet HEAD
+	rm -rf dist
+	.venv-release/bin/python -m build
+	.venv-release/bin/python -m twine check --strict dist/*
+	version=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' kerasvis/__init__.py); \
+		grep -q "^## \[$$version\]" CHANGELOG.md \
+		|| { echo "CHANGELOG.md has no section [$$version]: add one."; exit 1; }
+	rm -rf dist/check
+	$(PYTHON) -m venv dist/check
+	dist/check/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	cd dist/check && bin/kerasvis demo
 
 bench: .venv-bench/.installed
 	.venv-bench/bin/python -m benchmarks $(BENCH_ARGUMENTS)
@@ -65,6 +85,23 @@ lint: .venv/.installed
 	.venv-$*/bin/python -m pip install --quiet --constraint constraints.txt \
 		--requirement .venv-$*/requirements.txt $*
 	.venv-$*/bin/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+.venv-docs/.installed: pyproject.toml constraints.txt
+	test -x .venv-docs/bin/python || $(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
+.venv-oldest/.installed: pyproject.toml
+	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet uv
+	.venv-oldest/bin/uv pip install --quiet --python .venv-oldest/bin/python \
+		--resolution lowest-direct --editable '.[tests]'
+	touch $@
+
+.venv-release/.installed: pyproject.toml
+	test -x .venv-release/bin/python || $(PYTHON) -m venv .venv-release
+	.venv-release/bin/python -m pip install --quiet 'build>=1.2' 'twine>=6.1'
 	touch $@
 
 # Pages are tested in Chromium. Where it is missing root gets Debian's, as in CI; without it these

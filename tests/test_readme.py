@@ -48,7 +48,10 @@ def environment(tmp_path_factory):
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     packages = folder / "environment" / "lib" / version / "site-packages"
     (packages / "others.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    subprocess.run([*pip, "--python", python, "install", "--no-deps", wheel], check=True)
+    subprocess.run(
+        [*pip, "--python", python, "install", "--ignore-installed", "--no-deps", wheel],
+        check=True,
+    )
     return python
 
 

@@ -20,6 +20,7 @@ from kerasvis.commands.ablate import ablate
 from kerasvis.commands.compare import compare
 from kerasvis.commands.convert import convert
 from kerasvis.commands.correspondence import correspondence
+from kerasvis.commands.demo import demo
 from kerasvis.commands.diagnose import diagnose
 from kerasvis.commands.evolution import evolution
 from kerasvis.commands.explain import explain
@@ -62,6 +63,7 @@ application = cyclopts.App(
     suppress_keyboard_interrupt=False,
 )
 for command in (
+    demo,
     features,
     gallery,
     occlusion,

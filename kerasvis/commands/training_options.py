@@ -148,8 +148,8 @@ class RecordOptions:
             return
         if importlib.util.find_spec("tensorboard") is None:
             raise ValueError(
-                "--tensorboard takes the package of that name: install it with pip install "
-                "tensorboard."
+                "--tensorboard takes the package of that name: pip install "
+                "'keras-deconvnet[tensorboard]'."
             )
         OutputFolder(self.tensorboard, "--tensorboard")
 

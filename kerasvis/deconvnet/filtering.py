@@ -88,7 +88,7 @@ def transposed_convolution(signal, kernel, size, layer, groups=1):
         )
     if tuple(layer.strides) == (1, 1):
         # The same as below, but on a CPU convolutions are faster.
-        flipped = ops.transpose(ops.flip(kernel, (0, 1)), (0, 1, 3, 2))
+        flipped = ops.transpose(ops.flip(ops.flip(kernel, 0), 1), (0, 1, 3, 2))
         options = {"dilation_rate": layer.dilation_rate}
         if layer.padding == "same" and all(extent % 2 for extent in kernel_extent(layer)):
             return ops.conv(signal, flipped, padding="same", **options)
@@ -103,7 +103,9 @@ def transposed_convolution(signal, kernel, size, layer, groups=1):
 def transposed_depthwise(signal, kernel, size, layer):
     """The adjoint of `ops.depthwise_conv`: `(batch, *size, channels)`."""
     rows, columns, channels, multiplier = kernel.shape
-    flipped = ops.reshape(ops.flip(kernel, (0, 1)), (rows, columns, channels * multiplier, 1))
+    flipped = ops.reshape(
+        ops.flip(ops.flip(kernel, 0), 1), (rows, columns, channels * multiplier, 1)
+    )
     spread = ops.depthwise_conv(
         spaced_out(signal, layer.strides, kernel_extent(layer)),
         flipped,

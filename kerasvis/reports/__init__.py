@@ -1,8 +1,9 @@
 """What a trained convnet responds to, as pages for a browser."""
 
+from kerasvis.reports.demo_page import write_demo_page as write_demo_page
 from kerasvis.reports.explanation_page import write_explanation as write_explanation
 from kerasvis.reports.gallery import write_gallery as write_gallery
 from kerasvis.reports.image_labels import class_labels as class_labels
 from kerasvis.reports.image_labels import image_names as image_names
 
-__all__ = ["class_labels", "image_names", "write_explanation", "write_gallery"]
+__all__ = ["class_labels", "image_names", "write_demo_page", "write_explanation", "write_gallery"]

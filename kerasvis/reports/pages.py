@@ -146,6 +146,40 @@ def explanation_page(explanation, layers, title, name):
     )
 
 
+DEMO_PARTS = (
+    (
+        "What each feature map responds to: the gallery",
+        "gallery/index.html",
+        "features/features.png",
+        "A page for every feature map: its strongest activations, each projected to pixel space, "
+        "beside the image patches that caused them.",
+    ),
+    (
+        "Why did it say that? One decision explained",
+        "explanation/index.html",
+        "explanation/occlusion.webp",
+        "Which parts of a photograph its class needs, and which feature maps carry it.",
+    ),
+    (
+        "How its features evolved in training (Figure 4)",
+        "evolution/evolution.png",
+        "evolution/convergence.png",
+        "Lower layers settle early, upper ones late.",
+    ),
+    (
+        "Where does it look? Occlusion sensitivity (Figure 6)",
+        "occlusion/occlusion.png",
+        "occlusion/occlusion.png",
+        "A grey square occludes one part of the photograph after the other.",
+    ),
+)
+
+
+def demo_page():
+    """The first page of a demonstration."""
+    return _render("demo.html", root="", parts=DEMO_PARTS)
+
+
 def search_index(overview):
     """What the first page's search reads: a script, since a page on disk can read nothing else."""
     layers = [

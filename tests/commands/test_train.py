@@ -158,8 +158,15 @@ def events_of(log_dir):
 def test_tensorboard_that_is_not_installed(mistake, monkeypatch, tmp_path):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert mistake("--tensorboard", str(tmp_path / "events")) == (
-        "--tensorboard takes the package of that name: install it with pip install tensorboard."
+        "--tensorboard takes the package of that name: pip install 'keras-deconvnet[tensorboard]'."
     )
+
+
+def test_tensorflow_datasets_that_is_not_installed(sentence_of, monkeypatch, tmp_path):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    sentence = sentence_of(run)(["train", "--data", "mnist", "--out", str(tmp_path / "run")])
+    assert "pip install 'keras-deconvnet[tfds]'" in sentence
+    assert "mnist" in sentence
 
 
 def test_tensorboard_folder_that_cannot_be_written(mistake, tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -168,6 +169,12 @@ def _from_folder(directory, size, share, seed, strict):
 
 
 def _from_tfds(name, size, share, seed):
+    if importlib.util.find_spec("tensorflow_datasets") is None:
+        raise ValueError(
+            "This is neither a folder nor an archive, and TensorFlow Datasets is not installed: "
+            "give a path that exists, or pip install 'keras-deconvnet[tfds]'. "
+            f"Received: data={name}"
+        )
     from kerasvis.data.labelled.tfds_source import (
         open_tfds,  # here, so that the others start without it
     )

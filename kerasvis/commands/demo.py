@@ -1,0 +1,78 @@
+"""`kerasvis demo`: what a small bundled model has learned, on bundled images or your own."""
+
+from pathlib import Path
+
+import kerasvis as kv
+from kerasvis.commands.argument_types import FilePath, Name
+from kerasvis.commands.evolution import MapOptions, SourceOptions, evolution
+from kerasvis.commands.explain import EvidenceOptions, explain
+from kerasvis.commands.explain import OccluderOptions as ExplainedOccluder
+from kerasvis.commands.features import features
+from kerasvis.commands.gallery import FindingOptions, gallery
+from kerasvis.commands.image_arguments import BUNDLED, check_images
+from kerasvis.commands.occlusion import OccluderOptions, occlusion
+from kerasvis.commands.options import FolderOptions, ModelOptions
+from kerasvis.commands.output import OutputFolder
+
+FOLDERS = ("gallery", "explanation", "evolution", "features", "occlusion")
+LAYERS = ("conv2", "conv5")  # in the figure of features; the gallery has all
+
+
+def demo(*, photographs: Name | None = None, out: FilePath = Path("demo_output")) -> None:
+    """Show what the bundled model has learned, as pages for a browser.
+
+    The model is a small ZFNet for 30 classes of Tiny ImageNet. Writes `index.html`, which leads to
+    a gallery of its feature maps, an explanation of one decision, the evolution of its features
+    during training, and Figures 2 and 6 of the paper.
+
+    Args:
+        photographs: folder of your own, in place of the bundled images.
+        out: folder to write into.
+    """
+    from kerasvis.data.bundled import BUNDLED_MODEL
+
+    images = photographs or BUNDLED
+    output = OutputFolder(out, inputs=[images], files=["index.html", *FOLDERS])
+    check_images([images])
+    photograph = f"{BUNDLED}:coffee" if photographs is None else first_photograph(photographs)
+    model = ModelOptions(model=str(BUNDLED_MODEL / "model.keras"))
+    source, snapshots = FolderOptions(images=images), BUNDLED_MODEL / "evolution"
+    with output.made() as folder:
+        gallery(
+            model=model,
+            images=source,
+            findings=FindingOptions(evolution=snapshots),
+            out=folder / "gallery",
+        )
+        explain(
+            model=model,
+            image=photograph,
+            evidence=EvidenceOptions(strongest_in=images, gallery=folder / "gallery"),
+            occluder=ExplainedOccluder(patch_size=(24,), strides=(4,)),
+            out=folder / "explanation",
+        )
+        evolution(
+            source=SourceOptions(snapshots=snapshots),
+            maps=MapOptions(num_features=4),
+            out=folder / "evolution",
+        )
+        features(model=model, images=source, layers=LAYERS, out=folder / "features")
+        occlusion(
+            model=model,
+            images=(photograph,),
+            occluder=OccluderOptions(patch_size=(24,), strides=(2,)),
+            out=folder / "occlusion",
+        )
+        page = kv.reports.write_demo_page(folder)
+    print(f"Open {page.resolve().as_uri()}")
+
+
+def first_photograph(directory: str) -> str:
+    """The first photograph of a folder, which is explained.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    from kerasvis.data import ImageFolder
+
+    return str(ImageFolder(directory).filepaths[0])

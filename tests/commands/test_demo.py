@@ -1,0 +1,29 @@
+"""The demonstration on photographs of one's own: what is written, and where its first page leads."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kerasvis.commands.command_line import run
+
+
+@pytest.mark.slow
+def test_photographs_of_ones_own(tmp_path, capsys):
+    folder, out = tmp_path / "photographs", tmp_path / "out"
+    folder.mkdir()
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 256, (70, 91, 3), "uint8")
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    run(["demo", "--photographs", str(folder), "--out", str(out)])
+    page = out / "index.html"
+    assert capsys.readouterr().out.splitlines()[-1] == f"Open {page.resolve().as_uri()}"
+    targets = re.findall(r'(?:href|src)="([^"#:]+)"', page.read_text(encoding="utf-8"))
+    assert {"gallery/index.html", "explanation/index.html"} < set(targets)
+    assert [target for target in targets if not (out / target).is_file()] == []
+
+
+def test_a_folder_that_is_not_there(sentence_of, tmp_path):
+    sentence = sentence_of(run)(["demo", "--photographs", str(tmp_path / "missing")])
+    assert "missing" in sentence
