@@ -1,4 +1,4 @@
-"""The demonstration on photographs of one's own: what is written, and where its first page leads."""
+"""The demonstration on photographs of one's own: what is written, and where its page leads."""
 
 import re
 

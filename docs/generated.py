@@ -1,0 +1,101 @@
+"""The reference, generated: every public name, and every command from its --help."""
+
+import contextlib
+import importlib
+import inspect
+import io
+import os
+import pkgutil
+
+import kerasvis
+from kerasvis.commands.command_line import application, run
+
+WIDTH = 92  # letters of a line of --help
+
+
+def write_reference(folder):
+    """Writes a page for each package and one for the commands."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        path.unlink()
+    packages = public_packages()
+    (folder / "kerasvis.rst").write_text(page_of_kerasvis())
+    for name in packages:
+        (folder / f"{name}.rst").write_text(page_of_package(name))
+    (folder / "commands.rst").write_text(page_of_commands())
+
+
+def public_packages():
+    """Names of the packages and modules that say in `__all__` what is public in them."""
+    found = {module.name for module in pkgutil.iter_modules(kerasvis.__path__)}
+    found |= {name for name in kerasvis.__all__ if inspect.ismodule(getattr(kerasvis, name))}
+    modules = {name: public_module(name) for name in sorted(found - {"__main__"})}
+    return [name for name, module in modules.items() if getattr(module, "__all__", None)]
+
+
+def public_module(name):
+    return getattr(kerasvis, name, None) or importlib.import_module(f"kerasvis.{name}")
+
+
+def page_of_kerasvis():
+    """The names that `kerasvis` itself has, each of them documented in its package."""
+    lines = [*heading("kerasvis"), "``import kerasvis as kv`` gives:", ""]
+    for name in kerasvis.__all__:
+        thing = getattr(kerasvis, name)
+        summary = (inspect.getdoc(thing) or "").splitlines()[0]
+        target = documented_place(thing, name)
+        lines += [f"{target}", f"    {summary}", ""]
+    return "\n".join(lines)
+
+
+def documented_place(thing, name):
+    """A reference to where a public thing is documented; its name alone where it is not."""
+    if inspect.ismodule(thing):
+        has_page = getattr(thing, "__all__", None)
+        return f":doc:`kv.{name} <{name}>`" if has_page else f"``kv.{name}``"
+    for package in public_packages():
+        if getattr(public_module(package), name, None) is thing:
+            kind = "class" if inspect.isclass(thing) else "func"
+            return f":{kind}:`kv.{name} <{public_module(package).__name__}.{name}>`"
+    raise ValueError(f"kerasvis.{name} is public in no package: add it to one's __all__.")
+
+
+def page_of_package(name):
+    """A package's own words, and each of its public names."""
+    module = public_module(name)
+    lines = [*heading(module.__name__), f".. automodule:: {module.__name__}", ""]
+    lines += [f".. currentmodule:: {module.__name__}", ""]
+    for public in module.__all__:
+        thing = getattr(module, public)
+        if inspect.isclass(thing):
+            lines += [f".. autoclass:: {public}", "    :members:", ""]
+        elif callable(thing):
+            lines += [f".. autofunction:: {public}", ""]
+        elif not inspect.ismodule(thing):
+            lines += [f".. autodata:: {public}", ""]
+    return "\n".join(lines)
+
+
+def page_of_commands():
+    """Every command, as its --help tells it."""
+    lines = [*heading("Commands"), "Installed as ``kerasvis <command>``.", ""]
+    for command in application:
+        if command.startswith("-"):
+            continue
+        text = help_of(command)
+        title = f"kerasvis {command}"
+        lines += [title, "-" * len(title), "", ".. code-block:: text", ""]
+        lines += [f"    {line}".rstrip() for line in text.splitlines()] + [""]
+    return "\n".join(lines)
+
+
+def help_of(command):
+    os.environ["COLUMNS"] = str(WIDTH)
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        run([command, "--help"])
+    return text.getvalue()
+
+
+def heading(title):
+    return [title, "=" * len(title), ""]
