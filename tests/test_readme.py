@@ -101,10 +101,10 @@ def test_every_step_runs(environment, workplace):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     made = {path.name for path in workplace.iterdir()}
-    assert made > {"features.png", "methods.png", "overlay.png", "evolution.png", "serving"}
+    assert made > {"features.png", "overlay.png", "evolution.png"}
+    assert (workplace / "demo_output" / "index.html").is_file()
     assert (workplace / "gallery" / "index.html").is_file()
-    assert (workplace / "figures" / "features.png").is_file()
-    assert (workplace / "occlusion" / "occlusion.png").is_file()
+    assert (workplace / "explanation" / "index.html").is_file()
 
 
 @pytest.mark.slow
