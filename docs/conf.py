@@ -1,7 +1,9 @@
 """The site: `make docs` builds it offline; warnings are errors, and every example runs."""
 
+import inspect
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -33,6 +35,7 @@ suppress_warnings = ["config.cache"]  # functions in the configuration below
 html_theme = "furo"
 html_title = "kerasvis"
 html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_copyright = False
 html_copy_source = False
 
@@ -45,7 +48,7 @@ autodoc_inherit_docstrings = False
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
-default_role = "code"  # docstrings write `names` as Markdown does
+napoleon_custom_sections = [("Call arguments", "params_style")]
 
 sphinx_gallery_conf = {
     "examples_dirs": ["../examples/tutorials", "../examples/how_to", "../examples/analyses"],
@@ -62,3 +65,29 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
     "remove_config_comments": True,
 }
+
+
+def as_code(app, what, name, thing, options, lines):
+    """Docstrings write `code` as Markdown does; napoleon would split it at a colon."""
+    text = "\n".join(lines)
+    lines[:] = re.sub(r"(?<!`)`([^`]+)`(?!`)(?=(\w?))", literal, text).split("\n")
+
+
+def literal(match):
+    """A literal of reStructuredText, on one line."""
+    code = re.sub(r"\s*\n\s*", " ", match[1])
+    return f"``{code}``" + (r"\ " if match[2] else "")  # as in `Path`s
+
+
+def signature_of_own(app, what, name, thing, options, signature, returned):
+    """What the constructor of a class takes, where Keras' `__new__` takes anything."""
+    if what != "class" or signature != "(*args, **kwargs)":
+        return None
+    _, *parameters = inspect.signature(thing.__init__).parameters.values()
+    plain = [p.replace(annotation=p.empty) for p in parameters]
+    return str(inspect.Signature(plain)), returned
+
+
+def setup(app):
+    app.connect("autodoc-process-signature", signature_of_own)
+    app.connect("autodoc-process-docstring", as_code, priority=400)  # before napoleon

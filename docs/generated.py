@@ -22,7 +22,14 @@ def write_reference(folder):
     (folder / "kerasvis.rst").write_text(page_of_kerasvis())
     for name in packages:
         (folder / f"{name}.rst").write_text(page_of_package(name))
+    (folder / "python.rst").write_text(list_of_packages(packages))
     (folder / "commands.rst").write_text(page_of_commands())
+
+
+def list_of_packages(names):
+    lines = [*heading("Python"), "Every public name, generated from the code.", ""]
+    lines += [".. toctree::", "    :maxdepth: 1", ""]
+    return "\n".join(lines + [f"    {name}" for name in ("kerasvis", *names)]) + "\n"
 
 
 def public_packages():
@@ -68,12 +75,20 @@ def page_of_package(name):
     for public in module.__all__:
         thing = getattr(module, public)
         if inspect.isclass(thing):
-            lines += [f".. autoclass:: {public}", "    :members:", ""]
+            lines += [f".. autoclass:: {public}", "    :members:", *repeated(thing, name), ""]
         elif callable(thing):
-            lines += [f".. autofunction:: {public}", ""]
+            lines += [f".. autofunction:: {public}", *repeated(thing, name), ""]
         elif not inspect.ismodule(thing):
-            lines += [f".. autodata:: {public}", ""]
+            lines += [f".. py:data:: {public}", f"    :type: {type(thing).__name__}", ""]
     return "\n".join(lines)
+
+
+def repeated(thing, name):
+    """The option for what an earlier package names, too, so that it is indexed once."""
+    earlier = (other for other in public_packages() if other < name)
+    modules = map(public_module, earlier)
+    is_repeated = any(thing is getattr(module, n) for module in modules for n in module.__all__)
+    return ["    :no-index:"] if is_repeated else []
 
 
 def page_of_commands():

@@ -21,8 +21,8 @@ unit = deconv.project(images, kv.targets.Unit(42, row=3, column=3))
 whole_map = deconv.project(images, kv.targets.WholeMap(42))
 
 # %%
-# ``rectification="guided"`` gives guided backpropagation, ``"gradient"`` gradient saliency: the three
-# differ in what a ReLU lets pass. Here they stand side by side, an image in each row.
+# ``rectification="guided"`` gives guided backpropagation, ``"gradient"`` gradient saliency: the
+# three differ in what a ReLU lets pass. Here they stand side by side, an image in each row.
 
 rows = []
 for rectification in ("deconvnet", "guided", "gradient"):

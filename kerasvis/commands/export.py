@@ -30,12 +30,13 @@ def export(
         rectification: what a ReLU lets pass in the backward projection.
         out: folder to write, a SavedModel.
     """
-    OutputFolder(out)  # refused at once where it cannot be written
+    output = OutputFolder(out)
     model.check()
     opened = model.opened(model.load_model(model.model), takes_images=False)
     deconv = kv.DeconvModel(opened.model, layer, rectification, opened.rules)
-    deconv.export(out, verbose=False)
-    print(how_to_serve(deconv, out, opened.preprocessing.mode))
+    with output.made() as folder:
+        deconv.export(folder, verbose=False)
+    print(how_to_serve(deconv, folder, opened.preprocessing.mode))
 
 
 def how_to_serve(deconv, folder: Path, preprocessing: str) -> str:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+__all__ = ["Strongest", "Unit", "WholeMap"]
+
 STRONGEST, WHOLE = -1, -2  # as row and column, instead of a single position
 
 
