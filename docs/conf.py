@@ -3,7 +3,6 @@
 import inspect
 import logging
 import os
-import re
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ sys.path.insert(0, str(DOCS))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "agg")
 
-from generated import write_reference  # noqa: E402
+from generated import as_literals, write_reference  # noqa: E402
 from pictures_of_examples import last_figure  # noqa: E402
 
 import kerasvis  # noqa: E402
@@ -69,14 +68,7 @@ sphinx_gallery_conf = {
 
 def as_code(app, what, name, thing, options, lines):
     """Docstrings write `code` as Markdown does; napoleon would split it at a colon."""
-    text = "\n".join(lines)
-    lines[:] = re.sub(r"(?<!`)`([^`]+)`(?!`)(?=(\w?))", literal, text).split("\n")
-
-
-def literal(match):
-    """A literal of reStructuredText, on one line."""
-    code = re.sub(r"\s*\n\s*", " ", match[1])
-    return f"``{code}``" + (r"\ " if match[2] else "")  # as in `Path`s
+    lines[:] = as_literals("\n".join(lines)).split("\n")
 
 
 def signature_of_own(app, what, name, thing, options, signature, returned):

@@ -1,15 +1,23 @@
 """The reference, generated: every public name, and every command from its --help."""
 
+import ast
 import contextlib
 import importlib
 import inspect
 import io
 import os
 import pkgutil
+import re
+from pathlib import Path
 
 import kerasvis
 from kerasvis.commands.command_line import application, run
 
+ROOT = Path(__file__).resolve().parents[1]
+BENCHMARKS = (
+    "``make bench`` prints speed, memory and agreement beside what one would otherwise use, on the "
+    "machine at hand and in an environment of its own. Each benchmark runs by itself, too."
+)
 WIDTH = 92  # letters of a line of --help
 
 
@@ -23,6 +31,7 @@ def write_reference(folder):
     for name in packages:
         (folder / f"{name}.rst").write_text(page_of_package(name))
     (folder / "python.rst").write_text(list_of_packages(packages))
+    (folder / "benchmarks.rst").write_text(page_of_benchmarks())
     (folder / "commands.rst").write_text(page_of_commands())
 
 
@@ -102,6 +111,27 @@ def page_of_commands():
         lines += [title, "-" * len(title), "", ".. code-block:: text", ""]
         lines += [f"    {line}".rstrip() for line in text.splitlines()] + [""]
     return "\n".join(lines)
+
+
+def page_of_benchmarks():
+    """What each benchmark compares with what, as it says itself."""
+    lines = [*heading("Side by side with other libraries"), BENCHMARKS, ""]
+    for path in sorted((ROOT / "benchmarks").glob("[!_]*.py")):
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        title = f"benchmarks.{path.stem}"
+        text = text.replace("\n\n    python", "\n\n::\n\n    python")
+        lines += [title, "-" * len(title), "", as_literals(text), ""]
+    return "\n".join(lines)
+
+
+def as_literals(text):
+    """The `code` of Markdown as literals of reStructuredText, each on one line."""
+    return re.sub(r"(?<!`)`([^`]+)`(?!`)(?=(\w?))", literal, text)
+
+
+def literal(match):
+    code = re.sub(r"\s*\n\s*", " ", match[1])
+    return f"``{code}``" + (r"\ " if match[2] else "")  # as in `Path`s
 
 
 def help_of(command):
