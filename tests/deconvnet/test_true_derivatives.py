@@ -61,7 +61,7 @@ def _guided(layer):
 RULES = [(), "relaxed", [(keras.activations.silu, kv.rules.Rectification)]]
 
 
-@pytest.mark.parametrize("rules", RULES, ids=str)
+@pytest.mark.parametrize("rules", RULES, ids=lambda rules: str(rules)[:12].strip("[(<"))
 def test_gradient_is_the_true_derivative(rules):
     model = smooth()
     expected = taped(model)
