@@ -80,6 +80,7 @@ NEEDED = {
     "occlusion": "--model VGG16 --images demo:coffee",
     "explain": "--model VGG16 --image demo:coffee",
     "compare": "--model VGG16 --images demo:coffee",
+    "demo": "",
     "diagnose": "--model VGG16",
     "evolution": "--snapshots snapshots",
     "invariance": "--model VGG16 --images demo:coffee",
