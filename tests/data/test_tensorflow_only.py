@@ -24,7 +24,6 @@ except ImportError as error:
     ("statement", "missing"),
     [
         ("images.batches(2)", "tensorflow"),
-        ("kerasvis.data.load_labelled('mnist', 8)", "tensorflow"),
         ("from kerasvis.data.tensorflow_only import tfds; tfds.load", "tensorflow_datasets"),
     ],
 )
