@@ -135,8 +135,7 @@ def test_an_interruption_ends_a_snapshot_in_training(tmp_path):
     begin = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         model.fit(PIXELS, np.zeros((12, 105)), callbacks=[evolution], verbose=0)
-    assert time.monotonic() - begin < 120
-    while snapshots := [t for t in threading.enumerate() if "run" in t.name]:
-        assert time.monotonic() - begin < 150, f"the snapshot has ended, too: {snapshots}"
-        time.sleep(0.2)
+    assert time.monotonic() - begin < 60
+    names = {thread.name for thread in threading.enumerate()}
+    assert not {name for name in names if "run" in name}, "the snapshot has ended, too"
     assert not list((tmp_path / "evolution").glob("epoch*"))
