@@ -17,6 +17,7 @@ from kerasvis.deconvnet.shared_forward_pass import SharedForwardPass
 from kerasvis.deconvnet.targets import Strongest, Unit, as_arrays
 from kerasvis.deconvnet.unit_crops import UnitCrops
 from kerasvis.deconvnet.whole_images import WholeImages, fitting_batch_size, pasted
+from kerasvis.graph.batch_function import BatchFunction
 from kerasvis.graph.nodes import check_readable, read_graph
 from kerasvis.graph.receptive_fields import as_receptive_field, receptive_spans
 from kerasvis.graph.replicas import predict_any_number
@@ -248,7 +249,10 @@ class DeconvModel(keras.Model):
 
     @functools.cached_property
     def _locator(self):
-        return Locator(self._plan)
+        return BatchFunction(
+            lambda inputs: passes.strongest(self._plan, inputs["images"], inputs["feature"]),
+            self._plan.layers,
+        )
 
     @functools.cached_property
     def _unit_crops(self):
@@ -325,19 +329,6 @@ class DeconvModel(keras.Model):
         rules = [(_revived(key), _revived(rule)) for key, rule in config.pop("rules")]
         model = revive(config.pop("model"), custom_objects=custom_objects)
         return cls(model=model, rules=rules, **config)
-
-
-class Locator(keras.Model):
-    """Maps images and feature numbers to the strongest activation and its position."""
-
-    def __init__(self, plan):
-        super().__init__(autocast=False)
-        self._plan = plan
-        self.convnet_layers = plan.layers
-        self.built = True
-
-    def call(self, inputs):
-        return passes.strongest(self._plan, inputs["images"], inputs["feature"])
 
 
 class Stack(keras.Model):

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from kerasvis.deconvnet import passes
+from kerasvis.graph.batch_function import BatchFunction
 
 NUM_PIXELS_IN_STEP = 16 * 224 * 224
 
@@ -24,7 +25,8 @@ class SharedForwardPass:
 
     def __init__(self, plan, crops=None):
         self._crops = crops
-        self._projector = SharingProjector(plan, crops)
+        self._plan = plan
+        self._projector = BatchFunction(self._project_units, plan.layers)
 
     def project(self, images, image_numbers, features, positions, batch_size=None, verbose=0):
         """Projects units, those of one image together.
@@ -60,45 +62,8 @@ class SharedForwardPass:
         grid = self._crops.grid
         return grid.origins(positions), grid.positions(positions), grid.size
 
-
-def steps(images, image_numbers, units, batch_size):
-    """Units in the order of their images, together with these images.
-
-    Args:
-        images: array `(images, rows, columns, channels)`, or a list of such images.
-        image_numbers: int `(units,)`.
-        units: `{name: array (units, ...)}`.
-        batch_size: units per step.
-
-    Yields:
-        `(numbers, inputs)`: int64 `(batch,)`, the units; and the inputs of `SharingProjector`. The
-        number of images differs from step to step.
-    """
-    order = np.argsort(image_numbers, kind="stable")
-    for begin in range(0, len(order), batch_size):
-        chosen = order[begin : begin + batch_size]
-        needed, in_step = np.unique(image_numbers[chosen], return_inverse=True)
-        yield (
-            chosen,
-            {
-                "images": np.stack([images[image] for image in needed]),
-                "image": in_step.ravel().astype("int32"),
-                **{name: array[chosen] for name, array in units.items()},
-            },
-        )
-
-
-class SharingProjector(keras.Model):
-    """Maps images, and units in them, to projections."""
-
-    def __init__(self, plan, crops):
-        super().__init__(autocast=False)
-        self._plan = plan
-        self.convnet_layers = plan.layers
-        self._crops = crops
-        self.built = True
-
-    def call(self, inputs):
+    def _project_units(self, inputs):
+        """Projections of units, each from the record of its image."""
         tensors, switches = passes.forward(self._plan, inputs["images"])
 
         def part(number, tensor):
@@ -117,6 +82,33 @@ class SharingProjector(keras.Model):
             inputs["feature"],
             inputs["position"],
         )[0]
+
+
+def steps(images, image_numbers, units, batch_size):
+    """Units in the order of their images, together with these images.
+
+    Args:
+        images: array `(images, rows, columns, channels)`, or a list of such images.
+        image_numbers: int `(units,)`.
+        units: `{name: array (units, ...)}`.
+        batch_size: units per step.
+
+    Yields:
+        `(numbers, inputs)`: int64 `(batch,)`, the units; and the inputs of one step. The
+        number of images differs from step to step.
+    """
+    order = np.argsort(image_numbers, kind="stable")
+    for begin in range(0, len(order), batch_size):
+        chosen = order[begin : begin + batch_size]
+        needed, in_step = np.unique(image_numbers[chosen], return_inverse=True)
+        yield (
+            chosen,
+            {
+                "images": np.stack([images[image] for image in needed]),
+                "image": in_step.ravel().astype("int32"),
+                **{name: array[chosen] for name, array in units.items()},
+            },
+        )
 
 
 def cut_out(tensor, numbers, begins, size):

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from kerasvis.deconvnet import passes
+from kerasvis.graph.batch_function import BatchFunction
 from kerasvis.graph.crops import crop_grid
 from kerasvis.graph.receptive_fields import receptive_spans
 from kerasvis.graph.shapes import infer_shapes
@@ -33,7 +34,8 @@ class UnitCrops:
         self._means = {
             node.name: node.layer for node in plan.nodes if isinstance(node.layer, PixelMean)
         }
-        self._projector = CropProjector(plan, self._means)
+        self._plan = plan
+        self._projector = BatchFunction(self._project_crops, plan.layers)
 
     @classmethod
     def of(cls, plan, graph, model, image_size):
@@ -87,19 +89,9 @@ class UnitCrops:
             ]
         )
 
-
-class CropProjector(keras.Model):
-    """Maps crops, features and positions in the crops to projections."""
-
-    def __init__(self, plan, means):
-        super().__init__(autocast=False)
-        self._plan = plan
-        self.convnet_layers = plan.layers
-        self._mean_names = tuple(means)
-        self.built = True
-
-    def call(self, inputs):
-        means = {name: inputs[f"mean {name}"] for name in self._mean_names}
+    def _project_crops(self, inputs):
+        """Projections of one unit in every crop."""
+        means = {name: inputs[f"mean {name}"] for name in self._means}
         return passes.forward_and_project(
             self._plan, inputs["images"], inputs["feature"], inputs["position"], means
         )[0]

@@ -1,6 +1,8 @@
 """The units that are asked about, one in every image: where they are, and how active."""
 
 import dataclasses
+import functools
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -11,14 +13,20 @@ from kerasvis.deconvnet.plan import make_plan
 from kerasvis.deconvnet.targets import Strongest, Unit, as_arrays
 from kerasvis.deconvnet.whole_images import fitting_batch_size
 from kerasvis.graph import read_graph, receptive_field
+from kerasvis.graph.batch_function import BatchFunction
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ChosenUnits:
-    """One unit of a layer in every image.
+    """One unit of a layer in every image: what the checks of a fidelity report ask about.
 
     Attributes:
+        model: the functional or Sequential `keras.Model`; it is left as it is.
         layer: name of the layer.
+        images: float32 `(images, rows, columns, channels)`.
+        rules: the user's rules for layers that the deconvnet does not know.
+        layer_activations: float32 `(images, rows, columns, features)`, all of the layer; one row
+            and column for a dense layer.
         features: int32 `(images,)`, numbers of feature maps, or of units of a dense layer.
         positions: int32 `(images, 2)`, (row, column) in the feature map; 0 for a dense layer.
         activations: float32 `(images,)`; of a softmax or sigmoid, the score before it.
@@ -27,7 +35,11 @@ class ChosenUnits:
         is_dense: whether units have no position.
     """
 
+    model: keras.Model
     layer: str
+    images: np.ndarray
+    rules: Sequence[tuple]
+    layer_activations: np.ndarray
     features: np.ndarray
     positions: np.ndarray
     activations: np.ndarray
@@ -38,6 +50,33 @@ class ChosenUnits:
     def target(self):
         """The `Unit` with one entry per image."""
         return Unit(self.features, *([] if self.is_dense else self.positions.T))
+
+    def activation_in(self, images, number):
+        """The activation of the unit that was chosen in image `number`, in other images.
+
+        Args:
+            images: float32 `(images, rows, columns, channels)`.
+            number: of the image in which it was chosen.
+
+        Returns:
+            float32 `(images,)`.
+        """
+        inputs = {
+            "images": images,
+            "feature": np.repeat(self.features[[number]], len(images)),
+            "position": np.repeat(self.positions[[number]], len(images), axis=0),
+        }
+        return in_batches(self._unit_activations, inputs)
+
+    @functools.cached_property
+    def _unit_activations(self):
+        activations = layer_activations(plan_of(self.model, self.layer, rules=self.rules))
+        return BatchFunction(
+            lambda inputs: passes.choose(
+                activations(inputs), inputs["feature"], inputs["position"]
+            )[1],
+            activations.layers_used,
+        )
 
 
 def choose_units(model, layer, images, feature=None, rules=()):
@@ -52,21 +91,24 @@ def choose_units(model, layer, images, feature=None, rules=()):
         rules: the user's rules for layers that the deconvnet does not know.
 
     Returns:
-        `(units, activations)`: the `ChosenUnits`, and all activations of the layer, float32
-        `(images, rows, columns, features)`, one row and column for a dense layer.
+        The `ChosenUnits`.
 
     Raises:
         ValueError: if the layer or a feature is unknown, or a chosen unit is not active.
     """
     plan = plan_of(model, layer, rules=rules)
-    activations = in_batches(LayerActivations(plan), {"images": images})
+    activations = in_batches(layer_activations(plan), {"images": images})
     features = activations.max(axis=(1, 2)).argmax(axis=1).astype("int32")
     if feature is not None:
         target = Strongest(feature)
         features = as_arrays(target, len(images), activations.shape[1:])[0]
     positions = strongest_positions(activations, features)
     units = ChosenUnits(
+        model=model,
         layer=layer,
+        images=images,
+        rules=rules,
+        layer_activations=activations,
         features=features,
         positions=positions,
         activations=activations[np.arange(len(images)), *positions.T, features],
@@ -74,7 +116,7 @@ def choose_units(model, layer, images, feature=None, rules=()):
         is_dense=len(plan.shapes[plan.target]) == 2,
     )
     _check_active(units)
-    return units, activations
+    return units
 
 
 def strongest_positions(activations, features):
@@ -93,49 +135,14 @@ def boxes_seen(model, layer, image_size, positions):
     return np.clip(boxes, 0, np.tile(image_size, 2))
 
 
-class LayerActivations(keras.Model):
+def layer_activations(plan):
     """Maps images to the activations of the plan's target, as feature maps."""
 
-    def __init__(self, plan):
-        super().__init__(autocast=False)
-        self._plan = plan
-        self.convnet_layers = plan.layers
-        self.built = True
+    def activations(inputs):
+        tensors, _ = passes.forward(plan, inputs["images"])
+        return passes.with_positions(ops.cast(tensors[plan.target], "float32"))
 
-    def call(self, inputs):
-        tensors, _ = passes.forward(self._plan, inputs["images"])
-        return passes.with_positions(ops.cast(tensors[self._plan.target], "float32"))
-
-
-class UnitActivations(keras.Model):
-    """Maps images, features and positions to the activations of these units."""
-
-    def __init__(self, plan):
-        super().__init__(autocast=False)
-        self._activations = LayerActivations(plan)
-        self.built = True
-
-    def call(self, inputs):
-        chosen = (inputs["feature"], inputs["position"])
-        return passes.choose(self._activations.call(inputs), *chosen)[1]
-
-    def of(self, images, units, number):
-        """The activation of one chosen unit in other images.
-
-        Args:
-            images: float32 `(images, rows, columns, channels)`.
-            units: the `ChosenUnits`.
-            number: of the image in which it was chosen.
-
-        Returns:
-            float32 `(images,)`.
-        """
-        inputs = {
-            "images": images,
-            "feature": np.repeat(units.features[[number]], len(images)),
-            "position": np.repeat(units.positions[[number]], len(images), axis=0),
-        }
-        return in_batches(self, inputs)
+    return BatchFunction(activations, plan.layers)
 
 
 def in_batches(model, inputs):

@@ -12,13 +12,13 @@ Reference:
 import dataclasses
 from typing import Annotated
 
-import keras
 import numpy as np
 from keras import ops
 
 from kerasvis.analyses.fidelity.chosen_units import in_batches, plan_of
 from kerasvis.deconvnet import passes
 from kerasvis.deconvnet.rectification import RECTIFICATIONS
+from kerasvis.graph.batch_function import BatchFunction
 from kerasvis.storage.fields import Array
 from kerasvis.storage.results import Result
 
@@ -42,48 +42,38 @@ class CosineConvergence(Result):
 
 
 def measure_cosine_convergence(
-    model,
-    layer,
-    images,
-    activations,
-    rectifications=RECTIFICATIONS,
-    *,
-    num_pairs=4,
-    rules=(),
-    seed=0,
-    advance=lambda: None,
+    units, rectifications=RECTIFICATIONS, *, num_pairs=4, seed=0, advance=lambda: None
 ):
-    """Sends pairs of random signals down, and measures their cosine at every layer below.
+    """Projects pairs of random signals, and measures their cosine at every layer below.
 
     The signals are drawn from the normal distribution, for every unit of the layer.
 
     Args:
-        model: a functional or Sequential `keras.Model`.
-        layer: name of the layer at which the signals start.
-        images: float32 `(images, rows, columns, channels)`, which set switches and ReLUs.
-        activations: float32 `(images, rows, columns, features)`, of the layer: for their shape.
+        units: the `ChosenUnits`. Signals start at their layer; their images set switches and ReLUs.
         rectifications: names, out of `"deconvnet"`, `"guided"` and `"gradient"`.
         num_pairs: pairs of signals for each image.
-        rules: the user's rules for layers that the deconvnet does not know.
         seed: of the signals.
         advance: called after every pair of every method.
 
     Returns:
         A `CosineConvergence`.
     """
+    images = units.images
     seeds = np.random.default_rng(seed).integers(2**31, size=num_pairs)
-    found = []
+    calls, found = (), []
     for rectification in rectifications:
-        pairs, of_pairs = SignalPairs(plan_of(model, layer, rectification, rules)), []
+        plan = plan_of(units.model, units.layer, rectification, units.rules)
+        cosines, of_pairs = signal_cosines(plan), []
         for pair_seed in seeds:
-            signals = draw_signals(activations.shape, pair_seed)
-            of_pairs.append(pairs.cosines(images, *signals))
+            first, second = draw_signals(units.layer_activations.shape, pair_seed)
+            inputs = {"images": images, "first": first, "second": second}
+            of_pairs.append(in_batches(cosines, inputs))
             advance()
-        found.append({name: [cosines[name] for cosines in of_pairs] for name in of_pairs[0]})
-    calls = tuple(found[0]) if found else ()
+        calls = tuple(name for name in _names_of_calls(plan).values() if name in of_pairs[0])
+        found.append([[of_pair[name] for of_pair in of_pairs] for name in calls])
     shape = (len(found), len(calls), num_pairs, len(images))
-    cosines = np.array([list(of_calls.values()) for of_calls in found], "float64").reshape(shape)
-    return CosineConvergence(tuple(rectifications), calls, cosines.swapaxes(2, 3))
+    values = np.array(found, "float64").reshape(shape)
+    return CosineConvergence(tuple(rectifications), calls, values.swapaxes(2, 3))
 
 
 def draw_signals(shape, seed):
@@ -91,38 +81,28 @@ def draw_signals(shape, seed):
     return np.random.default_rng(seed).normal(size=(2, *shape)).astype("float32")
 
 
-class SignalPairs(keras.Model):
-    """Maps images and two signals to the cosines of the signals at each tensor.
+def signal_cosines(plan):
+    """Maps images and two signals to `{name of a call: cosine of the signals there}`."""
+    names = _names_of_calls(plan)
 
-    Args:
-        plan: the `Plan` of the backward projection.
-    """
-
-    def __init__(self, plan):
-        super().__init__(autocast=False)
-        self._plan = plan
-        self.convnet_layers = plan.layers
-        self._names = {step.node.outputs[0]: step.node.name for step in plan.steps}
-        self._names[plan.image] = IMAGE
-        self.built = True
-
-    def call(self, inputs):
-        tensors, switches = passes.forward(self._plan, inputs["images"])
-        shape = ops.shape(tensors[self._plan.target])
+    def cosines(inputs):
+        tensors, switches = passes.forward(plan, inputs["images"])
+        shape = ops.shape(tensors[plan.target])
         signals = [ops.reshape(inputs[name], shape) for name in ("first", "second")]
         first, second = (
-            passes.projected_signals(self._plan, signal, tensors, switches) for signal in signals
+            passes.projected_signals(plan, signal, tensors, switches) for signal in signals
         )
         return {
-            self._names[number]: cosine(signal, other)
+            names[number]: cosine(signal, other)
             for (number, signal), (_, other) in zip(first, second, strict=True)
         }
 
-    def cosines(self, images, first, second):
-        """`{name of a call: float32 (images,)}` from the top; NaN where a signal is 0."""
-        inputs = {"images": images, "first": first, "second": second}
-        found = in_batches(self, inputs)
-        return {name: found[name] for name in self._names.values() if name in found}
+    return BatchFunction(cosines, plan.layers)
+
+
+def _names_of_calls(plan):
+    """`{tensor number: name}` of what the signals pass, from the top."""
+    return {step.node.outputs[0]: step.node.name for step in plan.steps} | {plan.image: IMAGE}
 
 
 def cosine(first, second):

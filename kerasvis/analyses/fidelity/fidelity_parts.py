@@ -1,11 +1,8 @@
 """The parts of a fidelity report, one for each check of each method: an interrupted run resumes."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
-
-import keras
-import numpy as np
 
 from kerasvis.analyses.fidelity.chosen_units import ChosenUnits
 from kerasvis.analyses.fidelity.unit_maps import RectifiedProjection
@@ -15,28 +12,23 @@ from kerasvis.graph.nodes import nodes_up_to
 from kerasvis.storage.fingerprints import digest
 
 
-def computed_from(
-    model: keras.Model, images: np.ndarray, units: ChosenUnits, rules: Sequence[tuple] = ()
-) -> dict[str, Any]:
+def computed_from(units: ChosenUnits) -> dict[str, Any]:
     """All that the parts depend on besides check, settings and method.
 
     A function of the user's, or a rule, is known by its name alone.
 
     Args:
-        model: a functional or Sequential `keras.Model`, of which the layers up to the units count.
-        images: float32 `(images, rows, columns, channels)`.
-        units: the `ChosenUnits`.
-        rules: the user's rules for layers that the deconvnet does not know.
+        units: the `ChosenUnits`; of their model the layers up to them count.
     """
-    nodes = nodes_up_to(model, [units.layer])
+    nodes = nodes_up_to(units.model, [units.layer])
     return {
         "model": model_fingerprint(nodes),
         "names of layers": [node.name for node in nodes],  # by which random weights are drawn
-        "images": images,
+        "images": units.images,
         "layer": units.layer,
         "features": units.features,
         "positions": units.positions,
-        "rules": rule_names(rules),
+        "rules": rule_names(units.rules),
     }
 
 

@@ -125,14 +125,16 @@ def fidelity_report(
     is_shown = standardize_verbose(verbose)
     methods, checks = unit_methods(methods, rules), _as_checks(checks)
     _check_names(methods)
-    units, activations = choose_units(model, layer, images, feature, rules)
+    units = choose_units(model, layer, images, feature, rules)
     _check_sight(units)
     stages = check_stages(weighted_layers(model, layer), stages)
     patch_size = as_patch_size(patch_size, units)
     mean = mean_of_data_set(model, preprocessing)
-    fill = {"mean": mean, "patch_size": patch_size, "seed": seed}
-    fills = np.stack([baseline_image(image, baseline, preprocessing, **fill) for image in images])
-    covered = {"fills": fills, "seed": seed}
+    options = {"mean": mean, "patch_size": patch_size, "seed": seed}
+    baselines = np.stack(
+        [baseline_image(image, baseline, preprocessing, **options) for image in images]
+    )
+    occluded = {"baselines": baselines, "seed": seed}
     plans = {
         "weight_randomization": Check(
             measure=measure_weight_randomization,
@@ -141,33 +143,33 @@ def fidelity_report(
             num_advances=2 * len(stages),
         ),
         "selectivity": Check(
-            measure=functools.partial(measure_selectivity, activations=activations),
+            measure=measure_selectivity,
             methods=methods,
             settings={"num_units": num_units},
             num_advances=len(images),
         ),
         "cosine_convergence": Check(
-            measure=functools.partial(_measure_cosines, activations=activations, rules=rules),
+            measure=_measure_cosines,
             methods={k: v for k, v in methods.items() if isinstance(v, RectifiedProjection)},
             settings={"num_pairs": num_pairs, "seed": seed},
             num_advances=num_pairs,
         ),
         "patch_sufficiency": Check(
-            measure=functools.partial(measure_patch_sufficiency, rules=rules),
+            measure=measure_patch_sufficiency,
             methods=methods,
-            settings={"patch_size": patch_size, "num_draws": num_draws, **covered},
+            settings={"patch_size": patch_size, "num_draws": num_draws, **occluded},
             num_advances=len(images),
         ),
         "insertion_deletion": Check(
-            measure=functools.partial(measure_insertion_deletion, rules=rules),
+            measure=measure_insertion_deletion,
             methods={**methods, RANDOM: by_chance},
-            settings={"num_steps": num_steps, **covered},
+            settings={"num_steps": num_steps, **occluded},
             num_advances=len(images),
         ),
     }
     plans = {name: plans[name] for name in checks}
-    with Parts(directory, lambda: computed_from(model, images, units, rules)) as parts:
-        found = _measure_all(plans, (model, layer, images, units), parts, is_shown)
+    with Parts(directory, lambda: computed_from(units)) as parts:
+        found = _measure_all(plans, units, parts, is_shown)
     return FidelityReport(
         layer,
         tuple(methods),
@@ -183,7 +185,7 @@ class Check(NamedTuple):
     """How a check is measured, one method at a time.
 
     Attributes:
-        measure: function `(model, layer, images, units, methods=, advance=, **settings)`.
+        measure: function `(units, methods, *, advance, **settings)`.
         methods: `{name: method}`, of which it is measured.
         settings: `{argument: value}` of all that the result depends on besides model, layer,
             images, units and method.
@@ -195,12 +197,12 @@ class Check(NamedTuple):
     settings: dict
     num_advances: int
 
-    def of(self, asked, methods, advance):
+    def of(self, units, methods, advance):
         """The result for some of the methods."""
-        return self.measure(*asked, methods=methods, advance=advance, **self.settings)
+        return self.measure(units, methods, advance=advance, **self.settings)
 
 
-def _measure_all(plans, asked, parts, is_shown):
+def _measure_all(plans, units, parts, is_shown):
     """`{name: result}` of the checks; what is among the parts is not measured again."""
     names = {
         (check, name): part_name(check, name, method)
@@ -217,22 +219,20 @@ def _measure_all(plans, asked, parts, is_shown):
             for method_name, method in check.methods.items():
                 bar.set_postfix_str(f"{name}, {method_name}")
                 measure = functools.partial(
-                    check.of, asked, {method_name: method}, advance=bar.update
+                    check.of, units, {method_name: method}, advance=bar.update
                 )
                 part = names[name, method_name]
                 results.append(parts.result(part, CHECKS[name], measure, of=check.settings))
                 num_done += check.num_advances
                 bar.update(num_done - bar.n)  # of a part that was there
-            found[name] = joined(results or [check.of(asked, {}, bar.update)])
+            found[name] = joined(results or [check.of(units, {}, bar.update)])
     return found
 
 
-def _measure_cosines(model, layer, images, units, methods, **options):
+def _measure_cosines(units, methods, **options):
     """Cosine convergence by the rectification of methods, under their names."""
     rectifications = tuple(method.rectification for method in methods.values())
-    found = measure_cosine_convergence(
-        model, layer, images, rectifications=rectifications, **options
-    )
+    found = measure_cosine_convergence(units, rectifications, **options)
     return dataclasses.replace(found, methods=tuple(methods))
 
 

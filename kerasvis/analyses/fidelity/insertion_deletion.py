@@ -11,7 +11,6 @@ from typing import Annotated
 import numpy as np
 import scipy.integrate
 
-from kerasvis.analyses.fidelity.chosen_units import UnitActivations, plan_of
 from kerasvis.analyses.fidelity.map_similarity import strength
 from kerasvis.analyses.fidelity.unit_maps import maps_of
 from kerasvis.storage.fields import Array
@@ -48,48 +47,33 @@ class InsertionDeletion(Result):
 
 
 def measure_insertion_deletion(
-    model,
-    layer,
-    images,
-    units,
-    methods,
-    fills,
-    *,
-    num_steps=11,
-    rules=(),
-    seed=0,
-    advance=lambda: None,
+    units, methods, baselines, *, num_steps=11, seed=0, advance=lambda: None
 ):
     """Deletes and inserts pixels in the order of maps.
 
     The control for this is the method `by_chance`.
 
     Args:
-        model: a functional or Sequential `keras.Model`.
-        layer: name of the layer of the units.
-        images: float32 `(images, rows, columns, channels)`.
         units: the `ChosenUnits`.
         methods: `{name: method}`, as from `kerasvis.analyses.fidelity.unit_maps.unit_methods`.
-        fills: float32 of the shape of `images`: how they look where pixels are deleted.
+        baselines: float32 of the shape of the images: how they look where pixels are deleted.
         num_steps: points of a curve, both ends included.
-        rules: the user's rules for layers that the deconvnet does not know.
         seed: of the random order, also that of pixels of equal strength.
         advance: called after every image of every method.
 
     Returns:
         An `InsertionDeletion`.
     """
-    activations = UnitActivations(plan_of(model, layer, rules=rules))
     shares = np.linspace(0, 1, num_steps)
-    deletion = np.zeros((len(methods), len(images), num_steps))
+    deletion = np.zeros((len(methods), len(units.images), num_steps))
     insertion = np.zeros_like(deletion)
     for row, (name, method) in enumerate(methods.items()):
-        maps = maps_of(name, method, model, layer, images, units.target)
-        for number, (image, fill) in enumerate(zip(images, fills, strict=True)):
+        maps = maps_of(name, method, units)
+        for number, (image, baseline) in enumerate(zip(units.images, baselines, strict=True)):
             order = order_of_pixels(maps[number], units.boxes[number], [seed, number])
-            deleted = [exchanged(image, fill, order, share) for share in shares]
-            inserted = [exchanged(fill, image, order, share) for share in shares]
-            remains = activations.of(np.stack([*deleted, *inserted]), units, number)
+            deleted = [exchanged(image, baseline, order, share) for share in shares]
+            inserted = [exchanged(baseline, image, order, share) for share in shares]
+            remains = units.activation_in(np.stack([*deleted, *inserted]), number)
             remains = remains / units.activations[number]
             deletion[row, number], insertion[row, number] = np.split(remains, 2)
             advance()

@@ -14,7 +14,7 @@ import numpy as np
 from kerasvis.analyses.fidelity.chosen_units import boxes_seen, plan_of
 from kerasvis.analyses.fidelity.fidelity_report import fidelity_report
 from kerasvis.analyses.fidelity.map_similarity import MEASURES, SMALLEST_SIDE, mean_of_defined
-from kerasvis.analyses.fidelity.unit_maps import maps_of, unit_methods
+from kerasvis.analyses.fidelity.unit_maps import checked_maps, unit_methods
 from kerasvis.analyses.fidelity.weight_randomization import initializers_of, weighted_layers
 from kerasvis.arguments import standardize_images
 from kerasvis.deconvnet.targets import Unit
@@ -223,7 +223,8 @@ def _energy(model, report, images, rules):
     shares = []
     for number, (name, method) in enumerate(unit_methods(report.methods, rules).items()):
         maps = np.square(
-            maps_of(name, method, model, report.layer, images, target), dtype="float64"
+            checked_maps(name, method(model, report.layer, images, target), images.shape),
+            dtype="float64",
         )
         inside = [
             values[top:bottom, left:right].sum() / max(values.sum(), np.finfo("float64").tiny)

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import numpy as np
 
-from kerasvis.analyses.fidelity.chosen_units import UnitActivations, plan_of
 from kerasvis.analyses.fidelity.unit_maps import maps_of
 from kerasvis.storage.fields import Array
 from kerasvis.storage.results import Result
@@ -57,18 +56,7 @@ class PatchSufficiency(Result):
 
 
 def measure_patch_sufficiency(
-    model,
-    layer,
-    images,
-    units,
-    methods,
-    fills,
-    *,
-    patch_size=None,
-    num_draws=5,
-    rules=(),
-    seed=0,
-    advance=lambda: None,
+    units, methods, baselines, *, patch_size=None, num_draws=5, seed=0, advance=lambda: None
 ):
     """Covers the patch which each map points to, shows it alone, and does so with random boxes.
 
@@ -76,16 +64,12 @@ def measure_patch_sufficiency(
     patch.
 
     Args:
-        model: a functional or Sequential `keras.Model`.
-        layer: name of the layer of the units.
-        images: float32 `(images, rows, columns, channels)`.
         units: the `ChosenUnits`.
         methods: `{name: method}`, as from `kerasvis.analyses.fidelity.unit_maps.unit_methods`.
-        fills: float32 of the shape of `images`: how they look where they are covered.
+        baselines: float32 of the shape of the images: how they look where they are occluded.
         patch_size: `(height, width)` in pixels, or a side; by default a third of what most units
             see along each side.
         num_draws: random boxes for each image.
-        rules: the user's rules for layers that the deconvnet does not know.
         seed: of the random boxes, which do not depend on what other methods there are.
         advance: called after every image of every method.
 
@@ -96,25 +80,23 @@ def measure_patch_sufficiency(
         ValueError: if the patch is larger than what a unit sees.
     """
     patch_size = as_patch_size(patch_size, units)
-    activations = UnitActivations(plan_of(model, layer, rules=rules))
-    target, shape = units.target, (len(methods), len(images))
+    shape = (len(methods), len(units.images))
     boxes, random_boxes = np.zeros((*shape, 4), int), np.zeros((*shape, num_draws, 4), int)
     covered, random_covered = np.zeros(shape), np.full((*shape, num_draws), np.nan)
     shown, random_shown = covered.copy(), random_covered.copy()
-    blank = np.zeros(len(images))
+    blank = np.zeros(len(units.images))
     for row, (name, method) in enumerate(methods.items()):
-        maps = maps_of(name, method, model, layer, images, target)
-        for number, image in enumerate(images):
-            fill = fills[number]
+        maps = maps_of(name, method, units)
+        for number, (image, baseline) in enumerate(zip(units.images, baselines, strict=True)):
             box = strongest_box(maps[number], units.boxes[number], patch_size)
             draws = draw_beside(box, units.boxes[number], num_draws, [seed, number])
             all_boxes = [box, *draws]
             variants = [
-                *(pasted(image, fill, box) for box in all_boxes),
-                *(pasted(fill, image, box) for box in all_boxes),
-                fill,
+                *(pasted(image, baseline, box) for box in all_boxes),
+                *(pasted(baseline, image, box) for box in all_boxes),
+                baseline,
             ]
-            remains = activations.of(np.stack(variants), units, number)
+            remains = units.activation_in(np.stack(variants), number)
             remains = remains / units.activations[number]
             *both, blank[number] = remains
             of_covered, of_shown = np.split(np.array(both), 2)

@@ -23,7 +23,7 @@ from kerasvis.analyses.fidelity.map_similarity import (
     map_similarity,
     mean_of_defined,
 )
-from kerasvis.analyses.fidelity.unit_maps import maps_of
+from kerasvis.analyses.fidelity.unit_maps import checked_maps
 from kerasvis.deconvnet.targets import Unit
 from kerasvis.graph import receptive_field
 from kerasvis.storage.fields import Array
@@ -53,20 +53,14 @@ class Selectivity(Result):
     between_images: Annotated[np.ndarray, Array("float64", "methods", "images", "measures")]
 
 
-def measure_selectivity(
-    model, layer, images, units, activations, methods, *, num_units=4, advance=lambda: None
-):
+def measure_selectivity(units, methods, *, num_units=4, advance=lambda: None):
     """Compares maps of different units in one image, and of one unit in different images.
 
     Maps are compared in windows as large as the receptive field, where both lie inside the image;
     where that is less than three pixels, they are not.
 
     Args:
-        model: a functional or Sequential `keras.Model`.
-        layer: name of the layer of the units.
-        images: float32 `(images, rows, columns, channels)`.
         units: the `ChosenUnits`.
-        activations: float32 `(images, rows, columns, features)`, of the layer.
         methods: `{name: method}`, as from `kerasvis.analyses.fidelity.unit_maps.unit_methods`.
         num_units: how many units are compared in each image: the one chosen, and the most active
             others at its position.
@@ -75,7 +69,8 @@ def measure_selectivity(
     Returns:
         A `Selectivity`.
     """
-    field = receptive_field(model, layer, images.shape[1:3])
+    images, activations = units.images, units.layer_activations
+    field = receptive_field(units.model, units.layer, images.shape[1:3])
     features = most_active(activations, units, num_units)
     shape = (len(methods), len(images), len(MEASURES))
     between_units, between_images = np.full(shape, np.nan), np.full(shape, np.nan)
@@ -86,7 +81,9 @@ def measure_selectivity(
             asked = [*of_image, *elsewhere]
             target = as_unit(asked, units.is_dense)
             chosen = images[[image for image, *_ in asked]]
-            maps = maps_of(name, method, model, layer, chosen, target)
+            maps = checked_maps(
+                name, method(units.model, units.layer, chosen, target), chosen.shape
+            )
             windows = windows_at(field, [position for *_, position in asked], images.shape[1:3])
             pairs = itertools.combinations(range(len(of_image)), 2)
             between_units[row, number] = mean_similarity(maps, windows, pairs)

@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import inspect
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -17,6 +16,7 @@ from kerasvis.attributions.methods import METHODS, standardize_methods
 from kerasvis.deconvnet import passes
 from kerasvis.deconvnet.rectification import RECTIFICATIONS, Rectification
 from kerasvis.deconvnet.targets import as_arrays
+from kerasvis.graph.batch_function import BatchFunction
 
 
 class RectifiedProjection:
@@ -34,34 +34,32 @@ class RectifiedProjection:
     def __init__(self, rectification, rules=()):
         self.rectification = rectification
         # One for each model, whose weights may change between calls.
+        self._plan = functools.cache(
+            lambda model, layer: plan_of(model, layer, rectification, rules)
+        )
         self._projector = functools.cache(
-            lambda model, layer: UnitProjector(plan_of(model, layer, rectification, rules))
+            lambda model, layer: unit_projector(self._plan(model, layer))
         )
 
     def __call__(self, model, layer, images, target):
-        projector = self._projector(model, layer)
-        features, positions = as_arrays(target, len(images), projector.target_shape)
+        plan = self._plan(model, layer)
+        features, positions = as_arrays(target, len(images), plan.shapes[plan.target][1:])
         inputs = {"images": images, "feature": features, "position": positions}
-        return in_batches(projector, inputs)
+        return in_batches(self._projector(model, layer), inputs)
 
 
-class UnitProjector(keras.Model):
+def unit_projector(plan):
     """Maps images, features and positions to projections that start from 1."""
+    plan = below_own_rectification(plan)
 
-    def __init__(self, plan):
-        super().__init__(autocast=False)
-        self._plan = below_own_rectification(plan)
-        self.convnet_layers = plan.layers
-        self.target_shape = plan.shapes[plan.target][1:]
-        self.built = True
-
-    def call(self, inputs):
-        plan = self._plan
+    def project(inputs):
         tensors, switches = passes.forward(plan, inputs["images"])
         ones = ops.ones_like(tensors[plan.target], dtype=plan.steps[0].mirrors[0].compute_dtype)
         chosen = passes.choose(passes.with_positions(ones), inputs["feature"], inputs["position"])
         signal = ops.reshape(chosen[0], ops.shape(ones))
         return passes.project(plan, signal, tensors, switches)
+
+    return BatchFunction(project, plan.layers)
 
 
 def below_own_rectification(plan):
@@ -100,17 +98,24 @@ def with_rules(function, rules):
     return functools.update_wrapper(bound, function)
 
 
-def maps_of(name, method, model, layer, images, target):
-    """The maps of one method, checked.
+def maps_of(name, method, units, model=None):
+    """The maps of the chosen units by one method, of their model or a copy of it, checked."""
+    model = units.model if model is None else model
+    maps = method(model, units.layer, units.images, units.target)
+    return checked_maps(name, maps, units.images.shape)
+
+
+def checked_maps(name, maps, images_shape):
+    """What a method returned, as float32 with channels.
 
     Raises:
-        ValueError: if they are not of the shape of the images, or not finite.
+        ValueError: if it is not of the shape of the images, or not finite.
     """
-    maps = np.asarray(method(model, layer, images, target), "float32")
-    if maps.shape[:3] != images.shape[:3] or maps.ndim not in (3, 4):
+    maps = np.asarray(maps, "float32")
+    if maps.shape[:3] != images_shape[:3] or maps.ndim not in (3, 4):
         raise ValueError(
             f"The method {name!r} returned maps of shape {maps.shape} for images of shape "
-            f"{images.shape}: return one value, or one per channel, for every pixel."
+            f"{images_shape}: return one value, or one per channel, for every pixel."
         )
     if not np.isfinite(maps).all():
         raise ValueError(

@@ -64,18 +64,13 @@ class WeightRandomization(Result):
         return mean_of_defined(self.cascading[:, -1, :, 0]) >= UNAFFECTED
 
 
-def measure_weight_randomization(
-    model, layer, images, units, methods, *, stages=None, seed=0, advance=lambda: None
-):
+def measure_weight_randomization(units, methods, *, stages=None, seed=0, advance=lambda: None):
     """Compares maps of a model with those of copies of it with random weights.
 
     The same unit is shown in all of them, at the same position, and only the part of the image is
     compared that it sees.
 
     Args:
-        model: a functional or Sequential `keras.Model`; it is left as it is.
-        layer: name of the layer of the units.
-        images: float32 `(images, rows, columns, channels)`.
         units: the `ChosenUnits`.
         methods: `{name: method}`, as from `kerasvis.analyses.fidelity.unit_maps.unit_methods`.
         stages: names of the layers at which maps are compared; by default all that have weights.
@@ -89,13 +84,12 @@ def measure_weight_randomization(
     Raises:
         ValueError: if a stage is unknown, or no layer has weights that can be drawn anew.
     """
-    names = weighted_layers(model, layer)
+    names = weighted_layers(units.model, units.layer)
     stages = check_stages(names, stages)
-    copy = RandomizedCopy(model, seed)
-    target = units.target
+    copy = RandomizedCopy(units.model, seed)
 
-    def all_maps(of_model):
-        return [maps_of(*method, of_model, layer, images, target) for method in methods.items()]
+    def all_maps(model):
+        return [maps_of(name, method, units, model) for name, method in methods.items()]
 
     def described(maps):
         return [
@@ -111,11 +105,11 @@ def measure_weight_randomization(
             ]
         )
 
-    original = all_maps(model)
+    original = all_maps(units.model)
     described_original = described(original)
     shown = np.unique(np.linspace(0, len(stages) - 1, NUM_EXAMPLES).round().astype(int))
     examples = [first_strengths(original, units)]
-    shape = (len(methods), len(stages), len(images), len(MEASURES))
+    shape = (len(methods), len(stages), len(units.images), len(MEASURES))
     cascading, independent = np.zeros(shape), np.zeros(shape)
     num_random = 0
     for number, stage in enumerate(stages):

@@ -4,10 +4,8 @@ import pytest
 from keras import layers
 
 from kerasvis.analyses.fidelity.chosen_units import (
-    UnitActivations,
     boxes_seen,
     choose_units,
-    plan_of,
 )
 from kerasvis.deconvnet.targets import Unit
 from kerasvis.graph import receptive_field
@@ -38,9 +36,9 @@ def outputs_of(model, layer, images):
 
 
 def test_the_strongest_unit_of_the_layer(model, images):
-    units, activations = choose_units(model, "conv2", images)
+    units = choose_units(model, "conv2", images)
     expected = outputs_of(model, "conv2", images)
-    np.testing.assert_allclose(activations, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(units.layer_activations, expected, rtol=1e-5, atol=1e-6)
     for number, of_image in enumerate(expected):
         row, column, feature = np.unravel_index(of_image.argmax(), of_image.shape)
         assert units.features[number] == feature
@@ -53,18 +51,18 @@ def test_the_strongest_unit_of_the_layer(model, images):
 
 def test_a_feature_that_was_asked_for(model, images):
     expected = outputs_of(model, "conv2", images)[..., 3].reshape(7, -1)
-    units, _ = choose_units(model, "conv2", images, 3)
+    units = choose_units(model, "conv2", images, 3)
     np.testing.assert_allclose(units.activations, expected.max(axis=1), rtol=1e-5)
     features = [0, 1, 2, 3, 4, 0, 1]
-    units, _ = choose_units(model, "conv2", images, features)
+    units = choose_units(model, "conv2", images, features)
     np.testing.assert_array_equal(units.features, features)
 
 
 def test_dense_units_have_no_position(model, images):
-    units, activations = choose_units(model, "scores", images)
+    units = choose_units(model, "scores", images)
     expected = outputs_of(model, "scores", images)
     np.testing.assert_array_equal(units.features, expected.argmax(axis=1))
-    assert activations.shape == (7, 1, 1, 6)
+    assert units.layer_activations.shape == (7, 1, 1, 6)
     assert isinstance(units.target, Unit)
     assert units.target.row is None
     np.testing.assert_array_equal(units.boxes, [[0, 0, 13, 9]] * 7)
@@ -82,8 +80,8 @@ def test_boxes_are_cut_at_the_border():
 
 
 def test_activation_of_one_unit_in_other_images(model, images):
-    units, _ = choose_units(model, "conv2", images)
-    found = UnitActivations(plan_of(model, "conv2")).of(images, units, 4)
+    units = choose_units(model, "conv2", images)
+    found = units.activation_in(images, 4)
     row, column = units.positions[4]
     expected = outputs_of(model, "conv2", images)[:, row, column, units.features[4]]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)

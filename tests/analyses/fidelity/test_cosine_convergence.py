@@ -16,8 +16,7 @@ def images():
 
 
 def measure(model, layer, images, **options):
-    _, activations = choose_units(model, layer, images)
-    return measure_cosine_convergence(model, layer, images, activations, **options)
+    return measure_cosine_convergence(choose_units(model, layer, images), **options)
 
 
 def cosine(first, second):

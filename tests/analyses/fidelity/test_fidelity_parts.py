@@ -1,3 +1,4 @@
+import dataclasses
 import os
 
 import keras
@@ -29,8 +30,8 @@ def images():
 
 
 def what_is_computed_from(model, images, layer="conv2", feature_index=None, rules=()):
-    units, _ = choose_units(model, layer, images, feature_index)
-    return as_json(computed_from(model, images, units, rules))
+    units = choose_units(model, layer, images, feature_index)
+    return as_json(computed_from(dataclasses.replace(units, rules=rules)))
 
 
 def with_names(model, names):
@@ -169,5 +170,5 @@ def test_what_is_asked_for_more_is_measured_alone(tmp_path, model, images, monke
     for changed in ({"patch_size": 3}, {"seed": 1}, {"baseline": 9}, {"num_draws": 3}):
         with pytest.raises(ValueError, match="was computed from another") as caught:
             small_report(model, images, METHODS, checks=checks, **options, **changed)
-        assert {"baseline": "fills"}.get(*changed, *changed) in str(caught.value)
+        assert {"baseline": "baselines"}.get(*changed, *changed) in str(caught.value)
     assert watched.finished == []

@@ -40,7 +40,7 @@ def report(model, images):
 
 
 def test_all_checks_on_the_same_units(model, images, report):
-    units, _ = choose_units(model, "conv2", images)
+    units = choose_units(model, "conv2", images)
     assert report.layer == "conv2"
     assert report.methods == ("zf", "gradient", "pixels")
     for name in ("features", "positions", "activations", "boxes"):
@@ -79,12 +79,10 @@ def test_covered_with_what_was_asked_for(model, images):
     preprocessing = Preprocessing("raw")
     for baseline in ("grey", "noise", 40.0):
         found = fidelity_report(model, "conv2", images, "deconvnet", baseline=baseline, **options)
-        fills = np.stack([baseline_image(x, baseline, preprocessing, seed=3) for x in images])
-        units, _ = choose_units(model, "conv2", images)
+        baselines = np.stack([baseline_image(x, baseline, preprocessing, seed=3) for x in images])
+        units = choose_units(model, "conv2", images)
         methods = unit_methods("deconvnet")
-        expected = measure_patch_sufficiency(
-            model, "conv2", images, units, methods, fills, patch_size=(3, 2), seed=3
-        )
+        expected = measure_patch_sufficiency(units, methods, baselines, patch_size=(3, 2), seed=3)
         assert found.patch_sufficiency == expected
 
 

@@ -26,12 +26,9 @@ def test_curves_of_a_linear_unit_by_hand():
     model = keras.Sequential([keras.Input((*SIZE, 1)), *stack])
     model.set_weights([shuffled[:, None]])
     images = np.ones((2, *SIZE, 1), "float32")
-    units, _ = choose_units(model, "unit", images)
+    units = choose_units(model, "unit", images)
     num_advances = []
     found = measure_insertion_deletion(
-        model,
-        "unit",
-        images,
         units,
         {**unit_methods(["gradient"]), RANDOM: by_chance},
         np.zeros_like(images),
@@ -56,12 +53,9 @@ def test_only_pixels_that_the_unit_sees_are_exchanged():
     model = keras.Sequential([keras.Input((6, 7, 2)), layers.Conv2D(1, 3, name="unit")])
     model.set_weights([np.ones((3, 3, 2, 1)), np.zeros(1)])
     images = np.random.default_rng(0).random((1, 6, 7, 2)).astype("float32")
-    units, _ = choose_units(model, "unit", images)
+    units = choose_units(model, "unit", images)
     options = {"num_steps": 10, "seed": 4}
     found = measure_insertion_deletion(
-        model,
-        "unit",
-        images,
         units,
         {"edges": edges, RANDOM: by_chance},
         np.zeros_like(images),

@@ -35,10 +35,10 @@ def images():
 
 
 def measure(model, images, methods=("deconvnet", "guided", "gradient"), **options):
-    units, _ = choose_units(model, "unit", images)
-    fills = options.pop("fills", np.zeros_like(images))
+    units = choose_units(model, "unit", images)
+    baselines = options.pop("baselines", np.zeros_like(images))
     methods = unit_methods(methods)
-    return measure_patch_sufficiency(model, "unit", images, units, methods, fills, **options)
+    return measure_patch_sufficiency(units, methods, baselines, **options)
 
 
 def test_a_planted_patch_is_necessary_and_enough(planted, images):
@@ -71,9 +71,9 @@ def test_a_map_that_points_elsewhere_is_found_out(planted, images):
 
 
 def test_a_part_of_the_patch_keeps_its_share(planted, images):
-    """The strongest pixel of a linear unit, by hand; on a fill that is not black."""
-    fills = np.full_like(images, 0.25)
-    found = measure(planted, images, ["gradient"], patch_size=1, fills=fills)
+    """The strongest pixel of a linear unit, by hand; on a baseline that is not black."""
+    baselines = np.full_like(images, 0.25)
+    found = measure(planted, images, ["gradient"], patch_size=1, baselines=baselines)
     kernel = planted.get_layer("unit").kernel.numpy().reshape(*SIZE, 3)
     row, column = np.unravel_index((kernel**2).sum(axis=2).argmax(), SIZE)
     whole = np.einsum("nrcd,rcd->n", images, kernel)
@@ -140,7 +140,7 @@ def test_how_often_enough():
 
 
 def test_patch_sizes(planted, images):
-    units, _ = choose_units(planted, "unit", images)
+    units = choose_units(planted, "unit", images)
     assert as_patch_size(None, units) == (4, 3)
     assert as_patch_size(5, units) == (5, 5)
     for wrong in (0, (14, 2), (2, 11)):

@@ -23,9 +23,8 @@ def convnet(*stack):
 
 
 def measure(model, layer, images, methods, **options):
-    units, activations = choose_units(model, layer, images)
-    methods = unit_methods(methods)
-    return units, measure_selectivity(model, layer, images, units, activations, methods, **options)
+    units = choose_units(model, layer, images)
+    return units, measure_selectivity(units, unit_methods(methods), **options)
 
 
 def test_a_linear_unit_is_its_weights_whatever_the_image(images):

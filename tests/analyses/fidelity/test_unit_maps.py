@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from kerasvis.analyses.fidelity.chosen_units import choose_units
-from kerasvis.analyses.fidelity.unit_maps import maps_of, unit_methods
+from kerasvis.analyses.fidelity.unit_maps import checked_maps, unit_methods
 from kerasvis.attributions.edges import edges
 from kerasvis.deconvnet import DeconvModel
 from kerasvis.deconvnet.targets import Unit
@@ -38,7 +38,7 @@ def images():
 
 @pytest.mark.parametrize("rectification", RECTIFICATIONS)
 def test_maps_are_projections_over_activations(model, images, rectification):
-    units, _ = choose_units(model, "conv2", images)
+    units = choose_units(model, "conv2", images)
     maps = unit_methods(rectification)[rectification](model, "conv2", images, units.target)
     projections = DeconvModel(model, "conv2", rectification).project(images, units.target)
     expected = projections / units.activations[:, None, None, None]
@@ -46,7 +46,7 @@ def test_maps_are_projections_over_activations(model, images, rectification):
 
 
 def test_a_silent_unit_has_a_map(model, images):
-    _, activations = choose_units(model, "conv2", images)
+    activations = choose_units(model, "conv2", images).layer_activations
     image, row, column, feature = np.argwhere(activations == 0)[0]
     image, unit = images[[image]], Unit(feature, row, column)
     for rectification in RECTIFICATIONS:
@@ -109,7 +109,7 @@ def test_methods_by_name_and_of_the_user(images):
     methods = unit_methods({"mine": mine, "zf": "deconvnet"})
     assert list(methods) == ["mine", "zf"]
     assert methods["mine"] is mine
-    maps = maps_of("mine", mine, None, "conv", images, None)
+    maps = checked_maps("mine", mine(None, "conv", images, None), images.shape)
     np.testing.assert_array_equal(maps, images[..., :1])
     assert list(unit_methods("edges")) == ["edges"]
 
@@ -136,4 +136,4 @@ def test_wrong_methods(methods, sentence):
 )
 def test_wrong_maps(images, maps, sentence):
     with pytest.raises(ValueError, match=sentence):
-        maps_of("mine", lambda *_: maps, None, "conv", images, None)
+        checked_maps("mine", maps, images.shape)

@@ -49,10 +49,8 @@ def images():
 
 
 def measure(model, images, layer="scores", methods=("deconvnet", "gradient"), **options):
-    units, _ = choose_units(model, layer, images)
-    return measure_weight_randomization(
-        model, layer, images, units, unit_methods(methods), **options
-    )
+    units = choose_units(model, layer, images)
+    return measure_weight_randomization(units, unit_methods(methods), **options)
 
 
 def weights_of(model):

@@ -1,0 +1,36 @@
+"""A function of tensors as a Keras model: compiled once, and run batch by batch on any backend."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+
+class BatchFunction(keras.Model):
+    """Runs a function of tensors as the `call` of a model.
+
+    Keras compiles it, and takes the weights of its layers as state, so that the function follows
+    weights that change between two calls, also on JAX.
+
+    Args:
+        function: maps what the model is called with to tensors.
+        layers: the layers whose weights it uses.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from kerasvis.graph.batch_function import BatchFunction
+        >>> dense = keras.layers.Dense(2, kernel_initializer="ones")
+        >>> dense.build((None, 3))
+        >>> total = BatchFunction(lambda x: keras.ops.sum(dense(x), axis=1), [dense])
+        >>> total.predict_on_batch(np.ones((4, 3), "float32")).tolist()
+        [6.0, 6.0, 6.0, 6.0]
+    """
+
+    def __init__(self, function: Callable[[Any], Any], layers: Sequence[keras.layers.Layer]):
+        super().__init__(autocast=False)  # layers cast as they do inside their own model
+        self._function = function
+        self.layers_used = list(layers)
+        self.built = True
+
+    def call(self, inputs):
+        return self._function(inputs)
