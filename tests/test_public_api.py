@@ -89,3 +89,40 @@ def test_docstring_tells_what_goes_in_and_comes_out(name):
 def test_types_are_told_to_type_checkers():
     """PEP 561: a file `py.typed` in the package."""
     assert (importlib.resources.files("kerasvis") / "py.typed").is_file()
+
+
+MOST_ARGUMENTS = 7
+# What public calls hand on whole: the options of `FeatureEvolution`, and of a registered method.
+AS_PUBLIC = ("FeatureSnapshots.__init__", "smoothgrad")
+
+
+def all_functions():
+    """`(name, function)` of everything that the package defines, its commands' parsers excepted."""
+    for found in pkgutil.walk_packages(kerasvis.__path__, "kerasvis."):
+        if found.name.startswith("kerasvis.commands") or found.name.endswith("__main__"):
+            continue
+        module = importlib.import_module(found.name)
+        for name, thing in vars(module).items():
+            if getattr(thing, "__module__", None) != module.__name__:
+                continue
+            if inspect.isclass(thing):
+                for inner, member in own_members(thing):
+                    if member.__code__.co_filename == module.__file__:  # not a dataclass's own
+                        yield f"{name}.{inner}", member
+            elif inspect.isfunction(thing):
+                yield name, thing
+
+
+def test_seven_arguments_at_most():
+    """Public calls may have more options, by keyword alone, as `keras.Model.fit` has."""
+    public = {function.__qualname__ for function in FUNCTIONS.values()}
+    num_functions = 0
+    for name, function in all_functions():
+        kinds = [p.kind for p in inspect.signature(function).parameters.values()]
+        by_keyword = kinds.count(inspect.Parameter.KEYWORD_ONLY)
+        is_method = "." in name
+        assert len(kinds) - by_keyword - is_method <= MOST_ARGUMENTS, name
+        if name not in public and name not in AS_PUBLIC:
+            assert len(kinds) - is_method <= MOST_ARGUMENTS, name
+        num_functions += 1
+    assert num_functions > 500

@@ -175,8 +175,11 @@ def visualize_chosen(
     is_present = found.image_indices[features] >= 0
     positions = found.positions[features]
     windows = windows_of(deconv, images_used.shape[1:3], positions[is_present])
-    units = (image_numbers, np.repeat(features, is_present.sum(axis=1)), positions[is_present])
-    projections = project_in_windows(deconv, images_used, *units, windows, batch_size, advance)
+    at = [] if len(deconv.target_shape) == 1 else positions[is_present].T
+    units = Unit(np.repeat(features, is_present.sum(axis=1)), *at)
+    projections = project_in_windows(
+        deconv, images_used, units, image_numbers, windows, batch_size, advance
+    )
     visualized = FeatureVisualization(
         layer=deconv.layer,
         feature_indices=features,
@@ -266,17 +269,14 @@ def windows_of(deconv, image_size, positions):
     return Windows(field.window_size, boxes[:, :2], tuple(image_size))
 
 
-def project_in_windows(
-    deconv, images, image_numbers, features, positions, windows, batch_size, advance
-):
+def project_in_windows(deconv, images, units, image_numbers, windows, batch_size, advance):
     """The projection of every unit, one in each image numbered, cut to its window."""
-    is_dense = len(deconv.target_shape) == 1
     by_image = np.argsort(image_numbers, kind="stable")  # an image goes up once for its units
-    projections = np.zeros((len(features), *windows.size, images.shape[3]), "float32")
-    for begin in range(0, len(features), NUM_UNITS_AT_ONCE):
+    projections = np.zeros((len(image_numbers), *windows.size, images.shape[3]), "float32")
+    for begin in range(0, len(image_numbers), NUM_UNITS_AT_ONCE):
         part = by_image[begin : begin + NUM_UNITS_AT_ONCE]
-        unit = Unit(features[part], *([] if is_dense else positions[part].T))
-        parts, origins = deconv.project_units(images, unit, image_numbers[part], batch_size)
+        of_part = Unit(*(values if values is None else values[part] for values in units))
+        parts, origins = deconv.project_units(images, of_part, image_numbers[part], batch_size)
         for number, projection, origin in zip(part, parts, origins, strict=True):
             projections[number] = windows.cut(projection, number, origin)
         advance(len(part))

@@ -7,6 +7,7 @@ layers of a net how they become more telling from one to the next.
 
 import contextlib
 import dataclasses
+import functools
 import operator
 import os
 import tempfile
@@ -21,7 +22,7 @@ import tqdm
 from kerasvis.analyses.transfer.all_images import AllImages
 from kerasvis.analyses.transfer.feature_cache import FeatureCache
 from kerasvis.analyses.transfer.flat_features import LARGEST_MAP
-from kerasvis.analyses.transfer.folds import draw_fold
+from kerasvis.analyses.transfer.folds import ClassSize, draw_fold
 from kerasvis.analyses.transfer.from_scratch import fresh_convnet, predict_from_scratch
 from kerasvis.analyses.transfer.heads import HEADS, normalized
 from kerasvis.analyses.transfer.near_duplicates import (
@@ -178,10 +179,11 @@ def transfer_features(
     images = AllImages(data)
     with _folder(cache) as folder:
         features = FeatureCache(folder, model, layers, images, preprocessing, largest_map)
-        _draw(images, (), per_class[-1], num_test, test, seed, 0)  # too few are to fail now
+        size = ClassSize(per_class[-1], num_test)
+        _draw(images, (), size, test, seed, 0)  # too few are to fail now
         duplicates = _near_duplicates(images, trained_on, folder, verbose)
         drawn = [
-            _draw(images, duplicates.image_indices, per_class[-1], num_test, test, seed, number)
+            _draw(images, duplicates.image_indices, size, test, seed, number)
             for number in range(folds)
         ]
         features.fill(batch_size, verbose)
@@ -194,8 +196,9 @@ def transfer_features(
                 accuracies.append(of_layer)
         scratch = np.zeros((len(per_class), 0), "float32")
         if scratch_recipe is not None:
+            build = functools.partial(fresh_convnet, model, layers[-1], len(images.class_names))
             scratch = _from_scratch(
-                model, layers[-1], images, drawn, per_class, scratch_recipe, folder, verbose
+                build, images, drawn, per_class, scratch_recipe, folder, verbose
             )
     return FeatureTransfer(
         layers=layers,
@@ -229,14 +232,12 @@ def _near_duplicates(images, references, folder, verbose):
         )
 
 
-def _draw(images, left_out, per_class, num_test, test, seed, number):
+def _draw(images, left_out, size, test, seed, number):
     may_draw = ~np.isin(np.arange(len(images)), left_out)
     may_train, may_test = may_draw, may_draw
     if test == "given":
         may_train, may_test = may_draw & images.is_train, may_draw & ~images.is_train
-    return draw_fold(
-        images.labels, may_train, may_test, images.class_names, per_class, num_test, seed, number
-    )
+    return draw_fold(images.labels, images.class_names, may_train, may_test, size, seed, number)
 
 
 def _accuracies(vectors, images, folds, heads, per_class, seed, bar):
@@ -253,14 +254,15 @@ def _accuracies(vectors, images, folds, heads, per_class, seed, bar):
     return [[[accuracy(h, size, fold) for fold in folds] for size in per_class] for h in heads]
 
 
-def _from_scratch(model, layer, images, folds, per_class, recipe, folder, verbose):
+def _from_scratch(build, images, folds, per_class, recipe, folder, verbose):
+    """Accuracies of fresh convnets, which `build(recipe.seed)` returns: float32 (sizes, folds)."""
     num_classes = len(images.class_names)
     accuracies = np.zeros((len(per_class), len(folds)), "float32")
     with _bar("From scratch", accuracies.size, verbose) as bar:
         for place in np.ndindex(accuracies.shape):
             size, fold = per_class[place[0]], folds[place[1]]
             train, test = images.at(fold.train[:, :size]), images.at(fold.test)
-            predicted = predict_from_scratch(model, layer, train, test, num_classes, recipe, folder)
+            predicted = predict_from_scratch(build(seed=recipe.seed), train, test, recipe, folder)
             accuracies[place] = mean_per_class_accuracy(test.labels, predicted, num_classes)
             bar.update()
     return accuracies

@@ -35,15 +35,15 @@ def fresh_convnet(model, layer, num_classes, seed=0):
     return keras.Model(trunk.inputs, x, name=f"{model.name}_from_scratch")
 
 
-def predict_from_scratch(model, layer, train, test, num_classes, recipe, directory, verbose=0):
-    """Trains such a net, and returns the labels that it gives to the test images.
+def predict_from_scratch(fresh, train, test, recipe, directory, verbose=0):
+    """Trains a fresh convnet, and returns the labels that it gives to the test images.
 
     Args:
-        model, layer, num_classes: as in `fresh_convnet`.
+        fresh: a `keras.Model` as of `fresh_convnet`, with the recipe's seed; it is trained.
         train: `LabelledImages`, of the recipe's image size and of what the model takes.
         test: `LabelledImages`; they are measured after every epoch, and chosen by nothing.
         recipe: a `kerasvis.training.Recipe`.
-        directory: folder in which the run keeps its state; one that was stopped goes on.
+        directory: folder in which the run keeps its state; an interrupted run resumes.
         verbose: as in `keras.Model.fit`.
 
     Returns:
@@ -52,7 +52,6 @@ def predict_from_scratch(model, layer, train, test, num_classes, recipe, directo
     Raises:
         ValueError: if images and recipe do not fit together.
     """
-    fresh = fresh_convnet(model, layer, num_classes, recipe.seed)
-    run = digest([layer, recipe, fresh.to_json(), train.digest, test.digest])
+    run = digest([recipe, fresh.to_json(), train.digest, test.digest])
     fit(fresh, train, test, recipe, directory=directory / f"from_scratch-{run}", verbose=verbose)
     return fresh.predict(test.pixels, verbose=0).argmax(axis=1)

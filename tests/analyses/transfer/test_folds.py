@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kerasvis.analyses.transfer.folds import draw_fold
+from kerasvis.analyses.transfer.folds import ClassSize, draw_fold
 
 NAMES = ("ant", "bass", "crab")
 LABELS = np.repeat([2, 0, 1], [9, 7, 20])
@@ -9,7 +9,8 @@ ALL = np.ones(len(LABELS), bool)
 
 
 def draw(may_train=ALL, may_test=ALL, per_class=4, num_test=10, **options):
-    return draw_fold(LABELS, may_train, may_test, NAMES, per_class, num_test, **options)
+    size = ClassSize(per_class, num_test)
+    return draw_fold(LABELS, NAMES, may_train, may_test, size, **options)
 
 
 def test_so_many_images_of_each_class_and_none_twice():

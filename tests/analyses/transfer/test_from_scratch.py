@@ -45,11 +45,16 @@ def test_weights_follow_from_the_seed():
 def test_classes_of_their_own_colour_are_learnt(tmp_path):
     data = labelled_data(60, 30, SIZE)
     recipe = Recipe.for_small_images(12, epochs=15, batch_size=10)
-    given = (convnet(SIZE), "conv2", data.train, data.validation, 3, recipe, tmp_path)
-    predicted = predict_from_scratch(*given)
+    model = convnet(SIZE)
+
+    def predicted_labels():
+        fresh = fresh_convnet(model, "conv2", 3, recipe.seed)
+        return predict_from_scratch(fresh, data.train, data.validation, recipe, tmp_path)
+
+    predicted = predicted_labels()
     assert (predicted == data.validation.labels).mean() > 0.7
     folders = list(tmp_path.iterdir())
-    np.testing.assert_array_equal(predict_from_scratch(*given), predicted)
+    np.testing.assert_array_equal(predicted_labels(), predicted)
     assert list(tmp_path.iterdir()) == folders  # the run that was finished is found again
 
 
