@@ -147,7 +147,7 @@ def standardize_methods(
             )
     if not methods:
         raise ValueError(
-            f"No method was given: give at least one, as 'deconvnet'. Received: methods={methods}"
+            f"No method was given: give at least one, as 'deconvnet'. Received: methods={methods!r}"
         )
     return {name: _function_of(method) for name, method in methods.items()}
 

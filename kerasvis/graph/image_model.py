@@ -121,7 +121,7 @@ def _values(model, needed, fixed):
     if unknown := [name for name in fixed if name not in known]:
         raise ValueError(
             f"The model {model.name!r} takes {described_inputs(model.inputs)}: give values of "
-            f"these. Received: fixed={unknown}"
+            f"these. Received: fixed={unknown!r}"
         )
     return fixed
 

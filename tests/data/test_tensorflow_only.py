@@ -15,8 +15,8 @@ import kerasvis.data
 images = kerasvis.data.LabelledImages(np.zeros((2, 4, 5, 3), "uint8"), np.arange(2))
 try:
     {statement}
-except ImportError as error:
-    print(error.name, error)
+except (ImportError, ValueError) as error:
+    print(getattr(error, "name", type(error).__name__), error)
 """
 
 
@@ -33,3 +33,11 @@ def test_what_is_missing_is_named(statement, missing):
     assert finished.stdout.startswith(f"{missing} ")
     assert f"pip install {missing.replace('_', '-')}" in finished.stdout
     assert "Received: " in finished.stdout
+
+
+def test_a_data_set_by_name_needs_tensorflow_datasets():
+    program = PROGRAM.format(statement="kerasvis.data.load_labelled('mnist', 8)")
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert finished.stdout.startswith("ValueError ")
+    for fact in ("TensorFlow Datasets is not installed", "pip install", "[tfds]", "data='mnist'"):
+        assert fact in finished.stdout

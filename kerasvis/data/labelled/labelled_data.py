@@ -173,7 +173,7 @@ def _from_tfds(name, size, share, seed):
         raise ValueError(
             "This is neither a folder nor an archive, and TensorFlow Datasets is not installed: "
             "give a path that exists, or pip install 'keras-deconvnet[tfds]'. "
-            f"Received: data={name}"
+            f"Received: data={name!r}"
         )
     from kerasvis.data.labelled.tfds_source import (
         open_tfds,  # here, so that the others start without it
