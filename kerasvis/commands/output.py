@@ -9,6 +9,8 @@ from pathlib import Path
 
 from kerasvis.storage.written_names import LIST, add_written_names, written_names
 
+FORMULA = ("=", "+", "-", "@")  # how what a spreadsheet computes begins
+
 
 class OutputFolder:
     """A folder to write into: refused at once where that is not possible, made when it begins.
@@ -156,11 +158,32 @@ def save_figure(figure, filepath: Path) -> None:
 
 
 def write_csv(header: Sequence, rows: Iterable[Sequence], filepath: Path) -> None:
-    """Writes a table atomically."""
+    """Writes a table atomically.
+
+    Text that a spreadsheet would take for a formula gets an apostrophe in front, by which it shows
+    the text; control characters are escaped.
+    """
     from kerasvis.storage.files import write_text
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows([[_as_text(value) for value in row] for row in rows])
     write_text(filepath, text.getvalue())
+
+
+def _as_text(value):
+    from kerasvis.data.file_names import shown_name
+
+    if not isinstance(value, str):
+        return value
+    is_formula = value.startswith(FORMULA) and not _is_number(value)
+    return ("'" if is_formula else "") + shown_name(value)
+
+
+def _is_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

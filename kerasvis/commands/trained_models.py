@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 from kerasvis.commands.quiet_start import start_keras
+from kerasvis.storage.archives import check_archive, check_json
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 
@@ -48,6 +49,15 @@ def check_model_name(name: str, weights: str | None = None) -> None:
             "The model is not a file that Keras saved, or is damaged: give a .keras file that "
             f"model.save() wrote. Received: --model={path}"
         )
+    if path.suffix == ".keras":
+        try:
+            check_archive(path)
+            check_json(path, "config.json")
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"The model's file cannot be taken, since {error}: give a .keras file that "
+                f"model.save() wrote. Received: --model={path}"
+            ) from error
 
 
 def load_model(name: str, weights: str | None = None, image_size: tuple[int, int] | None = None):

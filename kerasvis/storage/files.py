@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasvis.storage.archives import check_archive
+
 TEMPORARY = "kerasvis-temporary"  # stands in the name of every temporary file
 IS_TEMPORARY = re.compile(rf"\..*\.[0-9a-f]{{8}}\.{TEMPORARY}.*", re.DOTALL)
 
@@ -147,6 +149,7 @@ def read_npz(
     received = f"Received: filepath={str(filepath)!r}"
     wrong = f"The file is not an .npz file containing {content}"
     try:
+        check_archive(filepath)
         with open(filepath, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
