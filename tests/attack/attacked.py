@@ -3,12 +3,14 @@
 import contextlib
 import io
 import json
+import multiprocessing
 import os
 import random
 import secrets
 import shlex
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,7 +49,8 @@ COMMANDS = {
     "ablate": "--data {inputs}/classes --variants none " + TINY,
 }
 QUICK = ("occlusion", "diagnose", "correspondence", "gallery")  # attacked in every `make test`
-ENDS_ON_ITS_OWN = {0, 2}
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tensorflow", "keras", "kerasvis", "tests.attack.attacked"])
 
 
 class Outcome(NamedTuple):
@@ -59,9 +62,14 @@ class Outcome(NamedTuple):
 
     @property
     def is_a_sentence(self):
-        """Whether it was refused in one line; progress bars end in a line of their own."""
-        lines = [line for line in self.errors.splitlines() if line.strip() and "%|" not in line]
-        return self.code == 2 and len(lines) == 1 and "Traceback" not in self.errors
+        """Whether it was refused in one line."""
+        is_line = len(lines_of(self.errors)) == 1
+        return self.code == 2 and is_line and "Traceback" not in self.errors
+
+
+def lines_of(errors):
+    """The lines of what was printed to stderr, without progress bars."""
+    return [line for line in errors.splitlines() if line.strip() and "%|" not in line]
 
 
 def make_inputs(folder):
@@ -117,7 +125,7 @@ def outcome(arguments):
 
 
 def started(arguments):
-    """Starts a command as a process of its own."""
+    """Starts a command as a process of its own, from the beginning."""
     return subprocess.Popen(
         [sys.executable, "-m", "kerasvis", *arguments],
         cwd=ROOT,
@@ -126,6 +134,54 @@ def started(arguments):
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+class Forked:
+    """A command in a process forked from one in which TensorFlow is imported already.
+
+    It behaves as one of `started`, but is in the midst of its work at once.
+    """
+
+    def __init__(self, arguments):
+        with tempfile.NamedTemporaryFile(delete=False) as file:
+            self._errors = Path(file.name)
+        self._process = FORKS.Process(target=run_and_exit, args=(arguments, str(self._errors)))
+
+    def __enter__(self):
+        self._process.start()
+        return self
+
+    def __exit__(self, *_):
+        self._process.join()
+        self._errors.unlink()
+
+    @property
+    def returncode(self):
+        return self._process.exitcode
+
+    def send_signal(self, number):
+        os.kill(self._process.pid, number)
+
+    def communicate(self, timeout=None):
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("kerasvis", timeout)
+        return None, self._errors.read_text()
+
+
+def run_and_exit(arguments, errors):
+    """Runs a command, with what it prints to stderr in a file, and ends the process."""
+    code = 0
+    try:
+        os.chdir(ROOT)
+        sys.stdin.close()
+        for name, number in ((os.devnull, 1), (errors, 2)):
+            os.dup2(os.open(name, os.O_WRONLY), number)
+        run(arguments)
+    except SystemExit as ended:
+        code = ended.code
+    sys.stderr.flush()
+    os._exit(code or 0)
 
 
 def files_of(folder):
