@@ -10,6 +10,7 @@ from kerasvis.activations import LayerActivations, TopActivations
 from kerasvis.analyses import FeatureVisualization
 from kerasvis.analyses.feature_visualization import choose_features
 from kerasvis.data import ImageFolder, Preprocessing
+from tests.marks import grid, slow
 
 SIZE = (33, 26)
 NUM_IMAGES = 7
@@ -82,8 +83,14 @@ def by_hand(deconv, images, pixels, found, feature_indices):
     return cut
 
 
-@pytest.mark.parametrize("layer", ["conv1", "conv2", "both", "fc", "scores"])
-@pytest.mark.parametrize("rectification", ["deconvnet", "gradient"])
+@pytest.mark.parametrize(
+    ("layer", "rectification"),
+    grid(
+        ["conv1", "conv2", "both", "fc", "scores"],
+        ["deconvnet", "gradient"],
+        quick=[("conv2", "deconvnet"), ("both", "gradient"), ("fc", "deconvnet")],
+    ),
+)
 def test_is_each_unit_projected_by_itself_and_cut(model, images, pixels, top, layer, rectification):
     deconv = kv.DeconvModel(model, layer, rectification)
     feature_indices = [2, 0]
@@ -238,7 +245,7 @@ def test_only_the_images_needed_are_fetched(model, images, top):
     assert recording.asked == sorted(set(features.image_indices.ravel()))
 
 
-@pytest.mark.parametrize("mode", ["raw", "caffe", "tf", "torch"])
+@pytest.mark.parametrize("mode", ["caffe", "torch", slow("raw"), slow("tf")])
 def test_patches_are_the_pixels_and_projections_in_rgb(model, pixels, mode):
     preprocessing = Preprocessing(mode)
     images = preprocessing.images(pixels)

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import applications
 
 import kerasvis as kv
+from tests.marks import grid
 from tests.oracles import modified_gradient
 from tests.oracles.random_graphs import randomize_weights
 from tests.oracles.random_targets import draw_target
@@ -103,15 +104,27 @@ def assert_projects_like_oracle(build, layer, rectification):
     assert modified_gradient.relative_difference(actual, expected) <= TOLERANCE
 
 
-@pytest.mark.parametrize("rectification", RECTIFICATIONS)
-@pytest.mark.parametrize("name", PAPER_CONVNETS)
+@pytest.mark.parametrize(
+    ("name", "rectification"),
+    grid(
+        PAPER_CONVNETS,
+        RECTIFICATIONS,
+        quick=[("ZFNet", "deconvnet"), ("AlexNet", "guided"), ("ZFNet, a score", "gradient")],
+    ),
+)
 def test_paper_convnet(name, rectification):
     assert_projects_like_oracle(*PAPER_CONVNETS[name], rectification)
 
 
 @op_by_op
-@pytest.mark.parametrize("rectification", RECTIFICATIONS)
-@pytest.mark.parametrize("name", APPLICATIONS)
+@pytest.mark.parametrize(
+    ("name", "rectification"),
+    grid(
+        APPLICATIONS,
+        RECTIFICATIONS,
+        quick=[("VGG16", "gradient"), ("MobileNetV2", "deconvnet")],
+    ),
+)
 def test_application(name, rectification):
     assert_projects_like_oracle(*APPLICATIONS[name], rectification)
 

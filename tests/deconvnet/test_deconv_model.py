@@ -1,5 +1,7 @@
 """The deconvnet as a Keras model: crops, batches, dtypes, saving, and what it refuses."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -27,6 +29,12 @@ def convnet(size=SIZE, **options):
     return keras.Model(inputs, x, name="convnet")
 
 
+@functools.cache
+def shared_deconv(rectification="deconvnet"):
+    """One for all tests that leave it as it is, since it is compiled for every new one."""
+    return kv.DeconvModel(convnet(), "conv2", rectification)
+
+
 def whole(deconv, pixels, features, positions):
     """The projections by one pass over whole images, without crops."""
     number = len(pixels)
@@ -41,7 +49,7 @@ def whole(deconv, pixels, features, positions):
 @pytest.mark.parametrize("rectification", ["deconvnet", "guided", "gradient"])
 @pytest.mark.parametrize("position", [(0, 0), (11, 9), (22, 18), (3, 18)])
 def test_units_in_crops_are_those_of_whole_images(rectification, position):
-    deconv = kv.DeconvModel(convnet(), "conv2", rectification=rectification)
+    deconv = shared_deconv(rectification)
     parts, origins = deconv.project_units(images(), Unit([0, 2, 5], *position))
     assert np.prod(parts.shape[1:3]) < 0.2 * np.prod(SIZE)
     actual = deconv.project(images(), Unit([0, 2, 5], *position))
@@ -66,9 +74,8 @@ def test_crops_with_a_mean_image():
 
 
 def test_strongest_is_the_unit_that_locate_finds():
-    model = convnet()
-    deconv = kv.DeconvModel(model, "conv2")
-    maps = np.asarray(kv.feature_extractor(model, ["conv2"])(images())[0])
+    deconv = shared_deconv()
+    maps = np.asarray(kv.feature_extractor(deconv.convnet, ["conv2"])(images())[0])
     activations, positions = deconv.locate(images(), [0, 3, 5])
     for i, feature in enumerate([0, 3, 5]):
         expected = np.unravel_index(maps[i, ..., feature].argmax(), maps.shape[1:3])
@@ -85,19 +92,18 @@ def test_strongest_is_the_unit_that_locate_finds():
 
 @pytest.mark.parametrize("target", [Unit(2, 3, 4), Strongest(2), WholeMap([0, 1, 2, 3, 4])])
 def test_batch_size_does_not_matter(target):
-    deconv = kv.DeconvModel(convnet(), "conv2")
+    deconv = shared_deconv()
     expected = deconv.project(images(5), target, batch_size=5)
     actual = deconv.project(images(5), target, batch_size=2)
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-7)
 
 
 def test_projection_scales_with_the_activation_that_starts_it():
-    model = convnet()
-    deconv = kv.DeconvModel(model, "conv2", rectification="gradient")
+    deconv = shared_deconv("gradient")
     _, ((row, column),) = deconv.locate(images(1), 2)
     projection = deconv.project(images(1), Unit(2, row, column))
     moved = images(1) + 1e-3 * np.sign(projection)
-    maps = kv.feature_extractor(model, ["conv2"])
+    maps = kv.feature_extractor(deconv.convnet, ["conv2"])
     before, after = (np.asarray(maps(x)[0])[0, row, column, 2] for x in (images(1), moved))
     predicted = 1e-3 * np.abs(projection).sum() / before  # projection = activation × gradient
     assert after - before == pytest.approx(predicted, rel=0.05)
@@ -159,10 +165,11 @@ def test_summary_lists_the_mirrored_stack():
 def test_images_of_any_size(size):
     anywhere, fixed = convnet((None, None)), convnet(size)
     fixed.set_weights(anywhere.get_weights())
+    anywhere, fixed = kv.DeconvModel(anywhere, "conv2"), kv.DeconvModel(fixed, "conv2")
     for target in (Strongest(1), Unit(1, 9, 3), WholeMap(1)):
         np.testing.assert_allclose(
-            kv.DeconvModel(anywhere, "conv2").project(images(2, size), target),
-            kv.DeconvModel(fixed, "conv2").project(images(2, size), target),
+            anywhere.project(images(2, size), target),
+            fixed.project(images(2, size), target),
             rtol=1e-5,
             atol=1e-6,
         )
@@ -251,12 +258,7 @@ def test_switch_layers_in_the_model_itself():
 
 
 def test_no_images():
-    assert kv.DeconvModel(convnet(), "conv2").project(images(0), Strongest(0)).shape == (
-        0,
-        45,
-        38,
-        3,
-    )
+    assert shared_deconv().project(images(0), Strongest(0)).shape == (0, 45, 38, 3)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +274,7 @@ def test_no_images():
     ],
 )
 def test_images_that_do_not_fit(wrong, sentence):
-    deconv = kv.DeconvModel(convnet(), "conv2")
+    deconv = shared_deconv()
     with pytest.raises(ValueError) as error:  # noqa: PT011
         deconv.project(wrong, Strongest(0))
     assert sentence in str(error.value)
@@ -285,13 +287,14 @@ def test_two_inputs():
         kv.DeconvModel(model, "sum")
 
 
-@pytest.mark.parametrize("number", [1, 3])
-@pytest.mark.parametrize("target", [Strongest(2), WholeMap(1), Unit(0, 4, 5)])
-def test_two_devices(two_devices, number, target):
+def test_two_devices(two_devices):
     """Also with fewer images than devices."""
     with two_devices.scope():
         deconv = kv.DeconvModel(convnet(), "conv2")
     alone = kv.DeconvModel(convnet(), "conv2")
     alone.convnet.set_weights(deconv.convnet.get_weights())
-    found = deconv.project(images(number), target)
-    np.testing.assert_allclose(found, alone.project(images(number), target), rtol=1e-5, atol=1e-7)
+    for number in (1, 3):
+        for target in (Strongest(2), WholeMap(1), Unit(0, 4, 5)):
+            found = deconv.project(images(number), target)
+            expected = alone.project(images(number), target)
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)

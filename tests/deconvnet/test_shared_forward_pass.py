@@ -91,7 +91,7 @@ def test_every_unit_is_projected_as_if_alone(layer, rectification, batch_size, i
 
 def test_random_graphs():
     num_cropped = num_whole = 0
-    for seed in range(12):
+    for seed in range(6):
         graph = draw_graph(seed)
         deconv = kv.DeconvModel(graph.model, graph.targets[seed % len(graph.targets)])
         unit = random_unit(deconv, 5, seed)
@@ -102,7 +102,8 @@ def test_random_graphs():
         is_cropped = parts.shape[1:] != expected.shape[1:]
         num_cropped += is_cropped
         num_whole += not is_cropped
-    assert num_whole > 2
+    assert num_whole
+    assert num_cropped
 
 
 def test_crops_with_a_mean_image():

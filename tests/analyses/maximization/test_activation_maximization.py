@@ -16,6 +16,7 @@ from kerasvis.attributions.activation_gradient import ActivationGradient
 from kerasvis.data import Preprocessing
 from kerasvis.deconvnet.targets import Strongest, Unit, WholeMap
 from tests.attributions.small_convnets import convnet
+from tests.marks import grid
 
 SIZE = (6, 5)
 PLAIN = {"parametrization": "pixels", "jitter": 0, "total_variation": 0}
@@ -95,8 +96,17 @@ def test_total_variation_smooths(linear):
     assert roughness(3.0) < 0.5 * roughness(0.0)
 
 
-@pytest.mark.parametrize("target", [Unit([1, 3], 2, 3), Strongest([1, 3]), WholeMap([1, 3])])
-@pytest.mark.parametrize("parametrization", ["pixels", "frequencies"])
+UNIT, STRONGEST, WHOLE_MAP = Unit([1, 3], 2, 3), Strongest([1, 3]), WholeMap([1, 3])
+
+
+@pytest.mark.parametrize(
+    ("target", "parametrization"),
+    grid(
+        [UNIT, STRONGEST, WHOLE_MAP],
+        ["pixels", "frequencies"],
+        quick=[(UNIT, "frequencies"), (STRONGEST, "pixels"), (WHOLE_MAP, "frequencies")],
+    ),
+)
 def test_activations_rise(target, parametrization):
     model = convnet()
     options = {"num_steps": 25, "jitter": 1, "parametrization": parametrization}

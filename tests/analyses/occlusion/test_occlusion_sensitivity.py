@@ -746,6 +746,7 @@ def test_squeezenet_on_a_photograph(shared_data):
     assert np.abs(result.projection).max() > 0
 
 
+@pytest.mark.slow
 def test_alexnet_trunk_with_a_random_head_on_a_photograph(shared_data):
     filepath = shared_data / "alexnet-imagenet-conv/alexnet_torchvision_conv.npz"
     trunk = alexnet_trunk_from_published(read_arrays(filepath))
