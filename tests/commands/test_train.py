@@ -1,8 +1,11 @@
+import contextlib
 import csv
+import importlib.util
 import io
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +59,25 @@ def train(archive, tmp_path):
     return train
 
 
+@pytest.fixture(scope="module")
+def finished(archive, tmp_path_factory):
+    """`(folder of a finished run, folder of its events, what it printed)`, made once."""
+    folder, events = (tmp_path_factory.mktemp("finished") / name for name in ("run", "events"))
+    options = ["--data", str(archive), "--out", str(folder), *TINY]
+    options += ["--export", "--evolution", "--evolution-images", "10", "--without-patches"]
+    if importlib.util.find_spec("tensorboard") is not None:
+        options += ["--tensorboard", str(events)]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        run(["train", *options])
+    return folder, events, printed.getvalue()
+
+
+@pytest.fixture
+def finished_run(finished, tmp_path):
+    """A copy of it, where `train` puts its runs."""
+    return shutil.copytree(finished[0], tmp_path / "run")
+
+
 @pytest.fixture
 def mistake(train, sentence_of):
     return sentence_of(train)
@@ -77,8 +99,8 @@ def convnet_of(groups):
     return {**convnet.keywords, "dense_units": convnet.dense_units}
 
 
-def test_a_run_and_what_it_leaves(train, capsys):
-    folder = train("--export", "--evolution", "--evolution-images", "10", "--without-patches")
+def test_a_run_and_what_it_leaves(finished):
+    folder, _, printed = finished
     names = {path.name for path in folder.glob("[!.]*")}
     files = {"README.md", "classes.json", "history.csv", "model.keras", "recipe.json"}
     assert names == files | {"checkpoint", "evolution", "saved_model"}
@@ -91,7 +113,6 @@ def test_a_run_and_what_it_leaves(train, capsys):
         "epoch_0002.npz",
     }
     assert kv.analyses.load_evolution(folder / "evolution")["conv1"].patches.size == 0
-    printed = capsys.readouterr().out
     assert re.search(r"Saved .*model\.keras: validation top-1 \d+\.\d% after 2 epochs\.\n", printed)
     check_card(folder, recipe)
     check_served_by_plain_tensorflow(folder)
@@ -130,10 +151,9 @@ def check_served_by_plain_tensorflow(folder):
     np.testing.assert_allclose(expected.sum(axis=1), 1, rtol=1e-5)
 
 
-def test_curves_and_features_for_tensorboard(train, tmp_path):
+def test_curves_and_features_for_tensorboard(finished):
     pytest.importorskip("tensorboard", reason="TensorBoard is not installed.")
-    log_dir = tmp_path / "events"
-    folder = train("--evolution", "--evolution-images", "10", "--tensorboard", str(log_dir))
+    folder, log_dir, _ = finished
     shown = events_of(log_dir)
     images = {f"features/conv{number}": {1, 2} for number in range(1, 6)}
     assert {name: set(steps) for name, steps in shown["."].items()} == images
@@ -189,8 +209,8 @@ def test_the_papers_recipe(train):
     assert "the same, mean of ten sub-crops" in (folder / "README.md").read_text()
 
 
-def test_interrupted_it_goes_on(train, capsys, monkeypatch):
-    whole = train(out="whole")
+def test_interrupted_it_resumes(train, finished, monkeypatch):
+    whole, *_ = finished
 
     class Interrupted(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -209,35 +229,36 @@ def test_interrupted_it_goes_on(train, capsys, monkeypatch):
         assert (folder / name).read_text() == (whole / name).read_text()
 
 
-def test_a_finished_run(train, mistake, capsys):
-    folder = train("--epochs", "1")
+def test_a_finished_run(train, finished_run, mistake, capsys):
+    folder = finished_run
     saved = (folder / "model.keras").read_bytes()
-    capsys.readouterr()
-    train("--epochs", "1", "--export")
+    shutil.rmtree(folder / "saved_model")
+    shutil.rmtree(folder / "evolution")
+    train("--export")
     printed = capsys.readouterr().out
     assert f"{folder} is finished: validation top-1 " in printed
     assert (folder / "saved_model" / "saved_model.pb").exists()
     assert (folder / "model.keras").read_bytes() == saved
-    sentence = mistake("--epochs", "1", "--seed", "3")
+    sentence = mistake("--seed", "3")
     assert "other recipe, seed (0 there, 3 here)" in sentence
     assert str(folder) in sentence
-    assert "other model, layer " in mistake("--epochs", "1", "--width", "0.05")
-    assert "its evolution was not recorded" in mistake("--epochs", "1", "--evolution")
+    assert "other model, layer " in mistake("--width", "0.05")
+    assert "its evolution was not recorded" in mistake("--evolution")
 
 
-def test_a_finished_run_whose_files_are_damaged(train, capsys):
-    folder = train("--epochs", "1", "--export")
+def test_a_finished_run_whose_files_are_damaged(train, finished_run, capsys):
+    folder = finished_run
     saved = keras.saving.load_model(folder / "model.keras").get_weights()
     graph = (folder / "saved_model" / "saved_model.pb").read_bytes()
     (folder / "saved_model" / "saved_model.pb").write_bytes(graph[:-7])
     (folder / "classes.json").write_text("[")
-    train("--epochs", "1", "--export")
-    assert len((folder / "saved_model" / "saved_model.pb").read_bytes()) == len(graph)
+    train("--export")
+    tf.saved_model.load(folder / "saved_model")  # whole again
     assert json.loads((folder / "classes.json").read_text())
     content = (folder / "model.keras").read_bytes()
     (folder / "model.keras").write_bytes(content[: len(content) // 2])
     capsys.readouterr()
-    train("--epochs", "1")
+    train()
     assert f"{folder / 'model.keras'} is damaged: it is trained again." in capsys.readouterr().out
     again = keras.saving.load_model(folder / "model.keras").get_weights()
     for array, expected in zip(again, saved, strict=True):
