@@ -30,7 +30,7 @@ KINDS = {str: "U", bool: "b", int: "iu", float: "fiu"}  # of dtypes that are rea
 
 
 @functools.cache
-def field_of(annotation: Any):
+def field_of(annotation: Any) -> Any:
     """What writes and reads values of a type: `write(value, key)` and `read(arrays, key)`.
 
     Raises:
@@ -247,7 +247,7 @@ def names_of(kind: type) -> tuple[str, ...]:
     """Names of the fields of a dataclass or a `NamedTuple`."""
     if dataclasses.is_dataclass(kind):
         return tuple(field.name for field in dataclasses.fields(kind))
-    return kind._fields
+    return tuple(getattr(kind, "_fields"))  # noqa: B009 - of a NamedTuple
 
 
 def equal(one: Any, other: Any) -> bool:

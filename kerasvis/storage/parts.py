@@ -84,9 +84,9 @@ class Parts:
     ):
         self.directory = None if directory is None else Path(directory)
         self._computed_from, self._is_writer = computed_from, is_writer
-        self._checksums = {}  # {name: every checksum that its file may have}
-        self._of = {}  # {name: what this part alone is computed from}
-        self._cleaned = set()
+        self._checksums: dict[str, set[str]] = {}  # every one that the file of a name may have
+        self._of: dict[str, Any] = {}  # {name: what this part alone is computed from}
+        self._cleaned: set[Path] = set()
 
     def __enter__(self) -> Self:
         if self.directory is not None:
@@ -115,6 +115,8 @@ class Parts:
 
     def path(self, name: str) -> Path:
         """Where the file of a part is, or goes."""
+        if self.directory is None:
+            raise RuntimeError("Parts without a folder have no files.")
         return self.directory / name
 
     def is_complete(self, name: str) -> bool:
@@ -147,11 +149,11 @@ class Parts:
         Raises:
             OSError: if the part cannot be written.
         """
-        arrays = self.load(name)
-        if arrays is None:
-            arrays = compute()
-            self.save(name, arrays)
-        return arrays
+        if (arrays := self.load(name)) is not None:
+            return arrays
+        computed = compute()
+        self.save(name, computed)
+        return computed
 
     def result(
         self,

@@ -67,7 +67,8 @@ class Result:
     def to_arrays(self) -> dict[str, np.ndarray]:
         """`{name: array}`, of which `from_arrays` makes the same again."""
         header = {CLASS: np.array(type(self).__name__), VERSION: np.array(self.version)}
-        return header | dict(field_of(type(self)).write(self))
+        kind: Any = type(self)
+        return header | dict(field_of(kind).write(self))
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
@@ -86,7 +87,8 @@ class Result:
             )
         if version < cls.version:
             arrays = cls.upgraded(arrays, version)
-        return field_of(cls).read(arrays)
+        kind: Any = cls
+        return field_of(kind).read(arrays)
 
     @classmethod
     def upgraded(cls, arrays: Mapping[str, np.ndarray], version: int) -> Mapping[str, np.ndarray]:
@@ -107,7 +109,7 @@ class Result:
         """By value: arrays by dtype and content, NaN equal to NaN."""
         return equal(self, other) if isinstance(other, Result) else NotImplemented
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def _repr_html_(self) -> str:
         """The fields as a table."""
