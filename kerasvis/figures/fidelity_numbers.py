@@ -50,7 +50,7 @@ def panels_of(report, colours):
         panels.append(Panel("cosine of two random signals", draw, check.calls))
     if (check := report.patch_sufficiency) is not None:
         draw = functools.partial(_draw_patches, check=check, colours=colours)
-        panels.append(Panel("activation, covered or alone", draw))
+        panels.append(Panel("activation, occluded or alone", draw))
     if (check := report.insertion_deletion) is not None:
         for name in ("deletion", "insertion"):
             draw = functools.partial(_draw_curves, check=check, name=name, colours=colours)
@@ -97,7 +97,7 @@ def _draw_selectivity(axes, check, colours):
 
 
 def _draw_patches(axes, check, colours):
-    groups = {"patch covered": "covered", "patch alone": "shown"}
+    groups = {"patch occluded": "occluded", "patch alone": "shown"}
     bars = {
         method: [mean_and_error(getattr(check, name)[row]) for name in groups.values()]
         for row, method in enumerate(check.methods)

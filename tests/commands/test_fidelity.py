@@ -95,7 +95,7 @@ def test_some_checks_of_some_methods(check, capsys):
     options = ("--methods", "gradient", "--checks", "patch_sufficiency", "--patch-size", 3, 2)
     check(*options, "--num-images", 3, "--baseline", "noise", "--feature", 1)
     printed = capsys.readouterr().out
-    assert "activation, 3×2 covered" in printed
+    assert "activation, 3×2 occluded" in printed
     assert "deletion" not in printed
     assert "Random weights were not tried." in printed
 

@@ -40,9 +40,9 @@ def fidelity(methods=METHODS, layers=("a_long_name/of_conv2", "conv1"), checks=C
         "patch_sufficiency": SimpleNamespace(
             methods=methods,
             patch_size=np.array([4, 6]),
-            covered=rng.random((num, images)),
+            occluded=rng.random((num, images)),
             shown=rng.random((num, images)),
-            random_covered=rng.random((num, images, 3)),
+            random_occluded=rng.random((num, images, 3)),
             random_shown=rng.random((num, images, 3)),
         ),
         "insertion_deletion": SimpleNamespace(
@@ -72,7 +72,7 @@ def test_a_panel_for_each_number():
         "one layer random, signed",
         "units and images, signed",
         "cosine of two random signals",
-        "activation, covered or alone",
+        "activation, occluded or alone",
         "activation during deletion",
         "activation during insertion",
     ]
@@ -102,10 +102,10 @@ def test_bars_and_curves():
         check = report.selectivity
         expected = [x[row, :, 1].mean() for x in (check.between_units, check.between_images)]
         np.testing.assert_allclose(pair, expected)
-    *bars, random = heights("activation, covered or alone")
+    *bars, random = heights("activation, occluded or alone")
     check = report.patch_sufficiency
-    np.testing.assert_allclose(bars, np.transpose([check.covered.mean(1), check.shown.mean(1)]))
-    draws = (check.random_covered, check.random_shown)
+    np.testing.assert_allclose(bars, np.transpose([check.occluded.mean(1), check.shown.mean(1)]))
+    draws = (check.random_occluded, check.random_shown)
     np.testing.assert_allclose(random, [x.mean() for x in draws])
     axes = found["activation during deletion"]
     check = report.insertion_deletion

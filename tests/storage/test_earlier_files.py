@@ -20,6 +20,7 @@ from kerasvis.analyses import (
     UnitInvariance,
 )
 from kerasvis.analyses.fidelity.fidelity_result import CHECKS
+from kerasvis.analyses.fidelity.patch_sufficiency import PatchSufficiency
 from kerasvis.storage.fields import names_of
 from tests.storage.example_results import Examples
 
@@ -71,8 +72,24 @@ def test_fidelity_report(left_out, tmp_path):
     for check in CHECKS:
         if (result := arrays.pop(check)) is not None:
             arrays |= {f"{check}.{name}": value for name, value in fields_of(result).items()}
-    np.savez(tmp_path / "report.npz", **arrays)
+    np.savez(tmp_path / "report.npz", **with_covered(arrays))
     assert FidelityReport.load(tmp_path / "report.npz") == report
+
+
+@pytest.mark.parametrize("kind", [FidelityReport, PatchSufficiency])
+def test_occluded_patches_of_the_first_version(kind, tmp_path):
+    result = Examples().of(kind)
+    arrays = with_covered(result.to_arrays()) | {"kerasvis/version": np.array(1)}
+    np.savez(tmp_path / "result.npz", **arrays)
+    assert kind.load(tmp_path / "result.npz") == result
+
+
+def with_covered(arrays):
+    """The arrays under the names of files below version 2."""
+    return {
+        name.removesuffix("occluded") + "covered" if name.endswith("occluded") else name: array
+        for name, array in arrays.items()
+    }
 
 
 FLAT = [

@@ -1,1 +1,1 @@
-"""How far the pictures can be trusted: what experts hold against them, measured."""
+"""How far projections can be trusted: the objections of the literature, measured."""

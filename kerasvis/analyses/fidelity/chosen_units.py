@@ -1,4 +1,4 @@
-"""The units that are asked about, one in every image: where they are, and how active."""
+"""The units under test, one in every image: where they are, and how active."""
 
 import dataclasses
 import functools
@@ -18,10 +18,10 @@ from kerasvis.graph.batch_function import BatchFunction
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ChosenUnits:
-    """One unit of a layer in every image: what the checks of a fidelity report ask about.
+    """One unit of a layer in every image: what a fidelity report tests.
 
     Attributes:
-        model: the functional or Sequential `keras.Model`; it is left as it is.
+        model: the functional or Sequential `keras.Model`; it is not changed.
         layer: name of the layer.
         images: float32 `(images, rows, columns, channels)`.
         rules: the user's rules for layers that the deconvnet does not know.
@@ -30,8 +30,8 @@ class ChosenUnits:
         features: int32 `(images,)`, numbers of feature maps, or of units of a dense layer.
         positions: int32 `(images, 2)`, (row, column) in the feature map; 0 for a dense layer.
         activations: float32 `(images,)`; of a softmax or sigmoid, the score before it.
-        boxes: int64 `(images, 4)`: what each unit sees of its image, as (top, left, bottom, right)
-            in pixels, half open.
+        boxes: int64 `(images, 4)`: the receptive field of each unit inside its image, as (top,
+            left, bottom, right) in pixels, half open.
         is_dense: whether units have no position.
     """
 
@@ -52,11 +52,11 @@ class ChosenUnits:
         return Unit(self.features, *([] if self.is_dense else self.positions.T))
 
     def activation_in(self, images, number):
-        """The activation of the unit that was chosen in image `number`, in other images.
+        """How active the unit chosen in image `number` is in other images.
 
         Args:
             images: float32 `(images, rows, columns, channels)`.
-            number: of the image in which it was chosen.
+            number: of the image in which the unit was chosen.
 
         Returns:
             float32 `(images,)`.
@@ -87,7 +87,7 @@ def choose_units(model, layer, images, feature=None, rules=()):
         layer: name of the layer.
         images: float32 `(images, rows, columns, channels)`.
         feature: number of a feature map, or a list of one per image; by default the feature
-            map in which the strongest unit of the layer is.
+            map that contains the strongest unit of the layer.
         rules: the user's rules for layers that the deconvnet does not know.
 
     Returns:
@@ -120,14 +120,14 @@ def choose_units(model, layer, images, feature=None, rules=()):
 
 
 def strongest_positions(activations, features):
-    """Where the strongest unit of a feature map is: int32 `(images, 2)`; the first of equals."""
+    """Positions of a feature map's strongest units: int32 `(images, 2)`; the first of equals."""
     maps = activations[np.arange(len(activations)), :, :, features]
     places = maps.reshape(len(maps), -1).argmax(axis=1)
     return np.stack(np.unravel_index(places, maps.shape[1:]), axis=1).astype("int32")
 
 
 def boxes_seen(model, layer, image_size, positions):
-    """What units see of their images: int64 `(units, 4)`, cut at the image border."""
+    """The receptive fields of units: int64 `(units, 4)`, clipped at the image border."""
     field = receptive_field(model, layer, image_size)
     if field.is_whole_image:
         return np.tile(np.array([0, 0, *image_size], "int64"), (len(positions), 1))
@@ -146,9 +146,9 @@ def layer_activations(plan):
 
 
 def in_batches(model, inputs):
-    """What a model returns for a dict of arrays, one of which is `"images"`, batch by batch.
+    """Runs a model on a dict of arrays, one of which is `"images"`, batch by batch.
 
-    `predict` sets up a data pipeline each time, which takes longer than a few images do.
+    `predict` would set up a data pipeline for each call, which takes longer than a few images.
     """
     images = inputs["images"]
     size = fitting_batch_size(images.shape)
@@ -166,11 +166,16 @@ def _check_active(units):
     for number, activation in enumerate(units.activations):
         if not np.isfinite(activation):
             raise ValueError(
-                f"Layer {units.layer!r} gives {activation} in image {number}: check the range of "
-                "the images and the model's weights."
+                f"Layer {units.layer!r} returns {activation} in image {number}: check the range of "
+                f"the images and the model's weights. Received: images={_range_of(units.images)}"
             )
         if activation <= 0:
             raise ValueError(
                 f"Feature {units.features[number]} of layer {units.layer!r} is not active in "
-                f"image {number}: give another feature, or other images."
+                f"image {number}: give another feature, or other images. "
+                f"Received: layer={units.layer!r}, feature={units.features[number]}"
             )
+
+
+def _range_of(images):
+    return f"values from {images.min():.4g} to {images.max():.4g}"

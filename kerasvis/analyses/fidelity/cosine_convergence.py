@@ -1,8 +1,8 @@
-"""Whether the backward projection forgets where it started.
+"""Whether the backward projection forgets its starting signal.
 
-Two random signals start at the layer and pass down. Where the method multiplies by matrices that
-do not cancel one another, as with rectified signals, all signals turn into one direction: what
-arrives at the image then no longer depends on what was sent.
+Two random signals are projected from the layer to the image. A method that rectifies signals in
+effect multiplies by non-negative matrices. Then all signals converge to one direction, and what
+arrives at the image no longer depends on the signal at the layer.
 
 Reference:
     Sixt, Granz & Landgraf 2020, "When explanations lie: why many modified BP attributions fail",
@@ -46,7 +46,7 @@ def measure_cosine_convergence(
 ):
     """Projects pairs of random signals, and measures their cosine at every layer below.
 
-    The signals are drawn from the normal distribution, for every unit of the layer.
+    The signals are sampled from the normal distribution, for every unit of the layer.
 
     Args:
         units: the `ChosenUnits`. Signals start at their layer; their images set switches and ReLUs.
@@ -65,7 +65,7 @@ def measure_cosine_convergence(
         plan = plan_of(units.model, units.layer, rectification, units.rules)
         cosines, of_pairs = signal_cosines(plan), []
         for pair_seed in seeds:
-            first, second = draw_signals(units.layer_activations.shape, pair_seed)
+            first, second = random_signals(units.layer_activations.shape, pair_seed)
             inputs = {"images": images, "first": first, "second": second}
             of_pairs.append(in_batches(cosines, inputs))
             advance()
@@ -76,7 +76,7 @@ def measure_cosine_convergence(
     return CosineConvergence(tuple(rectifications), calls, values.swapaxes(2, 3))
 
 
-def draw_signals(shape, seed):
+def random_signals(shape, seed):
     """Two random signals, float32 `(2, *shape)`."""
     return np.random.default_rng(seed).normal(size=(2, *shape)).astype("float32")
 
@@ -101,7 +101,7 @@ def signal_cosines(plan):
 
 
 def _names_of_calls(plan):
-    """`{tensor number: name}` of what the signals pass, from the top."""
+    """`{tensor number: name}` of the tensors that the signals pass, from the top."""
     return {step.node.outputs[0]: step.node.name for step in plan.steps} | {plan.image: IMAGE}
 
 

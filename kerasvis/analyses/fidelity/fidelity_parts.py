@@ -1,4 +1,4 @@
-"""The parts of a fidelity report, one for each check of each method: an interrupted run resumes."""
+"""The parts of a fidelity report, one per check and method, so that an interrupted run resumes."""
 
 import re
 from collections.abc import Callable
@@ -13,17 +13,17 @@ from kerasvis.storage.fingerprints import digest
 
 
 def computed_from(units: ChosenUnits) -> dict[str, Any]:
-    """All that the parts depend on besides check, settings and method.
+    """Everything that the parts depend on besides check, settings and method.
 
-    A function of the user's, or a rule, is known by its name alone.
+    The user's functions and rules are identified by their names alone.
 
     Args:
-        units: the `ChosenUnits`; of their model the layers up to them count.
+        units: the `ChosenUnits`. Only the layers of their model up to theirs count.
     """
     nodes = nodes_up_to(units.model, [units.layer])
     return {
         "model": model_fingerprint(nodes),
-        "names of layers": [node.name for node in nodes],  # by which random weights are drawn
+        "names of layers": [node.name for node in nodes],  # which seed the random weights
         "images": units.images,
         "layer": units.layer,
         "features": units.features,
@@ -33,13 +33,13 @@ def computed_from(units: ChosenUnits) -> dict[str, Any]:
 
 
 def part_name(check: str, name: str, method: Callable) -> str:
-    """The name of the part of a check and of a method, which has a name of its own, too."""
-    known = digest([name, known_name(method)])[:8]
-    return f"{check}-{re.sub(r'[^0-9A-Za-z_]+', '_', name)}-{known}.npz"
+    """The file name of the part for a check and for a method, called `name` by the user."""
+    short_digest = digest([name, stable_name(method)])[:8]
+    return f"{check}-{re.sub(r'[^0-9A-Za-z_]+', '_', name)}-{short_digest}.npz"
 
 
-def known_name(method: Callable) -> str:
-    """By what a method is known again in another process."""
+def stable_name(method: Callable) -> str:
+    """A name that identifies a method in another process as well."""
     if isinstance(method, RectifiedProjection):
         return method.rectification
     return getattr(method, "__qualname__", type(method).__qualname__)

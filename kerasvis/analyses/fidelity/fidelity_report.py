@@ -1,6 +1,6 @@
-"""How far maps of single units can be trusted: what experts hold against such pictures, measured.
+"""How far maps of single units can be trusted: the objections of the literature, measured.
 
-Each check is a file of its own; this one runs them on the same images and units, method by method.
+Each check has its own file. This one runs them on the same images and units, method by method.
 """
 
 import dataclasses
@@ -23,7 +23,10 @@ from kerasvis.analyses.fidelity.insertion_deletion import (
     measure_insertion_deletion,
 )
 from kerasvis.analyses.fidelity.map_similarity import SMALLEST_SIDE
-from kerasvis.analyses.fidelity.patch_sufficiency import as_patch_size, measure_patch_sufficiency
+from kerasvis.analyses.fidelity.patch_sufficiency import (
+    measure_patch_sufficiency,
+    standardize_patch_size,
+)
 from kerasvis.analyses.fidelity.selectivity import measure_selectivity
 from kerasvis.analyses.fidelity.unit_maps import RectifiedProjection, unit_methods
 from kerasvis.analyses.fidelity.weight_randomization import (
@@ -58,41 +61,41 @@ def fidelity_report(
     directory: str | os.PathLike | None = None,
     verbose: str | int = "auto",
 ) -> FidelityReport:
-    """Checks how far the maps of single units tell what the units respond to.
+    """Tests how far the maps of single units show what the units respond to.
 
-    In every image one unit is asked about, the strongest. Its map is compared with maps of copies
-    of the model with random weights, with maps of other units and of other images; two random
-    signals are sent down the same way; and the patch and the pixels to which the map points are
-    covered, and shown alone.
+    The report tests one unit in every image, the strongest. It compares the unit's map with maps of
+    copies of the model with random weights, with maps of other units, and with maps of other
+    images. It projects two random signals from the same layer. And it occludes the patch and the
+    pixels to which the map points, and shows them alone.
 
     Args:
-        model: a functional or Sequential `keras.Model`; it is left as it is.
-        layer: name of the layer whose units are asked about.
-        images: what `kerasvis.arguments.standardize_images` takes. Five to ten will do.
+        model: a functional or Sequential `keras.Model`; it is not changed.
+        layer: name of the layer whose units are tested.
+        images: what `kerasvis.arguments.standardize_images` takes. Five to ten are enough.
         methods: names out of `"deconvnet"`, `"guided"`, `"gradient"` and `"edges"`, a control that
             looks at the image alone; or a mapping from names to these or to functions
             `method(model, layer, images, target)`, which return maps of the shape of the images for
             a `kerasvis.targets.Unit` with one entry per image.
         feature: number of a feature map, or a list of one per image; by default the feature
-            map in which the layer's strongest unit is.
-        checks: names of the checks, which are those of the report's attributes.
+            map that contains the layer's strongest unit.
+        checks: names of the checks, the same as those of the report's attributes.
         stages: names of the layers at which maps of random copies are compared; by default all
             layers with weights at or below `layer`.
-        patch_size: `(height, width)` of the patch in pixels, or a side; by default a third of what
-            a unit sees along each side.
-        baseline: how the image looks where it is covered: `"grey"`, `"mean"`, `"blur"`,
-            `"noise"`, a number, a colour or an image; see `kerasvis.occlusion.baseline_image`.
+        patch_size: `(height, width)` of the patch in pixels, or a side; by default a third of each
+            side of the receptive field.
+        baseline: what replaces occluded pixels: `"grey"`, `"mean"`, `"blur"`, `"noise"`, a number,
+            a colour or an image; see `kerasvis.occlusion.baseline_image`.
         preprocessing: how the images were made from pixels: what `kerasvis.data.Preprocessing.of`
             takes. By default that of the images, or of the model, or what the range of an array
-            tells.
+            suggests.
         num_units: units compared in one image.
         num_pairs: pairs of random signals for each image.
         num_draws: random boxes for each image.
         num_steps: points of the curves of insertion and deletion.
         rules: pairs for layers that the deconvnet does not know, as for `DeconvModel`.
         seed: of random weights, signals, boxes and orders.
-        directory: folder in which what was found is kept, check by check and method by method, so
-            that a run that was stopped goes on; see `kerasvis.analyses.fidelity.fidelity_parts`.
+        directory: folder that caches the results, one part per check and method, so that an
+            interrupted run resumes; see `kerasvis.analyses.fidelity.fidelity_parts`.
         verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
 
     Returns:
@@ -104,7 +107,7 @@ def fidelity_report(
 
     Reference:
         Adebayo et al. 2018; Mahendran & Vedaldi 2016; Sixt et al. 2020; Petsiuk et al. 2018; each
-        in the file of its check. Zeiler & Fergus 2013, Section 4.2, for the covered patch.
+        in the file of its check. Zeiler & Fergus 2013, Section 4.2, for the occluded patch.
 
     Example:
         >>> import keras
@@ -123,12 +126,12 @@ def fidelity_report(
     counts = {"num_pairs": num_pairs, "num_draws": num_draws}
     _check_counts(counts, num_units, num_steps)
     is_shown = standardize_verbose(verbose)
-    methods, checks = unit_methods(methods, rules), _as_checks(checks)
+    methods, checks = unit_methods(methods, rules), _standardized_checks(checks)
     _check_names(methods)
     units = choose_units(model, layer, images, feature, rules)
-    _check_sight(units)
+    _check_receptive_fields(units)
     stages = check_stages(weighted_layers(model, layer), stages)
-    patch_size = as_patch_size(patch_size, units)
+    patch_size = standardize_patch_size(patch_size, units)
     mean = mean_of_data_set(model, preprocessing)
     options = {"mean": mean, "patch_size": patch_size, "seed": seed}
     baselines = np.stack(
@@ -182,12 +185,12 @@ def fidelity_report(
 
 
 class Check(NamedTuple):
-    """How a check is measured, one method at a time.
+    """How to run a check, one method at a time.
 
     Attributes:
         measure: function `(units, methods, *, advance, **settings)`.
-        methods: `{name: method}`, of which it is measured.
-        settings: `{argument: value}` of all that the result depends on besides model, layer,
+        methods: `{name: method}` of the methods under test.
+        settings: `{argument: value}` of everything that the result depends on besides model, layer,
             images, units and method.
         num_advances: how often `advance` is called for each method.
     """
@@ -203,7 +206,7 @@ class Check(NamedTuple):
 
 
 def _measure_all(plans, units, parts, is_shown):
-    """`{name: result}` of the checks; what is among the parts is not measured again."""
+    """`{name: result}` of the checks; completed parts are not computed again."""
     names = {
         (check, name): part_name(check, name, method)
         for check, plan in plans.items()
@@ -224,7 +227,7 @@ def _measure_all(plans, units, parts, is_shown):
                 part = names[name, method_name]
                 results.append(parts.result(part, CHECKS[name], measure, of=check.settings))
                 num_done += check.num_advances
-                bar.update(num_done - bar.n)  # of a part that was there
+                bar.update(num_done - bar.n)  # a cached part did not advance it
             found[name] = joined(results or [check.of(units, {}, bar.update)])
     return found
 
@@ -236,33 +239,42 @@ def _measure_cosines(units, methods, **options):
     return dataclasses.replace(found, methods=tuple(methods))
 
 
-def _as_checks(checks):
-    checks = (checks,) if isinstance(checks, str) else tuple(checks)
-    if unknown := [name for name in checks if name not in CHECKS]:
-        raise ValueError(f"There is no check {unknown[0]!r}: give some of {', '.join(CHECKS)}.")
-    if not checks:
-        raise ValueError(f"No check was given: give some of {', '.join(CHECKS)}.")
-    return tuple(name for name in CHECKS if name in checks)
+def _standardized_checks(checks):
+    names = (checks,) if isinstance(checks, str) else tuple(checks)
+    if unknown := [name for name in names if name not in CHECKS]:
+        raise ValueError(
+            f"There is no check {unknown[0]!r}: give some of {', '.join(CHECKS)}. "
+            f"Received: checks={checks!r}"
+        )
+    if not names:
+        raise ValueError(
+            f"No check was given: give some of {', '.join(CHECKS)}. Received: checks={checks!r}"
+        )
+    return tuple(name for name in CHECKS if name in names)
 
 
 def _check_names(methods):
     if RANDOM in methods:
-        raise ValueError(f"A method is called {RANDOM!r}, as the control is: give it another name.")
+        raise ValueError(
+            f"The name {RANDOM!r} is reserved for the control: give the method another name. "
+            f"Received: methods={list(methods)!r}"
+        )
 
 
-def _check_sight(units):
+def _check_receptive_fields(units):
     height, width = (units.boxes[:, 2:] - units.boxes[:, :2]).min(axis=0)
     if min(height, width) < SMALLEST_SIDE:
         raise ValueError(
-            f"A unit of layer {units.layer!r} sees {height}×{width} pixels, too few for a map: "
-            f"give a layer whose units see {SMALLEST_SIDE} pixels or more along each side."
+            f"A unit of layer {units.layer!r} has a receptive field of {height}×{width} pixels, "
+            f"too small for a map: give a layer with {SMALLEST_SIDE} or more along each side. "
+            f"Received: layer={units.layer!r}"
         )
 
 
 def _check_counts(counts, num_units, num_steps):
     for name, number in counts.items():
         if number < 1:
-            raise ValueError(f"{name} is {number}: give 1 or more.")
+            raise ValueError(f"Give a number of at least 1. Received: {name}={number}")
     for name, number in {"num_units": num_units, "num_steps": num_steps}.items():
         if number < 2:
-            raise ValueError(f"{name} is {number}: give 2 or more.")
+            raise ValueError(f"Give a number of at least 2. Received: {name}={number}")

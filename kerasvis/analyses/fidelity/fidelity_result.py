@@ -1,15 +1,15 @@
-"""What the checks of fidelity found, side by side."""
+"""The results of the fidelity checks, side by side."""
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 
 from kerasvis.analyses.fidelity.cosine_convergence import CosineConvergence
 from kerasvis.analyses.fidelity.fidelity_table import fidelity_rows
 from kerasvis.analyses.fidelity.insertion_deletion import InsertionDeletion
-from kerasvis.analyses.fidelity.patch_sufficiency import PatchSufficiency
+from kerasvis.analyses.fidelity.patch_sufficiency import PatchSufficiency, with_occluded
 from kerasvis.analyses.fidelity.selectivity import Selectivity
 from kerasvis.analyses.fidelity.weight_randomization import WeightRandomization
 from kerasvis.storage.fields import Array
@@ -41,13 +41,16 @@ class FidelityReport(Result):
         features: int32 `(images,)`: the feature map, or the dense unit, chosen in each image.
         positions: int32 `(images, 2)`: (row, column) in it.
         activations: float32 `(images,)`.
-        boxes: int64 `(images, 4)`: what each unit sees, (top, left, bottom, right) in pixels.
+        boxes: int64 `(images, 4)`: the receptive field of each unit inside its image, as (top,
+            left, bottom, right) in pixels, half open.
         weight_randomization: a `WeightRandomization`; like the following ones None if left out.
         selectivity: a `Selectivity`.
         cosine_convergence: a `CosineConvergence`.
         patch_sufficiency: a `PatchSufficiency`.
         insertion_deletion: an `InsertionDeletion`.
     """
+
+    version: ClassVar[int] = 2
 
     layer: str
     methods: tuple[str, ...]
@@ -66,23 +69,25 @@ class FidelityReport(Result):
         rows = []
         for check, measure, values, reference in fidelity_rows(self):
             numbers = dict([reference] if reference else []) | values
-            cells = [
+            entries = [
                 f"{numbers[x]:.3f}" if x in numbers else None for x in (*self.methods, "random")
             ]
-            rows.append([check, measure, *cells])
+            rows.append([check, measure, *entries])
         return html_table(caption, ["check", "measure", *self.methods, "random"], rows)
 
     @classmethod
     def upgraded(cls, arrays: Mapping[str, np.ndarray], version: int) -> dict[str, np.ndarray]:
-        """Files from before there were versions have a dot where others have a slash."""
-        return {name.replace(".", "/", 1): array for name, array in arrays.items()}
+        """Files without a version have a dot where others have a slash."""
+        if version == 0:
+            arrays = {name.replace(".", "/", 1): array for name, array in arrays.items()}
+        return with_occluded(arrays)
 
 
 def joined(results):
-    """The results of one check for some methods each, as that for all of them.
+    """The results of one check for some methods each, joined into one for all of them.
 
     Args:
-        results: of one class, one or more.
+        results: one or more results of one class.
     """
     first, *others = results
     fields = {

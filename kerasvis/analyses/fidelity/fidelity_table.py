@@ -17,8 +17,8 @@ class Row(NamedTuple):
     Attributes:
         check: name of the check.
         measure: what the number is.
-        values: `{method: number}`; a method for which there is none is left out.
-        reference: `(name, number)` of what to compare with, or None.
+        values: `{method: number}`; methods without a number are left out.
+        reference: `(name, number)` to compare with, or None.
     """
 
     check: str
@@ -28,13 +28,13 @@ class Row(NamedTuple):
 
 
 def fidelity_rows(report: "FidelityReport") -> list[Row]:
-    """The report as rows of a table, means over images.
+    """The rows of a table of the report, means over images.
 
     Args:
         report: a `FidelityReport`.
 
     Returns:
-        List of `Row`s, check by check; of checks that were left out there are none.
+        List of `Row`s, check by check; checks that were left out have none.
     """
     of_check = {
         "weight_randomization": _randomization_rows,
@@ -87,7 +87,7 @@ def _patch_rows(check):
             _by_method(check, getattr(check, name).mean(axis=1)),
             ("random", float(mean_of_defined(getattr(check, f"random_{name}").ravel()))),
         )
-        for name, what in (("covered", "covered"), ("shown", "alone"))
+        for name, what in (("occluded", "occluded"), ("shown", "alone"))
     ]
     often = check.how_often_enough()
     random = check.random_shown[~np.isnan(check.random_shown)]

@@ -21,11 +21,11 @@ RANDOM = "random"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class InsertionDeletion(Result):
-    """Activations while pixels are deleted or inserted, over that in the whole image.
+    """Activations while pixels are deleted or inserted, relative to that in the whole image.
 
     Attributes:
         methods: tuple of names.
-        shares: float64 `(steps,)`: of the pixels that the unit sees, from 0 to 1.
+        shares: float64 `(steps,)`: of the pixels in the unit's receptive field, from 0 to 1.
         deletion: float64 `(methods, images, steps)`, strongest pixels of the map deleted first.
         insertion: float64 `(methods, images, steps)`, strongest pixels inserted first.
     """
@@ -51,14 +51,14 @@ def measure_insertion_deletion(
 ):
     """Deletes and inserts pixels in the order of maps.
 
-    The control for this is the method `by_chance`.
+    The method `by_chance` is the control.
 
     Args:
         units: the `ChosenUnits`.
         methods: `{name: method}`, as from `kerasvis.analyses.fidelity.unit_maps.unit_methods`.
-        baselines: float32 of the shape of the images: how they look where pixels are deleted.
+        baselines: float32 of the shape of the images: the replacement of deleted pixels.
         num_steps: points of a curve, both ends included.
-        seed: of the random order, also that of pixels of equal strength.
+        seed: of the random order, also among pixels of equal strength.
         advance: called after every image of every method.
 
     Returns:
@@ -71,31 +71,31 @@ def measure_insertion_deletion(
         maps = maps_of(name, method, units)
         for number, (image, baseline) in enumerate(zip(units.images, baselines, strict=True)):
             order = order_of_pixels(maps[number], units.boxes[number], [seed, number])
-            deleted = [exchanged(image, baseline, order, share) for share in shares]
-            inserted = [exchanged(baseline, image, order, share) for share in shares]
-            remains = units.activation_in(np.stack([*deleted, *inserted]), number)
-            remains = remains / units.activations[number]
-            deletion[row, number], insertion[row, number] = np.split(remains, 2)
+            deleted = [replaced(image, baseline, order, share) for share in shares]
+            inserted = [replaced(baseline, image, order, share) for share in shares]
+            activations = units.activation_in(np.stack([*deleted, *inserted]), number)
+            ratios = activations / units.activations[number]
+            deletion[row, number], insertion[row, number] = np.split(ratios, 2)
             advance()
     return InsertionDeletion(tuple(methods), shares, deletion, insertion)
 
 
 def by_chance(model, layer, images, target):
-    """Maps that are the same everywhere, as a control: their pixels come in random order."""
+    """Constant maps, as a control: their pixels come in random order."""
     return np.zeros_like(images)
 
 
-def order_of_pixels(values, seen, seed):
+def order_of_pixels(values, box, seed):
     """The pixels inside a box, the strongest first: int64 `(pixels, 2)`, (row, column)."""
-    top, left, bottom, right = seen
+    top, left, bottom, right = box
     strengths = strength(values[top:bottom, left:right])
     by_chance = np.random.default_rng(seed).permutation(strengths.size)
     order = by_chance[np.argsort(-strengths.ravel()[by_chance], kind="stable")]
     return np.stack(np.unravel_index(order, strengths.shape), axis=1) + np.array([top, left])
 
 
-def exchanged(image, other, order, share):
-    """The image, in which the first pixels in `order` are those of another one."""
+def replaced(image, other, order, share):
+    """The image with the first pixels in `order` replaced by those of another one."""
     rows, columns = order[: round(share * len(order))].T
     result = image.copy()
     result[rows, columns] = other[rows, columns]

@@ -1,7 +1,8 @@
-"""How far the pictures of a layer go: whether they tell units apart, and hold what units need.
+"""How far the projections of a layer can be trusted, measured on a few strong activations.
 
-Some of the strongest activations of a scan are looked at, by the checks of the fidelity report: few
-enough to be measured for every layer that is shown.
+The checks of the fidelity report tell whether the projections tell units apart, and whether they
+show what units need. They run on few enough of the strongest activations of a scan to be measured
+for every layer of a gallery.
 """
 
 import dataclasses
@@ -27,29 +28,30 @@ if TYPE_CHECKING:
 
 CHECKS = ("weight_randomization", "selectivity", "patch_sufficiency")
 SIGNED, ABSOLUTE = MEASURES.index("rank, signed"), MEASURES.index("rank, absolute")
-SPECIFIC = 0.5  # from which on pictures are called specific to their unit
-MARGIN = 0.2  # by which another method has to be more specific to be named
+SPECIFIC = 0.5  # least specificity at which maps count as specific to their unit
+MARGIN = 0.2  # by which another method must be more specific to be recommended
 NAMES = {"deconvnet": "projections", "guided": "guided backpropagation", "gradient": "gradients"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LayerFidelity(Result):
-    """What is measured of the pictures of one layer, as means over some strong activations.
+    """Measurements of the maps of one layer, as means over some strong activations.
 
     Attributes:
         layer: name of the layer.
         methods: names of the methods.
-        num_images: images looked at, in each the unit of one feature map.
+        num_images: number of images; in each, the unit of one feature map is tested.
         specificity: float64 `(methods,)`: 1 minus the rank correlation of the maps of different
-            units at the same place of the same image. 0: the map shows the place, not the unit.
+            units at the same position in the same image. 0: the map shows the position, not the
+            unit.
         weight_dependence: float64 `(methods,)`: 1 minus the rank correlation of the strengths with
-            those of a copy in which the layer's own weights are random. 0: what it has learned is
-            not seen.
+            those of a copy in which the layer's own weights are random. 0: the map does not depend
+            on what the layer has learned.
         energy: float64 `(methods,)`: share of a map's energy in its patch, the box of a third of
-            the receptive field's sides that holds most.
-        kept: float64 `(methods,)`: share of the activation that is left when only that patch is
+            the receptive field's sides with the most energy.
+        kept: float64 `(methods,)`: share of the activation that remains when only that patch is
             shown.
-        kept_by_chance: float64 `(methods,)`: the same of random boxes of that size.
+        kept_by_chance: float64 `(methods,)`: the same for random boxes of that size.
 
     Reference:
         Mahendran & Vedaldi 2016 and Adebayo et al. 2018, on specificity and random weights; Zeiler
@@ -66,41 +68,43 @@ class LayerFidelity(Result):
     kept_by_chance: Annotated[np.ndarray, Array("float64", "methods")]
 
     def is_specific(self, method: str = "deconvnet") -> bool:
-        """Whether the maps of a method tell units at the same place apart."""
+        """Whether the maps of a method tell units at the same position apart."""
         return bool(self.specificity[self.methods.index(method)] >= SPECIFIC)
 
     def sentence(self, method: str = "deconvnet") -> str:
-        """What to think of the maps of a method, with the numbers, in two or three sentences."""
+        """How far to trust the maps of a method, with the numbers, in two or three sentences."""
         number = self.methods.index(method)
         name = NAMES.get(method, method)
         specificity = self.specificity[number]
         if self.num_images == 0:
-            return f"No unit is active and sees enough pixels for {name} to be compared."
+            return (
+                f"No active unit has a receptive field large enough for its {name} to be compared."
+            )
         if np.isnan(specificity):
-            told = f"Too few units are active for {name} to be compared."
+            verdict = f"Too few units are active for {name} to be compared."
         elif self.is_specific(method):
-            told = f"{name.capitalize()} tell units apart (specificity {specificity:.2f} of 1)."
+            verdict = f"{name.capitalize()} tell units apart (specificity {specificity:.2f} of 1)."
         else:
-            told = (
-                f"{name.capitalize()} hardly tell units at one place apart (specificity "
-                f"{specificity:.2f} of 1): read them beside the image patches"
-                f"{self._better(number)}."
+            verdict = (
+                f"{name.capitalize()} hardly tell units at the same position apart (specificity "
+                f"{specificity:.2f} of 1): read them together with the image patches"
+                f"{self._recommendation(number)}."
             )
         numbers = (100 * self.energy[number], self.kept[number], self.kept_by_chance[number])
-        held = (
-            "The patch with {:.0f} % of the energy keeps {:.2f} of the activation, a random one "
-            "{:.2f}."
+        patch = (
+            "The patch with {:.0f} % of the energy alone keeps {:.2f} of the activation, a random "
+            "patch {:.2f}."
         )
         weights = f"Dependence on the layer's weights: {self.weight_dependence[number]:.2f} of 1."
-        return " ".join([told, held.format(*numbers), weights])
+        return " ".join([verdict, patch.format(*numbers), weights])
 
-    def _better(self, number):
-        """Another method that is more specific, as the end of a sentence."""
+    def _recommendation(self, number):
+        """A method that is clearly more specific, as the end of a sentence; "" without one."""
         best = int(np.argmax(np.nan_to_num(self.specificity)))
         if best == number or self.specificity[best] < self.specificity[number] + MARGIN:
             return ""
         name = NAMES.get(self.methods[best], self.methods[best])
-        return f", or look at {name} ({self.specificity[best]:.2f})"
+        return f", or use {name} ({self.specificity[best]:.2f})"
 
 
 def layer_fidelity(
@@ -113,20 +117,20 @@ def layer_fidelity(
     num_images: int = 6,
     **settings: Any,
 ) -> LayerFidelity:
-    """Measures how far the pictures of a layer go, on some of its strongest activations.
+    """Measures how far the maps of a layer can be trusted, on some of its strongest activations.
 
     Args:
-        model: a functional or Sequential `keras.Model`; it is left as it is.
+        model: a functional or Sequential `keras.Model`; it is not changed.
         layer: name of the layer.
-        images: the images that were scanned, which can be fetched again.
+        images: the images of the scan, which can be fetched again.
         strongest: the layer's `LayerActivations`.
-        methods: names of methods, the one that is shown first.
-        num_images: images to look at, at most.
+        methods: names of methods, the one that is displayed first.
+        num_images: maximum number of images.
         **settings: `preprocessing`, `rules` and `seed` of `fidelity_report`.
 
     Returns:
-        A `LayerFidelity`; of 0 images where no feature map is active in any image, or units see too
-        few pixels for a picture to be compared.
+        A `LayerFidelity`. It covers 0 images where no feature map is active in any image, or
+        receptive fields are too small for maps to be compared.
 
     Raises:
         ValueError: as of `fidelity_report`.
@@ -146,8 +150,8 @@ def layer_fidelity(
     """
     source = standardize_images(model, images, settings.pop("preprocessing", None), fetched=True)
     boxes = boxes_seen(model, layer, source.image_size, strongest.positions[:, 0])
-    sees_enough = (boxes[:, 2:] - boxes[:, :2] >= SMALLEST_SIDE).all(axis=1)
-    features = evenly_chosen(strongest, num_images, sees_enough)
+    is_large_enough = (boxes[:, 2:] - boxes[:, :2] >= SMALLEST_SIDE).all(axis=1)
+    features = evenly_chosen(strongest, num_images, is_large_enough)
     if len(features) == 0:
         nothing = np.full(len(methods), np.nan)
         return LayerFidelity(layer, tuple(methods), 0, *[nothing] * 5)
@@ -180,12 +184,12 @@ def layer_fidelity(
 
 
 def evenly_chosen(strongest: "LayerActivations", number: int, among: np.ndarray) -> np.ndarray:
-    """int64: active feature maps, evenly spread, each strongest in an image of its own.
+    """int64: active feature maps, evenly spread, each strongest in a different image.
 
     Args:
         strongest: the layer's `LayerActivations`.
         number: how many, at most.
-        among: bool `(features,)`, those that may be chosen.
+        among: bool `(features,)`: the feature maps to choose from.
     """
     active = np.flatnonzero((strongest.values[:, 0] > 0) & among)
     _, first = np.unique(strongest.image_indices[active, 0], return_index=True)
@@ -195,10 +199,10 @@ def evenly_chosen(strongest: "LayerActivations", number: int, among: np.ndarray)
 
 
 def lowest_of_own_weights(model: keras.Model, layer: str) -> str:
-    """The lowest of the layers whose weights are the layer's own.
+    """The lowest of the layers whose kernels compute the layer's output directly.
 
-    These are the layer, or what it is made from without other kernels between: the two convolutions
-    of a concatenation, the convolution below a batch normalisation.
+    These are the layer itself, or the nearest layers with kernels below it: the two convolutions of
+    a concatenation, the convolution below a batch normalisation.
     """
     graph = read_graph(model)
     waiting, seen, found = [graph.node(layer)], set(), set()

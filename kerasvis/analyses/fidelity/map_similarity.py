@@ -12,7 +12,7 @@ import skimage.feature
 import skimage.metrics
 
 MEASURES = ("rank, absolute", "rank, signed", "SSIM", "HOG")
-PERCENTILE = 99  # of the strengths, which is shown at full contrast: what is above is cut
+PERCENTILE = 99  # of the strengths, at full contrast: values above it are clipped
 MAX_WINDOW, MAX_CELL = 7, 16  # pixels
 SMALLEST_SIDE = 3
 
@@ -22,7 +22,7 @@ def map_similarity(first, second):
 
     `"rank, absolute"` is Spearman's rank correlation of the strengths, the absolute values summed
     over channels; `"rank, signed"` that of the values summed over channels. `"SSIM"` is the
-    structural similarity of the strengths, cut at their 99th percentile and scaled to [0, 1].
+    structural similarity of the strengths, clipped at their 99th percentile and scaled to [0, 1].
     `"HOG"` is Pearson's correlation of the histograms of oriented gradients of these pictures.
 
     Args:
@@ -31,7 +31,7 @@ def map_similarity(first, second):
 
     Returns:
         float64 `(measures,)` in the order of `MEASURES`, in [-1, 1]; 1 for equal maps; NaN where
-        a map is everywhere the same.
+        a map is constant.
 
     Raises:
         ValueError: if the shapes differ, or a side is below three pixels.
@@ -39,20 +39,20 @@ def map_similarity(first, second):
     first, second = np.asarray(first, "float64"), np.asarray(second, "float64")
     if first.shape != second.shape:
         raise ValueError(
-            f"Maps of shapes {first.shape} and {second.shape} came: give two of one shape (rows, "
-            "columns, channels)."
+            "The maps have different shapes: give two of one shape (rows, columns, channels). "
+            f"Received: maps of shapes {first.shape} and {second.shape}"
         )
     return similarity(describe(first), describe(second))
 
 
 class Described(NamedTuple):
-    """What is compared of a map: made once for a map that is compared with many.
+    """The features of a map that are compared, computed once for many comparisons.
 
     Attributes:
         ranks: `(rows, columns)`, of the strengths.
         signed_ranks: `(rows, columns)`, of the values.
-        picture: `(rows, columns)` in [0, 1]; None of a map that is everywhere the same.
-        histograms: of oriented gradients; None of such a map.
+        picture: `(rows, columns)` in [0, 1]; None for a constant map.
+        histograms: of oriented gradients; None for a constant map.
     """
 
     ranks: np.ndarray
@@ -62,7 +62,7 @@ class Described(NamedTuple):
 
 
 def describe(values):
-    """What is compared of a map `(rows, columns, channels)`.
+    """The `Described` map of `(rows, columns, channels)`.
 
     Raises:
         ValueError: if it has other axes, or a side is below three pixels.
@@ -93,7 +93,7 @@ def strength(values):
 
 
 def picture(strengths):
-    """Strengths in [0, 1], of which a high percentile of those that are not zero is 1."""
+    """Strengths scaled to [0, 1]: a high percentile of the non-zero ones becomes 1."""
     return np.minimum(strengths / np.percentile(strengths[strengths > 0], PERCENTILE), 1)
 
 
@@ -113,7 +113,7 @@ def structural_similarity(first, second):
 
 
 def gradient_histograms(shown):
-    """Histograms of oriented gradients, in cells of at most 16×16 pixels, 3×3 or more of them."""
+    """Histograms of oriented gradients, in 3×3 or more HOG cells of at most 16×16 pixels."""
     cell = min(MAX_CELL, min(shown.shape) // 3)
     return skimage.feature.hog(shown, pixels_per_cell=(cell, cell), cells_per_block=(3, 3))
 
@@ -125,7 +125,7 @@ def cut(values, box):
 
 
 def mean_of_defined(values):
-    """Mean over the last axis without NaN; NaN where nothing else is there."""
+    """Mean over the last axis, ignoring NaN; NaN where all values are NaN."""
     is_defined = ~np.isnan(values)
     total, count = np.where(is_defined, values, 0).sum(axis=-1), is_defined.sum(axis=-1)
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
@@ -134,10 +134,11 @@ def mean_of_defined(values):
 def _check(values):
     if values.ndim != 3:
         raise ValueError(
-            f"A map of shape {values.shape} came, but (rows, columns, channels) was expected."
+            "Give a map of shape (rows, columns, channels). "
+            f"Received: a map of shape {values.shape}"
         )
     if min(values.shape[:2]) < SMALLEST_SIDE:
         raise ValueError(
-            f"A map has {values.shape[0]}×{values.shape[1]} pixels, too few to compare: give a "
-            f"unit that sees {SMALLEST_SIDE} pixels or more along each side."
+            f"The map is too small to compare: give {SMALLEST_SIDE} pixels or more along each "
+            f"side. Received: a map of {values.shape[0]}×{values.shape[1]} pixels"
         )

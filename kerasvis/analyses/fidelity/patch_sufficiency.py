@@ -1,11 +1,13 @@
-"""Whether the patch that a map points to is what the unit needs: covered, and shown alone.
+"""Whether a unit needs the patch that its map points to: the patch is occluded, and shown alone.
 
 Reference:
-    Zeiler & Fergus 2013, Section 4.2: what the deconvnet shows is confirmed by covering it.
+    Zeiler & Fergus 2013, Section 4.2: occlusion confirms what the deconvnet shows.
 """
 
 import dataclasses
-from typing import Annotated
+import re
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -18,7 +20,7 @@ ENOUGH = 0.5  # of the activation
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PatchSufficiency(Result):
-    """What remains of activations when a patch is covered, or shown alone.
+    """What remains of activations when a patch is occluded, or shown alone.
 
     All activations are divided by that in the whole image.
 
@@ -27,21 +29,24 @@ class PatchSufficiency(Result):
         patch_size: int64 `(2,)`, height and width in pixels.
         boxes: int64 `(methods, images, 4)`: where the energy of the map is largest, as (top, left,
             bottom, right) in pixels, half open.
-        random_boxes: int64 `(methods, images, draws, 4)`: others of the same size that the unit
-            sees; a box of zeros where there is no room beside the patch.
-        covered: float64 `(methods, images)`: what remains when the patch is covered.
-        random_covered: float64 `(methods, images, draws)`: the same for random boxes; NaN for none.
+        random_boxes: int64 `(methods, images, draws, 4)`: others of the same size in the unit's
+            receptive field; zeros where there is no room beside the patch.
+        occluded: float64 `(methods, images)`: what remains when the patch is occluded.
+        random_occluded: float64 `(methods, images, draws)`: the same for random boxes; NaN for
+            none.
         shown: float64 `(methods, images)`: what remains when the image shows only the patch.
         random_shown: float64 `(methods, images, draws)`: the same for random boxes; NaN for none.
-        blank: float64 `(images,)`: what remains when the image shows nothing.
+        blank: float64 `(images,)`: what remains when the whole image is occluded.
     """
+
+    version: ClassVar[int] = 2
 
     methods: tuple[str, ...]
     patch_size: Annotated[np.ndarray, Array("int64", 2)]
     boxes: Annotated[np.ndarray, Array("int64", "methods", "images", 4)]
     random_boxes: Annotated[np.ndarray, Array("int64", "methods", "images", "draws", 4)]
-    covered: Annotated[np.ndarray, Array("float64", "methods", "images")]
-    random_covered: Annotated[np.ndarray, Array("float64", "methods", "images", "draws")]
+    occluded: Annotated[np.ndarray, Array("float64", "methods", "images")]
+    random_occluded: Annotated[np.ndarray, Array("float64", "methods", "images", "draws")]
     shown: Annotated[np.ndarray, Array("float64", "methods", "images")]
     random_shown: Annotated[np.ndarray, Array("float64", "methods", "images", "draws")]
     blank: Annotated[np.ndarray, Array("float64", "images")]
@@ -54,83 +59,91 @@ class PatchSufficiency(Result):
         """
         return (self.shown >= share).mean(axis=1)
 
+    @classmethod
+    def upgraded(cls, arrays: Mapping[str, np.ndarray], version: int) -> dict[str, np.ndarray]:
+        return with_occluded(arrays)
+
+
+def with_occluded(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays of files below version 2, which called the occluded patch covered."""
+    return {re.sub(r"(^|[/_])covered$", r"\1occluded", name): a for name, a in arrays.items()}
+
 
 def measure_patch_sufficiency(
     units, methods, baselines, *, patch_size=None, num_draws=5, seed=0, advance=lambda: None
 ):
-    """Covers the patch which each map points to, shows it alone, and does so with random boxes.
+    """Occludes the patch that each map points to, shows it alone, and does so with random boxes.
 
-    Random boxes lie inside what the unit sees, for elsewhere nothing can change, and beside the
-    patch.
+    Random boxes lie beside the patch and inside the unit's receptive field; elsewhere nothing can
+    change.
 
     Args:
         units: the `ChosenUnits`.
         methods: `{name: method}`, as from `kerasvis.analyses.fidelity.unit_maps.unit_methods`.
-        baselines: float32 of the shape of the images: how they look where they are occluded.
-        patch_size: `(height, width)` in pixels, or a side; by default a third of what most units
-            see along each side.
+        baselines: float32 of the shape of the images: the replacement of occluded pixels.
+        patch_size: `(height, width)` in pixels, or a side; by default a third of each side of the
+            largest receptive field.
         num_draws: random boxes for each image.
-        seed: of the random boxes, which do not depend on what other methods there are.
+        seed: of the random boxes, which do not depend on the other methods.
         advance: called after every image of every method.
 
     Returns:
         A `PatchSufficiency`.
 
     Raises:
-        ValueError: if the patch is larger than what a unit sees.
+        ValueError: if the patch is larger than a unit's receptive field.
     """
-    patch_size = as_patch_size(patch_size, units)
+    patch_size = standardize_patch_size(patch_size, units)
     shape = (len(methods), len(units.images))
     boxes, random_boxes = np.zeros((*shape, 4), int), np.zeros((*shape, num_draws, 4), int)
-    covered, random_covered = np.zeros(shape), np.full((*shape, num_draws), np.nan)
-    shown, random_shown = covered.copy(), random_covered.copy()
+    occluded, random_occluded = np.zeros(shape), np.full((*shape, num_draws), np.nan)
+    shown, random_shown = occluded.copy(), random_occluded.copy()
     blank = np.zeros(len(units.images))
     for row, (name, method) in enumerate(methods.items()):
         maps = maps_of(name, method, units)
         for number, (image, baseline) in enumerate(zip(units.images, baselines, strict=True)):
             box = strongest_box(maps[number], units.boxes[number], patch_size)
-            draws = draw_beside(box, units.boxes[number], num_draws, [seed, number])
-            all_boxes = [box, *draws]
+            others = random_boxes_beside(box, units.boxes[number], num_draws, [seed, number])
+            all_boxes = [box, *others]
             variants = [
                 *(pasted(image, baseline, box) for box in all_boxes),
                 *(pasted(baseline, image, box) for box in all_boxes),
                 baseline,
             ]
-            remains = units.activation_in(np.stack(variants), number)
-            remains = remains / units.activations[number]
-            *both, blank[number] = remains
-            of_covered, of_shown = np.split(np.array(both), 2)
+            activations = units.activation_in(np.stack(variants), number)
+            *both, blank[number] = activations / units.activations[number]
+            of_occluded, of_shown = np.split(np.array(both), 2)
             place = row, number
-            boxes[place], covered[place], shown[place] = box, of_covered[0], of_shown[0]
-            if len(draws):
-                random_boxes[place] = draws
-                random_covered[place], random_shown[place] = of_covered[1:], of_shown[1:]
+            boxes[place], occluded[place], shown[place] = box, of_occluded[0], of_shown[0]
+            if len(others):
+                random_boxes[place] = others
+                random_occluded[place], random_shown[place] = of_occluded[1:], of_shown[1:]
             advance()
     return PatchSufficiency(
         tuple(methods),
         np.array(patch_size),
         boxes,
         random_boxes,
-        covered,
-        random_covered,
+        occluded,
+        random_occluded,
         shown,
         random_shown,
         blank,
     )
 
 
-def strongest_box(values, seen, patch_size):
+def strongest_box(values, within, patch_size):
     """The box of a map with the largest energy, the first of equals.
 
     Args:
         values: `(rows, columns, channels)`, signed; the energy is the sum of squares.
-        seen: (top, left, bottom, right): where the box may lie.
+        within: (top, left, bottom, right): where the box may lie.
         patch_size: `(height, width)`.
 
     Returns:
         int64 `(4,)`: (top, left, bottom, right).
     """
-    (top, left, bottom, right), (height, width) = seen, patch_size
+    (top, left, bottom, right), (height, width) = within, patch_size
     energy = np.square(values[top:bottom, left:right].astype("float64")).sum(axis=-1)
     sums = np.pad(energy.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     of_boxes = sums[height:, width:] - sums[:-height, width:]
@@ -140,17 +153,17 @@ def strongest_box(values, seen, patch_size):
     return np.array([row, column, row + height, column + width])
 
 
-def draw_beside(box, seen, num_draws, seed):
-    """Boxes of the size of `box`, inside `seen` and beside `box`, every place as probable.
+def random_boxes_beside(box, within, num_draws, seed):
+    """Random boxes of the size of `box`, inside `within` and beside `box`, equally probable.
 
     Returns:
         int64 `(draws, 4)`; `(0, 4)` if there is no room.
     """
     height, width = box[2:] - box[:2]
-    rows = np.arange(seen[0], seen[2] - height + 1)
-    columns = np.arange(seen[1], seen[3] - width + 1)
+    rows = np.arange(within[0], within[2] - height + 1)
+    columns = np.arange(within[1], within[3] - width + 1)
     is_clear = (np.abs(rows - box[0]) >= height)[:, None] | (np.abs(columns - box[1]) >= width)
-    corners = np.argwhere(is_clear) + seen[:2]
+    corners = np.argwhere(is_clear) + within[:2]
     if not len(corners):
         return np.zeros((0, 4), int)
     corners = corners[np.random.default_rng(seed).integers(len(corners), size=num_draws)]
@@ -158,15 +171,15 @@ def draw_beside(box, seen, num_draws, seed):
 
 
 def pasted(image, other, box):
-    """The image with a box of another one."""
+    """The image with a box replaced by that of another one."""
     top, left, bottom, right = box
     result = image.copy()
     result[top:bottom, left:right] = other[top:bottom, left:right]
     return result
 
 
-def as_patch_size(patch_size, units):
-    """`(height, width)` in pixels; by default a third of the largest box seen."""
+def standardize_patch_size(patch_size, units):
+    """`(height, width)` in pixels; by default a third of the largest receptive field."""
     sides = units.boxes[:, 2:] - units.boxes[:, :2]
     if patch_size is None:
         patch_size = np.maximum(sides.max(axis=0) // 3, 1)
@@ -174,7 +187,7 @@ def as_patch_size(patch_size, units):
     if height < 1 or width < 1 or (sides < (height, width)).any():
         smallest = "×".join(map(str, sides.min(axis=0)))
         raise ValueError(
-            f"patch_size is {height}×{width} pixels, but a unit sees {smallest} pixels of its "
-            "image: give a size from 1 up to that."
+            f"The patch must fit in the smallest receptive field, {smallest} pixels: give a size "
+            f"from 1 up to that. Received: patch_size={(height, width)}"
         )
     return height, width

@@ -1,8 +1,8 @@
 """Whether maps depend on the unit, or on the image alone.
 
-Much of a projection's detail comes from the switches, which are the same for all units of an
-image. So projections of different units of one image are compared, and those of one unit in
-different images.
+Much of a projection's detail comes from the switches, which are the same for all units of an image.
+This check compares projections of different units in one image, and of one unit in different
+images.
 
 Reference:
     Mahendran & Vedaldi 2016, "Salient deconvolutional networks", Section 3.
@@ -37,13 +37,13 @@ class Selectivity(Result):
     Attributes:
         methods: tuple of names.
         measures: tuple of names, as in `kerasvis.analyses.fidelity.map_similarity`.
-        features: int32 `(images, units)`: the feature maps compared in each image, those chosen
+        features: int32 `(images, units)`: the feature maps compared in each image, the chosen one
             first; -1 where fewer are active.
         between_units: float64 `(methods, images, measures)`: mean similarity of the maps of every
             two of them in one image, at one position; NaN where there is only one.
         between_images: float64 `(methods, images, measures)`: mean similarity of the map of the
-            chosen unit to that of the same feature in the other images, each where it is strongest
-            there; NaN where it is active in no other.
+            chosen unit to that of the same feature in the other images, each at its strongest
+            position; NaN where the feature is active in no other image.
     """
 
     methods: tuple[str, ...]
@@ -56,13 +56,13 @@ class Selectivity(Result):
 def measure_selectivity(units, methods, *, num_units=4, advance=lambda: None):
     """Compares maps of different units in one image, and of one unit in different images.
 
-    Maps are compared in windows as large as the receptive field, where both lie inside the image;
-    where that is less than three pixels, they are not.
+    Maps are compared in windows of the size of the receptive field, where both lie inside the
+    image. Pairs with less than three pixels in common are left out.
 
     Args:
         units: the `ChosenUnits`.
         methods: `{name: method}`, as from `kerasvis.analyses.fidelity.unit_maps.unit_methods`.
-        num_units: how many units are compared in each image: the one chosen, and the most active
+        num_units: how many units are compared in each image: the chosen one, and the most active
             others at its position.
         advance: called after every image of every method.
 
@@ -78,16 +78,16 @@ def measure_selectivity(units, methods, *, num_units=4, advance=lambda: None):
         for number in range(len(images)):
             of_image = [(number, f, units.positions[number]) for f in features[number] if f >= 0]
             elsewhere = in_other_images(activations, units, number)
-            asked = [*of_image, *elsewhere]
-            target = as_unit(asked, units.is_dense)
-            chosen = images[[image for image, *_ in asked]]
+            compared = [*of_image, *elsewhere]
+            target = as_unit(compared, units.is_dense)
+            chosen = images[[image for image, *_ in compared]]
             maps = checked_maps(
                 name, method(units.model, units.layer, chosen, target), chosen.shape
             )
-            windows = windows_at(field, [position for *_, position in asked], images.shape[1:3])
+            windows = windows_at(field, [position for *_, position in compared], images.shape[1:3])
             pairs = itertools.combinations(range(len(of_image)), 2)
             between_units[row, number] = mean_similarity(maps, windows, pairs)
-            pairs = [(0, other) for other in range(len(of_image), len(asked))]
+            pairs = [(0, other) for other in range(len(of_image), len(compared))]
             between_images[row, number] = mean_similarity(maps, windows, pairs)
             advance()
     return Selectivity(tuple(methods), MEASURES, features, between_units, between_images)
@@ -106,7 +106,7 @@ def most_active(activations, units, num_units):
 
 
 def in_other_images(activations, units, number):
-    """`(image, feature, position)` of the feature chosen in image `number`, in the others."""
+    """`(image, feature, position)` in all other images of the feature chosen in image `number`."""
     feature = units.features[number]
     positions = strongest_positions(activations, np.full(len(activations), feature))
     return [
@@ -116,9 +116,9 @@ def in_other_images(activations, units, number):
     ]
 
 
-def as_unit(asked, is_dense):
-    """The `Unit` of all `(image, feature, position)`."""
-    _, features, positions = zip(*asked, strict=True)
+def as_unit(units, is_dense):
+    """One `Unit` for all `(image, feature, position)`."""
+    _, features, positions = zip(*units, strict=True)
     return Unit(np.array(features, "int32"), *([] if is_dense else np.transpose(positions)))
 
 
@@ -132,7 +132,7 @@ def windows_at(field, positions, image_size):
 
 
 def mean_similarity(maps, windows, pairs):
-    """Mean over pairs of the similarity of maps in their windows; NaN without a pair.
+    """Mean similarity of pairs of maps in their windows; NaN without a pair.
 
     Args:
         maps: float32 `(units, rows, columns, channels)`.
@@ -152,5 +152,5 @@ def mean_similarity(maps, windows, pairs):
 
 
 def common_box(first, second):
-    """The part of two boxes (top, left, bottom, right) that lies in both."""
+    """The intersection of two boxes (top, left, bottom, right)."""
     return (*np.maximum(first[:2], second[:2]), *np.minimum(first[2:], second[2:]))

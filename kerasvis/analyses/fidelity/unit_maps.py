@@ -1,4 +1,4 @@
-"""Maps of single units: what a method says that the unit responds to, signed, like the image.
+"""Maps of single units: what a unit responds to according to a method, signed, like the image.
 
 A method is a function `method(model, layer, images, target)` that returns a float32 array of the
 shape of `images`; `target` is a `kerasvis.targets.Unit` with one entry per image.
@@ -23,8 +23,8 @@ class RectifiedProjection:
     """The backward projection from one unit, by one rule of rectification.
 
     Deviation: the signal starts as 1 below the unit's own rectification, whatever the activation.
-    For an active unit that is the projection over its activation. In a copy with random weights
-    the same unit may be silent or negative, and yet has a map to compare.
+    For an active unit that is the projection divided by its activation. In a copy with random
+    weights the same unit may be inactive or negative, but still has a map to compare.
 
     Args:
         rectification: `"deconvnet"`, `"guided"` or `"gradient"`.
@@ -33,7 +33,7 @@ class RectifiedProjection:
 
     def __init__(self, rectification, rules=()):
         self.rectification = rectification
-        # One for each model, whose weights may change between calls.
+        # One per model; its weights may change between calls.
         self._plan = functools.cache(
             lambda model, layer: plan_of(model, layer, rectification, rules)
         )
@@ -74,8 +74,8 @@ def unit_methods(methods, rules=()):
     """`{name: method}`: functions of (model, layer, images, target) that return maps of units.
 
     Args:
-        methods: what `kerasvis.attributions.methods.standardize_methods` takes. The three that
-            differ in their rule of rectification start from 1, see `RectifiedProjection`.
+        methods: what `kerasvis.attributions.methods.standardize_methods` takes. The deconvnet,
+            guided and gradient methods start from 1, see `RectifiedProjection`.
         rules: the user's rules for layers that the deconvnet does not know.
 
     Raises:
@@ -99,14 +99,14 @@ def with_rules(function, rules):
 
 
 def maps_of(name, method, units, model=None):
-    """The maps of the chosen units by one method, of their model or a copy of it, checked."""
+    """The checked maps of the chosen units by one method, of their model or a copy of it."""
     model = units.model if model is None else model
     maps = method(model, units.layer, units.images, units.target)
     return checked_maps(name, maps, units.images.shape)
 
 
 def checked_maps(name, maps, images_shape):
-    """What a method returned, as float32 with channels.
+    """The maps that a method returned, as float32 with channels.
 
     Raises:
         ValueError: if it is not of the shape of the images, or not finite.
@@ -114,11 +114,12 @@ def checked_maps(name, maps, images_shape):
     maps = np.asarray(maps, "float32")
     if maps.shape[:3] != images_shape[:3] or maps.ndim not in (3, 4):
         raise ValueError(
-            f"The method {name!r} returned maps of shape {maps.shape} for images of shape "
-            f"{images_shape}: return one value, or one per channel, for every pixel."
+            f"The method {name!r} must return one value, or one per channel, for every pixel of "
+            f"the images, {images_shape}. Received: maps of shape {maps.shape}"
         )
     if not np.isfinite(maps).all():
         raise ValueError(
-            f"The method {name!r} returned NaN or infinity: check the images and the weights."
+            f"The method {name!r} returned NaN or infinity: check the images and the weights. "
+            f"Received: {np.count_nonzero(~np.isfinite(maps)):,} of {maps.size:,} values not finite"
         )
     return maps if maps.ndim == 4 else maps[..., None]

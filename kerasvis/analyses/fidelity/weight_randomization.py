@@ -1,7 +1,7 @@
-"""Whether maps change when the weights of the convnet do.
+"""Whether maps change with the weights of the convnet.
 
-A map that stays the same when trained weights are exchanged for random ones cannot tell what the
-training has taught.
+A map that stays the same when random weights replace the trained ones cannot show what the model
+has learned.
 
 Reference:
     Adebayo et al. 2018, "Sanity checks for saliency maps", Section 3.1.
@@ -26,25 +26,25 @@ from kerasvis.graph import read_graph
 from kerasvis.storage.fields import Array
 from kerasvis.storage.results import Result
 
-UNAFFECTED = 0.9  # rank correlation of strengths, with all weights random: these are the same maps
-NUM_EXAMPLES = 5  # stages of which maps are kept
+UNAFFECTED = 0.9  # least rank correlation of strengths at which maps count as the same
+NUM_EXAMPLES = 5  # stages whose maps are part of the result
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WeightRandomization(Result):
-    """How similar maps of random copies are to those of the model.
+    """How similar maps of randomised copies are to those of the model.
 
     Attributes:
         methods: tuple of names.
-        layers: tuple of names, from the top: whose weights are exchanged.
+        layers: tuple of names of the layers whose weights are randomised, from the top.
         measures: tuple of names, as in `kerasvis.analyses.fidelity.map_similarity`.
         cascading: float64 `(methods, layers, images, measures)`: similarity when the weights of
             this layer and all above it are random; NaN where a map is empty.
-        independent: the same, when only those of this layer are.
+        independent: the same, when only the weights of this layer are random.
         example_layers: tuple of names, some of `layers`.
         examples: float32 `(methods, 1 + example_layers, rows, columns)`: strengths of the maps of
-            the first image, where its unit sees it: of the model, and of the copies that are random
-            down to these layers.
+            the first image, inside its unit's receptive field: of the model, and of the copies that
+            are random down to these layers.
     """
 
     methods: tuple[str, ...]
@@ -57,7 +57,7 @@ class WeightRandomization(Result):
 
     @property
     def is_unaffected(self):
-        """bool `(methods,)`: whether maps stay as they were though all weights are random.
+        """bool `(methods,)`: whether maps stay the same although all weights are random.
 
         That is a mean rank correlation of strengths of 0.9 or more at the last of `layers`.
         """
@@ -67,22 +67,21 @@ class WeightRandomization(Result):
 def measure_weight_randomization(units, methods, *, stages=None, seed=0, advance=lambda: None):
     """Compares maps of a model with those of copies of it with random weights.
 
-    The same unit is shown in all of them, at the same position, and only the part of the image is
-    compared that it sees.
+    All copies show the same unit at the same position. Only its receptive field is compared.
 
     Args:
         units: the `ChosenUnits`.
         methods: `{name: method}`, as from `kerasvis.analyses.fidelity.unit_maps.unit_methods`.
         stages: names of the layers at which maps are compared; by default all that have weights.
-            Weights of layers between them become random in their turn.
+            The weights of the layers between two stages become random together with the lower one.
         seed: of the random weights.
-        advance: called after every stage, twice as often as there are stages.
+        advance: called twice for every stage.
 
     Returns:
         A `WeightRandomization`.
 
     Raises:
-        ValueError: if a stage is unknown, or no layer has weights that can be drawn anew.
+        ValueError: if a stage is unknown, or no layer has weights that can be randomised.
     """
     names = weighted_layers(units.model, units.layer)
     stages = check_stages(names, stages)
@@ -137,20 +136,20 @@ def measure_weight_randomization(units, methods, *, stages=None, seed=0, advance
 
 
 def first_strengths(maps, units):
-    """Strengths of the first map of each method, where the unit sees the image."""
+    """Strengths of the first map of each method, inside the unit's receptive field."""
     return [strength(cut(of_method[0], units.boxes[0])) for of_method in maps]
 
 
 class RandomizedCopy:
-    """A copy of a model, some of whose layers have weights drawn anew.
+    """A copy of a model in which the weights of some layers are initialised anew.
 
     The weights come from the layer's own initializers, biases and moving statistics included, and
-    depend on the seed and the layer's name alone. What has no initializer, as the mean of a data
-    set, stays as it is.
+    depend on the seed and the layer's name alone. A weight without an initializer, such as the mean
+    of a data set, is not changed.
 
     Args:
-        model: the `keras.Model`; it is left as it is.
-        seed: of the drawing.
+        model: the `keras.Model`; it is not changed.
+        seed: of the random weights.
     """
 
     def __init__(self, model, seed=0):
@@ -164,7 +163,7 @@ class RandomizedCopy:
         self.model.set_weights(self._weights)
 
     def randomize(self, names):
-        """Draws the weights of the layers named."""
+        """Initialises the weights of the layers named anew."""
         for name in names:
             layer = self._layers[name]
             sequence = np.random.SeedSequence([self._seed, *name.encode()])
@@ -175,7 +174,7 @@ class RandomizedCopy:
 
 
 def weighted_layers(model, layer):
-    """Names of the layers at and below `layer` whose weights can be drawn, from the top."""
+    """Names of the layers at and below `layer` whose weights can be randomised, from the top."""
     graph = read_graph(model)
     nodes = reversed(graph.ancestors([graph.node(layer).outputs[0]]))
     by_layer = {}  # a shared layer counts once, at its highest call
@@ -184,14 +183,14 @@ def weighted_layers(model, layer):
             by_layer.setdefault(id(node.layer), node.name)
     if not by_layer:
         raise ValueError(
-            f"No layer up to {layer!r} has weights and initializers for them: give a layer above "
-            "those that are trained."
+            f"No layer up to {layer!r} has weights with initializers: give a layer above the "
+            f"trained ones. Received: layer={layer!r}"
         )
     return tuple(by_layer.values())
 
 
 def initializers_of(layer):
-    """`(weight, initializer)` for each weight of a layer that has one, as `kernel`."""
+    """`(weight, initializer)` for each weight of a layer that has one, such as `kernel`."""
     pairs = [
         (weight, getattr(layer, f"{weight.name}_initializer", None))
         for weight in getattr(layer, "weights", ())
@@ -200,7 +199,7 @@ def initializers_of(layer):
 
 
 def seeded(initializer, seed):
-    """The initializer with another seed; itself, if it does not draw."""
+    """The initializer with another seed; itself, if it is not random."""
     config = initializer.get_config()
     return initializer.from_config({**config, "seed": seed}) if "seed" in config else initializer
 
@@ -213,9 +212,12 @@ def check_stages(names, stages):
         stages = (stages,)
     if unknown := [stage for stage in stages if stage not in names]:
         raise ValueError(
-            f"Stage {unknown[0]!r} is no layer with weights at or below the units: give some of "
-            f"{', '.join(names)}."
+            f"Stage {unknown[0]!r} is not a layer with weights at or below the units: give some of "
+            f"{', '.join(names)}. Received: stages={list(stages)!r}"
         )
     if not stages:
-        raise ValueError("No stage was given: leave out stages for all layers with weights.")
+        raise ValueError(
+            "No stage was given: leave out stages for all layers with weights. "
+            f"Received: stages={stages!r}"
+        )
     return tuple(name for name in names if name in stages)

@@ -96,5 +96,5 @@ def test_errors(model, images):
     with pytest.raises(ValueError, match="Feature 1 of layer 'conv1' is not active in image 0"):
         choose_units(model, "conv1", silent, 1)
     linear = keras.Sequential([keras.Input((4, 4, 3)), layers.Conv2D(2, 1, name="conv")])
-    with pytest.raises(ValueError, match="'conv' gives nan in image 0: check the range"):
+    with pytest.raises(ValueError, match="'conv' returns nan in image 0: check the range"):
         choose_units(linear, "conv", np.full((1, 4, 4, 3), np.nan, "float32"))

@@ -4,7 +4,7 @@ import pytest
 from keras import layers
 
 from kerasvis.analyses.fidelity.chosen_units import choose_units, plan_of
-from kerasvis.analyses.fidelity.cosine_convergence import draw_signals, measure_cosine_convergence
+from kerasvis.analyses.fidelity.cosine_convergence import measure_cosine_convergence, random_signals
 from kerasvis.deconvnet import passes
 
 RECTIFICATIONS = ("deconvnet", "guided", "gradient")
@@ -43,7 +43,7 @@ def test_a_linear_net_by_its_matrices(images):
     assert len(num_advances) == 6
     seeds = np.random.default_rng(3).integers(2**31, size=2)
     for pair, seed in enumerate(seeds):
-        signals = draw_signals((3, 1, 1, 6), seed).reshape(2, 3, 6).astype("float64")
+        signals = random_signals((3, 1, 1, 6), seed).reshape(2, 3, 6).astype("float64")
         for image in range(3):
             first, second = signals[:, image]
             steps = [(first, second)]

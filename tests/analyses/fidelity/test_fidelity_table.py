@@ -26,9 +26,9 @@ def test_rows_are_means_over_images(report):
     assert list(row.values) == ["zf", "gradient"]
     cosines = report.cosine_convergence.cosines[1, -1]
     assert row.values["gradient"] == pytest.approx(cosines.mean())
-    row = rows["patch", "activation, 2×2 covered"]
-    assert row.values["pixels"] == pytest.approx(report.patch_sufficiency.covered[2].mean())
-    random = report.patch_sufficiency.random_covered
+    row = rows["patch", "activation, 2×2 occluded"]
+    assert row.values["pixels"] == pytest.approx(report.patch_sufficiency.occluded[2].mean())
+    random = report.patch_sufficiency.random_occluded
     assert row.reference == ("random", pytest.approx(np.nanmean(random)))
     row = rows["patch", "images where it keeps 50% alone"]
     shown = report.patch_sufficiency.shown[0]

@@ -8,9 +8,9 @@ from kerasvis.analyses.fidelity.insertion_deletion import (
     RANDOM,
     InsertionDeletion,
     by_chance,
-    exchanged,
     measure_insertion_deletion,
     order_of_pixels,
+    replaced,
 )
 from kerasvis.analyses.fidelity.unit_maps import unit_methods
 from kerasvis.attributions.edges import edges
@@ -49,7 +49,7 @@ def test_curves_of_a_linear_unit_by_hand():
     assert (found.insertion_area[1] < area).all()
 
 
-def test_only_pixels_that_the_unit_sees_are_exchanged():
+def test_only_pixels_that_the_unit_sees_are_replaced():
     model = keras.Sequential([keras.Input((6, 7, 2)), layers.Conv2D(1, 3, name="unit")])
     model.set_weights([np.ones((3, 3, 2, 1)), np.zeros(1)])
     images = np.random.default_rng(0).random((1, 6, 7, 2)).astype("float32")
@@ -83,11 +83,11 @@ def test_order_of_pixels():
 def test_exchanged_pixels():
     image, other = np.zeros((2, 2, 1)), np.ones((2, 2, 1))
     order = np.array([[1, 0], [0, 1], [0, 0], [1, 1]])
-    found = exchanged(image, other, order, 0.5)[..., 0]
+    found = replaced(image, other, order, 0.5)[..., 0]
     np.testing.assert_array_equal(found, [[0, 1], [1, 0]])
     assert not image.any()
-    assert not exchanged(image, other, order, 0).any()
-    assert exchanged(image, other, order, 1).all()
+    assert not replaced(image, other, order, 0).any()
+    assert replaced(image, other, order, 1).all()
 
 
 @pytest.mark.parametrize(("curve", "area"), [([1, 1, 1], 1), ([0, 1, 0], 0.5), ([0, 0, 2], 0.5)])

@@ -6,10 +6,10 @@ from keras import layers
 from kerasvis.analyses.fidelity.chosen_units import choose_units
 from kerasvis.analyses.fidelity.patch_sufficiency import (
     PatchSufficiency,
-    as_patch_size,
-    draw_beside,
     measure_patch_sufficiency,
     pasted,
+    random_boxes_beside,
+    standardize_patch_size,
     strongest_box,
 )
 from kerasvis.analyses.fidelity.unit_maps import unit_methods
@@ -47,9 +47,9 @@ def test_a_planted_patch_is_necessary_and_enough(planted, images):
         planted, images, patch_size=(3, 4), num_draws=6, advance=lambda: num_advances.append(1)
     )
     np.testing.assert_array_equal(found.boxes, np.broadcast_to(PATCH, (3, 4, 4)))
-    np.testing.assert_allclose(found.covered, 0, atol=1e-6)
+    np.testing.assert_allclose(found.occluded, 0, atol=1e-6)
     np.testing.assert_allclose(found.shown, 1, rtol=1e-5)
-    np.testing.assert_allclose(found.random_covered, 1, rtol=1e-5)
+    np.testing.assert_allclose(found.random_occluded, 1, rtol=1e-5)
     np.testing.assert_allclose(found.random_shown, 0, atol=1e-6)
     np.testing.assert_allclose(found.blank, 0, atol=1e-6)
     np.testing.assert_array_equal(found.how_often_enough(0.99), 1)
@@ -65,7 +65,7 @@ def test_a_map_that_points_elsewhere_is_found_out(planted, images):
 
     found = measure(planted, images, {"corner": corner}, patch_size=(3, 4))
     np.testing.assert_array_equal(found.boxes[0, 0], [0, 6, 3, 10])
-    np.testing.assert_allclose(found.covered, 1, rtol=1e-5)
+    np.testing.assert_allclose(found.occluded, 1, rtol=1e-5)
     np.testing.assert_allclose(found.shown, 0, atol=1e-6)
     np.testing.assert_array_equal(found.how_often_enough(), 0)
 
@@ -81,7 +81,7 @@ def test_a_part_of_the_patch_keeps_its_share(planted, images):
     part = np.einsum("nd,d->n", images[:, row, column] - 0.25, kernel[row, column])
     np.testing.assert_allclose(found.blank, blank / whole, rtol=1e-5)
     np.testing.assert_allclose(found.shown[0], (blank + part) / whole, rtol=1e-5)
-    np.testing.assert_allclose(found.covered[0], (whole - part) / whole, rtol=1e-5)
+    np.testing.assert_allclose(found.occluded[0], (whole - part) / whole, rtol=1e-5)
 
 
 def test_strongest_box_by_brute_force():
@@ -102,7 +102,7 @@ def test_strongest_box_by_brute_force():
 
 def test_boxes_beside_the_patch():
     box, seen = np.array([4, 2, 7, 6]), np.array([1, 1, 11, 9])
-    drawn = draw_beside(box, seen, 3000, 0)
+    drawn = random_boxes_beside(box, seen, 3000, 0)
     expected = {
         (row, column)
         for row in range(1, 9)
@@ -111,13 +111,13 @@ def test_boxes_beside_the_patch():
     }
     assert {tuple(corner) for corner in drawn[:, :2].tolist()} == expected
     np.testing.assert_array_equal(drawn[:, 2:] - drawn[:, :2], np.tile([3, 4], (3000, 1)))
-    np.testing.assert_array_equal(drawn, draw_beside(box, seen, 3000, 0))
-    assert len(draw_beside(np.array([1, 1, 8, 9]), seen, 5, 0)) == 0
+    np.testing.assert_array_equal(drawn, random_boxes_beside(box, seen, 3000, 0))
+    assert len(random_boxes_beside(np.array([1, 1, 8, 9]), seen, 5, 0)) == 0
 
 
 def test_without_room_beside_the_patch(planted, images):
     found = measure(planted, images, ["gradient"], patch_size=(9, 8), num_draws=2)
-    assert np.isnan(found.random_covered).all()
+    assert np.isnan(found.random_occluded).all()
     assert np.isnan(found.random_shown).all()
     assert not found.random_boxes.any()
     np.testing.assert_allclose(found.shown, 1, rtol=1e-5)
@@ -141,8 +141,8 @@ def test_how_often_enough():
 
 def test_patch_sizes(planted, images):
     units = choose_units(planted, "unit", images)
-    assert as_patch_size(None, units) == (4, 3)
-    assert as_patch_size(5, units) == (5, 5)
+    assert standardize_patch_size(None, units) == (4, 3)
+    assert standardize_patch_size(5, units) == (5, 5)
     for wrong in (0, (14, 2), (2, 11)):
-        with pytest.raises(ValueError, match="but a unit sees 13×10 pixels of its image: give"):
-            as_patch_size(wrong, units)
+        with pytest.raises(ValueError, match="13×10 pixels: give a size"):
+            standardize_patch_size(wrong, units)

@@ -130,7 +130,7 @@ def test_wrong_methods(methods, sentence):
 @pytest.mark.parametrize(
     ("maps", "sentence"),
     [
-        (np.zeros((5, 3, 3, 1)), r"'mine' returned maps of shape \(5, 3, 3, 1\) for images of"),
+        (np.zeros((5, 3, 3, 1)), r"'mine' must return .* Received: maps of shape \(5, 3, 3, 1\)"),
         (np.full((5, *SIZE), np.nan), "'mine' returned NaN or infinity"),
     ],
 )

@@ -180,10 +180,10 @@ def test_undefined_similarities_are_left_out():
 
 
 def test_errors(model):
-    with pytest.raises(ValueError, match="Stage 'conv3' is no layer with weights at or below"):
+    with pytest.raises(ValueError, match="Stage 'conv3' is not a layer with weights at or below"):
         check_stages(("scores", "conv1"), ["conv3"])
     with pytest.raises(ValueError, match="No stage was given"):
         check_stages(("scores", "conv1"), [])
     assert check_stages(("scores", "conv1"), "conv1") == ("conv1",)
-    with pytest.raises(ValueError, match="No layer up to 'mean' has weights and initializers"):
+    with pytest.raises(ValueError, match="No layer up to 'mean' has weights with initializers"):
         weighted_layers(model, "mean")
