@@ -1,1 +1,1 @@
-"""Sections 5.2 and 5.3: how far features carry to other data."""
+"""Sections 5.2 and 5.3: how well features transfer to other data."""

@@ -1,4 +1,4 @@
-"""The training and the validation images of labelled data, as one set that is drawn from anew."""
+"""The training and the validation images of labelled data, as one set to split anew."""
 
 import functools
 
@@ -17,7 +17,7 @@ class AllImages:
 
     Attributes:
         labels: int64 `(images,)`.
-        is_train: bool `(images,)`, those of `data.train`.
+        is_train: bool `(images,)`, whether an image is one of `data.train`.
         class_names: tuple of names, in label order.
         size: `(height, width)` in pixels.
         fingerprint: hexadecimal digits that change with the images.
@@ -34,17 +34,17 @@ class AllImages:
         return len(self.labels)
 
     def batches(self, batch_size=BATCH_SIZE, begin=0):
-        """Yields uint8 `(batch, height, width, 3)`, from image `begin` on."""
+        """Yields uint8 `(batch, height, width, 3)`, starting at image `begin`."""
         return self._decoded(np.arange(begin, len(self)), batch_size)
 
     def at(self, indices):
-        """The images at `indices`, ascending and each once, in memory: `LabelledImages`."""
+        """The images at `indices` in memory, ascending and each once: `LabelledImages`."""
         indices = np.unique(indices)
         pixels = np.empty((len(indices), *self.size, 3), "uint8")
-        filled = 0
+        num_decoded = 0
         for batch in self._decoded(indices, BATCH_SIZE):
-            pixels[filled : filled + len(batch)] = batch
-            filled += len(batch)
+            pixels[num_decoded : num_decoded + len(batch)] = batch
+            num_decoded += len(batch)
         return LabelledImages(pixels, self.labels[indices])
 
     def _decoded(self, indices, batch_size):
@@ -52,8 +52,8 @@ class AllImages:
         for images in self._sets:
             own = indices[(begin <= indices) & (indices < begin + images.num_images)] - begin
             if len(own):
-                taken = images if len(own) == images.num_images else images.subset(own)
-                batches.append(taken.batches(batch_size))
+                subset = images if len(own) == images.num_images else images.subset(own)
+                batches.append(subset.batches(batch_size))
             begin += images.num_images
         pixels = functools.reduce(lambda one, other: one.concatenate(other), batches)
         for batch, _ in pixels.rebatch(batch_size).prefetch(1).as_numpy_iterator():

@@ -1,8 +1,8 @@
-"""Features of all images of a data set, computed once for each image and kept on disk.
+"""Features of all images of a data set, computed once per image and cached on disk.
 
-The features of a layer lie in a folder of their own, whose name follows from everything that they
-are computed from, in `Parts`: an interrupted run resumes after the last of them, and one that asks
-for a further layer computes that layer alone.
+Each layer has its own folder of `Parts`, whose name depends on everything that the features are
+computed from. An interrupted run resumes after the last completed part, and a run with one more
+layer computes that layer alone.
 """
 
 import contextlib
@@ -23,23 +23,23 @@ PART_SIZE = 512  # images whose features are written together
 
 
 class FeatureCache:
-    """The features that some layers of a model have for all images of a data set.
+    """The features that some layers of a model compute for all images of a data set.
 
-    The folder of a layer changes its name with the layers up to it and their weights, the images
-    (their `fingerprint`), the preprocessing and `largest_map`; it does not with the batch size,
-    which can change the last bit of a feature.
+    The name of a layer's folder depends on the layers up to it and their weights, the images (their
+    `fingerprint`), the preprocessing and `largest_map`. It does not depend on the batch size, which
+    can change the last bit of a feature.
 
     Args:
-        directory: folder for the features, made when they are computed.
-        model: a functional or Sequential `keras.Model`; left as it is.
+        directory: folder for the features, created when they are computed.
+        model: a functional or Sequential `keras.Model`; it is not changed.
         layers: names of layers.
         images: `AllImages`, of the size that the model takes.
         preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how the images that
             the model takes are made from RGB pixels.
-        largest_map: `(rows, columns)` of a feature map at most, see `FlatFeatures`.
+        largest_map: maximum `(rows, columns)` of a feature map, see `FlatFeatures`.
 
     Raises:
-        ValueError: if the images or a layer do not suit.
+        ValueError: if the images or a layer do not fit the model.
 
     Example:
         >>> import keras
@@ -52,7 +52,7 @@ class FeatureCache:
         >>> data = kv.data.LabelledData(images, images, planted.class_names, (32, 32))
         >>> model = keras.Sequential([keras.Input((32, 32, 3)), layers.Conv2D(4, 5, 4, name="a")])
         >>> cache = FeatureCache("features", model, ["a"], AllImages(data))
-        >>> cache.fill(verbose=0)
+        >>> cache.compute(verbose=0)
         >>> cache.load("a").shape  # training and validation images
         (32, 144)
     """
@@ -65,7 +65,7 @@ class FeatureCache:
         self.preprocessing = preprocessing
         self.largest_map = None if largest_map is None else tuple(largest_map)
         _check_size(model, images.size)
-        self._features_of(self.layers)  # a layer that does not suit is to fail now
+        self._features_of(self.layers)  # fail early if a layer is unsuitable
         self._computed_from = {layer: self._what_is_computed_from(layer) for layer in self.layers}
         self.folders = {
             layer: Path(directory) / f"{_file_name(layer)}-{digest(computed_from.values())}"
@@ -76,11 +76,11 @@ class FeatureCache:
     def num_parts(self):
         return -(-len(self.images) // PART_SIZE)
 
-    def fill(self, batch_size=64, verbose="auto"):
-        """Computes what is missing.
+    def compute(self, batch_size=64, verbose="auto"):
+        """Computes the missing parts.
 
         Args:
-            batch_size: images in a step.
+            batch_size: images per step.
             verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
 
         Raises:
@@ -112,13 +112,13 @@ class FeatureCache:
                         parts[layer].save(_name(number), {"features": features})
 
     def load(self, layer):
-        """The features of a layer: float32 `(images, features)`; `fill` comes first."""
+        """The features of a layer: float32 `(images, features)`. Call `compute` first."""
         with self._parts(layer) as parts:
-            every = [parts.load(_name(number))["features"] for number in range(self.num_parts)]
-        return np.concatenate(every)
+            features = [parts.load(_name(number))["features"] for number in range(self.num_parts)]
+        return np.concatenate(features)
 
     def _run(self, model, pixels, batch_size, bar):
-        """Features of the images of a part, an array for each layer."""
+        """The features of the images of one part, an array for each layer."""
         batches = []
         for begin in range(0, len(pixels), batch_size):
             images = self.preprocessing.images(pixels[begin : begin + batch_size])
@@ -130,7 +130,7 @@ class FeatureCache:
         return Parts(self.folders[layer], lambda: self._computed_from[layer])
 
     def _missing(self, parts):
-        """Numbers of the parts that are to be computed."""
+        """Numbers of the parts that have yet to be computed."""
         return {n for n in range(self.num_parts) if not parts.is_complete(_name(n))}
 
     def _features_of(self, layers):
@@ -154,8 +154,8 @@ def _check_finite(features, layer, number):
     if not np.isfinite(features).all():
         image = number * PART_SIZE + int(np.argmin(np.isfinite(features).all(axis=1)))
         raise ValueError(
-            f"Image {image} gives NaN or infinity in layer {layer!r}: check the range of the "
-            "images and the model's weights."
+            f"Layer {layer!r} returns NaN or infinity for image {image}: check the range of the "
+            f"images and the model's weights. Received: layer={layer!r}"
         )
 
 
@@ -163,8 +163,9 @@ def _check_size(model, size):
     own_size = image_shape(model)[:2]
     if any(own not in (None, given) for own, given in zip(own_size, size, strict=True)):
         raise ValueError(
-            f"The images are {size[0]}×{size[1]} pixels, but the model {model.name!r} takes "
-            f"{own_size[0]}×{own_size[1]}: load them with image_size={tuple(own_size)}."
+            f"The model {model.name!r} takes images of {own_size[0]}×{own_size[1]} pixels: load "
+            f"the data with image_size={tuple(own_size)}. Received: images of "
+            f"{size[0]}×{size[1]} pixels"
         )
 
 

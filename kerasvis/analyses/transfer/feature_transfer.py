@@ -1,8 +1,8 @@
-"""How far the features of a net carry to other data, layer by layer.
+"""How well the features of a model transfer to other data, layer by layer.
 
-The layers stay as they were trained; a linear classifier is trained on what they give for new
-images, with few of each class. Its accuracy says how well the features generalise, and over the
-layers of a net how they become more telling from one to the next.
+The layers keep their trained weights. A linear classifier is trained on their outputs for new
+images, few of each class. Its accuracy measures how well the features generalise, and shows how
+they become more discriminative from layer to layer.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ import tqdm
 from kerasvis.analyses.transfer.all_images import AllImages
 from kerasvis.analyses.transfer.feature_cache import FeatureCache
 from kerasvis.analyses.transfer.flat_features import LARGEST_MAP
-from kerasvis.analyses.transfer.folds import ClassSize, draw_fold
+from kerasvis.analyses.transfer.folds import ClassSize, sample_fold
 from kerasvis.analyses.transfer.from_scratch import fresh_convnet, predict_from_scratch
 from kerasvis.analyses.transfer.heads import HEADS, normalized
 from kerasvis.analyses.transfer.near_duplicates import (
@@ -50,21 +50,21 @@ NUM_TEST = 50  # test images of a class at most (Section 5.2)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FeatureTransfer(Result):
-    """Accuracies on other data, of linear heads on the layers of a net.
+    """Accuracies of linear heads on the layers of a model, for other data.
 
     Attributes:
         layers: tuple of names.
         heads: tuple of names, `"svm"` or `"softmax"`.
         per_class: int64 `(sizes,)`, training images of each class, ascending.
         accuracies: float32 `(layers, heads, sizes, folds)`, mean per-class accuracies in [0, 1].
-        scratch_accuracies: float32 `(sizes, folds)`, those of the same net trained on the new
-            images alone; `(sizes, 0)` if it was not.
-        num_features: int64 `(layers,)`, numbers that a head sees of an image.
+        scratch_accuracies: float32 `(sizes, folds)`, those of the same architecture trained on the
+            new images alone; `(sizes, 0)` if it was not.
+        num_features: int64 `(layers,)`, length of the vector that a head takes for an image.
         num_test_images: int64 `(folds,)`.
         class_names: tuple of names.
-        num_images: images there were to draw from, near-duplicates included.
-        duplicate_indices: int64 `(duplicates,)`, images that were left out, because the net may
-            have been trained on them: numbers among those for training, then for validation.
+        num_images: images in the data set, near-duplicates included.
+        duplicate_indices: int64 `(duplicates,)`, images that were left out because the model may
+            have been trained on them. Training images count first, then validation images.
     """
 
     layers: tuple[str, ...]
@@ -87,7 +87,8 @@ class FeatureTransfer(Result):
             [name, number, *(f"{mean:.1%}" for mean in of_layer)]
             for name, number, of_layer in zip(self.layers, self.num_features, means, strict=True)
         ]
-        return html_table(f"Accuracy, mean over classes and {num_folds} folds", header, rows)
+        over = "classes" if num_folds == 1 else f"classes and {num_folds} folds"
+        return html_table(f"Accuracy, mean over {over}", header, rows)
 
 
 def transfer_features(
@@ -109,40 +110,40 @@ def transfer_features(
     seed: int = 0,
     verbose: str | int = "auto",
 ) -> FeatureTransfer:
-    """Measures how well linear classifiers do on the features of layers, for other data.
+    """Measures the accuracy of linear classifiers on the features of layers, for other data.
 
-    The features of every image are computed once, and divided by their length. For each fold
-    training images of each class are drawn; a smaller training set is part of a larger one, and all
-    sizes, layers and heads have the same test images.
+    The features of every image are computed once and normalised to length 1. Each fold samples
+    training images of every class. A smaller training set is a subset of a larger one, and all
+    sizes, layers and heads share the same test images.
 
     Args:
-        model: a functional or Sequential `keras.Model`; it is left as it is.
+        model: a functional or Sequential `keras.Model`; it is not changed.
         layers: names of layers, or one name; `"outer/inner"` inside a nested model.
-        data: a `kerasvis.data.LabelledData`, of the size of image that the model takes:
+        data: a `kerasvis.data.LabelledData`, with images of the size that the model takes:
             `load_labelled("caltech101", image_size=224)`.
         per_class: training images of each class: one number, or several for a learning curve.
-        folds: drawings of training and test images.
-        heads: of `"svm"` and `"softmax"`; an SVM takes scikit-learn.
-        num_test: test images of each class at most.
-        test: `"rest"`, the paper's way: training and validation images are put together, and the
-            test images drawn from those that are not trained on; or `"given"`: they are
-            `data.validation`.
-        trained_on: images that the model was trained on, as far as there are some, whose
-            near-duplicates are left out: a folder of photographs, an array, or labelled data, as
-            the references of `find_near_duplicates`.
+        folds: number of random splits into training and test images.
+        heads: `"svm"`, `"softmax"` or both; `"svm"` needs scikit-learn.
+        num_test: maximum number of test images of each class.
+        test: `"rest"`, as in the paper: training and validation images are merged, and the test
+            images sampled from those that are not trained on; or `"given"`: the test images are
+            sampled from `data.validation`.
+        trained_on: images that the model was trained on, whose near-duplicates are left out: a
+            folder of photographs, an array, or labelled data, as the references of
+            `find_near_duplicates`. None compares nothing.
         preprocessing: how the images that the model takes are made from pixels: what
             `kerasvis.data.Preprocessing.of` takes; by default that of the model, see
             `kerasvis.arguments.standardize_preprocessing`.
-        largest_map: `(rows, columns)` that feature maps have at most, see `FlatFeatures`; None
-            takes all as they are.
-        cache: folder in which the features are kept for the next run, see `FeatureCache`; a run
-            that was stopped goes on from there.
-        scratch_recipe: a `kerasvis.training.Recipe`, by which the same net up to the last of
-            `layers` is also trained on the new images alone, once for each size and fold, as the
-            baseline; for models that take raw pixels, and of the images' size throughout, as
-            `Recipe.for_small_images(224)` is.
-        batch_size: images in a step, for the features.
-        seed: of drawing images and of training heads.
+        largest_map: maximum `(rows, columns)` of feature maps, see `FlatFeatures`; None takes all
+            as they are.
+        cache: folder that caches the features for the next run, see `FeatureCache`; an interrupted
+            run resumes from it.
+        scratch_recipe: a `kerasvis.training.Recipe`. With one, the same architecture up to the last
+            of `layers` is also trained on the new images alone, once for each size and fold, as a
+            reference. It works for models that take raw pixels, and for recipes with one image size
+            throughout, such as `Recipe.for_small_images(224)`.
+        batch_size: images per step, for the features.
+        seed: of the folds and of training the heads.
         verbose: 1 or 0, with or without progress bars; `"auto"`: with them on a terminal.
 
     Returns:
@@ -180,25 +181,25 @@ def transfer_features(
     with _folder(cache) as folder:
         features = FeatureCache(folder, model, layers, images, preprocessing, largest_map)
         size = ClassSize(per_class[-1], num_test)
-        _draw(images, (), size, test, seed, 0)  # too few are to fail now
+        _sample_fold(images, (), size, test, seed, 0)  # fail early if there are too few
         duplicates = _near_duplicates(images, trained_on, folder, verbose)
-        drawn = [
-            _draw(images, duplicates.image_indices, size, test, seed, number)
+        sampled = [
+            _sample_fold(images, duplicates.image_indices, size, test, seed, number)
             for number in range(folds)
         ]
-        features.fill(batch_size, verbose)
+        features.compute(batch_size, verbose)
         accuracies, num_features = [], []
         with _bar("Heads", len(layers) * len(heads) * len(per_class) * folds, verbose) as bar:
             for layer in layers:
                 vectors = normalized(features.load(layer))
                 num_features.append(vectors.shape[1])
-                of_layer = _accuracies(vectors, images, drawn, heads, per_class, seed, bar)
+                of_layer = _accuracies(vectors, images, sampled, heads, per_class, seed, bar)
                 accuracies.append(of_layer)
         scratch = np.zeros((len(per_class), 0), "float32")
         if scratch_recipe is not None:
             build = functools.partial(fresh_convnet, model, layers[-1], len(images.class_names))
             scratch = _from_scratch(
-                build, images, drawn, per_class, scratch_recipe, folder, verbose
+                build, images, sampled, per_class, scratch_recipe, folder, verbose
             )
     return FeatureTransfer(
         layers=layers,
@@ -207,7 +208,7 @@ def transfer_features(
         accuracies=np.array(accuracies, "float32"),
         scratch_accuracies=scratch,
         num_features=np.array(num_features, "int64"),
-        num_test_images=np.array([len(fold.test) for fold in drawn], "int64"),
+        num_test_images=np.array([len(fold.test) for fold in sampled], "int64"),
         class_names=images.class_names,
         num_images=len(images),
         duplicate_indices=duplicates.image_indices,
@@ -215,7 +216,7 @@ def transfer_features(
 
 
 def _near_duplicates(images, references, folder, verbose):
-    """Those of the references, found once and kept in the folder."""
+    """The near-duplicates of the references, found once and cached in the folder."""
     if references is None:
         return NearDuplicates.none()
     computed_from = {
@@ -232,16 +233,16 @@ def _near_duplicates(images, references, folder, verbose):
         )
 
 
-def _draw(images, left_out, size, test, seed, number):
-    may_draw = ~np.isin(np.arange(len(images)), left_out)
-    may_train, may_test = may_draw, may_draw
+def _sample_fold(images, left_out, size, test, seed, number):
+    is_allowed = ~np.isin(np.arange(len(images)), left_out)
+    may_train, may_test = is_allowed, is_allowed
     if test == "given":
-        may_train, may_test = may_draw & images.is_train, may_draw & ~images.is_train
-    return draw_fold(images.labels, images.class_names, may_train, may_test, size, seed, number)
+        may_train, may_test = is_allowed & images.is_train, is_allowed & ~images.is_train
+    return sample_fold(images.labels, images.class_names, may_train, may_test, size, seed, number)
 
 
 def _accuracies(vectors, images, folds, heads, per_class, seed, bar):
-    """Those of one layer, a nested list `(heads, sizes, folds)`."""
+    """The accuracies of one layer, a nested list `(heads, sizes, folds)`."""
     num_classes = len(images.class_names)
 
     def accuracy(head, size, fold):
@@ -289,8 +290,8 @@ def _standardized_sizes(per_class):
         sizes = []
     if not sizes or min(sizes) < 1 or len(set(sizes)) < len(sizes):
         raise ValueError(
-            f"per_class is {per_class!r}: give numbers of training images of each class, 1 or "
-            "more, each once."
+            "Give numbers of training images of each class, 1 or more, each once. "
+            f"Received: per_class={per_class!r}"
         )
     return sorted(sizes)
 
@@ -298,28 +299,34 @@ def _standardized_sizes(per_class):
 def _check(layers, heads, test, verbose, numbers):
     for what, names in (("layer", layers), ("head", heads)):
         if not names:
-            raise ValueError(f"No {what}s were given: name at least one.")
+            raise ValueError(
+                f"No {what}s were given: name at least one. Received: {what}s={names!r}"
+            )
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(
-                f"The {what} {repeated[0]!r} was given more than once: name each once."
+                f"The {what} {repeated[0]!r} was given more than once: name each once. "
+                f"Received: {what}s={names!r}"
             )
     if unknown := [head for head in heads if head not in HEADS]:
-        raise ValueError(f"There is no head {unknown[0]!r}: give {' or '.join(map(repr, HEADS))}.")
+        raise ValueError(
+            f"There is no head {unknown[0]!r}: give {' or '.join(map(repr, HEADS))}. "
+            f"Received: heads={heads!r}"
+        )
     if test not in ("rest", "given"):
-        raise ValueError(f"test is {test!r}: give 'rest' or 'given'.")
+        raise ValueError(f"Give 'rest' or 'given'. Received: test={test!r}")
     if verbose not in ("auto", 0, 1):
-        raise ValueError(f"verbose is {verbose!r}: give 'auto', 0 or 1.")
+        raise ValueError(f"Give 'auto', 0 or 1. Received: verbose={verbose!r}")
     for name, number in numbers.items():
         if not isinstance(number, int | np.integer) or number < 1:
-            raise ValueError(f"{name} is {number!r}: give an integer of at least 1.")
+            raise ValueError(f"Give an integer of at least 1. Received: {name}={number!r}")
 
 
 def _check_scratch(model, layers, data, preprocessing, recipe):
-    """Builds the net once, so that what does not suit fails before the long work."""
+    """Fails early if no model can be trained from scratch."""
     if preprocessing.mode != "raw":
         raise ValueError(
-            f"The preprocessing is {preprocessing.mode!r}, but a net from scratch is trained "
-            "on raw pixels: give a model that preprocesses by itself, or no scratch_recipe."
+            "A model from scratch is trained on raw pixels: give a model that preprocesses by "
+            f"itself, or no scratch_recipe. Received: preprocessing={preprocessing.mode!r}"
         )
     size = tuple(data.image_size)
     sizes = {
@@ -329,9 +336,10 @@ def _check_scratch(model, layers, data, preprocessing, recipe):
         "recipe's crops": (recipe.crop_size,) * 2,
     }
     if set(sizes.values()) != {size}:
-        found = ", ".join(f"{what} {rows}×{columns}" for what, (rows, columns) in sizes.items())
+        received = ", ".join(f"{what} {rows}×{columns}" for what, (rows, columns) in sizes.items())
         raise ValueError(
-            f"A net from scratch needs one size for all, but there are: {found}. Give "
-            f"Recipe.for_small_images({size[0]}), and a model and data of {size[0]}×{size[0]}."
+            "To train from scratch, model, data and recipe must have one image size: give "
+            f"Recipe.for_small_images({size[0]}), and a model and data of {size[0]}×{size[0]}. "
+            f"Received: {received}"
         )
     fresh_convnet(model, layers[-1], len(data.class_names))

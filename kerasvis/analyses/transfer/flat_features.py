@@ -1,4 +1,4 @@
-"""The outputs of layers as one vector for each image; large feature maps are averaged first."""
+"""The outputs of layers as one vector per image; large feature maps are averaged first."""
 
 import keras
 import numpy as np
@@ -11,20 +11,20 @@ LARGEST_MAP = (6, 6)  # that of the paper's pool5 (Figure 3)
 
 
 class FlatFeatures(keras.Model):
-    """From images to one vector of features for each layer.
+    """Maps images to one vector of features for each layer.
 
-    Deviation: the paper takes feature maps as they are. Here a map of more cells than
-    `largest_map` is averaged down to that size, because the maps of lower layers are too many
-    numbers to train on: 1.2 million for layer 1 of the paper's net. Cell i of n then averages the
-    rows (and columns) from floor(i · length / n) to ceil((i + 1) · length / n), as adaptive average
-    pooling does.
+    Deviation: the paper takes feature maps as they are. Here a feature map larger than
+    `largest_map` is averaged down to that size, because those of lower layers have too many
+    elements to train on: 1.2 million for layer 1 of the paper's convnet. As in adaptive average
+    pooling, element i of n averages the rows (and columns) from floor(i · length / n) to
+    ceil((i + 1) · length / n).
 
     Args:
-        model: a functional or Sequential `keras.Model`; left as it is.
+        model: a functional or Sequential `keras.Model`; it is not changed.
         layers: names of layers with outputs `(batch, rows, columns, feature maps)` or
             `(batch, units)`.
         image_size: `(height, width)` of the images in pixels.
-        largest_map: `(rows, columns)` that feature maps have at most; None leaves all as they are.
+        largest_map: maximum `(rows, columns)` of feature maps; None leaves all as they are.
 
     Call arguments:
         images: `(images, height, width, channels)`, as the model takes them.
@@ -34,8 +34,8 @@ class FlatFeatures(keras.Model):
         in row-major order.
 
     Raises:
-        ValueError: if a layer is unknown, its output is none of these shapes, or `largest_map` is
-            no size.
+        ValueError: if a layer is unknown, its output has another shape, or `largest_map` is not a
+            size.
 
     Reference:
         Zeiler & Fergus 2013, Section 5.
@@ -43,7 +43,9 @@ class FlatFeatures(keras.Model):
 
     def __init__(self, model, layers, image_size, largest_map=LARGEST_MAP):
         if largest_map is not None and (len(largest_map) != 2 or min(largest_map) < 1):
-            raise ValueError(f"largest_map is {largest_map!r}: give (rows, columns), or None.")
+            raise ValueError(
+                f"Give (rows, columns) of 1 or more, or None. Received: largest_map={largest_map!r}"
+            )
         super().__init__(autocast=False)  # the layers cast as they do inside `model`
         self.extractor = FeatureExtractor(model, layers)
         shapes = _shapes(model, layers, image_size)
@@ -55,22 +57,22 @@ class FlatFeatures(keras.Model):
         return [_flat(_averaged(ops.cast(x, "float32"), matrices)) for x, matrices in pairs]
 
 
-def averaging_matrix(length, num_cells):
-    """What averages `length` rows down to `num_cells`: float32 `(num_cells, length)`."""
-    edges = np.arange(num_cells + 1) * length
-    begins, ends = edges[:-1] // num_cells, -(-edges[1:] // num_cells)
+def averaging_matrix(length, new_length):
+    """Averages `length` rows down to `new_length`: float32 `(new_length, length)`."""
+    edges = np.arange(new_length + 1) * length
+    begins, ends = edges[:-1] // new_length, -(-edges[1:] // new_length)
     rows = np.arange(length)
     is_inside = (begins[:, None] <= rows) & (rows < ends[:, None])
     return (is_inside / is_inside.sum(axis=1, keepdims=True)).astype("float32")
 
 
 def _averaging(map_size, largest_map):
-    """The matrices for rows and columns; None where nothing is to be averaged."""
+    """The matrices for rows and columns; None where no averaging is needed."""
     if not map_size or largest_map is None:
         return (None, None)
     return tuple(
-        averaging_matrix(length, at_most) if length > at_most else None
-        for length, at_most in zip(map_size, largest_map, strict=True)
+        averaging_matrix(length, largest) if length > largest else None
+        for length, largest in zip(map_size, largest_map, strict=True)
     )
 
 
@@ -95,7 +97,7 @@ def _shapes(model, layers, image_size):
     for name, shape in zip(layers, shapes, strict=True):
         if len(shape) not in (2, 4) or None in shape[1:]:
             raise ValueError(
-                f"The output of layer {name!r} has the shape {shape}, but (batch, rows, columns, "
-                "feature maps) or (batch, units) was expected: choose another layer."
+                "Choose a layer with an output of shape (batch, rows, columns, feature maps) or "
+                f"(batch, units). Received: layer {name!r} with an output of shape {shape}"
             )
     return shapes

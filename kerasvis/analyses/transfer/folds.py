@@ -1,4 +1,4 @@
-"""Which images of a data set a classifier is trained on, and which it is tested with."""
+"""Random splits of a data set into images for training and for testing a classifier."""
 
 from typing import NamedTuple
 
@@ -6,11 +6,11 @@ import numpy as np
 
 
 class ClassSize(NamedTuple):
-    """How many images of each class are drawn.
+    """How many images of each class to sample.
 
     Attributes:
-        train: images to train on.
-        test: images to test with at most.
+        train: number of training images.
+        test: maximum number of test images.
     """
 
     train: int
@@ -18,7 +18,7 @@ class ClassSize(NamedTuple):
 
 
 class Fold(NamedTuple):
-    """One drawing of images.
+    """One random split.
 
     Attributes:
         train: int64 `(classes, images per class)`: the first columns are a smaller training set.
@@ -29,18 +29,18 @@ class Fold(NamedTuple):
     test: np.ndarray
 
 
-def draw_fold(labels, class_names, may_train, may_test, size, seed=0, number=0):
-    """Draws training and test images of every class.
+def sample_fold(labels, class_names, may_train, may_test, size, seed=0, number=0):
+    """Samples training and test images of every class.
 
-    What is drawn of a class follows from its images, the seed and the number of the fold alone.
+    The sample of a class depends on its images, the seed and the number of the fold alone.
 
     Args:
         labels: int64 `(images,)`, indices into the class names.
         class_names: names of the classes.
-        may_train: bool `(images,)`, those that may be trained on.
-        may_test: bool `(images,)`, those that may be tested with, if they are not trained on.
+        may_train: bool `(images,)`, the images allowed for training.
+        may_test: bool `(images,)`, the images allowed for testing, unless they are trained on.
         size: the `ClassSize`.
-        seed: of the drawing.
+        seed: of the random split.
         number: of the fold.
 
     Returns:
@@ -50,21 +50,20 @@ def draw_fold(labels, class_names, may_train, may_test, size, seed=0, number=0):
         ValueError: if a class has too few images.
 
     Reference:
-        Zeiler & Fergus 2013, Section 5.2: 15 or 30 images a class to train on, up to 50 to test
-        with.
+        Zeiler & Fergus 2013, Section 5.2: 15 or 30 training images per class, up to 50 test images.
     """
     train, test = [], []
     for label, name in enumerate(class_names):
         images = np.flatnonzero(labels == label)
         images = np.random.default_rng([seed, number, label]).permutation(images)
-        drawn = images[may_train[images]][: size.train]
-        left = images[may_test[images] & ~np.isin(images, drawn)]
-        if len(drawn) < size.train or not len(left):
+        chosen = images[may_train[images]][: size.train]
+        rest = images[may_test[images] & ~np.isin(images, chosen)]
+        if len(chosen) < size.train or not len(rest):
             raise ValueError(
-                f"The class {name!r} has {len(drawn)} images for training and {len(left)} others "
-                f"for the test, but {size.train} and at least 1 are needed: ask for fewer images "
-                "per class, or take the class out."
+                f"The class {name!r} has too few images, {len(chosen)} for training and "
+                f"{len(rest)} others for testing: ask for fewer images per class, or leave the "
+                f"class out. Received: per_class={size.train}"
             )
-        train.append(drawn)
-        test.append(left[: size.test])
+        train.append(chosen)
+        test.append(rest[: size.test])
     return Fold(np.stack(train), np.concatenate(test))

@@ -1,4 +1,4 @@
-"""The baseline of a transfer: the same net, trained on the new images alone."""
+"""The reference for a transfer: the same architecture, trained on the new images alone."""
 
 import keras
 
@@ -7,12 +7,12 @@ from kerasvis.training import fit
 
 
 def fresh_convnet(model, layer, num_classes, seed=0):
-    """A net like `model` up to `layer`, with new weights, and a softmax on top.
+    """A model like `model` up to `layer`, with new weights and a softmax on top.
 
     Args:
-        model: a functional or Sequential `keras.Model`; left as it is.
-        layer: name of one of its layers, none inside a nested model.
-        num_classes: classes of the softmax.
+        model: a functional or Sequential `keras.Model`; it is not changed.
+        layer: name of one of its layers, not inside a nested model.
+        num_classes: number of classes of the softmax.
         seed: of the weights.
 
     Returns:
@@ -23,27 +23,27 @@ def fresh_convnet(model, layer, num_classes, seed=0):
     """
     if layer not in {each.name for each in model.layers}:
         raise ValueError(
-            f"A net from scratch cannot end at {layer!r}, which is no layer of {model.name!r} "
-            "itself: name one that is last."
+            f"To train from scratch, the last of the layers must be one of {model.name!r} itself, "
+            f"not inside a nested model: name another one last. Received: layer={layer!r}"
         )
     keras.utils.set_random_seed(seed)
     trunk = keras.models.clone_model(keras.Model(model.inputs, model.get_layer(layer).output))
     for each in trunk.layers:
-        each.trainable = True  # also what was frozen in the model
+        each.trainable = True  # even if frozen in the model
     x = keras.layers.Flatten(name="flat_features")(trunk.output)
     x = keras.layers.Dense(num_classes, activation="softmax", name="new_softmax")(x)
     return keras.Model(trunk.inputs, x, name=f"{model.name}_from_scratch")
 
 
 def predict_from_scratch(fresh, train, test, recipe, directory, verbose=0):
-    """Trains a fresh convnet, and returns the labels that it gives to the test images.
+    """Trains a fresh convnet and returns its predicted labels of the test images.
 
     Args:
-        fresh: a `keras.Model` as of `fresh_convnet`, with the recipe's seed; it is trained.
-        train: `LabelledImages`, of the recipe's image size and of what the model takes.
-        test: `LabelledImages`; they are measured after every epoch, and chosen by nothing.
+        fresh: a `keras.Model` from `fresh_convnet`, with the recipe's seed; it is trained.
+        train: `LabelledImages` of the image size of recipe and model.
+        test: `LabelledImages`, evaluated after every epoch; nothing is selected by them.
         recipe: a `kerasvis.training.Recipe`.
-        directory: folder in which the run keeps its state; an interrupted run resumes.
+        directory: folder for the checkpoint of the run, from which an interrupted run resumes.
         verbose: as in `keras.Model.fit`.
 
     Returns:

@@ -1,7 +1,7 @@
 """Images that two data sets have in common, found by normalised correlation.
 
-A net that was trained on an image knows it already. Before its features are measured on other
-data, such images are taken out of them.
+A model may have been trained on an image of the other data set. Such images are left out before its
+features are measured on it.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from kerasvis.data.photographs import fit_pixels
 from kerasvis.storage.fields import Array
 from kerasvis.storage.results import Result
 
-THUMBNAIL_SIZE = (32, 32)  # rows and columns, at which images are compared
+THUMBNAIL_SIZE = (32, 32)  # rows and columns of the thumbnails that are compared
 LEAST_CORRELATION = 0.95
 NUM_AT_ONCE = 256  # bounds the memory
 
@@ -29,7 +29,7 @@ class NearDuplicates(Result):
 
     Attributes:
         image_indices: int64 `(duplicates,)`, ascending.
-        reference_indices: int64 `(duplicates,)`: the reference that is most like each.
+        reference_indices: int64 `(duplicates,)`: the most similar reference of each.
         correlations: float32 `(duplicates,)`, in [-1, 1].
     """
 
@@ -39,7 +39,7 @@ class NearDuplicates(Result):
 
     @classmethod
     def none(cls) -> Self:
-        """Those where nothing is compared."""
+        """The empty result."""
         return cls(np.zeros(0, "int64"), np.zeros(0, "int64"), np.zeros(0, "float32"))
 
 
@@ -51,29 +51,28 @@ def find_near_duplicates(
 ) -> NearDuplicates:
     """Finds the images that are nearly the same as one of the references.
 
-    Both become thumbnails of `THUMBNAIL_SIZE`, resized to just cover it, with the centre cut out.
-    From each channel its mean is subtracted; the normalised correlation of two thumbnails is the
-    cosine of the angle between what is left. One of a single colour correlates with nothing.
+    Images and references are resized and centre-cropped to thumbnails of `THUMBNAIL_SIZE`. The mean
+    of each channel is subtracted. The normalised correlation of two thumbnails is then the cosine
+    of the angle between them. A thumbnail of a single colour correlates with nothing.
 
-    Deviation: the paper states neither the size at which it compares nor the threshold, nor how it
-    treats colour. Thumbnails bear other sizes and compressions of the same photograph; without the
-    channels' means two blue seas are not alike for their blue. Another crop of a photograph is not
-    found.
+    Deviation: the paper states neither the image size nor the threshold, nor how it treats colour.
+    Thumbnails match across sizes and compressions of a photograph. Without the channels' means, two
+    blue seas do not match by their colour alone. Another crop of a photograph is not found.
 
     Args:
         pixels: uint8 `(images, rows, columns, 3)`, or an iterable of batches of these.
-        references: uint8 `(images, rows, columns, 3)`; or the path of a folder of photographs,
-            subfolders included, of which what cannot be decoded is left out; or a
-            `kerasvis.data.LabelledData`, whose training images they are.
-        least_correlation: from which on images count as the same, in (0, 1].
+        references: uint8 `(images, rows, columns, 3)`; the path of a folder of photographs,
+            subfolders included, whose undecodable files are left out; or a
+            `kerasvis.data.LabelledData`, of which the training images are taken.
+        least_correlation: images with at least this correlation count as the same, in (0, 1].
         verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
 
     Returns:
         A `NearDuplicates`.
 
     Raises:
-        ValueError: if `references` are none of these, none of them can be read, or a number is
-            outside its range.
+        ValueError: if `references` is none of these, no reference can be read, or a number is out
+            of range.
 
     Reference:
         Zeiler & Fergus 2013, Section 5.2.
@@ -87,7 +86,7 @@ def find_near_duplicates(
     """
     if not 0 < least_correlation <= 1:
         raise ValueError(
-            f"least_correlation is {least_correlation!r}: give a correlation in (0, 1]."
+            f"Give a correlation in (0, 1]. Received: least_correlation={least_correlation!r}"
         )
     batches = _reference_batches(references)
     directions = np.concatenate([_directions(batch) for batch in _batches_of(pixels)])
@@ -110,10 +109,17 @@ def find_near_duplicates(
             bar.update(len(indices))
     if not num_references:
         raise ValueError(
-            f"None of the references in {references} can be read: give photographs that can be."
+            "None of the references can be read: give photographs that can be decoded. "
+            f"Received: references={_described(references)}"
         )
     found = np.flatnonzero(highest >= least_correlation - 1e-6)  # as exact as float32
     return NearDuplicates(found, nearest[found], highest[found])
+
+
+def _described(references):
+    """Paths as they are, of anything else the type."""
+    is_path = isinstance(references, str | os.PathLike)
+    return repr(os.fspath(references)) if is_path else f"a {type(references).__name__}"
 
 
 def fingerprint_of(references):
@@ -165,6 +171,6 @@ def _check(pixels, what):
     shape, dtype = getattr(pixels, "shape", ()), getattr(pixels, "dtype", type(pixels).__name__)
     if len(shape) != 4 or shape[-1] != 3 or dtype != np.uint8:
         raise ValueError(
-            f"{what} were given as {dtype} {tuple(shape)}: give uint8 (images, rows, columns, 3), "
-            "the folder of the photographs, or labelled data."
+            f"{what} must be a uint8 array (images, rows, columns, 3), a folder of photographs or "
+            f"labelled data. Received: {dtype} {tuple(shape)}"
         )

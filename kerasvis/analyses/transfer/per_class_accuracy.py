@@ -1,14 +1,14 @@
-"""Accuracy in which every class counts alike, however many images it has."""
+"""Accuracy in which every class has equal weight, however many images it has."""
 
 import numpy as np
 
 
 def mean_per_class_accuracy(labels, predicted, num_classes):
-    """The mean over classes of the share of images of the class that are recognised.
+    """The mean over classes of the share of their images that are classified correctly.
 
     Args:
         labels: int `(images,)`, from 0.
-        predicted: int `(images,)`, the labels that a classifier gives.
+        predicted: int `(images,)`, the labels predicted by a classifier.
         num_classes: number of classes.
 
     Returns:
@@ -30,8 +30,8 @@ def mean_per_class_accuracy(labels, predicted, num_classes):
     num_images = np.bincount(labels, minlength=num_classes)
     if not num_images.all():
         raise ValueError(
-            f"Class {int(num_images.argmin())} has no image to measure with: give it some, or "
-            "leave it out."
+            f"Class {int(num_images.argmin())} has no image: add some, or leave the class out. "
+            f"Received: {len(labels)} labels for {num_classes} classes"
         )
-    num_right = np.bincount(labels[labels == predicted], minlength=num_classes)
-    return float((num_right / num_images).mean())
+    num_correct = np.bincount(labels[labels == predicted], minlength=num_classes)
+    return float((num_correct / num_images).mean())

@@ -53,7 +53,7 @@ def num_computed(monkeypatch):
 
 def baseline_image(directory, images, layers=LAYERS, model=None, **options):
     cache = FeatureCache(directory, model or convnet(), layers, images, **options)
-    cache.fill(batch_size=4, verbose=0)
+    cache.compute(batch_size=4, verbose=0)
     return cache
 
 
@@ -161,7 +161,9 @@ def test_images_are_preprocessed(tmp_path, images):
 def test_features_that_are_not_finite(tmp_path, images):
     model = convnet()
     model.get_layer("conv2").bias.assign([0, np.inf, 0, 0, 0, 0])
-    with pytest.raises(ValueError, match="Image 0 gives NaN or infinity in layer 'conv2': check"):
+    with pytest.raises(
+        ValueError, match="Layer 'conv2' returns NaN or infinity for image 0: check"
+    ):
         baseline_image(tmp_path, images, model=model)
 
 
@@ -185,6 +187,6 @@ def test_a_layer_that_is_not_there(tmp_path, images):
 
 
 def test_images_of_another_size(tmp_path, images):
-    sentence = "The images are 12×15 pixels, but the model 'small' takes 12×12: load them with ima"
+    sentence = "'small' takes images of 12×12 pixels: .* Received: images of 12×15 pixels"
     with pytest.raises(ValueError, match=sentence):
         FeatureCache(tmp_path, convnet((12, 12)), ["conv1"], images)

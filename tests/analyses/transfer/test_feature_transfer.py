@@ -56,13 +56,13 @@ def test_planted_near_duplicates_are_left_out(monkeypatch):
     planted = [3, 20, 25]
     both = np.concatenate([data.train.pixels, data.validation.pixels])
     drawn = []
-    plain = feature_transfer.draw_fold
+    plain = feature_transfer.sample_fold
 
-    def draw_fold(*arguments):
+    def sample_fold(*arguments):
         drawn.append(plain(*arguments))
         return drawn[-1]
 
-    monkeypatch.setattr(feature_transfer, "draw_fold", draw_fold)
+    monkeypatch.setattr(feature_transfer, "sample_fold", sample_fold)
     found = transfer("conv1", data, trained_on=both[planted])
     np.testing.assert_array_equal(found.duplicate_indices, planted)
     assert found.num_images == 39
@@ -84,7 +84,7 @@ def test_near_duplicates_are_looked_for_once(monkeypatch, tmp_path):
 
 def test_classes_that_are_too_small_are_refused_first(monkeypatch):
     monkeypatch.setattr(feature_transfer, "find_near_duplicates", None)
-    with pytest.raises(ValueError, match="The class 'ant' has 12 images for training and 0 others"):
+    with pytest.raises(ValueError, match="'ant' has too few images, 12 for training and 0 others"):
         transfer("conv1", per_class=12, trained_on=labelled_data().train.pixels)
 
 
@@ -123,9 +123,9 @@ def test_from_scratch(tmp_path):
         (
             Recipe.scaled(12),
             ["conv1"],
-            "recipe's images 14×14, recipe's crops 12×12. Give Reci",
+            r"one image size: .* recipe's images 14×14, recipe's crops 12×12",
         ),
-        (Recipe.for_small_images(12), ["fc6"], "A net from scratch cannot end at 'fc6'"),
+        (Recipe.for_small_images(12), ["fc6"], "Received: layer='fc6'"),
     ],
 )
 def test_from_scratch_with_what_does_not_fit(recipe, layers, sentence):
@@ -147,24 +147,24 @@ def test_save_and_load(tmp_path):
         ({"layers": ["conv1", "conv1"]}, "The layer 'conv1' was given more than once: name each"),
         ({"heads": ()}, "No heads were given: name at least one."),
         ({"heads": "forest"}, "There is no head 'forest': give 'softmax' or 'svm'."),
-        ({"per_class": ()}, r"per_class is \(\): give numbers of training images of each class"),
-        ({"per_class": 0}, "per_class is 0: give numbers of training images of each class, 1 or m"),
-        ({"per_class": (5, 5)}, r"per_class is \(5, 5\): give numbers"),
-        ({"per_class": 2.5}, r"per_class is 2.5: give numbers"),
-        ({"folds": 0}, "folds is 0: give an integer of at least 1."),
-        ({"num_test": 1.5}, "num_test is 1.5: give an integer of at least 1."),
-        ({"test": "train"}, "test is 'train': give 'rest' or 'given'."),
-        ({"verbose": 2}, "verbose is 2: give 'auto', 0 or 1."),
-        ({"per_class": 12}, "The class 'ant' has 12 images for training and 0 others for the test"),
+        ({"per_class": ()}, r"1 or more, each once. Received: per_class=\(\)"),
+        ({"per_class": 0}, "1 or more, each once. Received: per_class=0"),
+        ({"per_class": (5, 5)}, r"each once. Received: per_class=\(5, 5\)"),
+        ({"per_class": 2.5}, "Received: per_class=2.5"),
+        ({"folds": 0}, "an integer of at least 1. Received: folds=0"),
+        ({"num_test": 1.5}, "an integer of at least 1. Received: num_test=1.5"),
+        ({"test": "train"}, "'rest' or 'given'. Received: test='train'"),
+        ({"verbose": 2}, "'auto', 0 or 1. Received: verbose=2"),
+        ({"per_class": 12}, "'ant' has too few images, 12 for training and 0 others"),
         ({"preprocessing": "coffee"}, "preprocessing='coffee'"),
         (
             {"scratch_recipe": Recipe.for_small_images(12), "preprocessing": "tf"},
-            "The preprocessing is 'tf', but a net from scratch is trained on raw pixels: give a mo",
+            "trained on raw pixels: .* Received: preprocessing='tf'",
         ),
         (
             {"scratch_recipe": Recipe.for_small_images(12)},
-            "A net from scratch needs one size for all, but there are: data 12×15, model 12×15, "
-            "recipe's images 12×12, recipe's crops 12×12. Give Recipe.for_small_images",
+            "one image size: give Recipe.for_small_images.* Received: data 12×15, model 12×15, "
+            "recipe's images 12×12, recipe's crops 12×12",
         ),
     ],
 )

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kerasvis.analyses.transfer.folds import ClassSize, draw_fold
+from kerasvis.analyses.transfer.folds import ClassSize, sample_fold
 
 NAMES = ("ant", "bass", "crab")
 LABELS = np.repeat([2, 0, 1], [9, 7, 20])
@@ -10,7 +10,7 @@ ALL = np.ones(len(LABELS), bool)
 
 def draw(may_train=ALL, may_test=ALL, per_class=4, num_test=10, **options):
     size = ClassSize(per_class, num_test)
-    return draw_fold(LABELS, NAMES, may_train, may_test, size, **options)
+    return sample_fold(LABELS, NAMES, may_train, may_test, size, **options)
 
 
 def test_so_many_images_of_each_class_and_none_twice():
@@ -22,14 +22,14 @@ def test_so_many_images_of_each_class_and_none_twice():
     assert len(set(drawn)) == len(drawn)
 
 
-def test_only_images_that_may_be_drawn():
+def test_only_allowed_images_are_sampled():
     may_train = np.arange(len(LABELS)) % 2 == 0
     fold = draw(may_train, ~may_train, per_class=3)
     assert may_train[fold.train].all()
     assert not may_train[fold.test].any()
 
 
-def test_drawings_follow_from_seed_and_number():
+def test_folds_depend_on_seed_and_number():
     first, again = draw(seed=3, number=1), draw(seed=3, number=1)
     np.testing.assert_array_equal(first.train, again.train)
     np.testing.assert_array_equal(first.test, again.test)
@@ -37,13 +37,13 @@ def test_drawings_follow_from_seed_and_number():
         assert not np.array_equal(first.train, other.train)
 
 
-def test_every_image_is_drawn_at_times():
+def test_every_image_is_sampled_in_some_fold():
     trained = {index for number in range(60) for index in draw(number=number).train.ravel()}
     assert trained == set(range(len(LABELS)))
 
 
 @pytest.mark.parametrize("per_class", [7, 8])
 def test_a_class_that_is_too_small(per_class):
-    sentence = f"'ant' has 7 images for training and 0 others for the test, but {per_class} and at"
+    sentence = rf"'ant' has too few images, 7 for training and 0 others .* per_class={per_class}"
     with pytest.raises(ValueError, match=sentence):
         draw(per_class=per_class)

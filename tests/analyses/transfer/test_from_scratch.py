@@ -59,5 +59,7 @@ def test_classes_of_their_own_colour_are_learnt(tmp_path):
 
 
 def test_a_layer_that_is_not_there():
-    with pytest.raises(ValueError, match="A net from scratch cannot end at 'fc6', which is no la"):
+    with pytest.raises(
+        ValueError, match=r"the last of the layers must be one of .* Received: layer='fc6'"
+    ):
         fresh_convnet(convnet(SIZE), "fc6", 3)

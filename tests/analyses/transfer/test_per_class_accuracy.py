@@ -11,5 +11,5 @@ def test_every_class_counts_alike():
 
 
 def test_a_class_without_images():
-    with pytest.raises(ValueError, match="Class 1 has no image to measure with: give it some"):
+    with pytest.raises(ValueError, match="Class 1 has no image: add some"):
         mean_per_class_accuracy(np.array([0, 2]), np.array([0, 2]), 3)
