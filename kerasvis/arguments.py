@@ -32,6 +32,7 @@ from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.graph import image_shape
 from kerasvis.graph.built_model import is_unbuilt, readable_model
 from kerasvis.graph.nodes import check_model, has_graph
+from kerasvis.storage.counted import counted
 
 LARGEST_NUMBER = 10**6  # of anything that is counted
 LARGEST_K = 10**4  # strongest activations that are kept of each feature map
@@ -309,8 +310,8 @@ def standardize_classes(class_indices: Any, num_images: int, num_classes: int) -
         class_indices = [class_indices] * num_images
     if len(class_indices) != num_images:
         raise ValueError(
-            f"Give one class for all {num_images} images, or one for each. "
-            f"Received: {len(class_indices)} classes"
+            "Give one class for all images, or one for each. Received: "
+            f"{counted(len(class_indices), 'class', 'classes')} for {counted(num_images, 'image')}"
         )
     return [None if c is None else standardize_class(c, num_classes) for c in class_indices]
 

@@ -1,4 +1,4 @@
-"""Figure 4 of the paper, recorded while the net is trained."""
+"""Figure 4 of the paper, recorded during training."""
 
 import concurrent.futures
 import importlib
@@ -23,51 +23,52 @@ from kerasvis.graph.model_fingerprint import model_fingerprint
 from kerasvis.graph.nodes import nodes_up_to
 
 EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # Figure 4
-SECONDS_TO_END = 10  # for a snapshot that is interrupted
+SECONDS_TO_END = 10  # for an interrupted snapshot
 
 
 class FeatureEvolution(keras.callbacks.Callback):
     """Records what feature maps respond to at the end of some epochs.
 
-    For each chosen feature map the strongest activation over the images is projected to pixel
-    space with the weights of that moment; its value, image and position are kept with it. Every
-    snapshot is a file of its own in `directory`, `epoch_0005.npz` after the fifth epoch, written
-    atomically. `kerasvis.analyses.load_evolution(directory)` puts them side by side.
+    For each chosen feature map, the callback projects the strongest activation over the images to
+    pixel space with the current weights, and stores its value, image and position. Every snapshot
+    is one file in `directory`, `epoch_0005.npz` after the fifth epoch, written atomically.
+    `kerasvis.analyses.load_evolution(directory)` puts them side by side.
 
-    Training goes on exactly as without the callback. What a snapshot needs is compiled once, for
-    all epochs. If the training is stopped and goes on (`keras.callbacks.BackupAndRestore`, or
-    `initial_epoch`), so does the evolution: an epoch whose file is there is not done again, and
-    files of another training run, or of other settings, are refused before training begins.
+    The callback does not change the training. The computation of a snapshot is compiled once, for
+    all epochs. If the training is interrupted and resumes (`keras.callbacks.BackupAndRestore`, or
+    `initial_epoch`), so does the evolution: epochs that have a file are not recorded again, and
+    files of another training run, or with other settings, raise an error before training begins.
 
     The model may be built, and `fit` called, under a `tf.distribute.MirroredStrategy`; snapshots
-    are taken on one device. If several processes train together, give it to the first one only.
+    are taken on one device. If several processes train together, give the callback to the first
+    one only.
 
     Args:
         layers: names of layers, or one name; `"outer/inner"` inside a nested model.
         images: the images to choose from, the training set or a part of it: an array `(images,
-            rows, columns, channels)`, an `ImageFolder`, or something of batches of these, with or
-            without labels, that gives the same images in the same order whenever it is read, as a
+            rows, columns, channels)`, an `ImageFolder`, or batches of images, with or without
+            labels, that are the same in the same order whenever they are read, such as a
             `tf.data.Dataset` that does not shuffle.
-        features: `{layer: numbers of feature maps}`; `num_features` of a layer are drawn at
-            random where it is missing.
+        features: `{layer: numbers of feature maps}`; a random subset of `num_features` for layers
+            left out.
         epochs: numbers of epochs, from 1; by default those of the paper.
-        directory: folder for the snapshots; made if need be.
-        num_features: how many feature maps are drawn of a layer, all if there are fewer.
-        seed: of the drawing.
+        directory: folder for the snapshots; created if necessary.
+        num_features: size of the random subset of each layer; all if there are fewer.
+        seed: of the random subsets.
         rectification: as of `kerasvis.DeconvModel`.
         rules: as of `kerasvis.DeconvModel`.
         preprocessing: how `images` were made from pixels: what `kerasvis.data.Preprocessing.of`
             takes; by default found as `kerasvis.arguments.standardize_images` does.
-        batch_size: images per step; chosen from their size by default.
-        steps: batches to read at most; needed where a data set has no end, or does not tell.
-        with_patches: whether the snapshots hold the image patches, too; without them they can be
-            given away where the images cannot be.
-        tensorboard: folder for event files, which show the figure of every layer, projections and
-            patches, of each snapshot in TensorBoard; none by default.
+        batch_size: images per step; by default chosen by their size.
+        steps: maximum number of batches to read; required for data sets without a known end.
+        with_patches: whether snapshots include the image patches. Without them, snapshots can be
+            shared where the images cannot.
+        tensorboard: folder for event files, which show the figure of every layer with projections
+            and patches in TensorBoard for each snapshot; none by default.
 
     Raises:
-        ValueError: when made, if epochs or images are wrong; when training begins, if layers,
-            feature maps or images do not fit the model, or the folder holds other snapshots or
+        ValueError: on creation, if epochs or images are wrong; at the start of training, if layers,
+            feature maps or images do not fit the model, or the folder contains other snapshots or
             cannot be written to.
 
     Reference:
@@ -125,9 +126,9 @@ class FeatureEvolution(keras.callbacks.Callback):
         self.with_patches = with_patches
         self.tensorboard = tensorboard
         _check_can_be_read_again(images, steps)
-        self._of_images = {}  # what the snapshots depend on
-        self._watched = None  # the model that is training
-        self._snapshots = None  # of it
+        self._image_settings = {}  # of the images and their preprocessing
+        self._trained_model = None  # the model that `_snapshots` was built for
+        self._snapshots = None
         self._run = None
         self._epoch_is_first = True
 
@@ -135,18 +136,18 @@ class FeatureEvolution(keras.callbacks.Callback):
         self.files.make_folder()
         if self.tensorboard is not None:  # which may be missing: fail early
             importlib.import_module("kerasvis.callbacks.tensorboard_export")
-        if self._watched is not self.model:
-            self._snapshots = in_a_thread_of_its_own(self._build, interrupt=lambda: None)
+        if self._trained_model is not self.model:
+            self._snapshots = run_in_thread(self._build, interrupt=lambda: None)
             source = self._snapshots.source(self.images, 1)
-            self._of_images = {
+            self._image_settings = {
                 "preprocessing": getattr(source.preprocessing, "mode", None),
                 "images": source.fingerprint(),
             }
-            self._watched, self._run = self.model, None
+            self._trained_model, self._run = self.model, None
         self._epoch_is_first = True
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        if self._epoch_is_first:  # only now is it known where the training goes on
+        if self._epoch_is_first:  # only now is it known at which epoch the training resumes
             self._epoch_is_first = False
             self._run = self._checked_run(epoch)
 
@@ -156,14 +157,14 @@ class FeatureEvolution(keras.callbacks.Callback):
             return
         try:
             take, interrupt = self._snapshots.take, self._snapshots.interrupt
-            features = in_a_thread_of_its_own(take, self.images, interrupt=interrupt)
-        except NotFiniteError as error:  # the end of training is not for this callback to decide
+            features = run_in_thread(take, self.images, interrupt=interrupt)
+        except NotFiniteError as error:  # this callback must not end the training
             warnings.warn(f"No snapshot was taken after epoch {epoch}: {error}", stacklevel=2)
             return
-        kept = features
+        saved = features
         if not self.with_patches:
-            kept = {name: layer.without_patches() for name, layer in features.items()}
-        self.files.save(Snapshot(epoch, kept, self._settings(), self._run, self._weights()))
+            saved = {name: layer.without_patches() for name, layer in features.items()}
+        self.files.save(Snapshot(epoch, saved, self._settings(), self._run, self._weights()))
         if self.tensorboard is not None:
             from kerasvis.callbacks.tensorboard_export import export_features
 
@@ -193,7 +194,7 @@ class FeatureEvolution(keras.callbacks.Callback):
             "feature maps": {name: numbers.tolist() for name, numbers in indices.items()},
             "rectification": self.rectification,
             **rules,
-            **self._of_images,
+            **self._image_settings,
             **left_out,
         }
 
@@ -201,10 +202,10 @@ class FeatureEvolution(keras.callbacks.Callback):
         return model_fingerprint(nodes_up_to(self.model, self.layers))
 
     def _checked_run(self, num_done):
-        """What tells this training run from others, if the files that are there are of this one.
+        """The digest that identifies this training run; an error if existing files are of another.
 
-        It is known by the weights with which it began: by a training from the start to these, by
-        one that goes on to those of the snapshot where it does.
+        The initial weights identify a run. A training from the start must have them; one that
+        resumes must have the weights of the snapshot at that epoch, if there is one.
         """
         epochs = self.files.epochs()
         if not epochs:
@@ -227,19 +228,19 @@ class FeatureEvolution(keras.callbacks.Callback):
     def _refuse(self, epoch, how):
         raise ValueError(
             f"{self.files.filepath(epoch)} was made {how}: give another directory, or delete its "
-            "snapshots."
+            f"snapshots. Received: directory={str(self.files.directory)!r}"
         )
 
 
-def in_a_thread_of_its_own(function, *arguments, interrupt):
-    """Calls a function where no distribution strategy, device or Keras setting is in force.
+def run_in_thread(function, *arguments, interrupt):
+    """Calls a function in a new thread, outside any distribution strategy, device or Keras scope.
 
-    These belong to the thread. Under a `MirroredStrategy` each replica would compute every batch,
-    and their results would come one after the other.
+    These scopes belong to the thread. Under a `MirroredStrategy` each replica would compute every
+    batch, and their results would be concatenated.
 
     Args:
-        function: what is called, with `arguments`.
-        interrupt: function that makes it end early, called where this thread is interrupted.
+        function: the function to call with `arguments`.
+        interrupt: function that ends it early, called when this thread is interrupted.
     """
     found = concurrent.futures.Future()
 
@@ -265,13 +266,13 @@ def _standardized_epochs(epochs):
     except TypeError:
         numbers = []
     if not numbers or numbers[0] < 1:
-        raise ValueError(f"epochs is {epochs!r}: give numbers of epochs, from 1.")
+        raise ValueError(f"Give numbers of epochs, from 1. Received: epochs={epochs!r}")
     return tuple(numbers)
 
 
 def _check_can_be_read_again(images, steps):
-    """Refuses a stream that does not give the same images whenever it is read."""
-    comes_in_batches = not isinstance(images, str | Path) and not hasattr(images, "labels")
-    source = image_source(images, batch_size=1, steps=steps) if comes_in_batches else None
+    """An error for a stream that does not return the same images whenever it is read."""
+    is_source = not isinstance(images, str | Path) and not hasattr(images, "labels")
+    source = image_source(images, batch_size=1, steps=steps) if is_source else None
     if isinstance(source, StreamImages):
         source.check_repeats()

@@ -392,7 +392,7 @@ def test_snapshots_with_and_without_patches_are_not_mixed(evolution, recorded):
 
 @pytest.mark.parametrize("epochs", [(), (0, 1), 5, (1.5,)])
 def test_epochs_that_are_none(evolution, epochs):
-    with pytest.raises(ValueError, match=r"epochs is .*: give numbers of epochs, from 1\."):
+    with pytest.raises(ValueError, match=r"numbers of epochs, from 1\. Received: epochs="):
         evolution(epochs=epochs)
 
 
@@ -412,8 +412,8 @@ def test_images_that_are_shuffled(evolution):
     [
         ({"layers": ["conv3"], "features": None}, "The model has no layer 'conv3'"),
         ({"layers": [], "features": None}, "layers=\\[\\]"),
-        ({"layers": ["conv1"]}, "features holds 'conv2', but the layers are conv1: add it"),
-        ({"features": [1, 2]}, r"features is \[1, 2\]: give a dict from layers to"),
+        ({"layers": ["conv1"]}, "features contains 'conv2', but the layers are conv1: add it"),
+        ({"features": [1, 2]}, r"Give a dict from layers to .* Received: features=\[1, 2\]"),
         ({"features": {"conv1": [4]}}, "Feature 4 is not in the layer, which has 4 "),
     ],
 )

@@ -1,1 +1,1 @@
-"""Section 5.1: how much each layer matters."""
+"""Section 5.1: how much each layer contributes."""

@@ -1,10 +1,10 @@
-"""The nets of the paper's ablation: what is changed in each, and the errors that it prints."""
+"""The convnets of the paper's ablation: the changes in each, and the errors it reports."""
 
-WIDE_FILTERS = (96, 256, 512, 1024, 512)  # layers 3, 4 and 5 of the paper's larger net
+WIDE_FILTERS = (96, 256, 512, 1024, 512)  # layers 3, 4 and 5 of the paper's larger convnet
 
 # Train top-1, validation top-1, validation top-5, in %, on ImageNet 2012.
 PAPER_ERRORS = {
-    "replica": {  # of Krizhevsky's net, AlexNet
+    "replica": {  # of Krizhevsky's convnet, AlexNet
         "none": (35.1, 40.5, 18.1),
         "without layers 3, 4": (41.8, 45.4, 22.1),
         "without layer 7": (27.4, 40.0, 18.4),
@@ -24,16 +24,16 @@ PAPER_ERRORS = {
 
 
 def paper_variants(dense_units: int = 4096) -> dict[str, dict]:
-    """The nets of the paper's table, as options of `ZFNet` or `AlexNet`.
+    """The convnets of the paper's table, as options of `ZFNet` or `AlexNet`.
 
-    Names state the paper's sizes. In a smaller net the change is as large in proportion: half and
-    twice its `dense_units`, and filters times its `width`, which is no option here.
+    The names state the paper's sizes. A smaller convnet changes in the same proportion: half and
+    twice its `dense_units`, and filters times its `width`, which is not an option here.
 
     Args:
-        dense_units: units in fc6 and in fc7 of the net that is changed.
+        dense_units: units in fc6 and in fc7 of the unchanged convnet.
 
     Returns:
-        `{name: options}`, in the order of the paper; the first is the net itself.
+        `{name: options}`, in the order of the paper; the first is the unchanged convnet.
 
     Reference:
         Zeiler & Fergus 2013, Section 5.1, Table 3.

@@ -1,4 +1,4 @@
-"""How much each layer matters: the same net with layers left out or resized, trained alike."""
+"""How much each layer contributes: a model with layers left out or resized, trained alike."""
 
 import dataclasses
 import os
@@ -28,9 +28,9 @@ RESULT = "result.npz"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LayerAblation(Result):
-    """Errors of the variants of a net, all trained by one recipe with one seed.
+    """Errors of the variants of a model, all trained by one recipe with one seed.
 
-    Errors are shares in % of the images whose class is not the most probable one (top-1), or not
+    An error is the percentage of images whose class is not the most probable one (top-1), or not
     among the five most probable (top-5).
 
     Attributes:
@@ -38,9 +38,9 @@ class LayerAblation(Result):
         train_errors: float64 `(variants, 2)`, top-1 and top-5, of the final weights on the
             training images, without dropout or augmentation.
         validation_errors: float64 `(variants, 2)`, the same on the validation images.
-        num_parameters: int64 `(variants,)`: weights that training changes.
-        seconds: float64 `(variants,)`, of the training steps.
-        num_images: int64 `(2,)`: training and validation images.
+        num_parameters: int64 `(variants,)`: number of trainable weights.
+        seconds: float64 `(variants,)`: duration of the training steps.
+        num_images: int64 `(2,)`: number of training and validation images.
         num_classes: of the data.
         num_epochs: of the recipe.
     """
@@ -55,7 +55,8 @@ class LayerAblation(Result):
     num_epochs: int
 
     def _repr_html_(self):
-        caption = f"Errors in % after {self.num_epochs} epochs, {self.num_classes} classes"
+        epochs = "1 epoch" if self.num_epochs == 1 else f"{self.num_epochs} epochs"
+        caption = f"Errors in % after {epochs}, {self.num_classes} classes"
         header = ["variant", "parameters", "train top-1", "validation top-1", "validation top-5"]
         errors = np.column_stack([self.train_errors[:, 0], self.validation_errors])
         rows = [
@@ -69,7 +70,7 @@ class LayerAblation(Result):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainedVariant(Result):
-    """What is kept of one trained variant; the names are those of `LayerAblation`."""
+    """The cached result of one trained variant; the names are those of `LayerAblation`."""
 
     train_errors: Annotated[np.ndarray, Array("float64", 2)]
     validation_errors: Annotated[np.ndarray, Array("float64", 2)]
@@ -86,34 +87,35 @@ def ablate(
     *,
     verbose: str | int = 2,
 ) -> LayerAblation:
-    """Trains the variants of a net from scratch, one after the other, and measures their errors.
+    """Trains the variants of a model from scratch, one after the other, and measures their errors.
 
-    Each has a folder in `directory`, named after it: the record of its training and `result.npz`.
-    A variant with a result is not trained again, and one that was stopped goes on after its last
-    whole epoch, so a run that was interrupted is started again with the same arguments.
+    Each variant has a folder of its name in `directory`, with the record of its training and
+    `result.npz`. To resume an interrupted run, call it again with the same arguments: a variant
+    with a result is not trained again, and an interrupted one resumes after its last completed
+    epoch.
 
     Args:
-        builder: makes a new `keras.Model`, which ends in class probabilities, of the options of a
-            variant: `ZFNet` with its other arguments bound by `functools.partial`. The seed is
-            set before each call.
-        variants: `{name: options of builder}`, as of `paper_variants`.
-        recipe: the `kerasvis.training.Recipe` by which all are trained.
-        data: `kerasvis.data.LabelledData`, or what has its `train`, `validation` and
-            `class_names`, of the recipe's image size.
-        directory: folder of the runs; made where there is none.
-        verbose: 0, or as in `keras.Model.fit`, below a bar of the variants.
+        builder: function that returns a new `keras.Model` for the options of a variant, ending in
+            class probabilities: `ZFNet`, with its other arguments bound by `functools.partial`.
+            The seed is set before each call.
+        variants: `{name: options of builder}`, such as `paper_variants` returns.
+        recipe: the `kerasvis.training.Recipe` for all variants.
+        data: a `kerasvis.data.LabelledData` of the recipe's image size, or an object with the same
+            `train`, `validation` and `class_names`.
+        directory: folder of the runs; created if necessary.
+        verbose: 0, or as in `keras.Model.fit`, below a progress bar of the variants.
 
     Returns:
         A `LayerAblation`, variants in the order given.
 
     Raises:
-        ValueError: if there is no variant, two names make the same folder, a net can't be built,
-            or the directory holds a variant that was trained otherwise.
+        ValueError: if there is no variant, two names make the same folder, a model cannot be built,
+            or the directory contains a variant that was trained differently.
         OSError: if `directory` cannot be written to; existing files stay intact.
 
     Reference:
         Zeiler & Fergus 2013, Section 5.1, Table 3. Deviation: errors are measured at the centre
-        crop, and not averaged over ten crops, so that the training images take seconds.
+        crop, not averaged over ten crops, so that the training images take seconds.
 
     Example:
         >>> import keras
@@ -134,7 +136,7 @@ def ablate(
     folders = _folders(variants, directory)
     before = {
         name: _trained_before(_new_model(builder, options, recipe), folders[name], recipe, data)
-        for name, options in variants.items()  # all of them, so that mistakes come first
+        for name, options in variants.items()  # all of them, to fail early
     }
     results = []
     with tqdm.tqdm(variants.items(), "Variants", disable=not verbose) as bar:
@@ -159,16 +161,18 @@ def ablate(
 
 
 def _folders(variants, directory):
-    """`{name: folder}`, in which letters and digits of the name are kept."""
+    """`{name: folder}`, named after the letters and digits of the variant's name."""
     if not variants:
-        raise ValueError("There is no variant to train: give at least one.")
+        raise ValueError(
+            f"There is no variant to train: give at least one. Received: variants={variants!r}"
+        )
     folders = {name: Path(directory) / re.sub(r"\W+", "_", name) for name in variants}
     names = {}
     for name, folder in folders.items():
         if folder in names:
             raise ValueError(
                 f"The variants {names[folder]!r} and {name!r} would share the folder {folder}: "
-                "give names that differ in a letter or digit."
+                f"give names that differ in a letter or digit. Received: variants={list(variants)}"
             )
         names[folder] = name
     return folders
@@ -182,7 +186,7 @@ def _new_model(builder, options, recipe):
 
 
 def _trained_before(model, folder, recipe, data):
-    """The `TrainedVariant` in the folder, or None; refuses one of another training."""
+    """The `TrainedVariant` in the folder, or None; an error if it was trained differently."""
     run = describe_run(model, recipe, data.train, data.validation)
     with Checkpoint(folder, run, is_writer=False):
         pass
@@ -192,7 +196,7 @@ def _trained_before(model, folder, recipe, data):
 
 
 def _train(model, folder, recipe, data, verbose):
-    """Trains, or resumes; what stays is the record of the run and the result, not the weights."""
+    """Trains, or resumes. The record of the run and the result remain, the weights do not."""
     run = describe_run(model, recipe, data.train, data.validation)
     with Parts(folder, lambda: run) as parts:
         history = fit(
@@ -212,10 +216,10 @@ def _train(model, folder, recipe, data, verbose):
 
 def _errors(model, images, recipe):
     """Top-1 and top-5 error in %, at the centre crop."""
-    measures = model.evaluate(
+    metrics = model.evaluate(
         validation_batches(images, recipe),
         steps=num_steps(images, recipe),
         return_dict=True,
         verbose=0,
     )
-    return np.array([100 * (1 - measures[name]) for name in ("top_1", "top_5")])
+    return np.array([100 * (1 - metrics[name]) for name in ("top_1", "top_5")])

@@ -1,1 +1,1 @@
-"""Figure 4: how features evolve in training, and when they are done."""
+"""Figure 4: how features evolve during training, and when they converge."""

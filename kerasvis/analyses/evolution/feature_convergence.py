@@ -1,4 +1,4 @@
-"""When feature maps are done: how alike their projections are to the final ones, over epochs.
+"""When feature maps converge: how similar their projections are to the final ones, over epochs.
 
 The paper reads it off Figure 4: lower layers converge within a few epochs, upper ones only after
 40 to 50. Here it is a number for each feature map and epoch.
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LayerConvergence(Result):
-    """How near some feature maps of one layer are to what they become.
+    """How similar some feature maps of one layer are to their final state.
 
     Attributes:
         layer: name of the layer.
         similarities: float32 `(features, epochs)`: the cosine of the angle between the projection
-            of that epoch and that of the last, in [-1, 1]; 0 where the map was silent (its
-            projection is zero everywhere), NaN where it is silent at the last epoch.
+            of that epoch and that of the last, in [-1, 1]; 0 where the feature map is inactive (its
+            projection is zero everywhere), NaN where it is inactive at the last epoch.
         is_final_image: bool `(features, epochs)`: whether the strongest image is that of the last
             epoch.
-        between_maps: what the similarity amounts to by chance: the median cosine between
-            projections of different feature maps at the last epoch; NaN for less than two maps.
+        between_maps: the similarity expected by chance: the median cosine between projections of
+            different feature maps at the last epoch; NaN for fewer than two feature maps.
     """
 
     layer: str
@@ -53,10 +53,10 @@ class Convergence(Result):
 def convergence(evolution: "Evolution") -> Convergence:
     """Compares the projections of every epoch with those of the last.
 
-    Two projections are compared window by window: the windows lie alike around the unit, whatever
-    its place and image. So if another image became the strongest, the cosine falls as far as the
-    feature map draws something else from it, no further; `is_final_image` tells these changes
-    apart. Where a unit sees the whole image, its window is the image. Pixels outside the image
+    Projections are compared in their windows, which lie in the same way around the unit, whatever
+    its position and image. So when another image becomes the strongest, the cosine falls only as
+    far as the feature map responds to something else in it; `is_final_image` tells these changes
+    apart. If the receptive field is the whole image, so is the window. Pixels outside the image
     count as zero.
 
     Args:
@@ -66,8 +66,8 @@ def convergence(evolution: "Evolution") -> Convergence:
         A `Convergence`.
 
     Reference:
-        Zeiler & Fergus 2013, Section 4, "Feature Evolution during Training". The paper judges by
-        eye; the measure is this project's.
+        Zeiler & Fergus 2013, Section 4, "Feature Evolution during Training". Deviation: the paper
+        judges by eye; the cosine is not from the paper.
     """
     return Convergence(evolution.epochs, tuple(map(_of_layer, evolution.features.values())))
 

@@ -1,6 +1,7 @@
-"""Figure 4: how what feature maps respond to evolves while the net is trained."""
+"""Figure 4: how the features that feature maps respond to evolve during training."""
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
@@ -19,7 +20,7 @@ from kerasvis.storage.results import Result, layers_as_dict
 class LayerEvolution(Result):
     """Some feature maps of one layer over epochs: a row per feature map, a column per epoch.
 
-    Each column is the strongest activation over all images with the weights at the end of that
+    Each column shows the strongest activation over all images with the weights at the end of that
     epoch. Windows are as in `FeatureVisualization`.
 
     Attributes:
@@ -85,8 +86,8 @@ class Evolution(Result):
     def __getitem__(self, layer):
         if layer not in self.features:
             raise ValueError(
-                f"The evolution of layer {layer!r} was not recorded, but that of "
-                f"{', '.join(self.layers)}: choose one of these."
+                f"The evolution of layer {layer!r} was not recorded: choose one of "
+                f"{', '.join(self.layers)}. Received: layer={layer!r}"
             )
         return self.features[layer]
 
@@ -123,20 +124,20 @@ def load_evolution(directory: str | os.PathLike) -> Evolution:
     """Reads the files that `kerasvis.callbacks.FeatureEvolution` wrote into a folder.
 
     Args:
-        directory: path of the folder; it may hold the epochs so far of a net that is training.
+        directory: path of the folder. The training may still be running.
 
     Returns:
         An `Evolution`.
 
     Raises:
-        ValueError: if the folder holds no snapshots, or snapshots that do not belong together.
+        ValueError: if the folder contains no snapshots, or those of different training runs.
     """
     files = SnapshotFiles(directory)
     epochs = files.epochs()
     if not epochs:
         raise ValueError(
-            f"The folder {directory} holds no snapshots, files such as epoch_0001.npz: give the "
-            "directory of a FeatureEvolution."
+            "The folder contains no snapshots such as epoch_0001.npz: give the directory of a "
+            f"FeatureEvolution. Received: directory={os.fspath(directory)!r}"
         )
     snapshots = [files.load(epoch) for epoch in epochs]
     for epoch, snapshot in zip(epochs, snapshots, strict=True):
@@ -146,7 +147,8 @@ def load_evolution(directory: str | os.PathLike) -> Evolution:
         if changed:
             raise ValueError(
                 f"{files.filepath(epoch)} was made with other {changed} than "
-                f"{files.filepath(epochs[0])}: keep the snapshots of one training run in a folder."
+                f"{files.filepath(epochs[0])}: give a folder with the snapshots of one training "
+                f"run. Received: directory={os.fspath(directory)!r}"
             )
     return evolution_of_snapshots(epochs, [snapshot.features for snapshot in snapshots])
 
@@ -159,18 +161,18 @@ def evolution_of_models(
     features: Mapping[str, Sequence[int]] | None = None,
     **options: Any,
 ) -> Evolution:
-    """The evolution of a net of which one model was kept at each of some epochs.
+    """The evolution of features over the checkpoints of one training run.
 
-    The first model carries the others' weights in turn, so that nothing is compiled twice, and its
-    own in the end.
+    The first model takes the weights of the others in turn, so that nothing is compiled twice, and
+    finally its own again.
 
     Args:
-        models: `keras.Model`s of one architecture; may be loaded while they are asked for.
+        models: `keras.Model`s of one architecture; an iterator may load one at a time.
         layers: names of layers, or one name.
-        images: array `(images, rows, columns, channels)`, an `ImageFolder`, or something of
-            batches of images that can be read again and again.
+        images: array `(images, rows, columns, channels)`, an `ImageFolder`, or batches of images
+            that can be read repeatedly.
         epochs: numbers of their epochs, ascending.
-        features: `{layer: numbers of feature maps}`; drawn at random where missing.
+        features: `{layer: numbers of feature maps}`; a random subset for layers left out.
         **options: of `FeatureSnapshots`: `num_features`, `seed`, `rectification`,
             `preprocessing`, `batch_size`.
 
@@ -181,17 +183,17 @@ def evolution_of_models(
         ValueError: if the architectures differ, or an argument does not fit the models.
     """
     models = (standardize_model(model, images) for model in models)
-    carrier = next(models)
-    snapshots = FeatureSnapshots(carrier, layers, features, **options)
-    own_weights = carrier.get_weights()
+    first = next(models)
+    snapshots = FeatureSnapshots(first, layers, features, **options)
+    own_weights = first.get_weights()
     try:
         taken = [snapshots.take(images)]
         for number, model in enumerate(models, start=1):
-            _check_same_architecture(carrier, model, epochs[number])
-            carrier.set_weights(model.get_weights())
+            _check_same_architecture(first, model, epochs[number])
+            first.set_weights(model.get_weights())
             taken.append(snapshots.take(images))
     finally:
-        carrier.set_weights(own_weights)
+        first.set_weights(own_weights)
     return evolution_of_snapshots(epochs, taken)
 
 
@@ -202,6 +204,13 @@ def _check_same_architecture(first, model, epoch):
     )
     if shapes != expected:
         raise ValueError(
-            f"The model of epoch {epoch} has other layers, or layers of other sizes, than the "
-            "first: give checkpoints of one training run."
+            f"The model of epoch {epoch} has another architecture than the first: give checkpoints "
+            f"of one training run. Received: {_first_difference(shapes, expected)}"
         )
+
+
+def _first_difference(layers, expected):
+    """The first layers that differ, as `(type, *shapes of weights)`."""
+    pairs = itertools.zip_longest(layers, expected)
+    layer, first = next(pair for pair in pairs if pair[0] != pair[1])
+    return f"layer {layer}, expected {first}"

@@ -1,4 +1,4 @@
-"""What feature maps respond to with the weights of this moment: one column of Figure 4."""
+"""What feature maps respond to with the current weights: one column of Figure 4."""
 
 import threading
 
@@ -18,28 +18,27 @@ ANY_SIZE = 224  # pixels, of a model that takes any
 
 
 class FeatureSnapshots:
-    """Takes snapshots of the feature maps of a model while it learns.
+    """Takes snapshots of the feature maps of a model while it trains.
 
-    The forward pass and the deconvnets are built once and share the model's weights, so that each
-    snapshot shows the weights that the model has then, and nothing is compiled again.
+    The forward pass and the deconvnets are built once and share the model's weights. So each
+    snapshot shows the current weights, and nothing is compiled again.
 
     Args:
-        model: a functional or Sequential `keras.Model`; left as it is.
+        model: a functional or Sequential `keras.Model`; it is not changed.
         layers: names of layers, or one name.
-        features: `{layer: numbers of feature maps}`; where a layer is missing, some are
-            drawn at random.
-        num_features: how many are drawn of each layer, all if there are fewer.
-        seed: of the drawing.
+        features: `{layer: numbers of feature maps}`; a random subset for layers left out.
+        num_features: size of the random subset of each layer; all if there are fewer.
+        seed: of the random subsets.
         rectification: as of `DeconvModel`.
         rules: as of `DeconvModel`.
         preprocessing: how the images were made from pixels: what `kerasvis.data.Preprocessing.of`
             takes; by default found as `kerasvis.arguments.standardize_images` does.
-        batch_size: images per step; chosen from their size by default.
-        steps: batches to read at most, where a data set has no end.
-        with_patches: whether the image patches are kept, too.
+        batch_size: images per step; by default chosen by their size.
+        steps: maximum number of batches to read, where a data set has no end.
+        with_patches: whether snapshots include the image patches.
 
     Attributes:
-        features: `{layer: int64 (features,)}`, with those that were drawn.
+        feature_indices: `{layer: int64 (features,)}`, random subsets included.
 
     Raises:
         ValueError: if a layer or a feature map is not in the model.
@@ -88,8 +87,8 @@ class FeatureSnapshots:
         """Projects the strongest activation of every chosen feature map over the images.
 
         Args:
-            images: array `(images, rows, columns, channels)`, an `ImageFolder`, or something of
-                batches of images that can be read again and again, as a `tf.data.Dataset`.
+            images: array `(images, rows, columns, channels)`, an `ImageFolder`, or batches of
+                images that can be read repeatedly, such as a `tf.data.Dataset`.
 
         Returns:
             `{layer: FeatureVisualization}` with k = 1.
@@ -104,7 +103,7 @@ class FeatureSnapshots:
         return {
             name: visualize_chosen(
                 deconv,
-                KeptImages(images_of_layer, source.preprocessing),
+                CachedImages(images_of_layer, source.preprocessing),
                 top,
                 self.feature_indices[name],
                 with_patches=self.with_patches,
@@ -115,7 +114,7 @@ class FeatureSnapshots:
         }
 
     def source(self, images, batch_size):
-        """The `Images` for what the snapshots are taken of."""
+        """The `Images` of the snapshots."""
         options = {"batch_size": batch_size, "steps": self.steps, "fetched": True}
         source = standardize_images(self._model, images, self.preprocessing, **options)
         if self.with_patches:
@@ -123,7 +122,7 @@ class FeatureSnapshots:
         return source
 
     def interrupt(self):
-        """Ends a snapshot that another thread is taking, after its batch."""
+        """Ends a snapshot that another thread is taking, after the current batch."""
         self._interrupted.set()
 
     def _batch_size(self):
@@ -142,7 +141,7 @@ class StrongestImages(StrongestActivations):
     The result of a layer is `(LayerActivations, {image index: image})`.
 
     Args:
-        features: int64 `(features,)`, the feature maps whose images are kept.
+        features: int64 `(features,)`, the feature maps whose images are cached.
     """
 
     def __init__(self, features):
@@ -155,11 +154,11 @@ class StrongestImages(StrongestActivations):
         top = super().update(top or None, measured, batch)
         indices = np.unique(top["image_indices"][self.features, 0]).tolist()
         images = {f"image {index}": index for index in indices}
-        kept = {
+        cached = {
             name: state[name] if name in state else batch.image(index)
             for name, index in images.items()
         }
-        return top | kept
+        return top | cached
 
     def result(self, layer, state):
         images = {
@@ -170,12 +169,12 @@ class StrongestImages(StrongestActivations):
         return super().result(layer, state), images
 
 
-class KeptImages(Images):
-    """Images that were kept when they came, and no others.
+class CachedImages(Images):
+    """The images that a scan cached, and no others.
 
     Args:
         images: `{image index: image}`.
-        preprocessing: by which the images were made from pixels, or None.
+        preprocessing: how the images were made from pixels, or None.
     """
 
     def __init__(self, images, preprocessing):
@@ -188,8 +187,8 @@ class KeptImages(Images):
         sizes = sorted({image.shape[:2] for image in images})
         if len(sizes) > 1:
             raise ValueError(
-                f"The images have different sizes, such as {sizes[0]} and {sizes[-1]}: bring them "
-                "to one size, so that their projections can be compared."
+                "The images have different sizes: resize them to one, so that their projections "
+                f"can be compared. Received: images of {sizes[0]} and {sizes[-1]} pixels"
             )
         return np.stack(images)
 
@@ -197,11 +196,11 @@ class KeptImages(Images):
 def _check_layers(layers, features):
     if not isinstance(features, dict):
         raise ValueError(
-            f"features is {features!r}: give a dict from layers to lists of numbers "
-            "of feature maps."
+            "Give a dict from layers to lists of numbers of feature maps. "
+            f"Received: features={features!r}"
         )
     if unknown := [name for name in features if name not in layers]:
         raise ValueError(
-            f"features holds {unknown[0]!r}, but the layers are {', '.join(layers)}: add it "
-            "to layers, or leave it out."
+            f"features contains {unknown[0]!r}, but the layers are {', '.join(layers)}: add it to "
+            f"layers, or leave it out. Received: features={features!r}"
         )

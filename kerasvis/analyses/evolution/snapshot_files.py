@@ -1,4 +1,4 @@
-"""The files of a feature evolution while a net trains: one per snapshot, in one folder."""
+"""The files of a feature evolution during training: one per snapshot, in one folder."""
 
 import dataclasses
 import os
@@ -22,9 +22,9 @@ class Snapshot(Result):
     Attributes:
         epoch: number of the epoch, from 1.
         features: `{layer: FeatureVisualization}` with k = 1.
-        settings: what all snapshots of an evolution share, as plain data.
-        run: digest of the weights with which the training began.
-        weights: digest of the weights of this moment.
+        settings: the settings shared by all snapshots of an evolution, as plain data.
+        run: digest of the weights at the start of training.
+        weights: digest of the weights at the snapshot.
     """
 
     epoch: int
@@ -49,21 +49,21 @@ class SnapshotFiles:
         self.directory = Path(directory)
 
     def filepath(self, epoch):
-        """Where the snapshot of an epoch is, or goes."""
+        """The path of the snapshot of an epoch."""
         return self.directory / f"epoch_{epoch:04d}.npz"
 
     def epochs(self):
-        """The epochs of which there is a file, ascending."""
+        """The epochs that have a file, ascending."""
         if not self.directory.is_dir():
             return []
         names = [NAME.fullmatch(name) for name in os.listdir(self.directory)]
         return sorted(int(name[1]) for name in names if name)
 
     def make_folder(self):
-        """Makes the folder, if need be, and tries whether it can be written to.
+        """Creates the folder if necessary, and checks that it can be written to.
 
         Raises:
-            ValueError: if it cannot.
+            ValueError: if it cannot be written to.
         """
         probe = self.directory / ".kerasvis-probe"
         try:
@@ -72,8 +72,8 @@ class SnapshotFiles:
             probe.unlink()
         except OSError as error:
             raise ValueError(
-                f"The folder {self.directory} cannot be written to ({error.strerror}): give "
-                "another directory."
+                f"The folder cannot be written to ({error.strerror}): give another directory. "
+                f"Received: directory={str(self.directory)!r}"
             ) from error
 
     def save(self, snapshot):
@@ -92,7 +92,7 @@ class SnapshotFiles:
         """Reads the snapshot of an epoch.
 
         Raises:
-            ValueError: if there is none, or the file is no snapshot.
+            ValueError: if there is no file, or it is not a snapshot.
         """
         return Snapshot.load(self.filepath(epoch))
 

@@ -1,4 +1,4 @@
-"""How far the features of images lie from those of another image, and what the model answers."""
+"""Distances of the features of images to those of another image, and the model's predictions."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ class FeatureComparison(keras.Model):
     """Compares the features of images with those of the first of them.
 
     Args:
-        scores: the `kerasvis.graph.Scores` of the model, which are decided before the first call.
+        scores: the `kerasvis.graph.Scores` of the model; `decide` is called before the first call.
         layers: names of layers.
 
     Call arguments:
@@ -37,37 +37,38 @@ class FeatureComparison(keras.Model):
         return ops.stack(distances, axis=1), self._scores(tensors[self._scores.tensor])
 
     def run(self, original, versions, to_images, batch_size):
-        """Compares versions of an image with it, in batches that each begin with it.
+        """Compares versions of an image with the original, which comes first in every batch.
 
         Args:
             original: uint8 `(height, width, channels)`.
             versions: uint8 `(versions, height, width, channels)`.
-            to_images: function from pixels to what the model takes.
-            batch_size: images in a step.
+            to_images: function from pixels to images as the model takes them.
+            batch_size: images per step.
 
         Returns:
             `(distances, probabilities)`: float32 `(versions, layers)`, and `(1 + versions,
-            classes)`, those of the image itself first.
+            classes)`, those of the original first.
 
         Raises:
-            ValueError: if a number is NaN or infinite, or contradicts what the model's output was
-                taken for.
+            ValueError: if a number is NaN or infinite, or contradicts the assumed activation of the
+                model's output.
         """
         distances, probabilities = [], []
         for begin in range(0, len(versions), batch_size):
             pixels = np.concatenate([original[None], versions[begin : begin + batch_size]])
-            moved, of_classes = self.predict_on_batch(to_images(pixels))
-            distances.append(moved[1:])
+            of_features, of_classes = self.predict_on_batch(to_images(pixels))
+            distances.append(of_features[1:])
             probabilities += [*(of_classes[1:] if begin else of_classes)]
         distances, probabilities = np.concatenate(distances), np.stack(probabilities)
         if not (np.isfinite(distances).all() and np.isfinite(probabilities).all()):
             raise ValueError(
-                "The model gives NaN or infinity: check the range of the images, the preprocessing "
-                "and the model's weights."
+                "The model returns NaN or infinity: check the range of the images, the "
+                "preprocessing and the model's weights. "
+                f"Received: pixels from {versions.min()} to {versions.max()}"
             )
         if self._scores.map_size is None:
             self._scores.check(probabilities)
-        # Equal images may differ in the last bit, by their places in the batch.
+        # The outputs of equal images may differ in the last bit, by their place in the batch.
         is_same = (versions == original).all(axis=(1, 2, 3))
         distances[is_same] = 0
         probabilities[1:][is_same] = probabilities[0]

@@ -1,8 +1,8 @@
 """Figure 5 of arXiv v3: how features change when the image is translated, scaled or rotated.
 
-Features that stay nearly the same are invariant to the transformation. The paper finds that layer 1
-changes at once, and the top layer little by little; and that rotation is survived by symmetric
-objects alone.
+Features that hardly change are invariant to the transformation. The paper finds that layer 1
+changes at once and the top layer gradually, and that only the features of symmetric objects are
+invariant to rotation.
 """
 
 import dataclasses
@@ -45,7 +45,7 @@ NUM_EXAMPLE_IMAGES, NUM_EXAMPLE_VALUES = 5, 3
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class InvarianceCurves(Result):
-    """What one transformation does.
+    """The effect of one transformation.
 
     Attributes:
         transformation: `"translation"`, `"scale"` or `"rotation"`.
@@ -54,7 +54,7 @@ class InvarianceCurves(Result):
             untransformed image; exactly 0 where no pixel differs.
         probabilities: float32 `(images, values)`, of the true class.
         example_values: float64 `(examples,)`, some of `values`.
-        examples: uint8 `(first images, examples, height, width, channels)`: what the model saw.
+        examples: uint8 `(first images, examples, height, width, channels)`: transformed images.
     """
 
     transformation: str
@@ -75,9 +75,9 @@ class FeatureInvariance(Result):
         layers: tuple of names.
         class_indices: int64 `(images,)`: the true class of each image.
         curves: tuple of `InvarianceCurves`, one for each transformation.
-        activation: what the model's output was taken for, as a phrase; "" in old files.
+        activation: how the model's output was interpreted, as a phrase; "" in old files.
         measure: what `probabilities` are: `"probability"`, or `"summed probability"` over a region
-            of maps of classes.
+            of class maps.
     """
 
     layers: tuple[str, ...]
@@ -91,8 +91,8 @@ def paper_transformations(height: int) -> dict[str, np.ndarray]:
     """The ranges of the paper's Figure 5, for images of another height.
 
     Args:
-        height: of the images in pixels; the paper's translations, in images of 224 pixels, become
-            the whole numbers of pixels that are nearest to the same share of it.
+        height: of the images in pixels. The paper's translations in images of 224 pixels are scaled
+            to it and rounded to whole pixels.
 
     Returns:
         `{transformation: values}`.
@@ -121,44 +121,43 @@ def feature_invariance(
     directory: str | os.PathLike | None = None,
     verbose: str | int = "auto",
 ) -> FeatureInvariance:
-    """Transforms photographs, and measures how far their features move.
+    """Translates, scales and rotates photographs, and measures how much their features change.
 
     Args:
-        model: a functional or Sequential `keras.Model` that returns scores or maps of classes; it
-            is left as it is. See `kerasvis.image_model` for one of several inputs.
+        model: a functional or Sequential `keras.Model` that returns scores or class maps; it is not
+            changed. See `kerasvis.image_model` for one of several inputs.
         layers: names of layers, or one name; None for the first and the last layer of features,
             as `first_and_last_features` finds them.
         images: uint8 pixels, `(images, rows, columns, channels)` or a sequence of `(rows,
-            columns, channels)`, RGB. The model sees the centre. Photographs that are larger than
-            the image have something to move in from their sides; beyond their border the nearest
-            pixel is repeated. Or whatever `kerasvis.find_top_activations` takes for images, of
-            which pixels are made.
+            columns, channels)`, RGB. The model takes the centre; in a larger photograph, pixels
+            from its sides move in. Beyond the photograph's border the nearest pixel is repeated.
+            Or whatever `kerasvis.find_top_activations` takes for images; these are converted to
+            pixels.
         class_indices: the true class: one number, or one for each image; by default the most
             probable class of each untransformed image.
-        transformations: `{"translation": pixels down, "scale": factors, "rotation": degrees
-            counter-clockwise}`, each a list of numbers, or some of these; `paper_transformations`
-            by default.
+        transformations: one or more of `{"translation": pixels down, "scale": factors, "rotation":
+            degrees counter-clockwise}`, each a list of numbers; `paper_transformations` by default.
         image_size: `(height, width)` in pixels, for models that take any size.
         preprocessing: what `kerasvis.data.Preprocessing.of` takes: how the images that the model
-            takes are made from RGB pixels. By default as of `kerasvis.find_top_activations`; pixels
-            are made into what the model takes if it is one of `keras.applications` or KerasHub by
-            what it is, and left as they are for others.
+            takes are made from RGB pixels. By default as for `kerasvis.find_top_activations`:
+            pixels are preprocessed for a model of `keras.applications` or KerasHub, and left as
+            they are for others.
         output: which of the model's outputs, by name, key or number, where it has several.
-        activation: what makes probabilities of the output: `"softmax"`, `"sigmoid"`,
-            `"exponential"`, or `"linear"` for a model of probabilities; found from the values that
-            the model gives by default.
-        region: of maps of classes `(top, left, bottom, right)` in pixels of the maps, over which
-            the probability of a class is summed; see `kerasvis.graph.Scores`.
-        batch_size: images in a step.
-        directory: folder in which what is measured of each image is kept; an analysis that was
-            stopped goes on from there. By default nothing is kept.
-        verbose: `"auto"` shows a progress bar on a terminal, 0 none, 1 and 2 do.
+        activation: what turns the output into probabilities: `"softmax"`, `"sigmoid"`,
+            `"exponential"`, or `"linear"` for a model that returns probabilities; by default
+            inferred from the values that the model returns.
+        region: `(top, left, bottom, right)` in elements of the class maps, over which the
+            probability of a class is summed; see `kerasvis.graph.Scores`.
+        batch_size: images per step.
+        directory: folder that caches the results of each image, from which an interrupted analysis
+            resumes. By default nothing is cached.
+        verbose: `"auto"` shows a progress bar on a terminal; 0 shows none, 1 and 2 show one.
 
     Returns:
         A `FeatureInvariance`.
 
     Raises:
-        ValueError: if an argument is wrong, or the model gives NaN or infinity.
+        ValueError: if an argument is wrong, or the model returns NaN or infinity.
         OSError: if the directory cannot be written to.
 
     Reference:
@@ -185,7 +184,7 @@ def feature_invariance(
     layers = first_and_last_features(model, output) if layers is None else layers
     layers = standardize_layers(layers)
     comparison = FeatureComparison(scores, layers)
-    asked = standardize_classes(class_indices, len(photographs), scores.num_classes)
+    given_classes = standardize_classes(class_indices, len(photographs), scores.num_classes)
     scores.decide(preprocessing.images(transformed(photographs[0], "translation", 0, size)[None]))
 
     def computed_from():
@@ -208,7 +207,7 @@ def feature_invariance(
     classes, distances, probabilities = [], [], []
     with Parts(directory, computed_from) as parts:
         bar = tqdm.tqdm(photographs, "Images", disable=not is_shown)
-        for photograph, class_index in zip(bar, asked, strict=True):
+        for photograph, class_index in zip(bar, given_classes, strict=True):
             part = f"image-{digest([photograph])}.npz"
             found = parts.arrays(part, functools.partial(measure, photograph))
             of_classes = found["probabilities"]
@@ -228,14 +227,14 @@ def feature_invariance(
 
 
 def first_and_last_features(model: keras.Model, output: str | int | None = None) -> tuple[str, ...]:
-    """Names of the layers that hold a model's first and last features.
+    """Names of the layers that compute a model's first and last features.
 
-    The first is the first convolution after its rectification; the last is what the layer of the
-    scores, the last convolution or dense layer, looks at. Of a ZFNet they are conv1 and fc7.
+    The first is the first convolution after its rectification. The last is the input of the layer
+    of scores, which is the last convolution or dense layer. For a ZFNet they are conv1 and fc7.
 
     Args:
         model: a functional or Sequential `keras.Model`.
-        output: which of its outputs holds the scores, where it has several.
+        output: which of its outputs returns the scores, where it has several.
 
     Returns:
         Tuple of one or two names.
@@ -252,8 +251,8 @@ def first_and_last_features(model: keras.Model, output: str | int | None = None)
     ]
     if not convolutions or len(weighted) < 2:
         raise ValueError(
-            f"The model {model.name!r} has no convolution below its scores: give layers, the names "
-            "of those whose features are to be compared."
+            f"The model {model.name!r} has no convolution below its scores: name the layers whose "
+            "features are to be compared. Received: layers=None"
         )
     first = rectified_node(graph, convolutions[0]) or convolutions[0]
     last = weighted[-1]
@@ -267,8 +266,8 @@ _PASSING_ON = (*IDENTITIES, keras.layers.Flatten, keras.layers.Reshape)
 
 def _examples(photographs, name, values, size):
     """`(values, pixels)`: a few transformed images, evenly spread over the values."""
-    places = np.linspace(0, len(values[name]) - 1, NUM_EXAMPLE_VALUES).round().astype(int)
-    chosen = values[name][np.unique(places)]
+    numbers = np.linspace(0, len(values[name]) - 1, NUM_EXAMPLE_VALUES).round().astype(int)
+    chosen = values[name][np.unique(numbers)]
     shown = photographs[:NUM_EXAMPLE_IMAGES]
     return chosen, np.stack([[transformed(x, name, v, size) for v in chosen] for x in shown])
 
@@ -278,13 +277,13 @@ def _image_size(model, image_size):
     if image_size is None and None in own_size:
         raise ValueError(
             f"The model {model.name!r} takes images of any size: give image_size, (height, width) "
-            "in pixels."
+            "in pixels. Received: image_size=None"
         )
     size = own_size if image_size is None else tuple(image_size)
     if any(own not in (None, given) for own, given in zip(own_size, size, strict=True)):
         raise ValueError(
-            f"image_size is {image_size!r}, but the model {model.name!r} takes images of "
-            f"{own_size[0]}×{own_size[1]} pixels only: leave it out."
+            f"The model {model.name!r} takes images of {own_size[0]}×{own_size[1]} pixels only: "
+            f"leave out image_size. Received: image_size={image_size!r}"
         )
     return size
 
@@ -292,18 +291,25 @@ def _image_size(model, image_size):
 def _standardized_values(transformations):
     """`{transformation: float64 values}`, each once and ascending."""
     if not transformations:
-        raise ValueError(f"No transformation was given: give {', '.join(TRANSFORMATIONS)}.")
+        raise ValueError(
+            f"No transformation was given: give {', '.join(TRANSFORMATIONS)}. "
+            f"Received: transformations={transformations!r}"
+        )
     standard = {}
     for name, values in transformations.items():
         if name not in TRANSFORMATIONS:
             raise ValueError(
-                f"There is no transformation {name!r}: give {', '.join(TRANSFORMATIONS)}."
+                f"There is no transformation {name!r}: give {', '.join(TRANSFORMATIONS)}. "
+                f"Received: transformations={transformations!r}"
             )
         values = np.asarray(values, "float64")
         if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
-            raise ValueError(f"The values of {name!r} are {values}: give a list of finite numbers.")
+            raise ValueError(
+                "Give the values of a transformation as a list of finite numbers. "
+                f"Received: {name}={values}"
+            )
         if name == "scale" and values.min() <= 0:
-            raise ValueError(f"A scale is {values.min():g}: give factors above 0.")
+            raise ValueError(f"Give scale factors above 0. Received: {name}={values}")
         standard[name] = np.unique(values)
     return standard
 
@@ -321,10 +327,10 @@ def _photographs(model, images, preprocessing):
 
 def _check_photographs(photographs, size):
     if not photographs:
-        raise ValueError("No photograph was given: give at least one.")
+        raise ValueError("Give at least one photograph. Received: images=[]")
     for pixels in photographs:
-        if any(own < seen for own, seen in zip(pixels.shape, size, strict=False)):
+        if any(own < needed for own, needed in zip(pixels.shape, size, strict=False)):
             raise ValueError(
-                f"A photograph of {pixels.shape[0]}×{pixels.shape[1]} pixels came, but the model "
-                f"sees {size[0]}×{size[1]}: enlarge it."
+                f"The model takes images of {size[0]}×{size[1]} pixels: enlarge the photograph. "
+                f"Received: a photograph of {pixels.shape[0]}×{pixels.shape[1]} pixels"
             )

@@ -1,4 +1,4 @@
-"""Translated, scaled and rotated photographs, of which a model sees the centre."""
+"""Translates, scales and rotates photographs; a model takes the centre."""
 
 import numpy as np
 import scipy.ndimage
@@ -17,30 +17,30 @@ def _rotation(degrees):
     return np.array([[cosine, sine], [-sine, cosine]]), np.zeros(2)
 
 
-# name → function of a value, which gives (matrix, shift): the pixel at (row, column) from the
-# centre of the image comes from `matrix @ (row, column) + shift` from that of the photograph.
+# name → function of a value that returns (matrix, shift). The pixel at (row, column) relative to
+# the centre of the image is that at `matrix @ (row, column) + shift` relative to the photograph's.
 TRANSFORMATIONS = {"translation": _translation, "scale": _scale, "rotation": _rotation}
 
 
 def transformed(photograph, transformation, value, image_size):
     """The centre of a photograph after a transformation about this centre.
 
-    Pixels are interpolated by cubic splines, rounded and cut to [0, 255]. What comes from beyond
-    the photograph's border has the colour of the nearest pixel on it. Translations by whole pixels,
-    scale 1 and rotations by quarter turns of a square are exact.
+    Pixels are interpolated by cubic splines, rounded and clipped to [0, 255]. Beyond the
+    photograph's border the nearest pixel is repeated. Translations by whole pixels, scale 1 and
+    rotations of a square by quarter turns are exact.
 
     Args:
         photograph: uint8 `(rows, columns, channels)`, at least as large as the image.
         transformation: `"translation"`, down by `value` pixels; `"scale"`, enlarged by the factor
             `value`; or `"rotation"`, counter-clockwise by `value` degrees.
-        value: a number; 0, 1 and 0 leave the photograph as it is.
+        value: a number; 0, 1 and 0 do not change the photograph.
         image_size: `(height, width)` in pixels.
 
     Returns:
         uint8 `(height, width, channels)`.
 
     Reference:
-        Zeiler & Fergus 2013, Figure 5 of arXiv v3. What fills the border is not told there.
+        Zeiler & Fergus 2013, Figure 5 of arXiv v3, which does not say what it does at the border.
     """
     matrix, shift = TRANSFORMATIONS[transformation](value)
     size = np.array(image_size)

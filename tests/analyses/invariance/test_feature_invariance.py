@@ -253,14 +253,14 @@ PIXELS = np.zeros((1, *SIZE, 3), "uint8")
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"images": []}, "No photograph was given: give at least one."),
+        ({"images": []}, "Give at least one photograph. Received: images=[]"),
         (
             {"images": PIXELS[:, :, 1:]},
-            "A photograph of 23×17 pixels came, but the model sees 23×18: enlarge it.",
+            "enlarge the photograph. Received: a photograph of 23×17 pixels",
         ),
         (
             {"class_indices": [1, 2]},
-            "Give one class for all 1 images, or one for each. Received: 2 classes",
+            "Give one class for all images, or one for each. Received: 2 classes for 1 image",
         ),
         (
             {"class_indices": 6},
@@ -278,13 +278,16 @@ PIXELS = np.zeros((1, *SIZE, 3), "uint8")
         ),
         (
             {"transformations": {"rotation": [np.nan]}},
-            "The values of 'rotation' are [nan]: give a list of finite numbers.",
+            "a list of finite numbers. Received: rotation=[nan]",
         ),
-        ({"transformations": {"scale": [1, 0]}}, "A scale is 0: give factors above 0."),
+        (
+            {"transformations": {"scale": [1, 0]}},
+            "Give scale factors above 0. Received: scale=[1. 0.]",
+        ),
         (
             {"image_size": (24, 18)},
-            "image_size is (24, 18), but the model 'net' takes images of 23×18 pixels only: leave "
-            "it out.",
+            "The model 'net' takes images of 23×18 pixels only: leave out image_size. Received: "
+            "image_size=(24, 18)",
         ),
         (
             {"images": PIXELS - np.float32(3)},
@@ -316,7 +319,9 @@ def test_models_that_do_not_fit(model):
     dense = keras.Sequential(
         [keras.Input((*SIZE, 3)), layers.Flatten(), layers.Dense(2)], name="flat"
     )
-    with pytest.raises(ValueError, match="'flat' has no convolution below its scores: give layers"):
+    with pytest.raises(
+        ValueError, match="'flat' has no convolution below its scores: name the layers"
+    ):
         feature_invariance(dense, None, PIXELS)
 
 
@@ -324,7 +329,7 @@ def test_infinities_are_refused(photographs):
     model = convnet()
     kernel, bias = model.get_layer("conv2").get_weights()
     model.get_layer("conv2").set_weights([kernel, bias + np.inf])
-    with pytest.raises(ValueError, match="gives NaN or infinity: check the range of the images"):
+    with pytest.raises(ValueError, match="returns NaN or infinity: check the range of the images"):
         feature_invariance(model, None, photographs, transformations=VALUES, verbose=0)
 
 

@@ -540,7 +540,7 @@ ERRORS = {
     ),
     "classes": (
         {"image": IMAGE[None], "class_index": [1, 2]},
-        "Give one class for all 1 images, or one for each. Received: 2 classes",
+        "Give one class for all images, or one for each. Received: 2 classes for 1 image",
     ),
     "no image": ({"image": np.zeros((0, *SIZE, 3))}, "Give at least one image, as an array"),
     "dense layer": (
