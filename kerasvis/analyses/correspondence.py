@@ -1,7 +1,7 @@
 """Section 4.3: whether a convnet relates the same parts of different objects.
 
-The same part is occluded in several images of one class. If that changes the features of all of
-them in the same way, the net treats the parts alike, though nobody told it that they are.
+The same part is occluded in several images of one class. If the features of all images change in
+the same way, the convnet relates the parts, although it was never told that they correspond.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from kerasvis.storage.fingerprints import digest
 from kerasvis.storage.parts import Parts
 from kerasvis.storage.results import Result
 
-ROUNDING = 1e-6  # share of the largest feature: some units in the last place of float32
+ROUNDING = 1e-6  # share of the largest feature: a few units in the last place of float32
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,12 +36,13 @@ class Correspondence(Result):
         layers: tuple of names.
         parts: tuple of names.
         boxes: int64 `(parts, images, 4)`: (top, left, bottom, right) in pixels, half open.
-        random_boxes: int64 `(parts, draws, images, 4)`: boxes of the same sizes anywhere.
-        distances: float64 `(layers, parts, pairs)`: of every two images the share of units in
+        random_boxes: int64 `(parts, draws, images, 4)`: boxes of the same sizes at random
+            positions.
+        distances: float64 `(layers, parts, pairs)`: for every two images the share of units in
             [0, 1] whose changes differ in sign, pairs (0, 1), (0, 2), ..., (1, 2), ...
         random_distances: float64 `(layers, parts, draws, pairs)`, the same for random boxes.
-        oppositions: float64 `(layers, parts, pairs)`: of the units that change in both images, the
-            share in [0, 1] that changes in opposite directions; NaN where none changes in both.
+        oppositions: float64 `(layers, parts, pairs)`: share in [0, 1] of the units that change in
+            opposite directions, among those that change in both images; NaN where none does.
         random_oppositions: float64 `(layers, parts, draws, pairs)`, the same for random boxes.
         num_units: int64 `(layers,)`.
     """
@@ -63,17 +64,17 @@ class Correspondence(Result):
 
     @property
     def random_delta(self) -> np.ndarray:
-        """float64 `(layers, parts, draws)`: Δ of each draw of random boxes."""
+        """float64 `(layers, parts, draws)`: Δ of each set of random boxes."""
         return self.random_distances.mean(axis=-1)
 
     @property
     def opposition(self) -> np.ndarray:
-        """float64 `(layers, parts)`: mean of `oppositions` over the pairs that have one."""
+        """float64 `(layers, parts)`: mean of `oppositions` over pairs, ignoring NaN."""
         return _mean_of_defined(self.oppositions)
 
     @property
     def random_opposition(self) -> np.ndarray:
-        """float64 `(layers, parts, draws)`: the same for each draw of random boxes."""
+        """float64 `(layers, parts, draws)`: the same for each set of random boxes."""
         return _mean_of_defined(self.random_oppositions)
 
 
@@ -94,47 +95,48 @@ def measure_correspondence(
 ) -> Correspondence:
     """Occludes the same parts in several images, and compares how features change.
 
-    Of image i, ε_i = features(image) − features(occluded image), and for every two images the
-    signs of ε_i and ε_j are compared unit by unit. Δ, the sum over pairs of the number of units
-    whose signs differ, is divided by the number of pairs and of units, so it is a share in [0, 1].
-    The smaller, the more alike the change. It is to be compared with that of random boxes.
+    For image i, ε_i = features(image) − features(occluded image). For every two images, the signs
+    of ε_i and ε_j are compared unit by unit. Δ, the sum over pairs of the number of units whose
+    signs differ, is divided by the number of pairs and of units, so it is a share in [0, 1]. The
+    smaller Δ, the more similar the changes. Compare it with Δ of random boxes.
 
-    Two things move Δ besides. Units are compared place by place, so parts that lie at the same
-    place in all images change the same units of a feature map, which makes Δ small, and parts at
-    unequal places make it large: faces are to be cut out alike. And Δ grows with the number of
-    units that change at all, which on a plain background are few. So the share of opposite changes
-    among the units that change in both images is measured too: 1/2 where signs fall by chance.
+    Δ also depends on two other things. Units are compared position by position, so parts at the
+    same position in all images change the same units of a feature map, which makes Δ small; parts
+    at different positions make it large. So crop all faces in the same way. And Δ grows with the
+    number of units that change at all, which are few on a plain background. So the share of
+    opposite changes among the units that change in both images is measured too; by chance it is
+    1/2.
 
-    Deviation: the paper leaves open what Δ is divided by, and what the sign of 0 is. Here the sign
-    is −1, 0 or 1, and three unequal values differ alike: a unit that changes in neither of two
-    images agrees, one that changes in one of them only differs. Changes that rounding can cause
+    Deviation: the paper does not say how Δ is normalised, and what the sign of 0 is. Here the sign
+    is −1, 0 or 1, and any two different values count as different: a unit that changes in neither
+    image agrees, and one that changes in only one of them differs. Changes that rounding can cause
     count as 0.
 
     Args:
-        model: a functional or Sequential `keras.Model`; it is left as it is.
+        model: a functional or Sequential `keras.Model`; it is not changed.
         layers: names of layers, or one name.
         images: what `kerasvis.arguments.standardize_images` takes: two or more.
         parts: `{part: boxes}`, int `(images, 4)`: (top, left, bottom, right) of the part in each
             image, in pixels, half open.
-        baseline: what occludes: `"grey"`, `"mean"`, `"blur"`, `"noise"`, a number, a colour or an
-            image; see `kerasvis.occlusion.baseline_image`.
+        baseline: what replaces occluded pixels: `"grey"`, `"mean"`, `"blur"`, `"noise"`, a number,
+            a colour or an image; see `kerasvis.occlusion.baseline_image`.
         preprocessing: how the images were made from pixels: what `kerasvis.data.Preprocessing.of`
             takes. By default that of the images, or of the model, or what the range of an array
-            tells.
-        num_draws: how often boxes of the same sizes are put anywhere instead of the parts.
+            suggests.
+        num_draws: number of sets of random boxes of the same sizes.
         rounding: changes of at most this share of the image's largest feature, in absolute value,
             count as 0.
-        batch_size: images in a step.
+        batch_size: images per step.
         seed: of the random boxes, and of noise.
-        directory: folder in which what is measured of each set of boxes is kept; an analysis that
-            was stopped goes on from there. By default nothing is kept.
+        directory: folder that caches the results of each set of boxes, from which an interrupted
+            analysis resumes. By default nothing is cached.
         verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
 
     Returns:
         A `Correspondence`.
 
     Raises:
-        ValueError: if an argument is wrong, a box is no part of its image, or the model gives NaN
+        ValueError: if an argument is wrong, a box is not inside its image, or the model returns NaN
             or infinity.
         OSError: if the directory cannot be written to.
 
@@ -155,11 +157,11 @@ def measure_correspondence(
     """
     layers, is_shown = standardize_layers(layers), standardize_verbose(verbose)
     source = standardize_images(model, images, preprocessing)
-    images, units = source.all().astype("float32"), source.preprocessing
+    images, preprocessing = source.all().astype("float32"), source.preprocessing
     _check(images, parts, num_draws, rounding, batch_size)
     boxes = np.stack([_checked_boxes(name, boxes, images.shape) for name, boxes in parts.items()])
-    random_boxes = draw_boxes(boxes, images.shape[1:3], num_draws, seed)
-    cover = Cover(model, images, baseline, units, seed)
+    random_boxes = sample_boxes(boxes, images.shape[1:3], num_draws, seed)
+    occlude = Occluder(model, images, baseline, preprocessing, seed)
     features = Features(feature_extractor(model, layers), batch_size)
 
     def computed_from():
@@ -168,7 +170,7 @@ def measure_correspondence(
             "images": images,
             "layers": layers,
             "baseline": baseline,
-            "preprocessing": units and units.mode,
+            "preprocessing": preprocessing and preprocessing.mode,
             "rounding": rounding,
             "seed": seed,
         }
@@ -181,10 +183,10 @@ def measure_correspondence(
     places = list(np.ndindex(all_boxes.shape[:2]))
 
     def measure(boxes):
-        changes = [x - y for x, y in zip(base, features(cover(boxes)), strict=True)]
+        changes = [x - y for x, y in zip(base, features(occlude(boxes)), strict=True)]
         signs = [signs_of_change(x, least) for x, least in zip(changes, smallest, strict=True)]
-        measures = {"distances": hamming_distances, "oppositions": opposite_shares}
-        return {name: np.stack([*map(of, signs)]) for name, of in measures.items()}
+        functions = {"distances": hamming_distances, "oppositions": opposite_shares}
+        return {name: np.stack([*map(of, signs)]) for name, of in functions.items()}
 
     with Parts(directory, computed_from) as cached:
         for place in tqdm.tqdm(places, "Occlusions", disable=not is_shown):
@@ -222,7 +224,7 @@ def hamming_distances(signs):
 
 
 def opposite_shares(signs):
-    """Of the units that change in both images, the share with opposite signs.
+    """The share of units with opposite signs, among those that change in both images.
 
     Args:
         signs: int8 `(images, units)`, −1, 0 or 1.
@@ -234,14 +236,14 @@ def opposite_shares(signs):
     return np.array([_share(np.sum(p < 0), np.sum(p != 0)) for p in products])
 
 
-def draw_boxes(boxes, image_size, num_draws, seed):
-    """Boxes of the same sizes anywhere in the images, every place with the same probability.
+def sample_boxes(boxes, image_size, num_draws, seed):
+    """Boxes of the same sizes at random positions in the images, all equally probable.
 
     Args:
         boxes: int64 `(parts, images, 4)`.
         image_size: `(height, width)` in pixels.
-        num_draws: boxes drawn for each.
-        seed: of the drawing.
+        num_draws: number of random boxes for each box.
+        seed: of the random boxes.
 
     Returns:
         int64 `(parts, draws, images, 4)`.
@@ -253,11 +255,11 @@ def draw_boxes(boxes, image_size, num_draws, seed):
     return np.concatenate([corners, corners + sizes], axis=-1)
 
 
-class Cover:
+class Occluder:
     """Occludes one box in each image.
 
     Args:
-        model: the `keras.Model`, which may hold the mean of its data set.
+        model: the `keras.Model`, which may contain the mean of its data set.
         images: float32 `(images, rows, columns, channels)`.
         baseline: see `kerasvis.occlusion.baseline_image`.
         preprocessing: a `kerasvis.data.Preprocessing` or None.
@@ -273,16 +275,16 @@ class Cover:
     def __init__(self, model, images, baseline, preprocessing, seed):
         self._images, self._baseline, self._preprocessing = images, baseline, preprocessing
         self._mean, self._seed = mean_of_data_set(model, preprocessing), seed
-        self._fill(images[0], (1, 1))  # a wrong one is to fail now
+        self._baseline_of(images[0], (1, 1))  # fail early if the baseline is wrong
 
     def __call__(self, boxes):
-        covered = self._images.copy()
-        for image, (top, left, bottom, right) in zip(covered, boxes, strict=True):
-            fill = self._fill(image, (bottom - top, right - left))
-            image[top:bottom, left:right] = fill[top:bottom, left:right]
-        return covered
+        occluded = self._images.copy()
+        for image, (top, left, bottom, right) in zip(occluded, boxes, strict=True):
+            baseline = self._baseline_of(image, (bottom - top, right - left))
+            image[top:bottom, left:right] = baseline[top:bottom, left:right]
+        return occluded
 
-    def _fill(self, image, patch_size):
+    def _baseline_of(self, image, patch_size):
         return baseline_image(
             image,
             self._baseline,
@@ -298,7 +300,7 @@ class Features:
 
     Args:
         extractor: a `kerasvis.graph.FeatureExtractor`.
-        batch_size: images in a step.
+        batch_size: images per step.
     """
 
     def __init__(self, extractor, batch_size):
@@ -316,8 +318,9 @@ class Features:
         for name, values in zip(self._extractor.layer_names, features, strict=True):
             if not np.isfinite(values).all():
                 raise ValueError(
-                    f"Layer {name!r} gives NaN or infinity: check the range of the images, the "
-                    "baseline and the model's weights."
+                    f"Layer {name!r} returns NaN or infinity: check the range of the images, the "
+                    "baseline and the model's weights. Received: images from "
+                    f"{images.min():.4g} to {images.max():.4g}"
                 )
         return features
 
@@ -327,7 +330,7 @@ def _share(number, of_all):
 
 
 def _mean_of_defined(values):
-    """Mean over the last axis without NaN; NaN where nothing else is there."""
+    """Mean over the last axis, ignoring NaN; NaN where all values are NaN."""
     is_defined = ~np.isnan(values)
     total, count = np.where(is_defined, values, 0).sum(axis=-1), is_defined.sum(axis=-1)
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
@@ -342,9 +345,8 @@ def _checked_boxes(name, boxes, shape):
     boxes = np.asarray(boxes)
     if boxes.shape != (num_images, 4) or boxes.dtype.kind not in "iu":
         raise ValueError(
-            f"The boxes of {name!r} have shape {boxes.shape} and type {boxes.dtype}, but whole "
-            f"numbers of shape ({num_images}, 4) were expected: (top, left, bottom, right) for "
-            "each image."
+            f"Give the boxes of {name!r} as whole numbers of shape ({num_images}, 4): (top, left, "
+            f"bottom, right) for each image. Received: {boxes.dtype} of shape {boxes.shape}"
         )
     top, left, bottom, right = boxes.T
     is_inside = (top >= 0) & (top < bottom) & (bottom <= height)
@@ -352,8 +354,9 @@ def _checked_boxes(name, boxes, shape):
     if not is_inside.all():
         image = int(np.argmin(is_inside))
         raise ValueError(
-            f"The box of {name!r} in image {image} is {boxes[image].tolist()}: give (top, left, "
-            f"bottom, right) in pixels, inside the image of {height}×{width}."
+            f"The box of {name!r} in image {image} is not inside the image of {height}×{width} "
+            "pixels: give (top, left, bottom, right) in pixels. "
+            f"Received: {boxes[image].tolist()}"
         )
     return boxes.astype("int64")
 
@@ -361,12 +364,12 @@ def _checked_boxes(name, boxes, shape):
 def _check(images, parts, num_draws, rounding, batch_size):
     if len(images) < 2:
         raise ValueError(
-            f"Give two or more images, to be compared. Received: images of shape {images.shape}"
+            f"Give two or more images to compare. Received: images of shape {images.shape}"
         )
     if not parts:
-        raise ValueError("No part was given: give the boxes of at least one.")
+        raise ValueError(f"Give the boxes of at least one part. Received: parts={parts!r}")
     for name, number in {"num_draws": num_draws, "batch_size": batch_size}.items():
         if number < 1:
-            raise ValueError(f"{name} is {number}: give 1 or more.")
+            raise ValueError(f"Give a number of at least 1. Received: {name}={number}")
     if not 0 <= rounding < 1:
-        raise ValueError(f"rounding is {rounding}: give a share from 0 to below 1.")
+        raise ValueError(f"Give a share from 0 to below 1. Received: rounding={rounding}")

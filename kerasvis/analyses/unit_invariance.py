@@ -1,15 +1,15 @@
 """What a unit is invariant to: how its activation curves around an image that excites it.
 
-Around the image, other images of the same strength lie on a sphere. Where the activation falls off
-fast, the unit is selective; where it hardly falls, it is invariant. The directions of strongest and
-weakest curvature are the first and last eigenvectors of its Hessian on that sphere.
+Images of the same strength lie on a sphere. In directions in which the activation decreases fast,
+the unit is selective; where it hardly decreases, it is invariant. The directions of strongest and
+weakest curvature are the first and last eigenvectors of the Hessian on that sphere.
 
-A net of ReLUs and max pooling is linear but for kinks: its Hessian is 0 wherever it exists, and the
-sphere alone curves the activation, alike in all directions. What is computed for such a net is how
-the gradient changes over a finite step, across the kinks that happen to lie within it. It depends
-on the step: the smaller, the larger are the curvatures, and the less they say of images further
-off. The activations along each direction are computed without any such approximation, and say how
-far the directions can be trusted.
+A model of ReLUs and max pooling is piecewise linear: its Hessian is 0 wherever it exists, and the
+sphere alone curves the activation, equally in all directions. For such a model the curvature is
+that of the gradient over a finite step, across the kinks within it. It depends on the step: a
+smaller step gives larger curvatures, which say less about images further away. The activations
+along each direction are computed without this approximation, and show how far the directions can be
+trusted.
 
 Reference:
     Zeiler & Fergus 2013, Section 1.1, on Le et al. 2010, "Tiled Convolutional Neural Networks", and
@@ -48,12 +48,12 @@ class UnitInvariance(Result):
         layer: name of the layer.
         feature_index: number of the feature map or dense unit.
         position: int64 `(2,)`, (row, column) of the unit; (0, 0) in a dense layer.
-        box: int64 `(4,)`: (top, left, bottom, right) of the pixels that the unit sees.
+        box: int64 `(4,)`: (top, left, bottom, right) of the unit's receptive field.
         activation: of the unit at the image.
         radius: of the sphere, in units of the model's images.
-        step: to either side, over which curvatures were measured, as a share of the radius.
-        curvatures: float64 `(directions,)`, ascending: the second derivative of the activation by
-            the angle in radians.
+        step: of the central differences to either side, as a share of the radius.
+        curvatures: float64 `(directions,)`, ascending: the second derivative of the activation with
+            respect to the angle in radians.
         directions: float32 `(directions, height, width, channels)`, of length 1, in the box.
         angles: float64 `(angles,)` in degrees, the image at 0.
         images: float32 `(directions, angles, height, width, channels)`: the sphere along each
@@ -93,32 +93,32 @@ def unit_invariance(
 ) -> UnitInvariance:
     """Finds the directions in which an activation curves most and least.
 
-    Only the pixels that the unit sees are changed. The Hessian is never made: the product with a
-    direction is the central difference of the gradient along it, and Lanczos' method needs no more.
+    Only the pixels of the unit's receptive field are changed. The Hessian is never computed: its
+    product with a direction is the central difference of the gradient along it, and Lanczos' method
+    needs only such products.
 
     Args:
-        model: a functional or Sequential `keras.Model`; it is left as it is.
-        layer: name of the layer; a softmax or sigmoid there is left out.
+        model: a functional or Sequential `keras.Model`; it is not changed.
+        layer: name of the layer; its softmax or sigmoid is left out.
         image: array `(rows, columns, channels)`, as the model takes it: one that excites the unit,
-            best of all its optimal one.
-        target: `kerasvis.targets.Unit`, or `Strongest`, which stands for the unit that is strongest
-            at the image.
-        centre: of the sphere, a number or an array that fits the image, in its units: grey.
+            ideally its optimal one.
+        target: `kerasvis.targets.Unit`, or `Strongest` for the strongest unit in the image.
+        centre: of the sphere, usually grey: a number, or an array that broadcasts to the image.
         num_directions: how many of either kind.
-        angles: in degrees, to move along each direction.
-        step: of the central difference, as a share of the radius. For a net of ReLUs take a larger
-            one, as 0.3, that meets many kinks.
+        angles: positions along each direction in degrees.
+        step: of the central difference, as a share of the radius. For a model of ReLUs use a larger
+            one, such as 0.3, that spans many kinks.
         tolerance: relative, of the curvatures.
-        seed: of the first direction tried.
-        verbose: whether the products are counted on a progress bar.
+        seed: of the initial direction.
+        verbose: whether to count the products on a progress bar.
 
     Returns:
         A `UnitInvariance` with `2 * num_directions` directions.
 
     Raises:
         ValueError: if an argument is wrong, the layer is unknown or one below it cannot be
-            projected through, the image is the centre, or too few pixels are seen for so many
-            directions.
+            projected through, the image is the centre, or the receptive field has too few pixels
+            for the number of directions.
     """
     _check(step, tolerance, num_directions, angles)
     image = np.asarray(image)
@@ -131,8 +131,8 @@ def unit_invariance(
     sphere = Sphere(patch.values - patch.centre)
     if sphere.dimension <= 2 * num_directions:
         raise ValueError(
-            f"The unit sees {sphere.dimension + 1} values, too few for 2 × {num_directions} "
-            "directions: give a smaller num_directions."
+            f"The unit's receptive field has only {sphere.dimension + 1} values: give a smaller "
+            f"num_directions. Received: num_directions={num_directions}"
         )
     with tqdm.tqdm(desc="Hessian products", disable=not verbose) as progress:
 
@@ -165,7 +165,7 @@ def unit_invariance(
 
 
 class Patch:
-    """The pixels that a unit sees, as a vector, and its activation as their function.
+    """The pixels of a unit's receptive field as a vector, and its activation as their function.
 
     Attributes:
         values: float64 `(values,)` of the image.
@@ -196,9 +196,9 @@ class Patch:
 
 
 class Sphere:
-    """The sphere through a point around the origin, and coordinates of its tangents there.
+    """The sphere around the origin through a point, and coordinates of its tangents there.
 
-    A reflection takes the first axis to the point; the other axes, reflected, span the tangents.
+    A reflection maps the first axis to the point; the other axes, reflected, span the tangents.
 
     Args:
         point: float64 `(values,)`.
@@ -215,11 +215,11 @@ class Sphere:
         self.dimension = len(point) - 1
         if self.radius == 0:
             raise ValueError(
-                "The image is the centre of the sphere where the unit sees it, so it has no "
-                "directions: give another image or centre."
+                "The image equals the centre in the unit's receptive field, so there are no "
+                "directions: give another image or centre. Received: a radius of 0"
             )
         mirror = point / self.radius
-        mirror[0] += 1 if mirror[0] >= 0 else -1  # the far one of two reflections: no cancellation
+        mirror[0] += 1 if mirror[0] >= 0 else -1  # the sign that avoids cancellation
         self._mirror = mirror / np.linalg.norm(mirror)
 
     def embedded(self, tangent):
@@ -237,16 +237,16 @@ class Sphere:
 
 
 def hessian_product(patch, sphere, step, tangent):
-    """The Hessian of the activation on the sphere, by angles, times a tangent.
+    """The product of a tangent with the Hessian of the activation on the sphere, in angles.
 
     The second derivative along a great circle is that along its tangent, times the radius squared,
-    minus the slope towards the point: the circle bends inwards.
+    minus the slope towards the point, because the circle bends inwards.
     """
     length = np.linalg.norm(tangent)
     shift = step * sphere.radius * sphere.embedded(tangent / length)
     ends = np.stack([patch.values + shift, patch.values - shift])
     ahead, behind = patch.derive(ends)[1]
-    # The gradient at the point is the mean of the two, but for terms of the step squared.
+    # The gradient at the point is the mean of the two, up to terms of the step squared.
     bent = (ahead + behind) @ sphere.point / 2
     curved = sphere.tangential(ahead - behind) * sphere.radius / (2 * step)
     return curved * length - bent * tangent
@@ -270,15 +270,15 @@ def _one_unit(derivatives, images, target):
     unit = derivatives.fixed(images, target)
     if not isinstance(unit, Unit):
         raise ValueError(
-            f"The target is {target!r}, but the invariance is that of one unit: give "
-            "kerasvis.targets.Unit(feature, row, column), or Strongest(feature)."
+            "The target must be one unit: give kerasvis.targets.Unit(feature, row, column), or "
+            f"Strongest(feature). Received: target={target!r}"
         )
     chosen = derivatives.inputs_for(images, unit)
     return Unit(int(chosen["feature"][0]), *chosen["position"][0].tolist())
 
 
 def _box_of(model, layer, image_size, unit):
-    """`(top, left, bottom, right)` of the pixels that the unit sees, cut at the image border."""
+    """`(top, left, bottom, right)` of the unit's receptive field, clipped at the image border."""
     field = receptive_field(model, layer, image_size)
     box = np.reshape(field.box(unit.row, unit.column), (2, 2))
     return np.clip(box, 0, image_size).ravel().tolist()
@@ -287,8 +287,8 @@ def _box_of(model, layer, image_size, unit):
 def _check(step, tolerance, num_directions, angles):
     if not (step > 0 and tolerance > 0) or num_directions < 1:
         raise ValueError(
-            f"step is {step}, tolerance {tolerance} and num_directions {num_directions}: give two "
-            "numbers above 0, and 1 or more."
+            "Give step and tolerance above 0, and num_directions of 1 or more. Received: "
+            f"step={step}, tolerance={tolerance}, num_directions={num_directions}"
         )
     if np.ndim(angles) != 1 or not np.size(angles) or not np.isfinite(angles).all():
-        raise ValueError(f"angles is {angles!r}: give a list of degrees.")
+        raise ValueError(f"Give a list of finite angles in degrees. Received: angles={angles!r}")

@@ -9,11 +9,11 @@ from keras import layers
 
 from kerasvis.analyses.correspondence import (
     Correspondence,
-    Cover,
-    draw_boxes,
+    Occluder,
     hamming_distances,
     measure_correspondence,
     opposite_shares,
+    sample_boxes,
     signs_of_change,
 )
 from kerasvis.data import Preprocessing
@@ -109,17 +109,17 @@ def test_shares_against_loops():
     np.testing.assert_allclose(opposite_shares(signs), shares, rtol=1e-12)
 
 
-def test_an_analysis_that_was_stopped_goes_on(model, images, found, tmp_path, monkeypatch):
+def test_an_interrupted_analysis_resumes(model, images, found, tmp_path, monkeypatch):
     given = {"num_draws": 3, "verbose": 0, "directory": tmp_path}
-    asked, plain = [], Cover.__call__
+    asked, plain = [], Occluder.__call__
 
-    def cover(self, boxes):
+    def occlude(self, boxes):
         asked.append(boxes)
         if len(asked) == 5:
             raise KeyboardInterrupt
         return plain(self, boxes)
 
-    monkeypatch.setattr(Cover, "__call__", cover)
+    monkeypatch.setattr(Occluder, "__call__", occlude)
     with pytest.raises(KeyboardInterrupt):
         measure_correspondence(model, ["fc", "conv1"], images, PARTS, **given)
     again = measure_correspondence(model, ["fc", "conv1"], images, PARTS, **given)
@@ -133,13 +133,13 @@ def test_an_analysis_that_was_stopped_goes_on(model, images, found, tmp_path, mo
 
 
 def covered_signs(model, layer, images, boxes, colour=127.5):
-    """−1, 0 or 1 for each unit and image, from images covered one by one."""
+    """−1, 0 or 1 for each unit and image, from images occluded one by one."""
     inner = keras.Model(model.input, model.get_layer(layer).output)
     signs = []
     for image, (top, left, bottom, right) in zip(images, boxes, strict=True):
-        covered = image.copy()
-        covered[top:bottom, left:right] = colour
-        features = [np.array(inner(x[None]), "float64").ravel() for x in (image, covered)]
+        occluded = image.copy()
+        occluded[top:bottom, left:right] = colour
+        features = [np.array(inner(x[None]), "float64").ravel() for x in (image, occluded)]
         change = features[0] - features[1]
         change[np.abs(change) < 2e-6 * np.abs(features[0]).max()] = 0
         signs.append(np.sign(change))
@@ -183,7 +183,7 @@ def test_equal_images_agree(model, images):
 
 def test_random_boxes():
     boxes = np.stack(list(PARTS.values()))
-    drawn = draw_boxes(boxes, SIZE, 200, seed=0)
+    drawn = sample_boxes(boxes, SIZE, 200, seed=0)
     assert drawn.shape == (2, 200, NUM_IMAGES, 4)
     sizes = np.broadcast_to((boxes[..., 2:] - boxes[..., :2])[:, None], (2, 200, NUM_IMAGES, 2))
     np.testing.assert_array_equal(drawn[..., 2:] - drawn[..., :2], sizes)
@@ -193,8 +193,8 @@ def test_random_boxes():
             begins = drawn[part, :, image, axis]
             last = SIZE[axis] - sizes[part, 0, image, axis]
             assert set(begins.tolist()) == set(range(last + 1))
-    np.testing.assert_array_equal(drawn, draw_boxes(boxes, SIZE, 200, seed=0))
-    assert (drawn != draw_boxes(boxes, SIZE, 200, seed=1)).any()
+    np.testing.assert_array_equal(drawn, sample_boxes(boxes, SIZE, 200, seed=0))
+    assert (drawn != sample_boxes(boxes, SIZE, 200, seed=1)).any()
 
 
 def test_the_seed_draws_the_boxes(model, images, found):
@@ -256,24 +256,24 @@ IMAGES_OF_NO_RANGE = np.linspace(-300, 300, 4 * 15 * 11 * 3).reshape(4, *SIZE, 3
             {"images": np.zeros((1, *SIZE, 3))},
             "images of shape (1, 15, 11, 3)",
         ),
-        ({"parts": {}}, "No part was given: give the boxes of at least one."),
+        ({"parts": {}}, "Give the boxes of at least one part. Received: parts={}"),
         (
             {"parts": {"eye": PARTS["eye"][:3]}},
-            "The boxes of 'eye' have shape (3, 4) and type int64, but whole numbers of shape (4, "
-            "4) were expected: (top, left, bottom, right) for each image.",
+            "Give the boxes of 'eye' as whole numbers of shape (4, 4): (top, left, bottom, right) "
+            "for each image. Received: int64 of shape (3, 4)",
         ),
-        ({"parts": {"eye": PARTS["eye"] + 0.5}}, "have shape (4, 4) and type float64, but whole"),
+        ({"parts": {"eye": PARTS["eye"] + 0.5}}, "Received: float64 of shape (4, 4)"),
         (
             {"parts": {"eye": [[0, 0, 1, 1], [0, 0, 16, 1], [0, 0, 1, 1], [0, 0, 1, 1]]}},
-            "The box of 'eye' in image 1 is [0, 0, 16, 1]: give (top, left, bottom, right) in "
-            "pixels, inside the image of 15×11.",
+            "The box of 'eye' in image 1 is not inside the image of 15×11 pixels: give (top, left, "
+            "bottom, right) in pixels. Received: [0, 0, 16, 1]",
         ),
-        ({"parts": {"eye": [[0, 3, 2, 3]] * 4}}, "The box of 'eye' in image 0 is [0, 3, 2, 3]:"),
+        ({"parts": {"eye": [[0, 3, 2, 3]] * 4}}, "Received: [0, 3, 2, 3]"),
         ({"layers": ()}, "layers=()"),
         ({"layers": "fd"}, "The model has no layer 'fd': did you mean"),
-        ({"num_draws": 0}, "num_draws is 0: give 1 or more."),
-        ({"batch_size": 0}, "batch_size is 0: give 1 or more."),
-        ({"rounding": 1}, "rounding is 1: give a share from 0 to below 1."),
+        ({"num_draws": 0}, "at least 1. Received: num_draws=0"),
+        ({"batch_size": 0}, "at least 1. Received: batch_size=0"),
+        ({"rounding": 1}, "from 0 to below 1. Received: rounding=1"),
         ({"verbose": 3}, "verbose=3"),
         ({"baseline": "black"}, "baseline is 'black': give 'grey', 'mean', 'blur', 'noise'"),
         ({"images": IMAGES_OF_NO_RANGE}, "baseline is 'grey'"),
@@ -289,5 +289,5 @@ def test_infinities_are_refused(images):
     model = convnet()
     kernel, bias = model.get_layer("conv1").get_weights()
     model.get_layer("conv1").set_weights([kernel, bias + np.inf])
-    with pytest.raises(ValueError, match="Layer 'conv1' gives NaN or infinity: check the range"):
+    with pytest.raises(ValueError, match="Layer 'conv1' returns NaN or infinity: check the range"):
         measure_correspondence(model, ["conv1"], images, PARTS, verbose=0)

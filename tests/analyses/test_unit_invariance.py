@@ -199,14 +199,17 @@ def test_save_and_load(quadratic, image, tmp_path):
 
 
 ERRORS = [
-    ({"step": 0}, "step is 0, tolerance 0.001 and num_directions 3: give two numbers above 0"),
-    ({"num_directions": 0}, "num_directions 0: give"),
-    ({"num_directions": 12}, "The unit sees 24 values, too few for 2 × 12 directions: give a sm"),
-    ({"angles": []}, "angles is []: give a list of degrees."),
-    ({"angles": [np.nan]}, "angles is [nan]: give"),
-    ({"target": WholeMap(0)}, "is that of one unit: give kerasvis.targets.Unit(feature, row, col"),
+    ({"step": 0}, "Received: step=0, tolerance=0.001, num_directions=3"),
+    ({"num_directions": 0}, "num_directions=0"),
+    (
+        {"num_directions": 12},
+        "has only 24 values: give a smaller num_directions. Received: num_dir",
+    ),
+    ({"angles": []}, "angles in degrees. Received: angles=[]"),
+    ({"angles": [np.nan]}, "Received: angles=[nan]"),
+    ({"target": WholeMap(0)}, "must be one unit: give kerasvis.targets.Unit(feature, row, column)"),
     ({"target": Unit(2)}, "feature is 2, but the layer has 2 features"),
-    ({"image": np.zeros((*SIZE, 2))}, "The image is the centre of the sphere where the unit sees"),
+    ({"image": np.zeros((*SIZE, 2))}, "The image equals the centre in the unit's receptive field"),
     ({"image": np.ones((3, 3, 2))}, "have the shape (1, 3, 3, 2), but the model takes (images, 3,"),
 ]
 

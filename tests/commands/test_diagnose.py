@@ -179,7 +179,8 @@ def test_too_few_photographs(mistake, photographs, tmp_path):
     folder.mkdir()
     (folder / "0.png").write_bytes((photographs / "00.png").read_bytes())
     sentence = mistake("good", options=["--images", folder])
-    assert sentence.startswith("1 images are too few to tell which maps never fire: give at least")
+    assert sentence.startswith("There are too few images to tell which feature maps are never ac")
+    assert sentence.endswith("Received: 1 image")
 
 
 def test_as_a_command_of_its_own(tmp_path):

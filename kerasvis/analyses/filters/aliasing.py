@@ -1,29 +1,29 @@
 """Aliasing: the grid that a large stride leaves in the projections of the layer above.
 
-A projection of the second layer is put together of first-layer filters at places that lie the
-first layer's stride apart. Where they join smoothly, nothing tells the stride; where they do not,
-the strength of the projection rises and falls from place to place, a grid of lines in the picture
-and peaks in its spectrum: at the stride's frequency, 1 / stride cycles per pixel, and its multiples
-along both axes.
+A projection of the second layer is a sum of first-layer filters at positions one stride apart. If
+they join smoothly, the stride does not show. If they do not, the strength of the projection rises
+and falls from position to position. This appears as a grid of lines in the image, and as peaks in
+its spectrum: at the stride's frequency, 1 / stride cycles per pixel, and its multiples along both
+axes.
 """
 
 import itertools
 
 import numpy as np
 
-# In units of 1 / window size, the finest detail of a window's spectrum. A peak is as wide as the
-# main lobe of a Hann window down to half its amplitude, on either side; the lobe ends at 2.
+# In units of 1 / window size, the resolution of a window's spectrum. A peak has the half-width of
+# the main lobe of a Hann window at half its amplitude; the lobe ends at 2.
 PEAK_RADIUS = 1.0
 NEIGHBOURHOOD_RADIUS = 2.0
-ROUNDING = 1e-9  # points of the spectrum at these very distances count
+ROUNDING = 1e-9  # includes points of the spectrum at exactly these distances
 
 
 def aliasing(projections, strides):
-    """How far the first layer's stride stands out in the spectrum of each projection.
+    """How strongly the first layer's stride appears in the spectrum of each projection.
 
-    The ratio of the mean energy at the stride's frequency and its multiples to the mean energy in
-    the rings around them, which reach halfway to the next multiple: 1 where nothing happens at the
-    stride. The spectrum is that of the projection's strength, the sum of absolute values over the
+    This is the ratio of the mean energy at the stride's frequency and its multiples to the mean
+    energy in the rings around them, which reach halfway to the next multiple. It is 1 without
+    aliasing. The spectrum is that of the projection's strength, the sum of absolute values over the
     channels, under a Hann window.
 
     Args:
@@ -31,15 +31,15 @@ def aliasing(projections, strides):
         strides: `(rows, columns)`: pixels between neighbouring units of the first layer.
 
     Returns:
-        float32 `(features,)`. NaN where there is nothing to measure: a projection that is zero
+        float32 `(features,)`; NaN where it cannot be measured: for a projection that is zero
         everywhere, stride 1 along both axes, or windows smaller than four strides, whose spectrum
         is too coarse.
 
     Reference:
         Zeiler & Fergus 2013, Section 4.1 and Figure 5 (d): "aliasing artifacts caused by the large
         stride 4". Deviation: the paper judges by eye. The spectrum is that of the strength, not of
-        the signed values: those can have energy at the stride only where filters do, and most
-        trained filters do not, whereas the grid shows in strength with any filter.
+        the signed values. Signed values have energy at the stride only if the filters do, and most
+        trained filters do not. The grid shows in the strength with any filter.
 
     Example:
         >>> import numpy as np
@@ -63,7 +63,7 @@ def aliasing(projections, strides):
 
 
 def peaks_and_rings(size, strides):
-    """Where in a spectrum the multiples of the stride are, and what lies around them.
+    """The positions in a spectrum of the stride's multiples, and of the rings around them.
 
     Args:
         size: `(height, width)` of the windows in pixels.
@@ -93,5 +93,5 @@ def peaks_and_rings(size, strides):
 
 
 def _cycles_from(points, frequency):
-    """Distance of each of so many frequencies from one, in cycles per pixel, around the circle."""
+    """Circular distance of all frequencies of a spectrum from one, in cycles per pixel."""
     return np.abs((np.arange(points) / points - frequency + 0.5) % 1 - 0.5)

@@ -1,4 +1,4 @@
-"""Dead filters: weights near zero, and feature maps that never or almost never fire."""
+"""Dead filters: weights near zero, and feature maps that are never or almost never active."""
 
 import dataclasses
 from typing import Annotated
@@ -10,17 +10,17 @@ from keras import layers
 from kerasvis.storage.fields import Array
 from kerasvis.storage.results import Result
 
-# A filter is dead whose RMS is at most this share of the layer's 90th percentile. At a hundredth it
-# changes what is seen no more than noise of 1 %. The percentile, not the median or the largest: it
-# stays among the living where most filters are dead, or a few dominate. In trained nets the weakest
+# A filter is dead if its RMS is at most this share of the layer's 90th percentile. At 1 % its
+# effect is no larger than noise of 1 %. The percentile is robust where most filters are dead,
+# unlike the median, and where a few dominate, unlike the maximum. In trained models the weakest
 # first-layer filters are at 20 % of it.
 DEAD_RMS_SHARE = 0.01
 LIVING_PERCENTILE = 90
 
-# A feature map almost never fires that fires in at most this share of the images.
+# A feature map is almost never active if it is active in at most this share of the images.
 RARE_SHARE = 0.01
-# With fewer images silence says little: by chance, 1 map in 20 of those that fire in 6 % of all
-# images is silent in 50.
+# With fewer images, inactivity says little: of the feature maps that are active in 6 % of all
+# images, 1 in 20 is inactive in a random 50.
 NUM_IMAGES_NEEDED = 50
 
 
@@ -32,10 +32,11 @@ class LayerFilters(Result):
         layer: name of the layer.
         rms: float32 `(filters,)`: RMS of the weights of each filter.
         is_weak: bool `(filters,)`: whether its weights are near zero.
-        is_silent: bool `(filters,)`: whether its feature map fires in none of the images.
-        is_rare: bool `(filters,)`: whether it fires in at most `RARE_SHARE` of them, silent or not.
-        is_watched: whether it was looked at while images passed; False without images, and for a
-            layer without a rectification of its own, which nothing keeps from firing.
+        is_silent: bool `(filters,)`: whether its feature map is active in none of the images.
+        is_rare: bool `(filters,)`: whether it is active in at most `RARE_SHARE` of them, silent
+            ones included.
+        is_watched: whether its activations on images were counted; False without images, and for a
+            layer without rectification, whose feature maps are always active.
     """
 
     layer: str
@@ -47,14 +48,14 @@ class LayerFilters(Result):
 
     @property
     def is_dead(self):
-        """bool `(filters,)`: weights near zero, or a map that never or almost never fires."""
+        """bool `(filters,)`: weights near zero, or a map that is never or almost never active."""
         return self.is_weak | self.is_rare
 
 
 def filters_of(layer):
     """The filters of a convolution layer, float32 `(height, width, channels, filters)`.
 
-    Those of a depthwise convolution have one channel; those of a separable one are put together of
+    Filters of a depthwise convolution have one channel. Those of a separable convolution combine
     its two steps.
     """
     weights = [keras.ops.convert_to_numpy(kernel) for kernel in _kernels(layer)]
@@ -71,7 +72,7 @@ def filters_of(layer):
 def _kernels(layer):
     if isinstance(layer, layers.SeparableConv2D):
         return layer.depthwise_kernel, layer.pointwise_kernel
-    return (layer.kernel,)  # in Keras also the name of a depthwise convolution's
+    return (layer.kernel,)  # also the name of a depthwise convolution's kernel in Keras
 
 
 def weak_filters(rms):
@@ -80,17 +81,17 @@ def weak_filters(rms):
 
 
 def most_rare(num_images):
-    """In how many of so many images a map is active, at most, that almost never is."""
+    """The most images, of `num_images`, in which an almost never active map is active."""
     return int(RARE_SHARE * num_images)
 
 
 def layer_filters(name, filters, active=None):
-    """Judges the filters of one layer.
+    """Finds the dead filters of one layer.
 
     Args:
         name: of the layer.
         filters: from `filters_of`.
-        active: the `NumActive` of its rectified maps; None if they were not watched.
+        active: the `NumActive` of its rectified maps; None if they were not counted.
 
     Returns:
         A `LayerFilters`.

@@ -1,8 +1,9 @@
 """Figure 5: what is wrong with the first layers of a convnet.
 
-The paper looked at a net's first-layer filters and at projections of its second layer, found dead
-and dominant filters, a gap in the frequencies and aliasing, and changed filter size, stride and
-training for it. Here each of these is measured; `filter_findings.py` puts it into words.
+The paper inspects a convnet's first-layer filters and the projections of its second layer. It finds
+dead and dominant filters, a gap in the frequencies and aliasing, and changes filter size, stride
+and training to fix them. Here each of these faults is measured; `filter_findings.py` puts the
+measurements into words.
 """
 
 import dataclasses
@@ -41,11 +42,12 @@ from kerasvis.graph.convolution_nodes import (
     first_and_second,
     rectified_node,
 )
+from kerasvis.storage.counted import counted
 from kerasvis.storage.fields import Array
 from kerasvis.storage.html_table import html_table
 from kerasvis.storage.results import Result
 
-ANY_SIZE = 256  # of images, where the model leaves it open: strides are the same at any
+ANY_SIZE = 256  # of images, for models that take any size: it does not affect strides
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,26 +56,26 @@ class FilterDiagnosis(Result):
 
     Attributes:
         model: name of the model.
-        first_layer: name of the layer whose filters look at the image.
-        second_layer: name of the layer whose features were projected; "" if none was.
+        first_layer: name of the layer whose filters take the image.
+        second_layer: name of the layer whose features were projected; "" without one.
         kernels: float32 `(height, width, channels, filters)` of the first layer, channels in RGB
             order where there are three.
         frequencies: float32 `(frequencies,)` in cycles per pixel, of `spectra`.
         spectra: float32 `(filters, frequencies)`: share of a first-layer filter's energy at each
             frequency; NaN for a filter that is zero everywhere.
         band_shares: float32 `(filters, 3)`: the same in the low, middle and high band.
-        twins: int64 `(filters,)`: the earlier filter that is most like each; -1 if there is none.
+        twins: int64 `(filters,)`: the most similar earlier filter; -1 if there is none.
         correlations: float32 `(filters,)`: normalised correlation with it, in [-1, 1].
         strides: int64 `(2,)`: pixels between neighbouring units of the first layer, along rows and
             columns.
-        layers: tuple of `LayerFilters`, of every convolution layer from the image up.
-        num_images: how many images were looked at; 0 for none.
+        layers: tuple of `LayerFilters`, of every convolution layer, in order from the image.
+        num_images: how many images were scanned; 0 for none.
         projections: float32 `(features, height, width, channels)`: of the strongest unit of each
-            map of the second layer, in its window, RGB, signed.
+            feature map of the second layer, in its window, RGB, signed.
         activations: float32 `(features,)`: of these units.
-        image_indices: int64 `(features,)`: of the images they were found in.
+        image_indices: int64 `(features,)`: of the images in which they were found.
         aliasing: float32 `(features,)`: energy of the projection's strength at the first layer's
-            stride over that around it; NaN where it cannot be measured.
+            stride, relative to that around it; NaN where it cannot be measured.
     """
 
     model: str
@@ -107,19 +109,19 @@ class FilterDiagnosis(Result):
 
     @property
     def dominance(self) -> float:
-        """Largest RMS of the first layer over the median of filters that are not near zero."""
+        """Largest RMS of the first layer relative to the median of filters not near zero."""
         living = self.rms[~self.first.is_weak]
         return float(living.max() / np.median(living)) if len(living) else np.nan
 
     @property
     def median_aliasing(self) -> float:
-        """Median of `aliasing` over the features where it can be measured; NaN if there is none."""
+        """Median of `aliasing` over the features where it is not NaN; NaN if there are none."""
         measured = self.aliasing[~np.isnan(self.aliasing)]
         return float(np.median(measured)) if len(measured) else np.nan
 
     def _repr_html_(self):
         """The findings."""
-        caption = f"{self.model}, {self.num_images} images"
+        caption = f"{self.model}, {counted(self.num_images, 'image')}"
         is_found = {True: "yes", False: "no", None: "not looked at"}
         rows = [
             [finding.name, is_found[finding.is_found], finding.evidence, finding.remedy]
@@ -143,37 +145,37 @@ def diagnose_filters(
 ) -> FilterDiagnosis:
     """Measures the filters of the first layer and, with images, all maps and the second layer.
 
-    Without images: the RMS of the filters, their spectra and their likeness, and which filters of
-    any convolution layer have weights near zero. With images also which maps never or almost never
-    fire, and how far the first layer's stride shows in projections of the second layer.
+    Without images, it measures the RMS, the spectra and the similarity of the filters, and which
+    filters of any convolution layer have weights near zero. With images, it also measures which
+    feature maps are never or almost never active, and how strongly the first layer's stride shows
+    in projections of the second layer.
 
     Args:
-        model: a functional or Sequential `keras.Model`; it is left as it is.
-        images: what `kerasvis.arguments.standardize_images` takes; at least 50. How
-            many of them a map is active in tells a dead map.
-        first_layer: name of a convolution layer that looks at the image; the first by default.
-        second_layer: name of the one above it; by default the next.
+        model: a functional or Sequential `keras.Model`; it is not changed.
+        images: what `kerasvis.arguments.standardize_images` takes; at least 50.
+        first_layer: name of a convolution layer that takes the image; the first by default.
+        second_layer: name of the convolution layer above it; by default the next.
         rules: for projecting from the second layer, see `kerasvis.rules`.
         preprocessing: how `images` were made from pixels: what `kerasvis.data.Preprocessing.of`
             takes. By default that of the images, or of the model, or what the range of an array
-            tells.
-        batch_size: images in a step.
-        steps: batches to read at most; needed where a data set has no end, or does not tell.
-        directory: folder for the state of the scan, from which an interrupted one resumes; removed
-            at the end.
+            suggests.
+        batch_size: images per step.
+        steps: maximum number of batches to read; required for data sets without a known end.
+        directory: folder for the state of the scan, from which an interrupted scan resumes; it is
+            removed at the end.
         verbose: 1 or 0, with or without progress bars; `"auto"`: with them on a terminal.
 
     Returns:
         A `FilterDiagnosis`; `filter_findings` puts it into words.
 
     Raises:
-        ValueError: if the model has no convolution, a layer is unknown or no convolution, weights
-            are NaN or infinite, the images do not fit the model or are too few, or a layer below
-            the second cannot be projected through.
+        ValueError: if the model has no convolution, a layer is unknown or not a convolution,
+            weights are NaN or infinite, the images do not fit the model or are too few, or a layer
+            below the second cannot be projected through.
 
     Reference:
-        Zeiler & Fergus 2013, Section 4.1 and Figure 5. Deviation: dead maps are looked for in every
-        convolution layer, not in the first alone.
+        Zeiler & Fergus 2013, Section 4.1 and Figure 5. Deviation: every convolution layer is
+        searched for dead feature maps, not the first alone.
 
     Example:
         >>> import keras
@@ -216,7 +218,7 @@ _NOTHING_PROJECTED = {
 
 
 class DiagnosedModel:
-    """A model that is diagnosed, and what a scan of images has to tell for it.
+    """A model under diagnosis, and what to measure in a scan of images.
 
     Args:
         model, first_layer, second_layer, rules: as of `diagnose_filters`.
@@ -244,16 +246,16 @@ class DiagnosedModel:
             self.watched.append((self._projected, StrongestActivations(k=1)))
 
     def check_projection(self):
-        """Refuses a second layer that cannot be projected through."""
+        """Raises an error if the second layer cannot be projected through."""
         if self._projected:
-            _ = self._deconv  # made now, and kept
+            _ = self._deconv  # fail early
 
     def by_weights(self, preprocessing):
         """The `FilterDiagnosis` without images, given the `Preprocessing`."""
         return self._diagnosis(preprocessing, {}, 0, _NOTHING_PROJECTED)
 
     def by_images(self, images, found, batch_size):
-        """The `FilterDiagnosis`, given the `Images` and what a scan found, one for each `watched`.
+        """The `FilterDiagnosis`, given the `Images` and the results of a scan for `watched`.
 
         Raises:
             ValueError: if there are too few images.
@@ -304,13 +306,13 @@ class DiagnosedModel:
 
 
 def num_images_of(images, active):
-    """How many images were scanned: as the scan counted, or all where nothing was watched."""
-    counted = [each.num_images for each in active.values()]
-    return counted[0] if counted else images.count() - len(images.skipped_reasons)
+    """How many images were scanned: as the scan counted, or all of them without a scan."""
+    numbers = [each.num_images for each in active.values()]
+    return numbers[0] if numbers else images.count() - len(images.skipped_reasons)
 
 
 def _strides(model, first):
-    """Pixels between neighbouring units of the first layer; 1 where they lie closer."""
+    """Pixels between neighbouring units of the first layer, at least 1."""
     size = [length or ANY_SIZE for length in image_shape(model)[:2]]
     strides = receptive_field(model, first.name, size).strides
     return np.array([max(int(stride), 1) for stride in strides], "int64")
@@ -341,14 +343,16 @@ def _check_finite(filters):
         num_broken = int((~np.isfinite(kernels).all(axis=(0, 1, 2))).sum())
         if num_broken:
             raise ValueError(
-                f"{num_broken} of {kernels.shape[-1]} filters of layer {name!r} hold NaN or "
-                "infinity: load weights that are finite, or look for a training that diverged."
+                f"The weights of layer {name!r} contain NaN or infinity: load finite weights, or "
+                "check whether the training diverged. Received: "
+                f"{num_broken} of {kernels.shape[-1]} filters not finite"
             )
 
 
 def _check_number(num_images):
     if num_images < NUM_IMAGES_NEEDED:
         raise ValueError(
-            f"{num_images} images are too few to tell which maps never fire: give at least "
-            f"{NUM_IMAGES_NEEDED}, or none, to look at weights alone."
+            "There are too few images to tell which feature maps are never active: give at least "
+            f"{NUM_IMAGES_NEEDED}, or none, to diagnose the weights alone. "
+            f"Received: {counted(num_images, 'image')}"
         )

@@ -1,17 +1,17 @@
-"""Filters that say the same: how alike each filter is to those before it."""
+"""Near-duplicate filters: how similar each filter is to those before it."""
 
 import numpy as np
 
 
 def earlier_twins(kernels, is_dead):
-    """For each filter the earlier one that is most like it.
+    """Finds the most similar earlier filter of each filter.
 
-    Alike is the normalised correlation of weights: their inner product over the product of their
-    lengths, 1 for filters that differ by a positive factor alone. For images without correlation
-    between pixels it is the correlation of the two feature maps before their biases. Filters of
-    opposite sign are not alike: rectification keeps different halves of what they give.
+    The similarity is the normalised correlation of weights: their inner product divided by the
+    product of their lengths. It is 1 for filters that differ by a positive factor. For images with
+    uncorrelated pixels it is the correlation of the two feature maps before their biases. Filters
+    of opposite sign are not similar: rectification keeps different halves of their outputs.
 
-    Only earlier filters are compared with, so of k copies k - 1 have a twin.
+    Each filter is compared with earlier ones only, so of k copies k - 1 have a twin.
 
     Args:
         kernels: array `(height, width, channels, filters)` of finite weights.

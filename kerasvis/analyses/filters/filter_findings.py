@@ -1,53 +1,54 @@
-"""A filter diagnosis in words: what the paper found, whether it is found here, and its remedy."""
+"""A filter diagnosis in words: the paper's faults, whether they are found, and the remedies."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from kerasvis.analyses.filters.filter_spectra import BAND_EDGES, BANDS, high_shares_of_noise
+from kerasvis.storage.counted import counted
 
 if TYPE_CHECKING:
     from kerasvis.analyses.filters.filter_diagnosis import FilterDiagnosis
 
 
-# Each threshold lies between what random and healthy trained filters give and what the fault gives;
-# benchmarks/filter_diagnosis.py prints how often each rule is wrong.
+# Each threshold lies between the values of random or healthy trained filters and those of faulty
+# ones. benchmarks/filter_diagnosis.py prints how often each rule is wrong.
 
-# Filters of random weights reach 1.1 to 1.3, those of trained nets 1.6 to 3.
+# Filters with random weights reach 1.1 to 1.3, those of trained models 1.6 to 3.
 DOMINANCE = 4.0
 
-# Random filters of 27 weights (3×3, RGB), the most alike of all, stay below 0.75 in a layer of a
-# hundred, and trained nets below 0.92; copies with noise of a fifth of their size are at 0.98.
+# Random filters of 27 weights (3×3, RGB), the most similar of all, stay below 0.75 in a layer of a
+# hundred, and trained models below 0.92. Copies with noise of a fifth of their size are at 0.98.
 TWIN_CORRELATION = 0.95
 
-# White noise has 0.8 of its energy in the high band, which is 0.8 of the spectrum's area; of random
-# 7×7 filters 1 in 500 reaches 0.9, of 3×3 ones, whose spectra are coarse, 1 in 16. Gratings of
-# periods below 3 pixels lie above it.
+# White noise has 0.8 of its energy in the high band, which is 0.8 of the spectrum's area. Of random
+# 7×7 filters 1 in 500 reaches 0.9; of random 3×3 filters, whose spectra are coarse, 1 in 16.
+# Gratings with periods below 3 pixels exceed it.
 HIGH_FREQUENCY_SHARE = 0.9
-# So small filters reach it by chance. It is no chance where more do than would be expected of noise
-# and 1.5 standard deviations of it, which one random layer in ten exceeds.
+# Small filters can reach it by chance. The fault is found if more filters do than expected of noise
+# plus 1.5 standard deviations, which one random layer in ten exceeds.
 CHANCE_DEVIATIONS = 1.5
 
-# Of filters spread evenly over three bands a third would be in the middle one.
+# If filters were spread evenly over three bands, a third would be in the middle one.
 LITTLE_IN_BETWEEN = 0.15
 
-# The ratio is 1 where nothing happens at the stride. The median over features is certain only up to
-# their scatter, so its lower bound counts. At strides that a net does not have, it stays below 1.1;
-# at its own stride of 4 it is 1.25 and more in a trained net, 4 and more in random ones.
+# The ratio is 1 without aliasing. The median over features is uncertain by their scatter, so its
+# lower bound counts. At strides other than the model's, it stays below 1.1. At the model's own
+# stride of 4 it is 1.25 and more for trained weights, and 4 and more for random ones.
 ALIASING = 1.1
 
 
-PAPER_FILTER_SIZE = 7  # pixels, of the filters that the paper chose
+PAPER_FILTER_SIZE = 7  # pixels, of the paper's improved first layer
 
 
 class Finding(NamedTuple):
-    """One thing looked for.
+    """One fault, and whether it was found.
 
     Attributes:
         name: short name of the fault.
-        is_found: whether it is there; None if it could not be looked at.
+        is_found: whether the fault was found; None if it could not be measured.
         evidence: a sentence with the numbers.
-        remedy: the paper's, a sentence; "" unless it is found.
+        remedy: a sentence with the paper's remedy; "" unless the fault was found.
     """
 
     name: str
@@ -71,10 +72,11 @@ def filter_findings(diagnosis: "FilterDiagnosis") -> tuple[Finding, ...]:
         filters, a gap in the middle frequencies, dead maps, aliasing.
 
     Reference:
-        Zeiler & Fergus 2013, Sections 3 and 4.1: the RMS limit, smaller filters and a smaller
-        stride are its remedies. Deviation: for duplicates it has none; fewer filters are advised.
+        Zeiler & Fergus 2013, Sections 3 and 4.1, with the filter RMS constraint, smaller filters
+        and a smaller stride as remedies. Deviation: the paper has no remedy for duplicates; the
+        advice is to use fewer filters.
     """
-    looks = (
+    tests = (
         _dominance,
         _dead_filters,
         _duplicates,
@@ -83,7 +85,7 @@ def filter_findings(diagnosis: "FilterDiagnosis") -> tuple[Finding, ...]:
         _dead_maps,
         _aliasing,
     )
-    findings = (look(diagnosis) for look in looks)
+    findings = (test(diagnosis) for test in tests)
     return tuple(f if f.is_found else f._replace(remedy="") for f in findings)
 
 
@@ -93,7 +95,7 @@ def is_twin(diagnosis):
 
 
 def is_high_frequency(diagnosis):
-    """Which first-layer filters hold little but high frequencies, bool `(filters,)`."""
+    """Which first-layer filters contain mostly high frequencies, bool `(filters,)`."""
     return _living(diagnosis) & (diagnosis.band_shares[:, 2] >= HIGH_FREQUENCY_SHARE)
 
 
@@ -121,7 +123,7 @@ def _dominance(diagnosis):
         "Dominant filters",
         diagnosis.dominance > DOMINANCE,
         evidence,
-        "Train with a limit on the RMS of filters (0.1 for pixels of ±128).",
+        "Train with a filter RMS constraint (0.1 for pixels of ±128).",
     )
 
 
@@ -129,25 +131,26 @@ def _dead_filters(diagnosis):
     is_dead = diagnosis.first.is_dead
     num_weak = int(diagnosis.first.is_weak.sum())
     evidence = (
-        f"{int(is_dead.sum())} of {len(is_dead)} filters of {diagnosis.first_layer} are dead: "
+        f"Dead filters in {diagnosis.first_layer}: {int(is_dead.sum())} of {len(is_dead)}, "
         f"{num_weak} with weights near zero{_numbers(diagnosis.first.is_weak)}"
     )
     if diagnosis.first.is_watched:
         is_rare = diagnosis.first.is_rare
-        evidence += f", {int(is_rare.sum())} that (almost) never fire{_numbers(is_rare)}"
+        evidence += f", {int(is_rare.sum())} that are (almost) never active{_numbers(is_rare)}"
     return Finding(
         "Dead filters",
         bool(is_dead.any()),
         f"{evidence}.",
-        "Make the filters smaller, limit their RMS, or use fewer.",
+        "Make the filters smaller, constrain their RMS, or use fewer.",
     )
 
 
 def _duplicates(diagnosis):
     twins = is_twin(diagnosis)
     evidence = (
-        f"{int(twins.sum())} of {len(twins)} filters repeat an earlier one{_numbers(twins)}; the "
-        f"largest correlation is {diagnosis.correlations.max():.2f} (limit {TWIN_CORRELATION:g})."
+        f"Near-duplicates of earlier filters: {int(twins.sum())} of {len(twins)}"
+        f"{_numbers(twins)}; the largest correlation is {diagnosis.correlations.max():.2f} "
+        f"(limit {TWIN_CORRELATION:g})."
     )
     return Finding("Near-duplicate filters", bool(twins.any()), evidence, "Use fewer filters.")
 
@@ -156,9 +159,9 @@ def _high_frequencies(diagnosis):
     is_high = is_high_frequency(diagnosis)
     num_by_chance = high_frequency_filters_by_chance(diagnosis.kernels.shape)
     evidence = (
-        f"{int(is_high.sum())} of {len(is_high)} filters hold {HIGH_FREQUENCY_SHARE:.0%} or more "
-        f"of their energy above {BAND_EDGES[1]:g} cycles per pixel{_numbers(is_high)}; of noise "
-        f"up to {num_by_chance} would."
+        f"Filters with {HIGH_FREQUENCY_SHARE:.0%} or more of their energy above "
+        f"{BAND_EDGES[1]:g} cycles per pixel: {int(is_high.sum())} of {len(is_high)}"
+        f"{_numbers(is_high)}; in noise, up to {num_by_chance} are expected."
     )
     return Finding(
         "High-frequency filters",
@@ -169,19 +172,19 @@ def _high_frequencies(diagnosis):
 
 
 def _smaller(diagnosis):
-    """The paper's change of the first layer, as far as it is not made yet."""
+    """The paper's changes of the first layer that the model does not have yet."""
     is_large = max(diagnosis.kernels.shape[:2]) > PAPER_FILTER_SIZE
     changes = [
-        *(["filters smaller, as 7×7 for 11×11"] if is_large else []),
-        *(["stride smaller, as 2 for 4"] if diagnosis.strides.max() > 1 else []),
+        *(["filters smaller (the paper: 7×7 instead of 11×11)"] if is_large else []),
+        *(["stride smaller (the paper: 2 instead of 4)"] if diagnosis.strides.max() > 1 else []),
     ]
     if not changes:
-        return "Its filters and its stride are small already: the paper has no remedy."
+        return "Filters and stride are small already: the paper has no further remedy."
     return f"In the first layer, make the {' and the '.join(changes)}."
 
 
 def high_frequency_filters_by_chance(shape):
-    """How many filters of noise may be of high frequency before it is no chance.
+    """The most high-frequency filters to expect of noise.
 
     Args:
         shape: `(height, width, channels, filters)`.
@@ -194,8 +197,8 @@ def high_frequency_filters_by_chance(shape):
 def _little_in_between(diagnosis):
     low, middle, high = filters_per_band(diagnosis)
     evidence = (
-        f"Most energy below {BAND_EDGES[0]:g} cycles per pixel in {low:.0%} of the filters, "
-        f"between in {middle:.0%}, above {BAND_EDGES[1]:g} in {high:.0%}."
+        f"Filters with most energy below {BAND_EDGES[0]:g} cycles per pixel: {low:.0%}; in "
+        f"between: {middle:.0%}; above {BAND_EDGES[1]:g}: {high:.0%}."
     )
     return Finding(
         "Little in the middle frequencies",
@@ -208,7 +211,7 @@ def _little_in_between(diagnosis):
 def _dead_maps(diagnosis):
     watched = [layer for layer in diagnosis.layers if layer.is_watched]
     if not watched and not any(layer.is_weak.any() for layer in diagnosis.layers):
-        reason = "It takes images and rectified layers; no weights are near zero."
+        reason = "This needs images and rectified layers; no weights are near zero."
         return Finding("Dead maps", None, reason, "")
     dead = {layer.layer: layer.is_dead for layer in diagnosis.layers}
     found = [
@@ -219,24 +222,25 @@ def _dead_maps(diagnosis):
     where = "By weights alone"
     if diagnosis.num_images:
         where = (
-            f"Over {diagnosis.num_images} images, {len(watched)} of {len(diagnosis.layers)} "
-            "convolution layers watched"
+            f"Over {counted(diagnosis.num_images, 'image')}, in {len(watched)} of "
+            f"{len(diagnosis.layers)} convolution layers"
         )
     evidence = f"{where}: {', '.join(found) or 'none'}."
     return Finding(
         "Dead maps",
         bool(found),
         evidence,
-        "Limit the RMS of filters, or train with a smaller learning rate or fewer filters.",
+        "Constrain the RMS of filters, or train with a smaller learning rate or fewer filters.",
     )
 
 
 def _aliasing(diagnosis):
     name, strides = "Aliasing", "×".join(map(str, diagnosis.strides.tolist()))
     if not diagnosis.second_layer:
-        return Finding(name, None, "It takes images and a second convolution layer.", "")
+        return Finding(name, None, "This needs images and a second convolution layer.", "")
     if diagnosis.strides.max() == 1:
-        return Finding(name, False, f"{diagnosis.first_layer} has stride 1, which has none.", "")
+        evidence = f"{diagnosis.first_layer} has stride 1, which causes none."
+        return Finding(name, False, evidence, "")
     measured = diagnosis.aliasing[~np.isnan(diagnosis.aliasing)]
     if not len(measured):
         evidence = (
@@ -248,29 +252,29 @@ def _aliasing(diagnosis):
     evidence = (
         f"In projections of {diagnosis.second_layer} the energy at stride {strides} of "
         f"{diagnosis.first_layer} is {diagnosis.median_aliasing:.2f} times that around it, at "
-        f"least {bound:.2f} (median of {len(measured)} features and its bound; limit "
-        f"{ALIASING:g})."
+        f"least {bound:.2f} (median of {counted(len(measured), 'feature')} and its lower bound; "
+        f"limit {ALIASING:g})."
     )
     return Finding(
         name,
         bool(bound > ALIASING),
         evidence,
-        "Make the stride of the first layer smaller, as 2 for 4.",
+        "Make the stride of the first layer smaller (the paper: 2 instead of 4).",
     )
 
 
 def lower_bound_of_median(values):
-    """The value that a median falls below once in 40 times, from the order of `values` alone.
+    """A bound that the true median falls below once in 40 times, from the order of `values` alone.
 
-    Of n values as many lie below the true median as heads fall in n throws: n / 2, and less than
-    n / 2 - sqrt(n), two standard deviations, in 2 % of all cases.
+    The number of values below the true median has a binomial distribution, like heads in n throws
+    of a coin. It is below n / 2 - sqrt(n), two standard deviations, in 2 % of all cases.
     """
     place = int(len(values) / 2 - np.sqrt(len(values)))
     return float(np.sort(values)[max(place, 0)])
 
 
 def _numbers(condition, most=8):
-    """The first places that are true, in brackets."""
+    """The first indices at which the condition is true, in brackets."""
     places = np.flatnonzero(condition).tolist()
     if not places:
         return ""

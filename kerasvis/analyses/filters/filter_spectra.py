@@ -1,7 +1,7 @@
 """How the energy of first-layer filters is spread over spatial frequencies.
 
-The paper reads it off Figure 5: a first layer of very high and very low frequencies, with little in
-between. Here it is the share of a filter's energy in three bands.
+In Figure 5 the paper sees a first layer of very high and very low frequencies, with little in
+between. Here this is measured as the share of a filter's energy in three bands.
 """
 
 import dataclasses
@@ -10,9 +10,10 @@ import numpy as np
 
 BANDS = ("low", "middle", "high")
 
-# In cycles per pixel, the same for filters of every size, so that nets can be compared. Below 0.1
-# an 11×11 filter holds about one period: a blob of colour. From 0.25 on, half of what pixels can
-# show along an axis, a period is shorter than 4 pixels, the stride that the paper found too large.
+# In cycles per pixel, the same for filters of every size, so that models can be compared. Below 0.1
+# an 11×11 filter contains about one period: a blob of colour. Above 0.25, half of the highest
+# frequency along an axis, a period is shorter than 4 pixels, the stride that the paper found too
+# large.
 BAND_EDGES = (0.1, 0.25)
 
 GRID = 64  # points of the transform along each axis: 1/64 cycles per pixel apart
@@ -37,10 +38,10 @@ class FilterSpectra:
 
 
 def filter_spectra(kernels):
-    """The spectrum of each filter, its channels added up and its directions too.
+    """The spectrum of each filter, summed over channels and directions.
 
-    A filter is padded with zeros before its transform, so filters of any size are measured at the
-    same frequencies. Its mean belongs to the low band.
+    Filters are zero-padded before the transform, so that filters of any size are measured at the
+    same frequencies. The mean of a filter belongs to the low band.
 
     Args:
         kernels: array `(height, width, channels, filters)` of finite weights.
@@ -76,14 +77,14 @@ def filter_spectra(kernels):
 def high_shares_of_noise(size, channels, num_filters=20_000, seed=0):
     """The high band's share of the energy of filters of independent normal weights.
 
-    Drawn from its distribution rather than from filters: in the basis in which the band's energy is
-    a weighted sum of squares, a filter is nothing but these squares.
+    The shares are sampled directly, without filters: in the basis in which the band's energy is a
+    weighted sum of squares, only these squares matter.
 
     Args:
         size: `(height, width)` of the filters.
         channels: number of channels.
-        num_filters: how many are drawn.
-        seed: of the drawing.
+        num_filters: size of the sample.
+        seed: of the sample.
 
     Returns:
         float64 `(num_filters,)`.

@@ -1,1 +1,1 @@
-"""Images that drive a unit most, found by gradient ascent."""
+"""Images that maximise an activation, found by gradient ascent."""

@@ -1,7 +1,7 @@
 """Images that a unit prefers, found by gradient ascent from noise.
 
-The other methods need a photograph, and show what in it a unit responds to. This one needs none,
-and may show what no photograph holds.
+The other methods show what a unit responds to in a photograph. This one needs no photograph, and
+may show patterns that occur in none.
 """
 
 import dataclasses
@@ -32,9 +32,8 @@ class PreferredImages(Result):
         layer: name of the layer.
         feature_indices: int64 `(images,)`.
         pixels: uint8 `(images, rows, columns, channels)`, RGB.
-        activations: float32 `(images,)`, for the pixels as they are, rounded; of a whole map the
-            sum.
-        history: float32 `(images, steps)`: the activation before each step, as it was jittered.
+        activations: float32 `(images,)`, for the rounded pixels; for a whole map the sum.
+        history: float32 `(images, steps)`: the activation of the jittered image before each step.
     """
 
     layer: str
@@ -60,16 +59,17 @@ def maximize_activation(
     seed: int = 0,
     verbose: str | int = 0,
 ) -> PreferredImages:
-    """Changes noise, step by step, so that an activation rises.
+    """Maximises an activation by gradient ascent, starting from noise.
 
-    Each step moves the image at random, derives the activation, divides the derivative by its root
-    mean square, takes off that of the total variation, and hands it to Adam.
+    Each step shifts the image at random, computes the gradient of the activation, divides it by its
+    root mean square, subtracts the gradient of the total variation, and applies it with Adam.
 
     Args:
-        model: a functional or Sequential `keras.Model`; it is left as it is.
-        layer: name of the layer; a softmax or sigmoid there is left out.
-        target: `kerasvis.targets.Unit`, `Strongest` (whichever unit of the map is strongest at that
-            step) or `WholeMap` (the sum of the map); with a list of features, an image for each.
+        model: a functional or Sequential `keras.Model`; it is not changed.
+        layer: name of the layer; its softmax or sigmoid is left out.
+        target: `kerasvis.targets.Unit`, `Strongest` (the unit of the feature map that is strongest
+            at each step) or `WholeMap` (the sum of the feature map); with a list of features, one
+            image for each.
         image_size: `(height, width)` in pixels, for models that take any size.
         preprocessing: how the images that the model takes are made from pixels: what
             `kerasvis.data.Preprocessing.of` takes; by default that of the model, see
@@ -78,23 +78,24 @@ def maximize_activation(
         num_steps: steps of the ascent.
         learning_rate: of Adam; about how much each coefficient changes in a step.
         initial_deviation: standard deviation of the coefficients at the start.
-        jitter: the image is moved by up to so many pixels along each axis before each step,
-            in at one border what goes out at the other.
-        total_variation: weight of the derivative of the total variation, of pixels in [0, 1],
-            beside that of the activation, whose root mean square is 1.
+        jitter: maximum shift of the image in pixels along each axis before each step, with
+            wrap-around.
+        total_variation: weight of the gradient of the total variation, for pixels in [0, 1],
+            relative to that of the activation, whose root mean square is 1.
         seed: of the noise and of the jitter.
-        verbose: whether a progress bar is shown.
+        verbose: whether to show a progress bar.
 
     Returns:
-        `PreferredImages`. An image whose unit is silent from the start, with a derivative of 0,
-        becomes no more than smooth: try another seed.
+        `PreferredImages`. If a unit is inactive at the start, with a gradient of 0, its image only
+        becomes smooth: try another seed.
 
     Raises:
-        ValueError: if an argument is wrong, the layer is unknown, or one below it has no rule.
+        ValueError: if an argument is wrong, the layer is unknown, or a layer below it cannot be
+            projected through.
 
     Reference:
         Erhan et al. 2009, "Visualizing Higher-Layer Features of a Deep Network", Section 3.
-        Deviation: they keep the norm of the image; here pixels stay within their range, and the
+        Deviation: they fix the norm of the image. Here pixels stay within their range, and the
         regularizers are those of later work (Mahendran & Vedaldi 2015: total variation, jitter;
         Olah et al. 2017: frequencies).
 
@@ -114,8 +115,8 @@ def maximize_activation(
     num_images = np.size(target.feature)
     shape = (num_images, *_image_shape(model, image_size))
     parametrized = PixelParametrization(parametrization, shape)
-    derive = PixelDerivation(derivatives, target, preprocessing, shape[-1])
-    derive.check(shape)
+    pixel_gradient = PixelGradient(derivatives, target, preprocessing, shape[-1])
+    pixel_gradient.check(shape)
 
     rng = np.random.default_rng(seed)
     start = initial_deviation * rng.standard_normal(shape)
@@ -124,26 +125,26 @@ def maximize_activation(
     history = np.empty((num_images, num_steps), "float32")
     for step in tqdm.trange(num_steps, desc="Activation maximization", disable=not verbose):
         pixels = parametrized.pixels(keras.ops.convert_to_numpy(coefficients))
-        moved = rng.integers(-jitter, jitter + 1, 2)
-        history[:, step], slopes = derive(np.roll(pixels, moved, axis=(1, 2)))
-        slopes = np.roll(_normalized(slopes), -moved, axis=(1, 2))
-        slopes -= total_variation * total_variation_gradient(pixels / MAX_PIXEL)
-        downhill = -parametrized.pulled_back(slopes, pixels)
-        adam.apply([keras.ops.convert_to_tensor(downhill, "float32")], [coefficients])
+        shift = rng.integers(-jitter, jitter + 1, 2)
+        history[:, step], gradient = pixel_gradient(np.roll(pixels, shift, axis=(1, 2)))
+        gradient = np.roll(_normalized(gradient), -shift, axis=(1, 2))
+        gradient -= total_variation * total_variation_gradient(pixels / MAX_PIXEL)
+        descent = -parametrized.coefficient_gradient(gradient, pixels)
+        adam.apply([keras.ops.convert_to_tensor(descent, "float32")], [coefficients])
     pixels = parametrized.pixels(keras.ops.convert_to_numpy(coefficients))
     pixels = np.rint(pixels).astype("uint8")
     features = np.atleast_1d(np.asarray(target.feature, "int64"))
-    return PreferredImages(layer, features, pixels, derive(pixels)[0], history)
+    return PreferredImages(layer, features, pixels, pixel_gradient(pixels)[0], history)
 
 
-class PixelDerivation:
-    """Activations, and their derivatives by RGB pixels; both for pixels of any float value."""
+class PixelGradient:
+    """Activations and their gradients with respect to RGB pixels of any float value."""
 
     def __init__(self, derivatives, target, preprocessing, num_channels):
         self._derivatives = derivatives
         self._target = target
         self._preprocessing = preprocessing
-        # Every channel of the model's images is a channel of the pixels, scaled and shifted.
+        # Every channel of the model's images is a scaled and shifted channel of the pixels.
         black, white = (
             preprocessing.images(np.full((1, 1, 1, num_channels), value))
             for value in (0, MAX_PIXEL)
@@ -151,7 +152,7 @@ class PixelDerivation:
         self._scale = preprocessing.rgb(white - black) / MAX_PIXEL
 
     def check(self, shape):
-        """Refuses a target or a size that does not fit the model."""
+        """Raises an error if the target or the size does not fit the model."""
         images = self._derivatives.check_images(np.zeros(shape, "float32"))
         self._derivatives.inputs_for(images, self._target)
 
@@ -162,10 +163,10 @@ class PixelDerivation:
         return found["activation"], self._preprocessing.rgb(found["gradient"]) * self._scale
 
 
-def _normalized(slopes):
-    """Divided by their root mean square over each image, where that is not 0."""
-    sizes = np.sqrt(np.mean(np.square(slopes, dtype="float64"), axis=(1, 2, 3), keepdims=True))
-    return np.divide(slopes, sizes, out=np.zeros(slopes.shape), where=sizes > 0)
+def _normalized(gradients):
+    """Gradients divided by their root mean square over each image, where that is not 0."""
+    rms = np.sqrt(np.mean(np.square(gradients, dtype="float64"), axis=(1, 2, 3), keepdims=True))
+    return np.divide(gradients, rms, out=np.zeros(gradients.shape), where=rms > 0)
 
 
 def _image_shape(model, image_size):
@@ -173,7 +174,8 @@ def _image_shape(model, image_size):
     size = tuple(own_size if image_size is None else image_size)
     if None in size:
         raise ValueError(
-            f"The model {model.name!r} takes images of any size: give image_size=(height, width)."
+            f"The model {model.name!r} takes images of any size: give image_size=(height, width). "
+            f"Received: image_size={image_size!r}"
         )
     return (*size, channels)
 
@@ -181,11 +183,12 @@ def _image_shape(model, image_size):
 def _check(num_steps, learning_rate, initial_deviation, jitter, total_variation):
     if num_steps < 1 or jitter < 0 or jitter != int(jitter):
         raise ValueError(
-            f"num_steps is {num_steps} and jitter {jitter}: give whole numbers, 1 or more and 0 or "
-            "more."
+            "Give whole numbers, num_steps of 1 or more and jitter of 0 or more. "
+            f"Received: num_steps={num_steps}, jitter={jitter}"
         )
     if not (learning_rate > 0 and initial_deviation >= 0 and total_variation >= 0):
         raise ValueError(
-            f"learning_rate is {learning_rate}, initial_deviation {initial_deviation} and "
-            f"total_variation {total_variation}: give a number above 0, and two that are not below."
+            "Give a learning_rate above 0, and initial_deviation and total_variation of 0 or more. "
+            f"Received: learning_rate={learning_rate}, initial_deviation={initial_deviation}, "
+            f"total_variation={total_variation}"
         )

@@ -1,13 +1,13 @@
-"""What is changed when an image is found by gradient ascent: its pixels, or its frequencies.
+"""The variables of gradient ascent on an image: its pixels, or its frequencies.
 
-Changed pixel by pixel, an image fills with high frequencies, to which convnets respond and which
-photographs hardly have. Changed by coefficients of a cosine transform, each weighted as strongly as
-that frequency is in photographs, and in colours that are as correlated as theirs, it does not.
+Gradient ascent on pixels produces high frequencies, to which convnets respond, but which hardly
+occur in photographs. Ascent on the coefficients of a cosine transform does not, if each frequency
+has the weight, and the colours the correlation, that they have in photographs.
 
 Reference:
     Olah, Mordvintsev & Schubert 2017, "Feature Visualization", "Preconditioning and
-    Parameterization". Deviation: a cosine transform stands for the Fourier transform; it is
-    orthonormal, and does not join one border of the image to the opposite one.
+    Parameterization". Deviation: a cosine transform replaces the Fourier transform. It is
+    orthonormal, and does not connect opposite borders of the image.
 """
 
 import numpy as np
@@ -21,9 +21,9 @@ _COLOUR_ROOT = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 
 
 
 class PixelParametrization:
-    """Maps coefficients to pixels in (0, 255), and derivatives by pixels back.
+    """Maps coefficients to pixels in (0, 255), and gradients of pixels to those of coefficients.
 
-    Coefficients with standard deviation d give pixels that differ from grey by about d, in units of
+    Coefficients with standard deviation d make pixels that differ from grey by about d, in units of
     the logistic function's argument.
 
     Args:
@@ -37,7 +37,8 @@ class PixelParametrization:
     def __init__(self, name, shape):
         if name not in PARAMETRIZATIONS:
             raise ValueError(
-                f"The parametrization is {name!r}: give one of {', '.join(PARAMETRIZATIONS)}."
+                f"Give one of {', '.join(map(repr, PARAMETRIZATIONS))}. "
+                f"Received: parametrization={name!r}"
             )
         self._has_frequencies = name == "frequencies"
         self._amplitudes = amplitudes(shape[1:3])[..., None]
@@ -50,23 +51,23 @@ class PixelParametrization:
             coefficients = idctn(coefficients * self._amplitudes, axes=(1, 2), norm="ortho")
         return MAX_PIXEL / (1 + np.exp(-coefficients @ self._colours.T))
 
-    def pulled_back(self, derivatives, pixels):
-        """Derivatives by the coefficients, from those by the `pixels` that they gave."""
+    def coefficient_gradient(self, gradient, pixels):
+        """The gradient of the coefficients, from that of the `pixels` that they make."""
         share = pixels / MAX_PIXEL
-        derivatives = derivatives * MAX_PIXEL * share * (1 - share) @ self._colours
+        gradient = gradient * MAX_PIXEL * share * (1 - share) @ self._colours
         if not self._has_frequencies:
-            return derivatives
-        return dctn(derivatives, axes=(1, 2), norm="ortho") * self._amplitudes
+            return gradient
+        return dctn(gradient, axes=(1, 2), norm="ortho") * self._amplitudes
 
 
 def amplitudes(size):
-    """How strong each frequency is in photographs: 1 / frequency, with a mean square of 1.
+    """The amplitude of each frequency in photographs: 1 / frequency, with a mean square of 1.
 
     Args:
         size: `(rows, columns)`.
 
     Returns:
-        float64 `size`. The constant counts as the lowest frequency that the image holds.
+        float64 `size`. The constant counts as the lowest frequency of the image.
     """
     rows, columns = (np.arange(length) / (2 * length) for length in size)
     frequencies = np.hypot(rows[:, None], columns)
@@ -75,5 +76,5 @@ def amplitudes(size):
 
 
 def colour_root():
-    """Independent components to correlated colours; a mean square of 1 stays that."""
+    """Maps independent components to correlated colours, and preserves a mean square of 1."""
     return _COLOUR_ROOT / np.sqrt(np.mean(np.sum(_COLOUR_ROOT**2, axis=1)))

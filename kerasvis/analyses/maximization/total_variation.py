@@ -6,7 +6,7 @@ SMOOTHNESS = 1e-2  # differences below this count less, so that the derivative i
 
 
 def total_variation(images):
-    """The sum of absolute differences between neighbours, down and to the right.
+    """The sum of absolute differences between neighbouring pixels, along rows and columns.
 
     Args:
         images: array `(images, rows, columns, channels)`; differences count as
@@ -17,7 +17,7 @@ def total_variation(images):
 
     Reference:
         Mahendran & Vedaldi 2015, "Understanding Deep Image Representations by Inverting Them",
-        Section 2. Deviation: differences along rows and columns count by themselves.
+        Section 2. Deviation: differences along rows and columns count separately.
     """
     return sum(
         np.sqrt(np.diff(images, axis=axis) ** 2 + SMOOTHNESS**2).sum(axis=(1, 2, 3))
@@ -26,7 +26,7 @@ def total_variation(images):
 
 
 def total_variation_gradient(images):
-    """The derivative of `total_variation`: float64, of the shape of `images`."""
+    """The gradient of `total_variation`: float64, of the shape of `images`."""
     gradient = np.zeros(images.shape)
     for axis in (1, 2):
         differences = np.diff(images, axis=axis)

@@ -19,7 +19,7 @@ NEVER = -1e6  # a bias that no activation overcomes
 
 
 def make_model(size=SIZE, channels=3, strides=(2, 1), name="net"):
-    """Two maps of conv1 (1, 4) and one of conv3 (0) never fire; conv2 is rectified later on."""
+    """Two maps of conv1 (1, 4) and one of conv3 (0) are never active; conv2 is rectified later."""
     keras.utils.set_random_seed(0)
     random = {"kernel_initializer": "he_normal", "bias_initializer": "random_normal"}
     inputs = keras.Input((*size, channels))
@@ -132,7 +132,7 @@ def test_layers_can_be_named(model, images):
     )
     assert diagnosis.second_layer == "conv3"
     assert len(diagnosis.projections) == 4
-    assert not diagnosis.projections[0].any()  # it never fires
+    assert not diagnosis.projections[0].any()  # it is never active
     assert np.isnan(diagnosis.aliasing).tolist() == [True, False, False, False]
 
 
@@ -232,7 +232,7 @@ def test_a_layer_that_does_not_fit(model, options, sentence):
 
 
 def test_images_that_do_not_fit(model, images):
-    with pytest.raises(ValueError, match="49 images are too few to tell which maps never fire: gi"):
+    with pytest.raises(ValueError, match=r"too few images .* Received: 49 images"):
         diagnose_filters(model, images[:49])
     with pytest.raises(ValueError, match=r"takes images \(batch, 47, 40, 3\)"):
         diagnose_filters(model, images[:, :-1], verbose=0)
@@ -248,7 +248,7 @@ def test_photographs_that_cannot_be_read_are_not_counted(model, images, tmp_path
     folder = ImageFolder(tmp_path, images.shape[1:3])
     assert diagnose_filters(model, folder, verbose=0).num_images == 50
     (tmp_path / "07.png").write_bytes(b"no image")
-    with pytest.raises(ValueError, match="49 images are too few"):
+    with pytest.raises(ValueError, match="Received: 49 images"):
         diagnose_filters(model, ImageFolder(tmp_path, images.shape[1:3]), verbose=0)
 
 
@@ -264,7 +264,9 @@ def test_weights_that_are_not_finite(value):
     kernel, bias = model.get_layer("conv2").get_weights()
     kernel[0, 0, 0, 3] = value
     model.get_layer("conv2").set_weights([kernel, bias])
-    with pytest.raises(ValueError, match="1 of 8 filters of layer 'conv2' hold NaN or infinity: l"):
+    with pytest.raises(
+        ValueError, match=r"layer 'conv2' contain NaN or infinity: .* Received: 1 of 8 filters"
+    ):
         diagnose_filters(model)
 
 

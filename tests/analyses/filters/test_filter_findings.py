@@ -67,7 +67,7 @@ def test_planted_dead_filters(num):
     assert found_in(diagnosis) == ["Dead filters", "Dead maps"]
     assert np.flatnonzero(diagnosis.first.is_dead).tolist() == chosen.tolist()
     evidence = findings_of(diagnosis)["Dead filters"].evidence
-    assert evidence.startswith(f"{num} of 48 filters of conv1 are dead: {num} with weights near ze")
+    assert evidence.startswith(f"Dead filters in conv1: {num} of 48, {num} with weights near zero")
     assert f"({', '.join(map(str, chosen[:8]))}{', …' if num > 8 else ''})" in evidence
 
 
@@ -101,12 +101,12 @@ def test_planted_high_frequencies(num, size, frequency):
         (
             11,
             4,
-            "In the first layer, make the filters smaller, as 7×7 for 11×11 and the stride "
-            "smaller, as 2 for 4.",
+            "In the first layer, make the filters smaller (the paper: 7×7 instead of 11×11) and "
+            "the stride smaller (the paper: 2 instead of 4).",
         ),
-        (7, 2, "In the first layer, make the stride smaller, as 2 for 4."),
-        (9, 1, "In the first layer, make the filters smaller, as 7×7 for 11×11."),
-        (7, 1, "Its filters and its stride are small already: the paper has no remedy."),
+        (7, 2, "In the first layer, make the stride smaller (the paper: 2 instead of 4)."),
+        (9, 1, "In the first layer, make the filters smaller (the paper: 7×7 instead of 11×11)."),
+        (7, 1, "Filters and stride are small already: the paper has no further remedy."),
     ],
 )
 def test_the_remedy_is_what_is_not_done_yet(size, strides, remedy):
@@ -124,7 +124,7 @@ def test_a_dominant_filter():
     finding = findings_of(diagnosis)["Dominant filters"]
     rms = np.sqrt((filters.astype("float64") ** 2).mean(axis=(0, 1, 2)))
     assert f"{rms.max() / np.median(rms):.1f} times the median" in finding.evidence
-    assert finding.remedy == "Train with a limit on the RMS of filters (0.1 for pixels of ±128)."
+    assert finding.remedy == "Train with a filter RMS constraint (0.1 for pixels of ±128)."
     assert str(finding).startswith("Dominant filters: found. The largest filter of conv1 has RMS ")
 
 
@@ -184,7 +184,7 @@ def test_a_stride_of_1_has_no_aliasing_and_small_windows_cannot_show_it():
     images = smooth_images()
     finding = findings_of(diagnose_filters(net_of_stride(1), images, verbose=0))["Aliasing"]
     assert finding.is_found is False
-    assert finding.evidence == "conv1 has stride 1, which has none."
+    assert finding.evidence == "conv1 has stride 1, which causes none."
     smallest = keras.Sequential(
         [
             keras.Input((71, 64, 3)),
@@ -202,7 +202,7 @@ def test_without_images_two_things_are_not_looked_at():
     not_looked_at = [name for name, finding in findings.items() if finding.is_found is None]
     assert not_looked_at == ["Dead maps", "Aliasing"]
     assert str(findings["Aliasing"]) == (
-        "Aliasing: not looked at. It takes images and a second convolution layer."
+        "Aliasing: not looked at. This needs images and a second convolution layer."
     )
 
 
@@ -214,12 +214,12 @@ def test_dead_maps_are_told_layer_by_layer():
         model.get_layer(name).set_weights([kernel, bias])
     findings = findings_of(diagnose_filters(model, smooth_images(), verbose=0))
     assert findings["Dead maps"].evidence == (
-        "Over 50 images, 2 of 2 convolution layers watched: 2 of 12 in conv1 (2, 5), 1 of 24 in "
-        "conv2 (0)."
+        "Over 50 images, in 2 of 2 convolution layers: 2 of 12 in conv1 (2, 5), 1 of 24 in conv2 "
+        "(0)."
     )
     assert findings["Dead filters"].evidence == (
-        "2 of 12 filters of conv1 are dead: 0 with weights near zero, 2 that (almost) never fire "
-        "(2, 5)."
+        "Dead filters in conv1: 2 of 12, 0 with weights near zero, 2 that are (almost) never "
+        "active (2, 5)."
     )
 
 

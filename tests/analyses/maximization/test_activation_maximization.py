@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from kerasvis.analyses.maximization.activation_maximization import (
-    PixelDerivation,
+    PixelGradient,
     PreferredImages,
     maximize_activation,
 )
@@ -60,7 +60,7 @@ def test_channels_go_through_the_preprocessing(linear):
 def test_derivatives_by_pixels(linear, mode):
     """Of a linear unit, against what one more unit of each pixel adds."""
     preprocessing = Preprocessing(mode)
-    derive = PixelDerivation(ActivationGradient(linear, "units"), Unit(1), preprocessing, 3)
+    derive = PixelGradient(ActivationGradient(linear, "units"), Unit(1), preprocessing, 3)
     pixels = np.random.default_rng(0).uniform(0, 255, (1, *SIZE, 3))
     activation, derivatives = derive(pixels)
     scores = linear(preprocessing.images(pixels)).numpy()
@@ -150,13 +150,13 @@ def test_save_and_load(linear, tmp_path):
 
 
 ERRORS = [
-    ({"num_steps": 0}, "num_steps is 0 and jitter 8: give whole numbers, 1 or more"),
-    ({"jitter": -1}, "num_steps is 256 and jitter -1: give"),
-    ({"jitter": 1.5}, "jitter 1.5: give whole numbers"),
-    ({"learning_rate": 0}, "learning_rate is 0, initial_deviation 0.3 and total_variation 0.1: "),
-    ({"total_variation": -1}, "total_variation -1: give a number above 0"),
-    ({"initial_deviation": -1}, "initial_deviation -1 and total_variation"),
-    ({"parametrization": "fourier"}, "The parametrization is 'fourier': give one of"),
+    ({"num_steps": 0}, "Received: num_steps=0, jitter=8"),
+    ({"jitter": -1}, "Received: num_steps=256, jitter=-1"),
+    ({"jitter": 1.5}, "jitter=1.5"),
+    ({"learning_rate": 0}, "Received: learning_rate=0, initial_deviation=0.3, total_variation=0.1"),
+    ({"total_variation": -1}, "total_variation=-1"),
+    ({"initial_deviation": -1}, "initial_deviation=-1"),
+    ({"parametrization": "fourier"}, "Received: parametrization='fourier'"),
     ({"image_size": (7, 5)}, "have the shape (1, 7, 5, 3), but the model takes (images, 6, 5, 3)"),
     ({"preprocessing": "bgr"}, "preprocessing='bgr'"),
     ({"target": Unit(3)}, "feature is 3, but the layer has 3 features"),

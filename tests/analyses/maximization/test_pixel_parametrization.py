@@ -12,13 +12,13 @@ from kerasvis.analyses.maximization.pixel_parametrization import (
 
 @pytest.mark.parametrize("name", PARAMETRIZATIONS)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_pulled_back_is_the_adjoint_of_the_derivative(name, channels):
+def test_the_gradient_is_the_adjoint_of_the_derivative(name, channels):
     """Against central differences along random directions."""
     shape = (2, 7, 4, channels)
     parametrized = PixelParametrization(name, shape)
     rng = np.random.default_rng(0)
     coefficients, slopes = rng.normal(size=(2, *shape))
-    pulled = parametrized.pulled_back(slopes, parametrized.pixels(coefficients))
+    pulled = parametrized.coefficient_gradient(slopes, parametrized.pixels(coefficients))
     assert pulled.shape == shape
     for _ in range(5):
         direction = rng.normal(size=shape)
@@ -58,6 +58,6 @@ def test_amplitudes_fall_with_frequency_and_keep_the_mean_square():
 
 
 def test_unknown_name():
-    sentence = "The parametrization is 'fourier': give one of frequencies, pixels."
+    sentence = "Give one of 'frequencies', 'pixels'. Received: parametrization='fourier'"
     with pytest.raises(ValueError, match=re.escape(sentence)):
         PixelParametrization("fourier", (1, 2, 2, 3))
