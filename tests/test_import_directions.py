@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "layers": set(),
     "graph": {"storage", "layers"},
     "data": {"storage", "layers", "graph"},
-    "arguments": {"data", "graph"},
+    "arguments": {"storage", "data", "graph"},
     "convnets": {"storage", "layers", "graph", "data"},
     "deconvnet": {"storage", "layers", "graph", "data", "arguments", "convnets"},
     "attributions": {"storage", "layers", "graph", "data", "arguments", "deconvnet"},
@@ -31,7 +31,7 @@ MAY_IMPORT = {
         *("storage", "layers", "graph", "data", "arguments", "convnets", "deconvnet"),
         *("attributions", "activations", "occlusion", "training"),
     },
-    "figures": set(),
+    "figures": {"storage"},
     "reports": {
         *("storage", "graph", "data", "arguments", "deconvnet", "activations", "analyses"),
         "figures",

@@ -1,4 +1,4 @@
-"""Arrays in, matplotlib Figures out; nothing is computed on a model and no window is opened."""
+"""Draws arrays as matplotlib Figures; runs no model and opens no window."""
 
 from kerasvis.figures.ablation_chart import ablation_chart as ablation_chart
 from kerasvis.figures.contrast import signed_to_rgb as signed_to_rgb

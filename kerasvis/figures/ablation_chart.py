@@ -1,4 +1,4 @@
-"""Section 5.1 of the paper: what a convnet loses without some of its layers, as dots in a table."""
+"""Section 5.1 of the paper: errors of a convnet without some of its layers, as a dot plot."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -17,12 +17,13 @@ from kerasvis.figures.page import (
     text_width,
     wrap,
 )
+from kerasvis.storage.counted import counted
 
 if TYPE_CHECKING:
     from kerasvis.analyses.ablation.layer_ablation import LayerAblation
 
 
-# In inches; as wide as the page of a journal, or wider where names are too long for it.
+# In inches; the width of a journal page, or more if names are too long for it.
 WIDTH, ROW_HEIGHT = 7.2, 0.2
 COLUMN_GAP, PANEL_GAP, RIGHT_MARGIN = 0.14, 0.2, 0.12
 NARROWEST_PANEL = 1.1
@@ -31,7 +32,7 @@ BELOW_PANELS, LEGEND_HEIGHT = 0.36, 0.2
 
 TOP_1_COLOUR, TOP_5_COLOUR = "tab:blue", "tab:orange"
 MARKS = {
-    "training images, top-1": {  # a ring, seen around the dot of the next where both are equal
+    "training images, top-1": {  # a ring, visible around the next dot if both are equal
         "color": TOP_1_COLOUR,
         "markerfacecolor": "none",
         "markersize": 5,
@@ -41,17 +42,15 @@ MARKS = {
 }
 
 ABLATION_CAPTION = (
-    "Errors of a convnet whose layers were left out or resized, each net trained from scratch in "
-    "the same way for {epochs}; {train:,} training and {validation:,} validation images of "
-    "{classes} classes. Bars: two standard errors of the validation errors on either side, as they "
-    "follow from the number of images; another seed moves the dots as well. Thin line: validation "
-    "top-1 error of the first row. Broken line: chance, top-1. Parameters: those that are trained; "
-    "seconds: of training."
+    "Errors of a convnet with layers left out or resized, each trained from scratch in the same "
+    "way for {epochs} on {train:,} training images of {classes} classes, with {validation:,} "
+    "validation images. Bars: ± two standard errors of the validation errors, from the number of "
+    "images; another seed also moves the dots. Thin line: validation top-1 error of the first row. "
+    "Dashed line: chance, top-1. Parameters: trainable weights. Seconds: training time."
 )
 PAPER_CAPTION = (
-    "The errors printed in the paper are of 1000 classes of ImageNet: their pattern may be "
-    "compared with that of this run, not their size. Sizes in the names are those of the paper's "
-    "nets."
+    "The paper's errors are for the 1000 classes of ImageNet: compare their pattern with that of "
+    "this run, not their size. Sizes in the names are those of the paper's convnets."
 )
 
 
@@ -62,18 +61,18 @@ def ablation_chart(
     title: str | None = None,
     caption: str | None = None,
 ) -> Figure:
-    """Training and validation errors of the variants of a net, one row each.
+    """Training and validation errors of the variants of a model, one row each.
 
     Args:
         ablation: a `LayerAblation`. Read are `variants`, names; `train_errors` and
             `validation_errors` `(variants, 2)`, top-1 and top-5 in %; `num_parameters` and
             `seconds` `(variants,)`; `num_images`, of training and validation; `num_classes` and
             `num_epochs`.
-        paper: `{net: {variant: (training top-1, validation top-1, validation top-5)}}`, in %:
-            a further panel for each net of the paper, as `kerasvis.analyses.PAPER_ERRORS`.
-            Variants that are missing there leave their row empty.
-        title: text above everything.
-        caption: text below everything; by default what is seen, "" for none.
+        paper: `{convnet: {variant: (training top-1, validation top-1, validation top-5)}}`, in %:
+            another panel for each convnet of the paper, such as `kerasvis.analyses.PAPER_ERRORS`.
+            Rows of variants that are missing there stay empty.
+        title: text above the figure.
+        caption: text below the figure; by default a description, "" for none.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -130,7 +129,7 @@ def ablation_chart(
 
 
 def standard_errors(errors, num_images):
-    """Standard errors in % of shares of images in %, when the images are a random draw."""
+    """Standard errors in % of shares of images in %, for a random sample of images."""
     shares = np.asarray(errors, "float64") / 100
     return 100 * np.sqrt(shares * (1 - shares) / num_images)
 
@@ -141,11 +140,11 @@ def _errors(ablation):
 
 
 def _errors_of_paper(ablation, paper):
-    """`{heading: the same}`; NaN for what the paper does not have."""
+    """`{heading: the same}`; NaN for variants that the paper does not have."""
     missing = (np.nan,) * len(MARKS)
     return {
-        f"paper: {net}": np.array([errors.get(name, missing) for name in ablation.variants])
-        for net, errors in (paper or {}).items()
+        f"paper: {convnet}": np.array([errors.get(name, missing) for name in ablation.variants])
+        for convnet, errors in (paper or {}).items()
     }
 
 
@@ -196,7 +195,7 @@ def _draw_uncertainty(axes, ablation):
 
 
 def _write_columns(axes, columns):
-    """Sets the columns beside the rows of the first panel, numbers flush right."""
+    """Writes the columns next to the rows of the first panel, numbers right-aligned."""
     left = MARGIN - axes.get_position().x0 * axes.figure.get_figwidth()
     for (heading, texts), width in zip(columns.items(), _widths(columns), strict=True):
         is_name = heading == ""
@@ -237,7 +236,7 @@ def _write_lines(figure, lines, top):
 
 
 def _write(figure, line, style, top):
-    """Sets a line whose letters begin `top` inches above the lower border."""
+    """Writes a line of text with its top `top` inches above the lower border."""
     width, height = figure.get_size_inches()
     position = (MARGIN / width, (top - style.size / POINTS) / height)
     figure.text(
@@ -259,7 +258,7 @@ def _style(axes, num_rows):
 def _check(ablation):
     num_variants = len(ablation.variants)
     if not num_variants:
-        raise ValueError("ablation_chart got no variants, expected at least one.")
+        raise ValueError("Give an ablation of at least one variant. Received: variants=()")
     shapes = {
         "train_errors": (num_variants, 2),
         "validation_errors": (num_variants, 2),
@@ -269,14 +268,14 @@ def _check(ablation):
     for field, expected in shapes.items():
         shape = np.shape(getattr(ablation, field))
         if shape != expected:
-            raise ValueError(f"ablation_chart got {field} of shape {shape}, expected {expected}.")
+            raise ValueError(f"Give {field} of shape {expected}. Received: shape {shape}")
 
 
 def _caption(ablation, paper):
     num_epochs = ablation.num_epochs
     train, validation = ablation.num_images
     text = ABLATION_CAPTION.format(
-        epochs=f"{num_epochs} epoch{'s' * (num_epochs != 1)}",
+        epochs=counted(num_epochs, "epoch"),
         train=train,
         validation=validation,
         classes=ablation.num_classes,

@@ -8,15 +8,15 @@ DARKEST = 0.2  # share of a pixel's brightness where the feature map is not acti
 
 
 def activity_overlay(pixels: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The photograph, as bright as the feature map is active there.
+    """The photograph, with the brightness of a pixel following the activation there.
 
     Args:
         pixels: uint8 `(height, width, 3)`, RGB.
-        values: `(rows, columns)`, a feature map; what is below 0 counts as not active.
+        values: `(rows, columns)`, a feature map; values below 0 count as 0.
 
     Returns:
-        uint8 `(height, width, 3)`: full brightness at the strongest activation, a fifth of it where
-        there is none.
+        uint8 `(height, width, 3)`: full brightness at the strongest activation, a fifth of it at
+        activation 0.
 
     Raises:
         ValueError: if shapes do not fit, or a value is NaN or infinite.
@@ -31,11 +31,14 @@ def activity_overlay(pixels: np.ndarray, values: np.ndarray) -> np.ndarray:
     pixels, values = np.asarray(pixels), np.maximum(np.asarray(values, "float64"), 0)
     if pixels.ndim != 3 or pixels.shape[-1] != 3 or values.ndim != 2 or not values.size:
         raise ValueError(
-            "A photograph (height, width, 3) and a feature map (rows, columns) were expected. "
+            "Give a photograph (height, width, 3) and a feature map (rows, columns). "
             f"Received: pixels of shape {pixels.shape}, values of shape {values.shape}"
         )
     if not np.isfinite(values).all():
-        raise ValueError("The feature map holds NaN or infinity: check the model and its images.")
+        raise ValueError(
+            "The feature map contains NaN or infinity: check the model and its images. "
+            f"Received: {np.count_nonzero(~np.isfinite(values)):,} values not finite"
+        )
     rows, columns = (
         _spread(length, shorter)
         for length, shorter in zip(pixels.shape[:2], values.shape, strict=True)
@@ -46,7 +49,7 @@ def activity_overlay(pixels: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def _spread(length, shorter):
-    """What spreads `shorter` values over `length` pixels, each over its own part: `(length, n)`."""
+    """Weights that resize `shorter` values to `length` pixels: `(length, shorter)`."""
     if shorter > length:
         return area_weights(shorter, length)
     return np.eye(shorter)[np.arange(length) * shorter // length]

@@ -1,8 +1,8 @@
 """Images of other than 1 or 3 channels: shown channel by channel, or three of them as a colour.
 
-A picture has one value (grey) or three (red, green, blue) for every pixel. What has two, four or
-more, such as the bands of a satellite, becomes several grey pictures; or the caller names the
-three channels that are to be seen as red, green and blue.
+A picture has one value (grey) or three (red, green, blue) for every pixel. Images of two, four or
+more channels, such as satellite images, are shown as several grey pictures; or the caller chooses
+three channels to show as red, green and blue.
 """
 
 import types
@@ -23,17 +23,17 @@ def channel_by_channel(layer: Any, channels: Sequence[int] | None = None) -> Any
     Args:
         layer: a `FeatureVisualization` or `LayerEvolution`.
         channels: numbers of the channels to show: three as red, green and blue, or one as grey. By
-            default all of them: as they are where they are 1 or 3, else one by one.
+            default all of them: 1 or 3 channels as they are, others one by one.
 
     Returns:
-        The same, or an object with the same fields. Where channels are shown one by one, each
-        feature map comes once for each, and its entry in `feature_indices` says which.
+        The same, or an object with the same fields. If channels are shown one by one, each feature
+        map is repeated for each channel, and its entry in `feature_indices` names the channel.
 
     Raises:
-        ValueError: if there is no such channel, or other than one or three are named.
+        ValueError: if there is no such channel, or the number of channels is not one or three.
     """
     if np.ndim(getattr(layer, "projections", None)) != 5 or not hasattr(layer, "patches"):
-        return layer  # which is refused where it is drawn
+        return layer  # drawing it raises the error
     num_channels = layer.projections.shape[-1]
     if channels is not None:
         chosen = _chosen(channels, num_channels)
@@ -52,7 +52,7 @@ def channel_by_channel(layer: Any, channels: Sequence[int] | None = None) -> Any
 
 
 def as_rgb(pixels: np.ndarray) -> np.ndarray:
-    """Pixels as red, green and blue; of other than 1 or 3 channels the mean, as grey.
+    """Pixels as red, green and blue; for other than 1 or 3 channels their mean, as grey.
 
     Args:
         pixels: `(..., height, width, channels)`.

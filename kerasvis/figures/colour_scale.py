@@ -1,4 +1,4 @@
-"""Numbers as colours, and the bar that says which colour is which number."""
+"""Numbers as colours, and the colour bar that explains them."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ from matplotlib import colormaps
 from kerasvis.figures.page import LABEL, text_width
 
 COLOURS = colormaps["viridis"]
-UNCOVERED = 232  # light grey, where there is no number
+MISSING = 232  # light grey, where there is no number
 BAR_HEIGHT, BAR_GAP, MARK_WIDTH, MARK_RISE = 0.06, 0.03, 0.014, 0.02  # inches
 
 
@@ -28,28 +28,28 @@ class ColourScale:
 
     @classmethod
     def of(cls, values, unit):
-        """The scale that just holds finite `values`; one unit wide where they are all equal."""
+        """The scale over the range of finite `values`; one unit wide if they are all equal."""
         low, high = float(np.min(values)), float(np.max(values))
         return cls(low, high if high > low else low + 1, unit)
 
     def shares(self, values):
-        """Where numbers lie between `low`, 0, and `high`, 1."""
+        """Numbers scaled so that `low` is 0 and `high` is 1, clipped to [0, 1]."""
         return np.clip((np.asarray(values, "float64") - self.low) / (self.high - self.low), 0, 1)
 
     def rgb(self, values):
         """Numbers `(height, width)` as uint8 `(height, width, 3)`; light grey where NaN."""
         colours = COLOURS(self.shares(values), bytes=True)[..., :3]
-        return np.where(np.isnan(values)[..., None], np.uint8(UNCOVERED), colours)
+        return np.where(np.isnan(values)[..., None], np.uint8(MISSING), colours)
 
     def put_bar(self, page, label, *, left, width, mark=None):
-        """Puts the bar with its ends and its unit at the present position, and moves below it.
+        """Puts the bar with its ends and its unit at the current position, and moves below it.
 
         Args:
             page: a `Page`.
             label: of the picture.
             left: in inches.
             width: in inches.
-            mark: a number to be marked by a stroke.
+            mark: a number to mark with a stroke.
         """
         page.move_down(BAR_GAP)
         colours = COLOURS(np.linspace(0, 1, 256), bytes=True)[None, :, :3]
@@ -76,6 +76,6 @@ class ColourScale:
 
 
 def three_digits(number):
-    """A number with three digits that count, written out where that is no longer: 4910, 0.0032."""
+    """A number with three significant digits, without an exponent if possible: 4910, 0.0032."""
     exponent = int(np.floor(np.log10(abs(number)))) if number else 0
     return f"{number:.3g}" if not 3 <= exponent <= 5 else f"{round(number, 2 - exponent):.0f}"

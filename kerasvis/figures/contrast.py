@@ -1,13 +1,15 @@
 """The one contrast rule: signed values as colours around a neutral grey.
 
 A projection has positive and negative values and no natural unit, and a few of its pixels are far
-stronger than the rest. Scaled by the largest, most projections would be nearly invisible; so each
-is scaled by a high percentile of its pixels, and the few pixels above it keep their hue.
+stronger than the rest. Scaled by the largest, most projections would be nearly invisible. So each
+is scaled by a high percentile of its pixel strengths, and the few pixels above it keep their hue.
 """
 
 from typing import Any
 
 import numpy as np
+
+from kerasvis.storage.counted import counted
 
 GREY = 128
 PERCENTILE = 99
@@ -22,18 +24,18 @@ def signed_to_rgb(
     """Signed images as RGB pixels on neutral grey.
 
     A pixel's strength is its largest absolute value over the channels. The scale is the given
-    percentile of the strengths of all pixels that are not zero: zeros are where the signal never
-    came, and how many there are says nothing about contrast. Then, channel by channel, a value is
-    shown as `128 + 127 * value / max(scale, strength)`: exactly (128, 128, 128) for zero, linear up
-    to the scale, between 1 and 255. A pixel beyond the scale is divided by its own strength and
-    thus keeps its hue, which cutting off each channel by itself would change.
+    percentile of the strengths of all non-zero pixels: the signal never reached the others, and
+    their number says nothing about contrast. Then, channel by channel, a value is shown as
+    `128 + 127 * value / max(scale, strength)`: exactly (128, 128, 128) for zero, linear up to the
+    scale, between 1 and 255. A pixel beyond the scale is divided by its own strength and thus keeps
+    its hue, which clipping each channel separately would change.
 
     Args:
         values: array `(..., height, width, channels)` of signed numbers; 1 channel (grey) or 3
             (red, green, blue).
-        percentile: percentile of the pixel strengths that is shown at full contrast, above 0 and
-            at most 100 (the strongest pixel).
-        shared: one scale for all images together; by default each has its own.
+        percentile: percentile of the pixel strengths that gets full contrast, above 0 and at most
+            100 (the strongest pixel).
+        shared: whether all images share one scale; by default each has its own.
 
     Returns:
         uint8 array `(..., height, width, 3)`. An image that is zero everywhere is plain grey.
@@ -69,17 +71,17 @@ def _scale(strengths, percentile):
 def _check(values, percentile):
     if values.ndim < 3 or values.shape[-1] not in (1, 3):
         raise ValueError(
-            f"signed_to_rgb got values of shape {values.shape}, expected (..., height, width, "
-            "channels) with 1 or 3 channels."
+            "Give values of shape (..., height, width, channels) with 1 or 3 channels. "
+            f"Received: values of shape {values.shape}"
         )
     if not 0 < percentile <= 100:
         raise ValueError(
-            f"signed_to_rgb got percentile={percentile}, expected 0 < percentile <= 100."
+            f"Give a percentile above 0 and at most 100. Received: percentile={percentile}"
         )
-    infinite = np.argwhere(~np.isfinite(values))
-    if len(infinite):
+    not_finite = np.argwhere(~np.isfinite(values))
+    if len(not_finite):
         raise ValueError(
-            f"signed_to_rgb got {len(infinite)} values that are NaN or infinite, the first at "
-            f"index {tuple(infinite[0].tolist())}; look for NaN or overflow in the model and its "
-            "images."
+            "The values contain NaN or infinity: look for NaN or overflow in the model and its "
+            f"images. Received: {counted(len(not_finite), 'value')} not finite, the first at index "
+            f"{tuple(not_finite[0].tolist())}"
         )

@@ -1,4 +1,4 @@
-"""When feature maps converge, as curves: the paper's reading of Figure 4, measured."""
+"""When feature maps converge, as curves: the paper's conclusion from Figure 4, measured."""
 
 from typing import TYPE_CHECKING
 
@@ -8,12 +8,13 @@ from matplotlib.ticker import NullLocator, PercentFormatter
 
 from kerasvis.figures.figure import Figure
 from kerasvis.figures.page import CAPTION, DPI, LABEL, TITLE, wrap
+from kerasvis.storage.counted import counted
 
 if TYPE_CHECKING:
     from kerasvis.analyses.evolution.feature_convergence import Convergence
 
 
-# In inches; as wide as the page of a journal.
+# In inches; the width of a journal page.
 WIDTH, PANEL_HEIGHT = 7.2, 2.3
 SIDES = {"left": 0.5, "right": 0.08, "below": 0.4, "above": 0.22}
 BETWEEN = 0.55
@@ -21,32 +22,32 @@ BORDER = (1.005, 1.03)  # right of a panel, in shares of its width
 COLOURS = colormaps["viridis"]
 
 CURVES_CAPTION = (
-    "Left: how similar a feature map's projection is to its projection at the last epoch, as the "
-    "cosine of the angle between the two windows of pixels, which lie alike around the unit "
-    "whatever image it comes from. Lines: medians over the feature maps of a layer; bands: the "
-    "middle half. Strokes at the right border: the similarity of different feature maps at the "
-    "last epoch, which is what chance amounts to (median). Right: feature maps whose strongest "
-    "image already is that of the last epoch."
+    "Left: similarity of a feature map's projection to its projection at the last epoch, as the "
+    "cosine of the angle between the two windows of pixels, which lie in the same way around the "
+    "unit whatever its image. Lines: medians over the feature maps of a layer; bands: the middle "
+    "half. Strokes at the right border: median similarity of different feature maps at the last "
+    "epoch, which is expected by chance. Right: share of feature maps whose strongest image is "
+    "already that of the last epoch."
 )
-SILENT_CAPTION = "Feature maps that are silent at the last epoch are left out on the left: {}."
+SILENT_CAPTION = "Feature maps that are inactive at the last epoch are left out on the left: {}."
 
 
 def convergence_curves(
     convergence: "Convergence", *, title: str | None = None, caption: str | None = None
 ) -> Figure:
-    """How similar feature maps are to what they become, per layer over epochs.
+    """How similar feature maps are to their final state, per layer over epochs.
 
-    Two panels with the same epochs, on a logarithmic scale: the similarity of projections to the
-    final ones, a line for the median and a band from the lower to the upper quartile; and the share
-    of feature maps whose strongest image is the final one, which tells how much of the first is
-    due to other images.
+    Two panels show the same epochs on a logarithmic scale: the similarity of projections to the
+    final ones, with a line for the median and a band between the quartiles; and the share of
+    feature maps whose strongest image is the final one, which shows how much of the first is due to
+    other images.
 
     Args:
         convergence: a `Convergence`. Read are `epochs` `(epochs,)` and `layers`, each with `layer`,
             `similarities` `(features, epochs)` in [-1, 1] (NaN: undefined), `is_final_image` bool
             `(features, epochs)`, and `between_maps`, a number.
-        title: text above everything.
-        caption: text below everything; by default what is seen, "" for none.
+        title: text above the figure.
+        caption: text below the figure; by default a description, "" for none.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -97,7 +98,7 @@ def convergence_curves(
 def quartiles(similarities):
     """Lower quartile, median and upper quartile over feature maps: `(3, epochs)`.
 
-    Feature maps whose similarity is undefined (NaN) are left out; NaN where none is left.
+    Feature maps whose similarity is undefined (NaN) are left out; NaN if none remains.
     """
     defined = similarities[~np.isnan(similarities).any(axis=1)]
     if not len(defined):
@@ -135,7 +136,7 @@ def _heading():
 
 
 def _coloured(convergence):
-    """Layers with colours from dark below to light above."""
+    """Layers with colours, dark for lower and light for upper layers."""
     places = np.linspace(0, 0.9, len(convergence.layers))
     return list(zip(convergence.layers, map(COLOURS, places), strict=True))
 
@@ -154,16 +155,17 @@ def _style(axes, epochs):
 def _check(convergence):
     if not convergence.layers or len(convergence.epochs) < 2:
         raise ValueError(
-            f"convergence_curves got {len(convergence.layers)} layers and "
-            f"{len(convergence.epochs)} epochs, expected at least one layer and two epochs."
+            "Give at least one layer and two epochs. Received: "
+            f"{counted(len(convergence.layers), 'layer')}, "
+            f"{counted(len(convergence.epochs), 'epoch')}"
         )
     for layer in convergence.layers:
         for field in ("similarities", "is_final_image"):
             shape = np.shape(getattr(layer, field))
             if len(shape) != 2 or not shape[0] or shape[1] != len(convergence.epochs):
                 raise ValueError(
-                    f"Layer {layer.layer!r}: {field} have shape {shape}, expected (features, "
-                    f"{len(convergence.epochs)})."
+                    f"Give {field} of layer {layer.layer!r} of shape (features, "
+                    f"{len(convergence.epochs)}). Received: shape {shape}"
                 )
 
 

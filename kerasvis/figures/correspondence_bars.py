@@ -1,4 +1,4 @@
-"""Occluded parts against random boxes, as a table of bars: Table 1 of the paper."""
+"""Occluded parts compared with random boxes, as bars: Table 1 of the paper."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from kerasvis.analyses.correspondence import Correspondence
 
 
-# In inches; with two layers as wide as the column of a journal and a half.
+# In inches; with two layers the width of one and a half journal columns.
 PANEL_WIDTH, ROW_HEIGHT, BAR_HEIGHT = 2.0, 0.34, 0.13
 HEADING_HEIGHT, BELOW, BETWEEN = 0.24, 0.38, 0.18
 NUMBERS_SHARE = 0.38  # of a panel, right of the longest bar
@@ -27,19 +27,19 @@ MEASURES = (
 )
 
 CORRESPONDENCE_CAPTION = (
-    "Features that change when a part is occluded in {images} images; means over all pairs of "
-    "them. Δ: the share of a layer's units whose change differs in sign (−, 0, +) between two "
-    "images. Opposite changes: of the units that change in both images, the share that goes up in "
-    "one and down in the other; broken line: chance. Blue: the part. Grey: boxes of the same sizes "
-    "anywhere in the images, {draws}. Blue shorter than grey: the net treats the parts alike; Δ "
-    "shows it only if they lie at about the same place in all images."
+    "Changes of features when a part is occluded in {images} images; means over all pairs of "
+    "images. Δ: share of a layer's units whose change differs in sign (−, 0, +) between two "
+    "images. Opposite changes: share of units that increase in one image and decrease in the "
+    "other, among those that change in both; dashed line: chance. Blue: the part. Grey: boxes of "
+    "the same sizes at random positions, {draws}. Blue shorter than grey: the model relates the "
+    "parts; Δ shows it only if they lie at about the same position in all images."
 )
 
 
 def correspondence_bars(
     correspondence: "Correspondence", *, title: str | None = None, caption: str | None = None
 ) -> Figure:
-    """Δ and the opposite changes of every part, beside those of random boxes of its sizes.
+    """Δ and the opposite changes of every part, compared with random boxes of its sizes.
 
     One column of panels for each layer.
 
@@ -47,8 +47,8 @@ def correspondence_bars(
         correspondence: a `Correspondence`. Read are `layers` and `parts`, names; `delta` and
             `opposition` `(layers, parts)`, `random_delta` and `random_opposition` `(layers, parts,
             draws)`, in [0, 1], NaN where undefined; `boxes` `(parts, images, 4)`.
-        title: text above everything.
-        caption: text below everything; by default what is seen, "" for none.
+        title: text above the figure.
+        caption: text below the figure; by default a description, "" for none.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -108,9 +108,9 @@ def correspondence_bars(
 
 
 def mean_and_deviation(deltas):
-    """Mean and sample standard deviation over the draws, the last axis, but for those of NaN.
+    """Mean and sample standard deviation over the last axis, ignoring NaN.
 
-    The deviation of a single draw is 0; where all draws are NaN, both are NaN.
+    The deviation of a single value is 0. Where all values are NaN, both are NaN.
     """
     deltas = np.asarray(deltas, "float64")
     number = np.isfinite(deltas).sum(axis=-1)
@@ -120,7 +120,7 @@ def mean_and_deviation(deltas):
 
 
 def _draw_bars(axes, values, means, deviations):
-    """Two bars for each part, with their numbers after them."""
+    """Two bars for each part, each followed by its number."""
     rows, height = np.arange(len(values)), BAR_HEIGHT / ROW_HEIGHT
     axes.barh(rows - height / 2, values, height, color=PART_COLOUR)
     whiskers = {"elinewidth": 0.8, "capsize": 1.5, "ecolor": "0.3"}
@@ -170,13 +170,15 @@ def _check(correspondence):
         is_fitting = of_parts == expected == of_random[:2] and len(of_random) == 3
         if not is_fitting or 0 in of_random:
             raise ValueError(
-                f"correspondence_bars got {part} of shape {of_parts} and {random} of shape "
-                f"{of_random}, expected {expected} and ({expected[0]}, {expected[1]}, draws), none "
-                "of them 0."
+                f"Give {part} of shape {expected} and {random} of shape ({expected[0]}, "
+                f"{expected[1]}, draws), none of them 0. Received: shapes {of_parts} and "
+                f"{of_random}"
             )
 
 
 def _caption(correspondence):
     num_draws = np.shape(correspondence.random_delta)[-1]
-    draws = f"mean ± standard deviation of {num_draws} draws" if num_draws > 1 else "one draw"
+    draws = "one sample"
+    if num_draws > 1:
+        draws = f"mean ± standard deviation of {num_draws} samples"
     return CORRESPONDENCE_CAPTION.format(images=np.shape(correspondence.boxes)[1], draws=draws)

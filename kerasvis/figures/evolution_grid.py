@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kerasvis.figures.figure import Figure
 
 
-# In inches; two blocks of eight tiles side by side are as wide as the page of a journal, 7.2.
+# In inches; two blocks of eight tiles side by side fill the width of a journal page, 7.2.
 TILE_SIZE = 0.38
 TILE_GAP, MAP_GAP, BLOCK_GAP, HEADING_GAP = 0.02, 0.02, 0.12, 0.02
 PATCH_GAP = 0.06  # before the image patch at the end of a row
@@ -33,12 +33,12 @@ MARK_SIZE = (0.02, 0.09)  # width, height
 MARK_COLOUR = (230, 85, 13)
 
 GRID_CAPTION = (
-    "Rows: feature maps beside their index. Columns: at the end of that epoch, the projection of "
-    f"the strongest activation over all images, {CONTRAST_RULE}."
+    "Rows: feature maps with their index. Columns: projection of the strongest activation over all "
+    f"images at the end of that epoch, {CONTRAST_RULE}."
 )
-PATCH_CAPTION = "Last column: the image patch that caused the last projection."
-JUMP_CAPTION = "An orange tick between two columns: another image has become the strongest."
-OUTSIDE_CAPTION = "Light grey lies outside the image."
+PATCH_CAPTION = "Last column: image patch that caused the last projection."
+JUMP_CAPTION = "Orange tick between two columns: the strongest image changes."
+OUTSIDE_CAPTION = "Light grey: outside the image."
 
 
 def evolution_grid(
@@ -55,33 +55,34 @@ def evolution_grid(
 ) -> "Figure":
     """The evolution of feature maps: a block per layer, a row per feature map, a column per epoch.
 
-    Projections are shown on neutral grey, each by itself, by the rule of `signed_to_rgb` at the
-    size at which they are printed. Where another image became the strongest between two epochs, a
-    tick stands between the columns: what changes there is the image, too.
+    Projections are shown on neutral grey, each scaled separately by `signed_to_rgb` at its print
+    size. If another image becomes the strongest between two epochs, a tick marks the change between
+    their columns.
 
-    All sizes are print sizes; two blocks of eight epochs are as wide as the page of a journal.
+    All sizes are print sizes; two blocks of eight epochs fill the width of a journal page.
 
     Args:
         evolution: an `Evolution`. Read are `epochs` `(epochs,)` and `features`, `{layer:
             LayerEvolution}`, with `feature_indices` `(features,)`, `image_indices` `(features,
             epochs)`, `projections` `(features, epochs, height, width, channels)`, signed,
-            `patches` uint8 of the same shape, or of 0 × 0 pixels where they were left out, and
-            `boxes` `(features, epochs, 4)`.
+            `patches` uint8 of the same shape, or of 0 × 0 pixels if they were left out, and `boxes`
+            `(features, epochs, 4)`.
         layers: names of the layers to show, in this order; all by default.
-        num_features: how many feature maps of each layer, the first; all by default.
+        num_features: how many of the first feature maps of each layer to show; all by default.
         blocks_per_row: number of layers side by side.
         tile_size: longer side of a projection in inches.
         channels: numbers of the channels to show, one or three; by default all: 1 as grey, 3 as
             RGB, others one by one, see `channel_by_channel`.
-        with_patches: whether a last column shows the image patch of the last epoch.
-        title: text above everything.
-        caption: text below everything; by default what is seen and the contrast rule, "" for none.
+        with_patches: whether to show the image patch of the last epoch in a last column.
+        title: text above the figure.
+        caption: text below the figure; by default a description with the contrast rule, "" for
+            none.
 
     Returns:
         A `matplotlib.figure.Figure`; `savefig(filepath)` writes it at 300 dots per inch.
 
     Raises:
-        ValueError: if there is nothing to show, shapes do not fit, or a projection holds NaN or
+        ValueError: if there is nothing to show, shapes do not fit, or a projection contains NaN or
             infinity.
 
     Reference:
@@ -126,16 +127,16 @@ class Block:
     def __init__(self, evolution, name, num_features, tile_size, channels, with_patches):
         if name not in evolution.features:
             raise ValueError(
-                f"evolution_grid got no layer {name!r}, but {', '.join(evolution.features)}: "
-                "choose among these."
+                f"There is no layer {name!r} in the evolution: choose among "
+                f"{', '.join(evolution.features)}. Received: layers including {name!r}"
             )
         self.layer = channel_by_channel(evolution.features[name], channels)
         check_layer(self.layer, with_patches)
         self.epochs = list(map(str, evolution.epochs))
         if self.layer.projections.shape[1] != len(self.epochs):
             raise ValueError(
-                f"Layer {name!r}: there are projections of {self.layer.projections.shape[1]} "
-                f"epochs, expected {len(self.epochs)}."
+                f"Give projections of layer {name!r} for each of the {len(self.epochs)} epochs. "
+                f"Received: shape {self.layer.projections.shape}"
             )
         self.features = [str(index) for index in self.layer.feature_indices[:num_features]]
         self.with_patches = with_patches
@@ -151,7 +152,7 @@ class Block:
         return images[:, 1:] != images[:, :-1]
 
     def put(self, page, left):
-        """Puts the block at the present position, and moves below it."""
+        """Puts the block at the current position, and moves below it."""
         page.put_text(self.layer.layer, HEADING, left=left)
         beside = left + self._beside_heading()
         page.put_text(self._window(), BESIDE_HEADING, left=beside, beside=HEADING)
@@ -170,7 +171,7 @@ class Block:
         page.move_down(LABEL.line_height)
 
     def _put_row(self, page, left, number):
-        """The index of a feature map, its projections, and ticks where they jump."""
+        """The index of a feature map, its projections, and ticks where the image changes."""
         num_epochs, name = len(self.epochs), f"{self.layer.layer} {self.features[number]}"
         width = num_epochs * (self.tile_width + TILE_GAP) - TILE_GAP
         rows = feature_mosaics(
@@ -224,11 +225,11 @@ def _last_tile(row, num_tiles, row_width, tile_width):
 
 def _check(blocks, blocks_per_row, tile_size):
     if not blocks:
-        raise ValueError("evolution_grid got no layers, expected at least one.")
+        raise ValueError("Give at least one layer. Received: layers=[]")
     if blocks_per_row < 1 or tile_size <= 0:
         raise ValueError(
-            f"evolution_grid got blocks_per_row={blocks_per_row}, tile_size={tile_size}, expected "
-            "blocks_per_row >= 1, tile_size > 0."
+            "Give blocks_per_row of 1 or more and tile_size above 0. Received: "
+            f"blocks_per_row={blocks_per_row}, tile_size={tile_size}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Figure 2 of the paper: feature maps as projections beside the image patches that caused them."""
+"""Figure 2 of the paper: feature maps as projections with the image patches that caused them."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from kerasvis.figures.figure import Figure
 
 
-# In inches; four maps of this size in a row are as wide as the page of a journal, 7.2 inches.
+# In inches; four maps of this size in a row fill the width of a journal page, 7.2 inches.
 MOSAIC_SIZE = 0.82
 TILE_GAP, PAIR_GAP, MAP_GAP, ROW_GAP, LAYER_GAP = 0.012, 0.04, 0.13, 0.06, 0.12
 
 PAIR_CAPTION = (
     "Left of each pair: projections of the strongest activations, the strongest first, "
-    f"{CONTRAST_RULE}. Right: the image patches that caused them."
+    f"{CONTRAST_RULE}. Right: image patches that caused them."
 )
-OUTSIDE_CAPTION = "Light grey lies outside the image."
+OUTSIDE_CAPTION = "Light grey: outside the image."
 
 
 def feature_grid(
@@ -44,36 +44,36 @@ def feature_grid(
     title: str | None = None,
     caption: str | None = None,
 ) -> "Figure":
-    """Feature maps as mosaics of projections beside mosaics of image patches, layers as blocks.
+    """Feature maps as mosaics of projections and of image patches, one block per layer.
 
-    Every feature map is a pair under its index: left its projections, right the patches, both row
-    by row with the strongest activation first (3×3 for nine). Projections are shown on neutral
-    grey, each by itself, by the rule of `signed_to_rgb` at the size at which they are printed.
-    What hangs over the image border is light grey; where there are fewer images than places, the
-    place is blank.
+    Every feature map is a pair below its index: its projections on the left, the patches on the
+    right, both row by row with the strongest activation first (3×3 for nine). Projections are shown
+    on neutral grey, each scaled separately by `signed_to_rgb` at its print size. Pixels outside the
+    image are light grey. If there are fewer images than tiles, the remaining tiles are blank.
 
-    All sizes are print sizes: mosaics and letters are equally large on a figure of 4 or of 96
-    maps, and only the figure grows. Four maps in a row are as wide as the page of a journal.
+    All sizes are print sizes: mosaics and text have the same size on a figure of 4 or of 96 feature
+    maps, and only the figure grows. Four maps in a row fill the width of a journal page.
 
     Args:
         features: one `FeatureVisualization`, or a list or dict of them, one per layer. Read are
             `layer`, `feature_indices` `(features,)`, `image_indices` `(features, k)` (-1: none),
             `projections` `(features, k, height, width, channels)`, signed, `patches` uint8 of the
-            same shape, and `boxes` `(features, k, 4)`, the `(top, left, bottom, right)` of what
-            lies inside the image.
+            same shape, and `boxes` `(features, k, 4)`, the `(top, left, bottom, right)` of the part
+            inside the image.
         channels: numbers of the channels to show, one or three; by default all: 1 as grey, 3 as
             RGB, others one by one, see `channel_by_channel`.
         maps_per_row: number of feature maps side by side.
         mosaic_size: longer side of a mosaic in inches.
-        title: text above everything.
-        caption: text below everything; by default what is seen and the contrast rule, "" for none.
+        title: text above the figure.
+        caption: text below the figure; by default a description with the contrast rule, "" for
+            none.
 
     Returns:
         A `matplotlib.figure.Figure`; `savefig(filepath)` writes it at 300 dots per inch.
 
     Raises:
-        ValueError: if there is nothing to show, shapes do not fit, a box leaves its window, or a
-            projection holds NaN or infinity.
+        ValueError: if there is nothing to show, shapes do not fit, a box exceeds its window, or a
+            projection contains NaN or infinity.
 
     Reference:
         Zeiler & Fergus 2013, Figure 2.
@@ -105,13 +105,11 @@ def feature_grid(
 
 def _check(layers, maps_per_row, mosaic_size):
     if not layers:
-        raise ValueError(
-            "feature_grid got an empty list, expected one FeatureVisualization or a list of them."
-        )
+        raise ValueError("Give one FeatureVisualization or a list of them. Received: features=[]")
     if maps_per_row < 1 or mosaic_size <= 0:
         raise ValueError(
-            f"feature_grid got maps_per_row={maps_per_row}, mosaic_size={mosaic_size}, expected "
-            "maps_per_row >= 1, mosaic_size > 0."
+            "Give maps_per_row of 1 or more and mosaic_size above 0. Received: "
+            f"maps_per_row={maps_per_row}, mosaic_size={mosaic_size}"
         )
     for layer in layers:
         check_layer(layer)
@@ -149,7 +147,7 @@ def _put_heading(page, layer):
 
 
 def _put_maps(page, layer, maps_per_row, mosaic_size):
-    """The pairs of one layer, row by row, each under its index."""
+    """The pairs of one layer, row by row, each below its index."""
     num_maps = len(layer.feature_indices)
     for first in range(0, num_maps, maps_per_row):
         row = range(first, min(first + maps_per_row, num_maps))
@@ -163,7 +161,7 @@ def _put_maps(page, layer, maps_per_row, mosaic_size):
 
 
 def _put_pair(page, layer, number, mosaic_size, left):
-    """Projections beside patches of one feature map; returns their height in inches."""
+    """Puts projections and patches of one feature map; returns their height in inches."""
     mosaics = feature_mosaics(layer, number, size=mosaic_size * DPI, gap=TILE_GAP * DPI)
     for kind, pixels in mosaics.items():
         height, width = np.multiply(pixels.shape[:2], mosaic_size / max(pixels.shape[:2]))

@@ -1,4 +1,4 @@
-"""Maps of one image, as the net was trained and with random weights: a row for each method."""
+"""Maps of one image, with trained and with random weights: a row for each method."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ HEADING_HEIGHT = 2.4 * LABEL.line_height
 
 
 def map_strip_height(check, width):
-    """Height in inches of the maps with their headings, on a page of `width`; 0 without them."""
+    """Height in inches of the maps with their headings, on a page of `width`; 0 without maps."""
     if check is None:
         return 0
     _, height = map_size(check, width)
@@ -26,7 +26,7 @@ def map_size(check, page_width):
 
 
 def method_names_width(check):
-    """Room in inches left of the maps."""
+    """Space in inches to the left of the maps."""
     return max(text_width(name, LABEL) for name in check.methods) + 3 * MARGIN
 
 
@@ -62,7 +62,7 @@ def draw_maps(figure, check, top):
 
 
 def as_ink(strengths):
-    """Strengths `(rows, columns)` as uint8 RGB: white for 0, black from a high percentile on."""
+    """Strengths `(rows, columns)` as uint8 RGB: white for 0, black from a high percentile up."""
     present = strengths[strengths > 0]
     full = np.percentile(present, PERCENTILE) if present.size else 1.0
     greys = np.rint(255 * (1 - np.minimum(strengths / full, 1))).astype("uint8")
@@ -70,8 +70,8 @@ def as_ink(strengths):
 
 
 def put_text(figure, left, baseline, text, style):
-    """Writes a line of text at a place in inches from the lower left corner of a figure."""
+    """Writes a line of text at a position in inches from the lower left corner of a figure."""
     width, height = figure.get_size_inches()
-    # A name with an underscore or a dollar sign is no formula.
+    # A name with an underscore or a dollar sign is not a formula.
     plain = {"parse_math": False, "usetex": False}
     figure.text(left / width, baseline / height, text, font=style.font, color=style.colour, **plain)

@@ -1,4 +1,4 @@
-"""The panels of a fidelity report: one for each number, all methods in it."""
+"""The panels of a fidelity report: one for each number, with all methods."""
 
 import functools
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from matplotlib.ticker import PercentFormatter
 
 from kerasvis.figures.page import LABEL, text_width
 
-MIN_BELOW = 0.32  # inches, of the names at an axis
+MIN_BELOW = 0.32  # inches, for the names at an axis
 MAX_NAMES = 30  # of layers at an axis
 NAME = LABEL._replace(size=5)
 RANDOM_COLOUR = "0.6"
@@ -18,7 +18,7 @@ MARKED = {"linewidth": 1, "marker": "o", "markersize": 1.8, "elinewidth": 0.6}
 
 
 class Panel(NamedTuple):
-    """A title, what draws it on axes, and names of layers that stand upright below it."""
+    """A title, a function that draws on axes, and names of layers for upright labels."""
 
     title: str
     draw: object
@@ -26,12 +26,12 @@ class Panel(NamedTuple):
 
     @property
     def below(self):
-        """Room below the axes, in inches."""
+        """Space below the axes, in inches."""
         return max([MIN_BELOW, *(text_width(name, NAME) + 0.12 for name in self.names)])
 
 
 def panels_of(report, colours):
-    """The panels of all checks that are there, in order."""
+    """The panels of all checks of the report, in order."""
     panels = []
     if (check := report.weight_randomization) is not None:
         for array, measure, heading in (
@@ -145,7 +145,7 @@ def _draw_curves(axes, check, name, colours):
 
 
 def mean_and_error(values):
-    """Mean and standard error over the last axis, without NaN; no error for a single value."""
+    """Mean and standard error over the last axis, ignoring NaN; no error for a single value."""
     values = np.asarray(values, "float64")
     count = (~np.isnan(values)).sum(axis=-1)
     mean = _mean_of_defined(values)
@@ -169,7 +169,7 @@ def _name_layers(axes, names):
 
 
 def style(axes):
-    """Thin lines and small letters, at the left and below alone."""
+    """Thin lines and small letters, only on the left and below."""
     axes.tick_params(axis="y", labelsize=LABEL.size)
     axes.tick_params(length=2, width=0.6, pad=1.5)
     for label in axes.get_xticklabels():

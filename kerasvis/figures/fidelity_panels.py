@@ -9,12 +9,13 @@ from kerasvis.figures.fidelity_maps import draw_maps, map_strip_height, put_text
 from kerasvis.figures.fidelity_numbers import panels_of, style
 from kerasvis.figures.figure import Figure
 from kerasvis.figures.page import CAPTION, DPI, HEADING, MARGIN, POINTS, TITLE, text_width, wrap
+from kerasvis.storage.counted import counted
 
 if TYPE_CHECKING:
     from kerasvis.analyses.fidelity.fidelity_result import FidelityReport
 
 
-# In inches; as wide as the page of a journal.
+# In inches; the width of a journal page.
 WIDTH, NUM_COLUMNS = 7.2, 3
 PANEL_HEIGHT, ABOVE = 1.35, 0.22
 LEFT, BETWEEN = 0.38, 0.46
@@ -22,49 +23,50 @@ COLOURS = colormaps["tab10"].colors
 
 CAPTIONS = {
     "weight_randomization": (
-        "Maps: of the first image, absolute values summed over channels, each scaled by its 99th "
+        "Maps: absolute values for the first image, summed over channels, each scaled by its 99th "
         "percentile; white is zero. Random weights: rank correlation of the map with that of a "
-        "copy of the net whose weights are random in a layer and all above it, or in this layer "
-        "only; of absolute or of signed values, where the unit sees the image. A map that tells "
-        "what was learned changes."
+        "copy of the model whose weights are random in a layer and all above it, or in this layer "
+        "only; for absolute or signed values, in the unit's receptive field. A map that depends on "
+        "the learned weights changes."
     ),
     "selectivity": (
-        "Units and images: the same correlation between different units at one place, and between "
-        "images for one feature."
+        "Units and images: the same correlation between different units at one position, and "
+        "between images for one feature."
     ),
     "cosine_convergence": (
-        "Cosine: of two random signals as they are projected, median and middle half; at 1 the "
-        "picture no longer depends on where it started."
+        "Cosine: between two random signals as they are projected, median and middle half; at 1 "
+        "the projection no longer depends on the starting signal."
     ),
     "patch_sufficiency": (
-        "Patch: what remains of the activation when the {height}×{width} pixels with the largest "
-        "energy are covered, or shown alone; grey: other boxes of this size that the unit sees."
+        "Patch: share of the activation that remains when the {height}×{width} pixels with the "
+        "largest energy are occluded, or shown alone; grey: other boxes of this size in the "
+        "receptive field."
     ),
     "insertion_deletion": (
-        "Pixels: activation while they are deleted or inserted, the strongest of the map first; "
-        "the area below the curve is in the key."
+        "Pixels: activation while pixels are deleted or inserted, the strongest of the map first; "
+        "the legend gives the area below the curve."
     ),
 }
-MEANS = "Means over {images} images; thin strokes: standard errors."
+MEANS = "Means over {images}; thin bars: standard errors."
 
 
 def fidelity_panels(
     report: "FidelityReport", *, title: str | None = None, caption: str | None = None
 ) -> Figure:
-    """Maps of one image under random weights, and a panel for each number that was measured.
+    """Maps of one image under random weights, and a panel for each number of the report.
 
     Args:
         report: a `FidelityReport`. Read are `methods`, `activations` `(images,)` and the checks
-            that are there: `weight_randomization`, `selectivity`, `cosine_convergence`,
+            that are not None: `weight_randomization`, `selectivity`, `cosine_convergence`,
             `patch_sufficiency` and `insertion_deletion`, arrays as described in their classes.
-        title: text above everything.
-        caption: text below everything; by default what is seen, "" for none.
+        title: text above the figure.
+        caption: text below the figure; by default a description, "" for none.
 
     Returns:
         A `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: if the report holds no check.
+        ValueError: if the report contains no check.
 
     Reference:
         Adebayo et al. 2018, Mahendran & Vedaldi 2016, Sixt et al. 2020, Petsiuk et al. 2018.
@@ -83,7 +85,9 @@ def fidelity_panels(
     colours = dict(zip(report.methods, itertools.cycle(COLOURS), strict=False))
     panels = panels_of(report, colours)
     if not panels:
-        raise ValueError("fidelity_panels got a report without any check, expected at least one.")
+        raise ValueError(
+            "Give a report with at least one check. Received: a FidelityReport without any"
+        )
     lines = wrap(_caption(report) if caption is None else caption, WIDTH - 2 * MARGIN, CAPTION)
     text_height = len(lines) * CAPTION.line_height + 2 * MARGIN
     rows = [panels[i : i + NUM_COLUMNS] for i in range(0, len(panels), NUM_COLUMNS)]
@@ -127,7 +131,7 @@ def _draw_key(figure, colours, top):
 
 def _caption(report):
     parts = [CAPTIONS[name] for name in CAPTIONS if getattr(report, name) is not None]
-    text = " ".join([*parts, MEANS.format(images=len(report.activations))])
+    text = " ".join([*parts, MEANS.format(images=counted(len(report.activations), "image"))])
     if (check := report.patch_sufficiency) is not None:
         height, width = check.patch_size
         text = text.replace("{height}×{width}", f"{height}×{width}")

@@ -1,4 +1,4 @@
-"""Figure 5 of the paper: first layers and second layers of convnets side by side, with numbers."""
+"""Figure 5 of the paper: first and second layers of convnets side by side, with numbers."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -19,30 +19,30 @@ from kerasvis.figures.page import (
     wrap,
 )
 from kerasvis.figures.resampling import enlarge, shrink
+from kerasvis.storage.counted import counted
 
 if TYPE_CHECKING:
     from kerasvis.analyses.filters.filter_diagnosis import FilterDiagnosis
     from kerasvis.figures.figure import Figure
 
 
-# In inches; two columns are as wide as the page of a journal.
+# In inches; two columns fill the width of a journal page.
 COLUMN_WIDTH, COLUMN_GAP = 3.46, 0.2
 CHART_HEIGHT, CHART_SIDES = 1.15, {"left": 0.3, "right": 0.06, "below": 0.3, "above": 0.16}
 TILE_GAP, ROW_GAP = 0.02, 0.06
 FEATURES_PER_ROW = 8
 
-# Cycles per pixel, as the analysis has them; the far end is the corner of the spectrum.
+# Cycles per pixel, as in the analysis; the upper end is the corner of the spectrum.
 BANDS = {"low": (0, 0.1), "middle": (0.1, 0.25), "high": (0.25, 0.71)}
 
 DIAGNOSIS_CAPTION = (
     "First layer: filters on mid-grey (zero); full contrast is the largest absolute weight of all "
-    "filters of the net. Spectrum: share of a filter's energy in rings of 1/32 cycles per pixel, a "
-    "line for each filter, the mean in black; above each band the share of filters that have most "
-    "energy there."
+    "filters. Spectrum: share of a filter's energy in rings of 1/32 cycles per pixel, a line for "
+    "each filter, the mean in black; above each band the share of filters with most energy there."
 )
 PROJECTIONS_CAPTION = (
-    "Second layer: projections of the strongest unit of each feature map, drawn evenly from all "
-    f"that fire, {CONTRAST_RULE}."
+    "Second layer: projections of the strongest units of active feature maps, evenly spaced over "
+    f"their indices, {CONTRAST_RULE}."
 )
 
 
@@ -55,7 +55,7 @@ def filter_diagnosis_grid(
 ) -> "Figure":
     """First-layer filters, their spectra and second-layer projections of convnets side by side.
 
-    A column for each net, with the numbers of each part under its heading.
+    Each convnet has a column, with the numbers of each part below its heading.
 
     Args:
         diagnoses: a `FilterDiagnosis` or a list of them. Read are `model`, `first_layer`,
@@ -64,15 +64,15 @@ def filter_diagnosis_grid(
             `band_shares` `(filters, 3)`, `correlations` `(filters,)`, `dominance`, `first.is_dead`,
             `projections` `(features, height, width, channels)`, `activations` `(features,)` and
             `median_aliasing`.
-        num_features: how many projections are shown at most.
-        title: a line above everything.
-        caption: text below everything; by default what is seen, "" for none.
+        num_features: maximum number of projections.
+        title: text above the figure.
+        caption: text below the figure; by default a description, "" for none.
 
     Returns:
         A `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: if there is nothing to show, or filters or projections are no images.
+        ValueError: if there is nothing to show, or filters or projections are not images.
 
     Reference:
         Zeiler & Fergus 2013, Figure 5 (Figure 6 in arXiv v3), (b) to (e).
@@ -95,7 +95,7 @@ def filter_diagnosis_grid(
     _put_side_by_side(page, columns, _put_filters)
     charts_top = page.position + CHART_SIDES["above"]
     page.move_down(CHART_HEIGHT + CHART_SIDES["above"] + CHART_SIDES["below"] + ROW_GAP)
-    has_projections = any(len(_that_fire(d)) for d in diagnoses)
+    has_projections = any(len(_active_features(d)) for d in diagnoses)
     if has_projections:
         _put_side_by_side(page, columns, _put_projections, num_features)
     text = f"{DIAGNOSIS_CAPTION} {PROJECTIONS_CAPTION}" if has_projections else DIAGNOSIS_CAPTION
@@ -106,7 +106,7 @@ def filter_diagnosis_grid(
 
 
 def _put_side_by_side(page, columns, put, *options):
-    """Fills every column from one height down, then moves below the longest."""
+    """Fills the columns from the current position down, then moves below the longest."""
     top, bottoms = page.position, []
     for diagnosis, left in columns:
         page.position = top
@@ -135,12 +135,12 @@ def _put_filters(page, diagnosis, left):
 
 
 def _columns_for_width(num_filters):
-    """So many that the block is about half as high as wide."""
+    """The number of columns for which the block is about half as high as wide."""
     return min(num_filters, 2 * near_square(-(-num_filters // 2))[1])
 
 
 def _put_projections(page, diagnosis, left, num_features):
-    shown = evenly(_that_fire(diagnosis), num_features)
+    shown = evenly(_active_features(diagnosis), num_features)
     if not len(shown):
         _put_paragraph(page, left, "second layer: no projections")
         return
@@ -169,13 +169,13 @@ def _aliasing(diagnosis):
 
 
 def evenly(indices, most):
-    """At most so many of `indices`, spread evenly, the first and last among them."""
+    """At most `most` of `indices`, evenly spaced, including the first and last."""
     if len(indices) <= most:
         return indices
     return indices[np.linspace(0, len(indices) - 1, most).round().astype(int)]
 
 
-def _that_fire(diagnosis):
+def _active_features(diagnosis):
     return np.flatnonzero(np.asarray(diagnosis.activations) > 0)
 
 
@@ -187,7 +187,7 @@ def _put_paragraph(page, left, text):
 
 
 def _put_mosaic(page, tiles, columns, left, label):
-    """Tiles over the width of a column, or narrower where that would make one larger than 0.5."""
+    """Tiles over the width of a column, or less so that no tile is wider than 0.5 inches."""
     tile_width = min((COLUMN_WIDTH - (columns - 1) * TILE_GAP) / columns, 0.5)
     tiles = enlarge(tiles, tile_width * DPI)
     pixels_per_inch = tiles.shape[2] / tile_width
@@ -198,7 +198,7 @@ def _put_mosaic(page, tiles, columns, left, label):
 
 
 def _draw_spectra(figure, columns, top):
-    """A chart of filter spectra in each column, all of one scale; `top` in inches."""
+    """A chart of filter spectra in each column, all on one scale; `top` in inches."""
     page_width, page_height = figure.get_size_inches()
     bottom = page_height - top - CHART_HEIGHT
     limit = max(np.nanmax(diagnosis.spectra, initial=0.01) for diagnosis, _ in columns)
@@ -240,7 +240,7 @@ def _draw_spectrum(axes, diagnosis, limit):
 
 
 def band_of(band_shares):
-    """The band with most energy of each filter that has any, int `(filters,)`."""
+    """The band with most energy of each filter with any energy, int `(filters,)`."""
     band_shares = np.asarray(band_shares)
     return band_shares[~np.isnan(band_shares).any(axis=1)].argmax(axis=1)
 
@@ -248,14 +248,14 @@ def band_of(band_shares):
 def _check(diagnoses, num_features):
     if not diagnoses or num_features < 1:
         raise ValueError(
-            f"filter_diagnosis_grid got {len(diagnoses)} diagnoses, num_features={num_features}, "
-            "expected at least one of each."
+            "Give at least one diagnosis, and num_features of 1 or more. Received: "
+            f"{counted(len(diagnoses), 'diagnosis', 'diagnoses')}, num_features={num_features}"
         )
     for diagnosis in diagnoses:
         shape = np.shape(diagnosis.kernels)
         if len(shape) != 4 or 0 in shape or shape[2] not in (1, 3):
             raise ValueError(
-                f"Model {diagnosis.model!r}: kernels have shape {shape}, expected (height, width, "
-                "channels, filters) with 1 or 3 channels: only filters that look at grey or RGB "
-                "pixels are images."
+                "Only filters of grey or RGB pixels can be shown: give kernels of shape (height, "
+                f"width, channels, filters) with 1 or 3 channels. Received: model "
+                f"{diagnosis.model!r} with kernels of shape {shape}"
             )

@@ -8,6 +8,7 @@ from kerasvis.figures.contrast import signed_to_rgb
 from kerasvis.figures.mosaic import mosaic, near_square
 from kerasvis.figures.page import CAPTION, DPI, MARGIN, TITLE, Page
 from kerasvis.figures.resampling import enlarge
+from kerasvis.storage.counted import counted
 
 if TYPE_CHECKING:
     from kerasvis.figures.figure import Figure
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 FILTER_SIZE = 0.32  # inches
 FILTER_GAP = 0.03
 CAPTIONS = {
-    "shared": "Mid-grey is zero; full contrast is the largest absolute weight of all filters.",
-    "each": "Mid-grey is zero; full contrast is the largest absolute weight of each filter.",
+    "shared": "Mid-grey: zero; full contrast: the largest absolute weight of all filters.",
+    "each": "Mid-grey: zero; full contrast: the largest absolute weight of each filter.",
 }
 
 
@@ -31,23 +32,23 @@ def filter_grid(
 ) -> "Figure":
     """The filters of a first layer as images on neutral grey.
 
-    A filter's place is its index, row by row. With one scale for all filters one sees whether a
-    few dominate; with a scale for each, what the weak ones look for.
+    Filters are ordered by index, row by row. A shared scale shows whether a few filters dominate; a
+    scale for each shows the patterns of the weak ones.
 
     Args:
-        kernels: array `(height, width, channels, filters)`, as a `Conv2D` holds it; 1 channel or
-            3 in RGB order (a model that takes BGR: give `kernels[:, :, ::-1]`).
+        kernels: array `(height, width, channels, filters)`, the kernel of a `Conv2D`; 1 channel, or
+            3 in RGB order (for a model that takes BGR, give `kernels[:, :, ::-1]`).
         scale: `"shared"`: full contrast is the largest absolute weight of all filters; `"each"`:
-            of each filter by itself.
+            that of each filter.
         filters_per_row: number of filters side by side; by default a square.
         filter_size: longer side of a filter in inches.
-        title: a line above everything.
+        title: text above the figure.
 
     Returns:
-        A `matplotlib.figure.Figure`; the scale is stated below the filters.
+        A `matplotlib.figure.Figure`; a line below the filters states the scale.
 
     Raises:
-        ValueError: if the kernels are no images, are NaN or infinite, or the scale is unknown.
+        ValueError: if the kernels are not images, are NaN or infinite, or the scale is unknown.
 
     Reference:
         Zeiler & Fergus 2013, Figure 5 (Figure 6 in arXiv v3), (a) to (c).
@@ -77,19 +78,20 @@ def filter_grid(
 def _check(kernels, scale, filters_per_row, filter_size):
     if kernels.ndim != 4 or 0 in kernels.shape or kernels.shape[2] not in (1, 3):
         raise ValueError(
-            f"filter_grid got kernels of shape {kernels.shape}, expected (height, width, channels, "
-            "filters) with 1 or 3 channels: choose some of them, as in kernels[:, :, [3, 2, 1]]."
+            "Give kernels of shape (height, width, channels, filters) with 1 or 3 channels: choose "
+            "some of the channels, as in kernels[:, :, [3, 2, 1]]. "
+            f"Received: kernels of shape {kernels.shape}"
         )
     if scale not in CAPTIONS:
-        raise ValueError(f"filter_grid got scale={scale!r}, expected 'shared' or 'each'.")
+        raise ValueError(f"Give 'shared' or 'each'. Received: scale={scale!r}")
     if filter_size <= 0 or (filters_per_row is not None and filters_per_row < 1):
         raise ValueError(
-            f"filter_grid got filters_per_row={filters_per_row}, filter_size={filter_size}, "
-            "expected filters_per_row >= 1, filter_size > 0."
+            "Give filters_per_row of 1 or more and filter_size above 0. Received: "
+            f"filters_per_row={filters_per_row}, filter_size={filter_size}"
         )
     broken = np.flatnonzero(~np.isfinite(kernels).all(axis=(0, 1, 2)))
     if len(broken):
         raise ValueError(
-            f"filter_grid: filter {broken[0]} holds NaN or infinity; look for a training run that "
-            "diverged."
+            "The kernels contain NaN or infinity: check whether the training diverged. "
+            f"Received: {counted(len(broken), 'filter')} not finite, the first is {broken[0]}"
         )

@@ -1,4 +1,4 @@
-"""Features and answers under translation, scaling and rotation: Figure 5 of arXiv v3."""
+"""Features and predictions under translation, scaling and rotation: Figure 5 of arXiv v3."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -8,12 +8,13 @@ from matplotlib import colormaps
 
 from kerasvis.figures.figure import Figure
 from kerasvis.figures.page import CAPTION, DPI, LABEL, MARGIN, TITLE, text_width, wrap
+from kerasvis.storage.counted import counted
 
 if TYPE_CHECKING:
     from kerasvis.analyses.invariance.feature_invariance import FeatureInvariance
 
 
-# In inches; with two layers as wide as the page of a journal, 7.2.
+# In inches; with two layers the width of a journal page, 7.2.
 PANEL_WIDTH, PANEL_HEIGHT = 1.19, 1.2
 EXAMPLES_WIDTH, VALUES_WIDTH = 2.05, 0.28
 BETWEEN, BELOW, HEADING_HEIGHT, KEY_WIDTH = 0.4, 0.36, 0.26, 0.35
@@ -30,11 +31,11 @@ UNTRANSFORMED = {"translation": 0, "scale": 1, "rotation": 0}
 PLAIN = {"parse_math": False, "usetex": False}
 
 INVARIANCE_CAPTION = (
-    "Left: what the model saw at the values beside, in the colours of the curves. A translation of "
-    "more than 0 moves the picture down, a rotation of more than 0 turns it counter-clockwise; "
-    "beyond the photograph's border the nearest pixel is repeated. Distance: Euclidean, between "
-    "the features of the transformed and the untransformed image, in units of the activations. "
-    "{measure}: of the true class{taken}. Vertical stroke: the untransformed image."
+    "Left: transformed images with their values, marked in the colours of the curves. Positive "
+    "translations are downwards, positive rotations counter-clockwise; beyond the photograph's "
+    "border the nearest pixel is repeated. Distance: Euclidean, between the features of the "
+    "transformed and the untransformed image, in units of the activations. {measure}: of the true "
+    "class{taken}. Vertical line: untransformed image."
 )
 PROBABILITY = "probability"
 
@@ -48,18 +49,18 @@ def invariance_curves(
 ) -> Figure:
     """Distances of features and probabilities over transformations, a curve for each image.
 
-    One row for each transformation; its panels are example images, the distance at each layer, and
-    the probability of the true class.
+    Each transformation has one row, with panels of example images, of the distance at each layer,
+    and of the probability of the true class.
 
     Args:
         invariance: a `FeatureInvariance`. Read are `layers`, names, and `curves`, each with
             `transformation`; `values` `(values,)`; `distances` `(layers, images, values)`;
             `probabilities` `(images, values)`; `example_values` `(examples,)`; and `examples` uint8
             `(first images, examples, height, width, channels)`; `measure`, what the probabilities
-            are, and `activation`, what the model's output was taken for.
+            are, and `activation`, how the model's output was interpreted.
         names: of the images; their numbers by default.
-        title: text above everything.
-        caption: text below everything; by default what is seen, "" for none.
+        title: text above the figure.
+        caption: text below the figure; by default a description, "" for none.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -124,7 +125,7 @@ class Sheet:
 
 
 def image_styles(number):
-    """Colour and line style of an image's curves; the styles change when colours are used up."""
+    """Colour and line style of an image's curves; the style changes when colours repeat."""
     times, place = divmod(number, len(COLOURS))
     return {"color": COLOURS[place], "linestyle": LINE_STYLES[times % len(LINE_STYLES)]}
 
@@ -153,7 +154,7 @@ def _panel_left(number):
 
 
 def _draw_examples(sheet, curves, top):
-    """A row for each value, a column for each image with a stroke in its colour above."""
+    """A row for each value, a column for each image with a line in its colour above."""
     num_images, num_values, rows, columns = np.shape(curves.examples)[:4]
     room = EXAMPLES_WIDTH / max(num_images, 3) - TILE_GAP
     room_below = PANEL_HEIGHT / num_values - TILE_GAP
@@ -185,7 +186,7 @@ def _draw_examples(sheet, curves, top):
 
 
 def value_text(transformation, value):
-    """A value as it stands beside its examples."""
+    """The label of a value next to its examples."""
     unit = {"translation": "", "scale": "×", "rotation": "°"}[transformation]
     number = f"{value:.3g}".replace("-", "−")
     return f"{unit}{number}" if unit == "×" else f"{number}{unit}"
@@ -232,8 +233,9 @@ def _default_names(invariance):
 def _check(invariance, names):
     if not invariance.curves or not invariance.layers:
         raise ValueError(
-            f"invariance_curves got {len(invariance.curves)} transformations and "
-            f"{len(invariance.layers)} layers, expected at least one of each."
+            "Give at least one transformation and one layer. Received: "
+            f"{counted(len(invariance.curves), 'transformation')}, "
+            f"{counted(len(invariance.layers), 'layer')}"
         )
     num_images = len(invariance.curves[0].probabilities)
     for curves in invariance.curves:
@@ -241,13 +243,17 @@ def _check(invariance, names):
         shapes = np.shape(curves.distances), np.shape(curves.probabilities)
         if shapes != (expected, expected[1:]) or 0 in expected:
             raise ValueError(
-                f"{curves.transformation}: distances have shape {shapes[0]} and probabilities "
-                f"{shapes[1]}, expected {expected} and {expected[1:]}, none of them 0."
+                f"Give distances of shape {expected} and probabilities of shape {expected[1:]} for "
+                f"{curves.transformation}, none of them 0. Received: shapes {shapes[0]} and "
+                f"{shapes[1]}"
             )
         if len(np.shape(curves.examples)) != 5:
             raise ValueError(
-                f"{curves.transformation}: examples have shape {np.shape(curves.examples)}, "
-                "expected (images, values, height, width, channels)."
+                f"Give examples of shape (images, values, height, width, channels) for "
+                f"{curves.transformation}. Received: shape {np.shape(curves.examples)}"
             )
     if names is not None and len(names) != num_images:
-        raise ValueError(f"{len(names)} names came for {num_images} images: give one for each.")
+        raise ValueError(
+            f"Give a name for each of the {counted(num_images, 'image')}. "
+            f"Received: {counted(len(names), 'name')}"
+        )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerasvis.figures.colour_scale import UNCOVERED
+from kerasvis.figures.colour_scale import MISSING
 
 NUM_NAMED_LABELS = 6
 # The correct class has the first colour in every image.
@@ -12,11 +12,11 @@ OTHER_COLOUR = (150, 150, 150)
 
 
 def label_counts(result):
-    """The labels to be named, with their colours and numbers of positions.
+    """The labels of the legend, with their colours and numbers of positions.
 
     Returns:
-        `{label: (colour, count)}`, the correct class first where it occurs, then the most
-        frequent; under None all others, where there are any.
+        `{label: (colour, count)}`, the correct class first if it occurs, then the most frequent;
+        the key None for all others, if there are any.
     """
     labels, numbers = np.unique(result.label, return_counts=True)
     order = np.lexsort([labels, -numbers, labels != result.class_index])
@@ -41,10 +41,10 @@ def label_pixels(result):
     rows = nearest((boxes[:, 0, 0] + boxes[:, 0, 2]) / 2, height)
     columns = nearest((boxes[0, :, 1] + boxes[0, :, 3]) / 2, width)
     pixels = colours[rows[:, None], columns]
-    pixels[np.isnan(result.heat_map(result.probability))] = UNCOVERED
+    pixels[np.isnan(result.heat_map(result.probability))] = MISSING
     return pixels
 
 
 def nearest(middles, length):
-    """For every pixel along an axis, which of the middles is nearest; the first of two."""
+    """For every pixel along an axis, the index of the nearest middle; the first of two."""
     return np.abs(np.arange(length)[:, None] + 0.5 - middles).argmin(axis=1)

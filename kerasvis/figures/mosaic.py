@@ -1,4 +1,4 @@
-"""Tiles side by side in one array."""
+"""Joins tiles in one array."""
 
 import math
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def near_square(num_tiles):
-    """`(rows, columns)` of a grid for that many tiles: the smallest square, without empty rows."""
+    """`(rows, columns)` of a grid for `num_tiles`: the smallest square, without empty rows."""
     columns = math.isqrt(num_tiles - 1) + 1
     return -(-num_tiles // columns), columns
 
@@ -18,11 +18,11 @@ def mosaic(
     """Tiles of one size, row by row from the top left, with gaps between them.
 
     Args:
-        tiles: array `(tiles, height, width, channels)`, or a sequence of such tiles in which None
-            or an array of size zero is an absent tile, whose place stays blank.
-        columns: number of tiles in a row; by default the smallest square that holds all tiles.
+        tiles: array `(tiles, height, width, channels)`, or a sequence of such tiles, in which None
+            or an array of size zero is an absent tile that stays blank.
+        columns: number of tiles in a row; by default the smallest square that fits all tiles.
         gap: pixels between neighbours.
-        background: value of gaps, absent tiles and the places left in the last row.
+        background: value of gaps, absent tiles and the rest of the last row.
 
     Returns:
         Array of the tiles' dtype and of shape
@@ -44,7 +44,8 @@ def mosaic(
         columns = near_square(len(tiles))[1]
     if columns < 1 or gap < 0:
         raise ValueError(
-            f"mosaic got columns={columns}, gap={gap}, expected columns >= 1, gap >= 0."
+            "Give columns of 1 or more and gap of 0 or more. "
+            f"Received: columns={columns}, gap={gap}"
         )
     rows = -(-len(tiles) // columns)
     shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, channels)
@@ -61,11 +62,11 @@ def _tile_shape(tiles):
     shapes = {tile.shape for tile in tiles if tile is not None}
     if not shapes:
         raise ValueError(
-            f"mosaic got {len(tiles)} tiles of which none is present; give at least one."
+            f"Give at least one tile. Received: {len(tiles)} tiles of which none is present"
         )
     if len(shapes) > 1 or len(min(shapes)) != 3:
         raise ValueError(
-            f"mosaic got tiles of shapes {sorted(shapes)}, expected one shape (height, width, "
-            "channels); bring them to one size first."
+            "Give tiles of one shape (height, width, channels): resize them first. "
+            f"Received: tiles of shapes {sorted(shapes)}"
         )
     return shapes.pop()

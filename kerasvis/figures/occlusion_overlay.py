@@ -9,9 +9,9 @@ from kerasvis.figures.occlusion_row import (
     activity_scale,
     check_row,
     has_classes,
+    interpretation,
     probability_scale,
     shortened,
-    taken_sentence,
 )
 from kerasvis.figures.page import BESIDE_HEADING, CAPTION, MARGIN, TITLE, Page
 
@@ -20,20 +20,17 @@ if TYPE_CHECKING:
     from kerasvis.figures.figure import Figure
 
 
-PHOTOGRAPH_SIZE, PANEL_GAP, CAPTION_GAP = (
-    2.3,
-    0.12,
-    0.04,
-)  # inches; three are as wide as the page of a journal
-MIN_COLUMN = 1.6  # room for the headings over a tall image
+# In inches; three photographs fill the width of a journal page.
+PHOTOGRAPH_SIZE, PANEL_GAP, CAPTION_GAP = 2.3, 0.12, 0.04
+MIN_COLUMN = 1.6  # space for the headings above a tall image
 LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue
 
 OVERLAY_CAPTION = (
-    "A pixel's colour is the mean over the occluder positions that cover it; the stroke on a scale "
-    "is the value without an occluder."
+    "Colour of a pixel: mean over the occluder positions that contain it. Stroke on a scale: value "
+    "without occlusion."
 )
-ACTIVITY_CAPTION = "Activity is summed over the feature map."
-UNCOVERED_CAPTION = "Without colour: pixels that no occluder covers."
+ACTIVITY_CAPTION = "Activity: summed over the feature map."
+NEVER_OCCLUDED_CAPTION = "Without colour: pixels that are never occluded."
 
 
 def occlusion_overlay(
@@ -47,20 +44,20 @@ def occlusion_overlay(
     title: str | None = None,
     caption: str | None = None,
 ) -> "Figure":
-    """The photograph, and on it the probability of the class and the activity, where recorded.
+    """The photograph, overlaid with the probability of the class and the recorded activity, if any.
 
-    The heat maps lie on the photograph in grey, so that all colour is theirs.
+    The photograph below a heat map is grey, so that all colour is that of the heat map.
 
     Args:
-        result: an `OcclusionSensitivity`; see `OcclusionRow` for what is read.
-        pixels: uint8 `(height, width, 3)`, the image without an occluder, RGB.
+        result: an `OcclusionSensitivity`; `OcclusionRow` lists the fields that are read.
+        pixels: uint8 `(height, width, 3)`, the image without occlusion, RGB.
         class_name: of the correct class; by default its number.
         opacity: share of the heat map in each pixel, in [0, 1].
-        full_range: whether the colours of probability go from 0 to 1; otherwise, and for other
+        full_range: whether the colours of probabilities range from 0 to 1; otherwise, and for other
             measures, over the range of the values.
         photograph_size: longer side of the image in inches.
-        title: text above everything.
-        caption: text below everything; by default what is seen, "" for none.
+        title: text above the figure.
+        caption: text below the figure; by default a description, "" for none.
 
     Returns:
         A `matplotlib.figure.Figure`; `savefig(filepath)` writes it at 300 dots per inch.
@@ -91,8 +88,8 @@ def occlusion_overlay(
     check_row(OcclusionRow(result, pixels))
     if not 0 <= opacity <= 1 or photograph_size <= 0:
         raise ValueError(
-            f"occlusion_overlay got opacity={opacity}, photograph_size={photograph_size}, expected "
-            "0 <= opacity <= 1, photograph_size > 0."
+            "Give opacity from 0 to 1 and photograph_size above 0. Received: "
+            f"opacity={opacity}, photograph_size={photograph_size}"
         )
     height, width = np.multiply(
         result.image_size, photograph_size / max(result.image_size)
@@ -122,14 +119,14 @@ def occlusion_overlay(
 
 
 def overlaid(pixels, scale, values, opacity):
-    """Colours of `values` `(height, width)` mixed with the image in grey, which shows where NaN."""
+    """Colours of `values` `(height, width)` mixed with the image in grey; only the image at NaN."""
     grey = (np.asarray(pixels) @ np.array(LUMINANCE))[..., None]
     share = np.where(np.isnan(values), 0, opacity)[..., None]
     return np.rint(share * scale.rgb(values) + (1 - share) * grey).astype("uint8")
 
 
 def _maps(result, class_name, full_range):
-    """`{heading: (scale, values, value without an occluder)}`."""
+    """`{heading: (scale, values, value without occlusion)}`."""
     name = f"class {result.class_index}" if class_name is None else class_name
     heading = f"{result.measure} of {name}" if has_classes(result) else result.measure
     scale = probability_scale(result, full_range)
@@ -141,9 +138,9 @@ def _maps(result, class_name, full_range):
 
 
 def _caption(result):
-    sentences = [OVERLAY_CAPTION, *filter(None, [taken_sentence([result])])]
+    sentences = [OVERLAY_CAPTION, *filter(None, [interpretation([result])])]
     if result.activity is not None:
         sentences.append(ACTIVITY_CAPTION)
     if np.isnan(result.heat_map(result.probability)).any():
-        sentences.append(UNCOVERED_CAPTION)
+        sentences.append(NEVER_OCCLUDED_CAPTION)
     return " ".join(sentences)

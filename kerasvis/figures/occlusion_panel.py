@@ -1,4 +1,4 @@
-"""Figure 6 of the paper: what covering parts of an image does to a feature map and to the class."""
+"""Figure 6 of the paper: how occluding parts of an image changes a feature map and the class."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,9 +12,9 @@ from kerasvis.figures.occlusion_row import (
     activity_scale,
     check_row,
     has_classes,
+    interpretation,
     probability_scale,
     shortened,
-    taken_sentence,
 )
 from kerasvis.figures.page import (
     CAPTION,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from kerasvis.figures.figure import Figure
 
 
-# In inches; five panels with a legend are as wide as the page of a journal, 7.2.
+# In inches; five panels with a legend fill the width of a journal page, 7.2.
 PANEL_SIZE, LEGEND_WIDTH = 1.1, 1.19
 PANEL_GAP, ROW_GAP, HEADING_GAP = 0.085, 0.1, 0.04
 TILE_GAP, FRAME_WIDTH, KEY_SIZE = 0.04, 0.02, 0.07
@@ -49,18 +49,16 @@ HEADINGS = {
     "e": "(e) most probable label",
 }
 CAPTIONS = {
-    "a": "A grey occluder covers each part of the image in turn. (a) The occluder where the "
-    "{value} is lowest.",
+    "a": "A grey occluder slides over the image. (a) The occluder where the {value} is lowest.",
     "b": "(b) Summed activity of one feature map.",
     "c": f"(c) Projections of that feature map, {CONTRAST_RULE}; framed: from this image, the "
     "others from other images.",
-    "d": "(d) The {value}. A pixel's colour is the mean over the occluder "
-    "positions that cover it; the stroke on a scale is the value without an occluder.",
-    "e": "(e) Most probable label, at each pixel that of the occluder position whose centre is "
-    "nearest, with its share of the positions; bold: the correct class; below: the label without "
-    "an occluder.",
+    "d": "(d) The {value}. Colour of a pixel: mean over the occluder positions that contain it. "
+    "Stroke on a scale: value without occlusion.",
+    "e": "(e) Most probable label, at each pixel that of the nearest occluder position, with its "
+    "share of all positions; bold: the correct class; below: the label without occlusion.",
 }
-UNCOVERED_CAPTION = "Light grey: pixels that no occluder covers."
+NEVER_OCCLUDED_CAPTION = "Light grey: pixels that are never occluded."
 
 
 def occlusion_panel(
@@ -71,28 +69,27 @@ def occlusion_panel(
     title: str | None = None,
     caption: str | None = None,
 ) -> "Figure":
-    """The effect of an occluder as maps over the image, one row per image.
+    """The effect of occlusion as maps over the image, one row per image.
 
     Five panels: (a) the image with the occluder to scale, (b) the summed activity of a feature map,
-    (c) the projection of that map, framed, with those from other images, (d) the probability of
-    the correct class, (e) the most probable label with a legend. All but (c) lie over the pixels of
-    the image. (b) and (c) are left out where no row has them; where there is no projection, (c)
-    says why. Where a function takes the place of classes, (d) shows its values, and (e) is left
-    out.
+    (c) the projection of that map, framed, with those from other images, (d) the probability of the
+    correct class, (e) the most probable label with a legend. All but (c) are aligned with the
+    pixels of the image. (b) and (c) are left out if no row has them; without a projection, (c)
+    gives the reason. For a function instead of classes, (d) shows its values, and (e) is left out.
 
     Args:
         rows: one `OcclusionRow` or a list of them.
-        full_range: whether the colours of (d) go from 0 to 1; otherwise, and where these are no
-            probabilities, over the values of each row.
+        full_range: whether the colours of (d) range from 0 to 1; otherwise, and for values other
+            than probabilities, over the values of each row.
         panel_size: longer side of an image in inches.
-        title: text above everything.
-        caption: text below everything; by default what is seen, "" for none.
+        title: text above the figure.
+        caption: text below the figure; by default a description, "" for none.
 
     Returns:
         A `matplotlib.figure.Figure`; `savefig(filepath)` writes it at 300 dots per inch.
 
     Raises:
-        ValueError: if there is nothing to show, shapes do not fit, a box leaves the image, or a
+        ValueError: if there is nothing to show, shapes do not fit, a box exceeds the image, or a
             number is NaN or infinite.
 
     Reference:
@@ -135,7 +132,7 @@ def occlusion_panel(
 
 
 def _letters(rows):
-    """The panels that any row has."""
+    """The panels that at least one row has."""
     results = [row.result for row in rows]
     has = {
         "b": any(result.activity is not None for result in results),
@@ -151,7 +148,7 @@ class RowPanels:
 
     Attributes:
         size: `(height, width)` of the image on the page, in inches.
-        column: width of a panel with what stands below it, in inches.
+        column: width of a panel with the text below it, in inches.
     """
 
     def __init__(self, page, row, label, column, panel_size, full_range):
@@ -163,7 +160,7 @@ class RowPanels:
         self.size = tuple((size * (panel_size / size.max())).tolist())
 
     def put(self, letters, lefts):
-        """Puts the panels side by side and the legend last, and moves below the lowest."""
+        """Puts the panels side by side with the legend last, and moves below the lowest."""
         panels = {
             "a": self._put_image,
             "b": self._put_activity,
@@ -206,7 +203,7 @@ class RowPanels:
         scale.put_bar(self.page, label, left=left, width=self.column, mark=base)
 
     def _put_projections(self, left):
-        """That of this image framed; four quarters of the panel where there are others."""
+        """The projection of this image, framed; a quarter of the panel each if there are others."""
         begin, others = self.page.position, self.row.other_projections
         room = [
             ((side - TILE_GAP) / 2 if len(others) else side) - 2 * FRAME_WIDTH for side in self.size
@@ -224,7 +221,7 @@ class RowPanels:
         self.page.position = max(self.page.position, begin + self.size[0])
 
     def _put_projection(self, projection, number, left, room):
-        """As large as fits into `room`, (height, width) in inches; the first one with a frame."""
+        """As large as fits in `room`, (height, width) in inches; the first one with a frame."""
         rows, columns = np.shape(projection)[:2]
         inches = min(room[0] / rows, room[1] / columns)
         height, width = rows * inches, columns * inches
@@ -258,7 +255,7 @@ class RowPanels:
             self._put_key(colour, name, share, style, left)
 
     def _put_key(self, colour, name, share, style, left):
-        """A coloured square, the name beside it."""
+        """A coloured square followed by the name."""
         above = (style.line_height - KEY_SIZE) / 2
         self.page.move_down(above)
         self.page.put_picture(
@@ -295,18 +292,16 @@ def occluded(row):
 
 
 def projection_pixels(projection, dots):
-    """A projection as RGB pixels, its longer side about as long as so many printed dots."""
-    # Averaged before it gets contrast: its signs alternate and would fade into grey.
+    """A projection as RGB pixels, its longer side about `dots` long."""
+    # Averaged before it is scaled: its signs alternate, so colours would fade to grey.
     return enlarge(signed_to_rgb(shrink(np.asarray(projection), dots)), dots)
 
 
 def _check(rows, panel_size):
     if not rows:
-        raise ValueError(
-            "occlusion_panel got an empty list, expected one OcclusionRow or a list of them."
-        )
+        raise ValueError("Give one OcclusionRow or a list of them. Received: rows=[]")
     if panel_size <= 0:
-        raise ValueError(f"occlusion_panel got panel_size={panel_size}, expected panel_size > 0.")
+        raise ValueError(f"Give panel_size above 0. Received: panel_size={panel_size}")
     for row in rows:
         check_row(row)
 
@@ -315,12 +310,12 @@ def _caption(rows, letters):
     results = [row.result for row in rows]
     values = " or ".join(dict.fromkeys(map(_value, results)))
     sentences = [CAPTIONS[letter].format(value=values) for letter in letters]
-    sentences += filter(None, [taken_sentence(results)])
+    sentences += filter(None, [interpretation(results)])
     if any(np.isnan(row.result.heat_map(row.result.probability)).any() for row in rows):
-        sentences.append(UNCOVERED_CAPTION)
+        sentences.append(NEVER_OCCLUDED_CAPTION)
     return " ".join(sentences)
 
 
 def _value(result):
-    """What (d) shows, in words."""
+    """The values of (d), in words."""
     return f"{result.measure} of the correct class" if has_classes(result) else result.measure

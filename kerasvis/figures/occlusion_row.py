@@ -1,4 +1,4 @@
-"""What the figures of an occlusion analysis read, checked, and what they share in drawing it."""
+"""One image in the figures of an occlusion analysis: its fields, their checks, and scales."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ class OcclusionRow:
     Attributes:
         result: an `OcclusionSensitivity`. Read are `probability` and `label` `(rows, columns)`,
             `activity` of the same shape or None, `base_probability`, `base_label` and
-            `base_activity` (without an occluder), `class_index`, `layer`, `feature_index`,
+            `base_activity` (without occlusion), `class_index`, `layer`, `feature_index`,
             `projection` `(height, width, channels)`, signed, or None and `projection_reason`,
             `boxes` `(rows, columns, 4)`, (top, left, bottom, right) in pixels, half open,
-            `image_size`, `patch_size`, `strides`, `activation`, what the model's output was taken
-            for, `measure`, what `probability` is, and the method `heat_map`. Without classes,
-            `class_index` is negative.
-        pixels: uint8 `(height, width, 3)`, the image without an occluder, RGB.
+            `image_size`, `patch_size`, `strides`, `activation`, how the model's output was
+            interpreted, `measure`, what `probability` is, and the method `heat_map`. Without
+            classes, `class_index` is negative.
+        pixels: uint8 `(height, width, 3)`, the image without occlusion, RGB.
         class_names: `{class index: name}`, or a sequence of names, or None for numbers.
         title: text above the row.
         other_projections: up to 3 projections `(height, width, channels)` of the same feature map
@@ -43,7 +43,7 @@ class OcclusionRow:
     other_projections: Sequence = ()
 
     def name(self, index: int) -> str:
-        """The name of a class, its number where it has none."""
+        """The name of a class; its number if it has none."""
         names = self.class_names
         if names is not None and not isinstance(names, dict):
             names = dict(enumerate(names))
@@ -51,34 +51,34 @@ class OcclusionRow:
 
 
 def has_classes(result):
-    """Whether the values are those of classes, and not of a function of the user's."""
+    """Whether the values are those of classes, not of a user's function."""
     return result.class_index >= 0
 
 
-def taken_sentence(results):
-    """What the models' outputs were taken for, where that is known; "" otherwise."""
-    taken = dict.fromkeys(
+def interpretation(results):
+    """How the models' outputs were interpreted, as sentences; "" if it is unknown."""
+    sentences = dict.fromkeys(
         f"Taken as {result.measure}: {result.activation}."
         for result in results
         if result.activation
     )
-    return " ".join(taken)
+    return " ".join(sentences)
 
 
 def probability_scale(result, full_range):
-    """0 to 1 for probabilities, or the range of the values, that without an occluder included."""
+    """0 to 1 for probabilities, or the range of the values, including that without occlusion."""
     if full_range and result.measure == PROBABILITY:
         return ColourScale(0, 1, PROBABILITY)
     return ColourScale.of([*np.ravel(result.probability), result.base_probability], result.measure)
 
 
 def activity_scale(result):
-    """The range of the activities, that without an occluder included."""
+    """The range of the activities, including that without occlusion."""
     return ColourScale.of([*np.ravel(result.activity), result.base_activity], ACTIVITY)
 
 
 def shortened(text, width, style):
-    """The text, its end replaced by an ellipsis where it is wider than `width` inches."""
+    """The text, its end replaced by an ellipsis if it is wider than `width` inches."""
     if text_width(text, style) <= width:
         return text
     while text and text_width(f"{text}…", style) > width:
@@ -91,15 +91,15 @@ def check_row(row):
     missing = [field for field in FIELDS if not hasattr(row.result, field)]
     if missing:
         raise ValueError(
-            f"The figure got a {type(row.result).__name__} without {', '.join(missing)}, expected "
-            "what occlusion_sensitivity returns."
+            "Give the result of occlusion_sensitivity. Received: a "
+            f"{type(row.result).__name__} without {', '.join(missing)}"
         )
     _check_image(row)
     _check_maps(row.result)
     if len(row.other_projections) > 3:
         raise ValueError(
-            f"The figure got {len(row.other_projections)} projections from other images, expected "
-            "at most 3."
+            "Give at most 3 projections from other images. "
+            f"Received: {len(row.other_projections)} projections"
         )
 
 
@@ -107,8 +107,8 @@ def _check_image(row):
     pixels, size = np.asarray(row.pixels), tuple(row.result.image_size)
     if pixels.dtype != np.uint8 or pixels.shape != (*size, 3):
         raise ValueError(
-            f"The figure got {pixels.dtype} pixels of shape {pixels.shape}, expected uint8 pixels "
-            f"of shape {(*size, 3)}: give the image that was occluded."
+            f"Give the occluded image as uint8 pixels of shape {(*size, 3)}. "
+            f"Received: {pixels.dtype} pixels of shape {pixels.shape}"
         )
 
 
@@ -116,8 +116,8 @@ def _check_maps(result):
     shape = np.shape(result.probability)
     if len(shape) != 2 or 0 in shape:
         raise ValueError(
-            f"The probabilities have shape {shape}, expected (rows, columns) of occluder "
-            "positions, at least one."
+            "Give probabilities of shape (rows, columns), at least one of each. "
+            f"Received: shape {shape}"
         )
     expected = {"label": shape, "boxes": (*shape, 4)}
     if result.activity is not None:
@@ -126,14 +126,15 @@ def _check_maps(result):
         actual = np.shape(getattr(result, field))
         if actual != wanted:
             raise ValueError(
-                f"The {field} has shape {actual}, expected {wanted} beside probabilities of shape "
-                f"{shape}."
+                f"Give {field} of shape {wanted} with probabilities of shape {shape}. "
+                f"Received: {field} of shape {actual}"
             )
     for field in ("probability", *expected):
         if not np.isfinite(getattr(result, field)).all():
             raise ValueError(
-                f"The {field} holds NaN or infinity; look for NaN or overflow in the model and "
-                "its images."
+                f"The values of {field} contain NaN or infinity: look for NaN or overflow in the "
+                f"model and its images. Received: {field} with "
+                f"{np.count_nonzero(~np.isfinite(getattr(result, field))):,} values not finite"
             )
     top, left, bottom, right = np.moveaxis(np.asarray(result.boxes), -1, 0)
     height, width = result.image_size
@@ -141,6 +142,6 @@ def _check_maps(result):
     fits &= (left >= 0) & (left < right) & (right <= width)
     if not fits.all():
         raise ValueError(
-            f"Box {np.asarray(result.boxes)[~fits][0].tolist()} does not fit an image of {height} "
-            f"× {width} pixels; boxes are (top, left, bottom, right)."
+            f"Boxes must be (top, left, bottom, right) inside the image of {height} × {width} "
+            f"pixels. Received: box {np.asarray(result.boxes)[~fits][0].tolist()}"
         )

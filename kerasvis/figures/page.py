@@ -1,8 +1,8 @@
 """Pictures and lines of text on a page measured in inches from its top left corner.
 
-A figure is first laid out as plain data, with a position that moves down the page, and drawn at the
-end, when its height is known. All sizes are print sizes, so letters and pictures come out alike on
-pages with much and with little on them.
+A figure is first laid out as plain data, with a position that moves down the page, and drawn when
+its height is known. All sizes are print sizes, so letters and pictures have the same size on full
+and on empty pages.
 """
 
 from typing import NamedTuple
@@ -15,12 +15,12 @@ from kerasvis.figures.figure import Figure
 
 MARGIN = 0.04  # inches
 DPI = 300  # at which the figure is saved unless told otherwise
-POINTS = 72  # an inch
-HINTING = 1.06  # letters moved onto the dots of a coarse raster take more room
+POINTS = 72  # per inch
+HINTING = 1.06  # letters aligned to the pixels of a coarse raster need more space
 
 
 class Style(NamedTuple):
-    """How a line of text is set: size in points, weight and colour."""
+    """The style of a line of text: size in points, weight and colour."""
 
     size: float
     weight: str = "normal"
@@ -80,22 +80,22 @@ class Page:
         self.position += inches
 
     def put_text(self, text, style, *, left=MARGIN, beside=None):
-        """Sets a line at the present position, if wanted on the line of another style; stays."""
+        """Writes a line at the current position, or on the baseline of the style `beside`."""
         baseline = self.position + (beside or style).size / POINTS
         self.lines.append(Line(left, baseline, text, style))
 
     def write(self, text, style):
-        """Sets a paragraph over the whole width, and moves below it."""
+        """Writes a paragraph over the whole width, and moves below it."""
         for line in wrap(text, self.width - 2 * MARGIN, style):
             self.put_text(line, style)
             self.move_down(style.line_height)
 
     def put_picture(self, pixels, label, *, left, width, height):
-        """Puts a picture at the present position and stays there."""
+        """Puts a picture at the current position, without moving."""
         self.pictures.append(Picture(left, self.position, width, height, pixels, label))
 
     def figure(self):
-        """The page, drawn: a matplotlib Figure with one axes in inches."""
+        """Draws the page: a matplotlib Figure with one Axes in inches."""
         height = self.position + MARGIN
         figure = Figure((self.width, height), dpi=DPI, facecolor="white", layout="none")
         axes = figure.add_axes((0, 0, 1, 1))
@@ -111,7 +111,7 @@ class Page:
                 label=picture.label,
             )
         axes.set(xlim=(0, self.width), ylim=(height, 0))  # imshow has moved them
-        # A name of a layer with an underscore or a dollar sign is no formula.
+        # A layer's name with an underscore or a dollar sign is not a formula.
         plain = {"parse_math": False, "usetex": False}
         for left, baseline, text, style in self.lines:
             axes.text(left, baseline, text, font=style.font, color=style.colour, **plain)
@@ -119,13 +119,13 @@ class Page:
 
 
 def text_width(text, style):
-    """Room in inches that a line of text needs at any resolution."""
+    """The width in inches of a line of text, sufficient at any resolution."""
     points = text_to_path.get_text_width_height_descent(text, style.font, False)[0]
     return HINTING * points / POINTS
 
 
 def wrap(text, width, style):
-    """Lines of at most `width` inches; a word that is longer has a line to itself."""
+    """Lines of at most `width` inches; a longer word has its own line."""
     lines = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word

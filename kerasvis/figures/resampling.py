@@ -1,4 +1,4 @@
-"""Tiles brought to the number of pixels that a print can show."""
+"""Resizes tiles to print resolution."""
 
 import math
 
@@ -6,16 +6,16 @@ import numpy as np
 
 
 def enlarge(tiles, at_least):
-    """Tiles with every pixel repeated until the longer side has at least so many pixels.
+    """Tiles with every pixel repeated until the longer side has at least `at_least` pixels.
 
-    The same whole number of times each, so that pixels stay crisp squares of one size.
+    All pixels are repeated equally often, so that they stay squares of one size.
 
     Args:
         tiles: array `(..., height, width, channels)`.
-        at_least: wanted length of the longer side in pixels.
+        at_least: minimum length of the longer side in pixels.
 
     Returns:
-        Array `(..., height * times, width * times, channels)`; the same array where it is large
+        Array `(..., height * times, width * times, channels)`; the same array if it is large
         enough.
     """
     times = math.ceil(at_least / max(tiles.shape[-3:-1]))
@@ -25,18 +25,17 @@ def enlarge(tiles, at_least):
 
 
 def shrink(tiles, at_most):
-    """Tiles averaged over areas until the longer side has at most so many pixels.
+    """Tiles averaged over areas until the longer side has at most `at_most` pixels.
 
-    Every new pixel is the mean over its area of the old ones, parts of pixels counted as parts, so
-    that the mean of a tile stays what it was.
+    Every new pixel is the mean of the old pixels in its area, weighted by overlap, so that the mean
+    of a tile does not change.
 
     Args:
         tiles: array `(..., height, width, channels)` of numbers.
-        at_most: wanted length of the longer side in pixels.
+        at_most: maximum length of the longer side in pixels.
 
     Returns:
-        float array `(..., new height, new width, channels)`; the same array where it is small
-        enough.
+        float array `(..., new height, new width, channels)`; the same array if it is small enough.
     """
     height, width = tiles.shape[-3:-1]
     ratio = at_most / max(height, width)

@@ -8,29 +8,29 @@ from matplotlib.ticker import NullLocator, PercentFormatter
 
 from kerasvis.figures.figure import Figure
 from kerasvis.figures.page import CAPTION, DPI, LABEL, TITLE, text_width, wrap
+from kerasvis.storage.counted import counted
 
 if TYPE_CHECKING:
     from kerasvis.analyses.transfer.feature_transfer import FeatureTransfer
 
 
-# In inches; as wide as the page of a journal.
+# In inches; the width of a journal page.
 WIDTH, PANEL_HEIGHT = 7.2, 2.6
 SIDES = {"left": 0.5, "right": 0.08, "above": 0.22}
 BELOW, BETWEEN = 0.4, 0.6
-HANDLE = 0.3  # beside a name in the legend
+HANDLE = 0.3  # before a name in the legend
 COLOURS = colormaps["viridis"]
 HEAD_STYLES = ("-", "--", ":")
 HEAD_COLOURS = ("black", "tab:orange", "tab:blue")
 SCRATCH_STYLE = {"color": "tab:red", "linewidth": 1.3, "marker": "s", "markersize": 3}
 
 TRANSFER_CAPTION = (
-    "Accuracy of a linear classifier of {classes} new classes on the features of one layer, whose "
-    "weights stay as they were trained: the share of a class's test images that it recognises, "
-    "averaged over the classes. Points: means over {folds}; bars: standard deviations. Left: over "
-    "the training images of a class; solid and broken lines as on the right. Right: layer by "
-    "layer, with {size} training images of a class."
+    "Accuracy of a linear classifier of {classes} new classes on the features of one layer with "
+    "fixed weights: the share of test images that are classified correctly, averaged over classes. "
+    "Points: means over {folds}; bars: standard deviations. Left: by number of training images per "
+    "class; line styles as on the right. Right: by layer, with {size} per class."
 )
-SCRATCH_CAPTION = "From scratch: the same net, trained on the new images alone."
+SCRATCH_CAPTION = "From scratch: the same architecture, trained on the new images alone."
 
 
 def transfer_curves(
@@ -41,9 +41,9 @@ def transfer_curves(
     Args:
         transfer: a `FeatureTransfer`. Read are `layers` and `heads`, names; `per_class` `(sizes,)`;
             `accuracies` `(layers, heads, sizes, folds)` and `scratch_accuracies` `(sizes, folds)`,
-            in [0, 1], the latter of no folds where there are none; `class_names`.
-        title: text above everything.
-        caption: text below everything; by default what is seen, "" for none.
+            in [0, 1], the latter with no folds if not computed; `class_names`.
+        title: text above the figure.
+        caption: text below the figure; by default a description, "" for none.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -98,7 +98,7 @@ def transfer_curves(
 
 
 def mean_and_deviation(accuracies):
-    """Mean and sample standard deviation over the last axis, the folds; 0 for a single fold."""
+    """Mean and sample standard deviation over folds, the last axis; deviation 0 for one fold."""
     accuracies = np.asarray(accuracies, "float64")
     num_folds = accuracies.shape[-1]
     deviation = accuracies.std(axis=-1, ddof=1) if num_folds > 1 else 0 * accuracies[..., 0]
@@ -126,7 +126,7 @@ def _draw_sizes(axes, transfer):
     axes.set_xscale("log")
     axes.set_xticks(transfer.per_class, list(map(str, transfer.per_class)))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("training images of a class (logarithmic)", fontsize=LABEL.size + 1)
+    axes.set_xlabel("training images per class (logarithmic)", fontsize=LABEL.size + 1)
     beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "borderaxespad": 0.3}
     legend = axes.legend(**beside, **_LEGEND)
     for text in legend.get_texts():
@@ -163,7 +163,7 @@ _MARKED = {"linewidth": 1.3, "marker": "o", "markersize": 2.5, "elinewidth": 0.8
 
 
 def _longest(layers):
-    """Inches that the longest name needs."""
+    """Width of the longest name in inches."""
     return max(text_width(name, LABEL) for name in layers)
 
 
@@ -173,7 +173,7 @@ def _upright(layers):
 
 
 def _panel_width(layers):
-    """Two panels share the width with the names of the layers between them."""
+    """Width of each of two panels, with space for the names of the layers between them."""
     names = max(_longest(layers), text_width("from scratch", LABEL)) + HANDLE
     return (WIDTH - SIDES["left"] - SIDES["right"] - BETWEEN - names) / 2
 
@@ -196,13 +196,13 @@ def _check(transfer):
     shape = np.shape(transfer.accuracies)
     if not all(sizes) or len(shape) != 4 or shape[:3] != sizes or not shape[3]:
         raise ValueError(
-            f"transfer_curves got accuracies of shape {shape}, expected "
-            f"({', '.join(map(str, sizes))}, folds), none of them 0."
+            f"Give accuracies of shape ({', '.join(map(str, sizes))}, folds), none of them 0. "
+            f"Received: shape {shape}"
         )
     if np.shape(transfer.scratch_accuracies)[:-1] != sizes[2:]:
         raise ValueError(
-            f"transfer_curves got accuracies from scratch of shape "
-            f"{np.shape(transfer.scratch_accuracies)}, expected ({sizes[2]}, folds)."
+            f"Give accuracies from scratch of shape ({sizes[2]}, folds). "
+            f"Received: shape {np.shape(transfer.scratch_accuracies)}"
         )
 
 
@@ -210,7 +210,7 @@ def _caption(transfer):
     num_folds = np.shape(transfer.accuracies)[-1]
     text = TRANSFER_CAPTION.format(
         classes=len(transfer.class_names),
-        folds=f"{num_folds} drawing{'s' * (num_folds != 1)} of images",
-        size=transfer.per_class[-1],
+        folds=counted(num_folds, "fold"),
+        size=counted(transfer.per_class[-1], "training image"),
     )
     return f"{text} {SCRATCH_CAPTION}" if np.shape(transfer.scratch_accuracies)[1] else text

@@ -12,18 +12,17 @@ if TYPE_CHECKING:
     from kerasvis.figures.figure import Figure
 
 
-IMAGE_SIZE = 0.9  # inches; seven in a row are nearly as wide as the page of a journal
+IMAGE_SIZE = 0.9  # inches; seven in a row nearly fill the width of a journal page
 COLUMN_GAP, ROW_GAP = 0.04, 0.05
-MIN_COLUMN = 0.55  # room for the numbers under a narrow image
+MIN_COLUMN = 0.55  # space for the numbers below a narrow image
 
 GRID_CAPTION = (
-    "Each row: images of one strength, turned from the image in the middle along one direction, "
-    "values beyond the range of pixels cut; the number below is the unit's activation, as a share "
-    "of that of the middle. First the directions in which the activation falls off fastest, to "
-    "which the unit is selective; last those in which it falls off least, to which it is "
-    "invariant. Where it rises, the image in the middle is not the one that the unit prefers. "
-    "Curvature: second derivative of the activation by the angle in radians, as a share of the "
-    "activation, from gradients {} radians to either side."
+    "Each row: images of equal strength, rotated from the image in the middle along one direction, "
+    "clipped to the range of pixels; below, the unit's activation relative to the middle. First "
+    "rows: directions of fastest decrease, to which the unit is selective; last rows: of slowest "
+    "decrease, to which it is invariant. If the activation increases, the image in the middle is "
+    "not the unit's optimal one. Curvature: second derivative of the activation with respect to "
+    "the angle in radians, relative to the activation, from gradients {} radians to either side."
 )
 
 
@@ -44,14 +43,14 @@ def unit_invariance_grid(
         pixels: uint8 `(directions, angles, height, width, channels)`: its `images` as RGB pixels,
             as `Preprocessing.pixels` makes them; 1 channel (grey) or 3.
         image_size: longer side of each image in inches.
-        title: text above everything.
-        caption: text below everything; by default what is seen, "" for none.
+        title: text above the figure.
+        caption: text below the figure; by default a description, "" for none.
 
     Returns:
         A `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: if shapes do not fit, or the activation is 0, of which nothing is a share.
+        ValueError: if shapes do not fit, or the activation is 0, so that nothing is relative to it.
 
     Reference:
         Zeiler & Fergus 2013, Section 1.1, on Le et al. 2010.
@@ -107,12 +106,13 @@ def _check(invariance, pixels, image_size):
     expected = np.shape(invariance.activations)
     if pixels.ndim != 5 or pixels.shape[:2] != expected or pixels.dtype != "uint8":
         raise ValueError(
-            f"unit_invariance_grid got pixels of shape {pixels.shape} and type {pixels.dtype}, "
-            f"expected uint8 {expected} × (height, width, channels)."
+            f"Give uint8 pixels of shape {expected} + (height, width, channels). "
+            f"Received: {pixels.dtype} pixels of shape {pixels.shape}"
         )
     if image_size <= 0:
-        raise ValueError(f"unit_invariance_grid got image_size={image_size}, expected above 0.")
+        raise ValueError(f"Give image_size above 0. Received: image_size={image_size}")
     if invariance.activation == 0:
         raise ValueError(
-            "The unit's activation is 0 at the image in the middle: give an image that excites it."
+            "The unit is not active in the image: give an invariance around an image that excites "
+            "it. Received: activation=0"
         )

@@ -129,12 +129,12 @@ def test_everything_is_on_the_page_and_nothing_overlaps(paper):
 @pytest.mark.parametrize(
     ("shown", "sentence"),
     [
-        (ablation(()), r"ablation_chart got no variants, expected at least one\."),
+        (ablation(()), r"at least one variant. Received: variants=\(\)"),
         (
             ablation(train_errors=np.zeros(3)),
-            r"ablation_chart got train_errors of shape \(3,\), expected \(3, 2\)\.",
+            r"Give train_errors of shape \(3, 2\). Received: shape \(3,\)",
         ),
-        (ablation(seconds=np.zeros(2)), r"got seconds of shape \(2,\), expected \(3,\)\."),
+        (ablation(seconds=np.zeros(2)), r"Give seconds of shape \(3,\). Received: shape \(2,\)"),
     ],
 )
 def test_what_cannot_be_drawn(shown, sentence):

@@ -101,18 +101,18 @@ def test_pixels_beyond_the_scale_keep_their_hue():
 def test_values_that_are_not_finite_are_refused(bad):
     values = noise((2, 4, 5, 3))
     values[1, 2, 0, 1] = values[1, 3, 0, 0] = bad
-    message = r"got 2 values that are NaN or infinite, the first at index \(1, 2, 0, 1\)"
+    message = r"2 values not finite, the first at index \(1, 2, 0, 1\)"
     with pytest.raises(ValueError, match=message):
         signed_to_rgb(values)
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (4, 4, 2), (3, 4, 4, 64)])
 def test_other_numbers_of_channels_are_refused(shape):
-    with pytest.raises(ValueError, match=r"expected \(\.\.\., height, width, channels\) with 1 or"):
+    with pytest.raises(ValueError, match=r"of shape \(\.\.\., height, width, channels\) with 1 or"):
         signed_to_rgb(np.zeros(shape))
 
 
 @pytest.mark.parametrize("percentile", [0, -1, 100.5])
 def test_percentile_out_of_range_is_refused(percentile):
-    with pytest.raises(ValueError, match=rf"got percentile={percentile}, expected 0 < percentile"):
+    with pytest.raises(ValueError, match=rf"Received: percentile={percentile}"):
         signed_to_rgb(np.zeros((2, 2, 3)), percentile=percentile)

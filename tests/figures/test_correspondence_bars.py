@@ -98,7 +98,7 @@ def test_a_single_draw_has_no_deviation():
     np.testing.assert_array_equal(mean, [0.25, 0.75])
     np.testing.assert_array_equal(deviation, [0, 0])
     texts = [text.get_text() for text in correspondence_bars(correspondence(draws=1)).texts]
-    assert any("one draw" in text for text in texts)
+    assert any("one sample" in text for text in texts)
 
 
 def test_draws_without_a_number_do_not_count():
@@ -121,9 +121,9 @@ def test_what_is_undefined_is_said_to_be_none():
 
 def test_caption():
     texts = " ".join(text.get_text() for text in correspondence_bars(correspondence()).texts)
-    assert "all pairs of them" in texts
+    assert "all pairs of images" in texts
     assert "occluded in 5 images" in texts
-    assert "mean ± standard deviation of 4 draws" in texts
+    assert "mean ± standard deviation of 4 samples" in texts
     bare = correspondence_bars(correspondence(), title="One title", caption="")
     assert [text.get_text() for text in bare.texts] == ["One title"]
 
@@ -133,14 +133,14 @@ def test_caption():
     [
         (
             correspondence(parts=()),
-            r"got delta of shape \(2, 0\) and random_delta of shape \(2, 0, 4\), expected \(2, 0\)",
+            r"Received: shapes \(2, 0\) and \(2, 0, 4\)",
         ),
         (
             correspondence(opposition=np.zeros((2, 2))),
-            r"got opposition of shape \(2, 2\) and random_opposition of shape \(2, 3, 4\), "
-            r"expected \(2, 3\) and \(2, 3, draws\), none of them 0",
+            r"Give opposition of shape \(2, 3\) and random_opposition of shape \(2, 3, draws\), "
+            r"none of them 0. Received: shapes \(2, 2\) and \(2, 3, 4\)",
         ),
-        (correspondence(draws=0), r"random_delta of shape \(2, 3, 0\), expected \(2, 3\)"),
+        (correspondence(draws=0), r"Received: shapes .* and \(2, 3, 0\)"),
     ],
 )
 def test_what_cannot_be_drawn(shown, sentence):

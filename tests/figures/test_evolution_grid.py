@@ -129,7 +129,7 @@ def test_patches_that_were_left_out():
     plain, figure = (evolution_grid(evolution(each)) for each in (shown, without))
     for label in pictures(figure):
         np.testing.assert_array_equal(pixels(figure, label), pixels(plain, label))
-    sentence = r"Layer 'conv2' came without its image patches, .*: show it without patches, or"
+    sentence = r"Layer 'conv2' has no image patches, .*: show it without patches, or"
     with pytest.raises(ValueError, match=sentence):
         evolution_grid(evolution(without), with_patches=True)
 
@@ -159,7 +159,7 @@ def test_light_grey_is_explained_where_there_is_some():
     over = layer()
     over.boxes[0, 2] = 3, 0, 7, 5
     figure = evolution_grid(evolution(over))
-    assert "Light grey lies outside the image." in " ".join(texts(figure))
+    assert "Light grey: outside the image." in " ".join(texts(figure))
     tile = tiles(pixels(figure, "conv2 2"), len(EPOCHS), (7, 5))[2]
     assert np.all(tile[:3] == 232)
 
@@ -167,13 +167,13 @@ def test_light_grey_is_explained_where_there_is_some():
 @pytest.mark.parametrize(
     ("shown", "options", "sentence"),
     [
-        (evolution(), {"layers": ["fc"]}, "evolution_grid got no layer 'fc', but conv2: choose"),
-        (evolution(), {"layers": []}, "evolution_grid got no layers, expected at least one."),
-        (evolution(), {"tile_size": 0}, "evolution_grid got blocks_per_row=2, tile_size=0, expe"),
+        (evolution(), {"layers": ["fc"]}, "no layer 'fc' in the evolution: choose among conv2"),
+        (evolution(), {"layers": []}, r"at least one layer. Received: layers=\[\]"),
+        (evolution(), {"tile_size": 0}, "Received: blocks_per_row=2, tile_size=0"),
         (
             evolution(epochs=EPOCHS[:3]),
             {},
-            "Layer 'conv2': there are projections of 4 epochs, expected 3.",
+            "'conv2' for each of the 3 epochs. Received: shape",
         ),
     ],
 )
@@ -185,7 +185,9 @@ def test_what_cannot_be_shown(shown, options, sentence):
 def test_a_projection_that_is_not_finite():
     broken = layer()
     broken.projections[1, 2, 0, 0, 0] = np.nan
-    with pytest.raises(ValueError, match="projection 2 of feature 12 holds NaN or infinity"):
+    with pytest.raises(
+        ValueError, match=r"contains NaN or infinity: .* Received: projection 2 of feature 12"
+    ):
         evolution_grid(evolution(broken))
 
 
@@ -248,7 +250,7 @@ def test_silent_maps_are_left_out_and_counted():
     )
     caption = " ".join(text.get_text() for text in figure.texts)
     assert caption.endswith("are left out on the left: 1 of 5 in conv_1.")
-    assert "silent" not in " ".join(t.get_text() for t in convergence_curves(convergence()).texts)
+    assert "inactive" not in " ".join(t.get_text() for t in convergence_curves(convergence()).texts)
 
 
 def test_layers_of_silent_maps_have_no_curve():
@@ -262,9 +264,9 @@ def test_layers_of_silent_maps_have_no_curve():
 @pytest.mark.parametrize(
     ("measured", "sentence"),
     [
-        (convergence(num_layers=0), "convergence_curves got 0 layers and 4 epochs, expected at"),
-        (convergence(epochs=EPOCHS[:1]), "convergence_curves got 2 layers and 1 epochs, expected"),
-        (convergence(num_maps=0), r"Layer 'conv_0': similarities have shape \(0, 4\), expected \("),
+        (convergence(num_layers=0), "Received: 0 layers, 4 epochs"),
+        (convergence(epochs=EPOCHS[:1]), "Received: 2 layers, 1 epoch"),
+        (convergence(num_maps=0), r"similarities of layer 'conv_0' .* Received: shape \(0, 4\)"),
     ],
 )
 def test_curves_that_cannot_be_drawn(measured, sentence):

@@ -108,7 +108,7 @@ def test_light_grey_is_explained_only_where_there_is_some():
     features = layer()
     assert "outside the image" not in " ".join(texts(feature_grid(features)))
     features.boxes[0, 0, 0] = 1
-    assert "Light grey lies outside the image." in " ".join(texts(feature_grid(features)))
+    assert "Light grey: outside the image." in " ".join(texts(feature_grid(features)))
 
 
 def test_absent_images_are_blank():
@@ -252,25 +252,28 @@ def with_value(field, place, value):
 
 
 WRONG = [
-    ([], "got an empty list, expected one FeatureVisualization or a list of them"),
-    ([{"layer": "conv1"}], "got a dict without layer, feature_indices, image_indices, projections"),
-    (layer(num_maps=0), "'conv2': projections have shape (0, 9, 7, 5, 3), expected at least one"),
-    (layer(k=0), "'conv2': projections have shape (3, 0, 7, 5, 3), expected at least one"),
-    (changed(patches=layer(k=8).patches), "patches have shape (3, 8, 7, 5, 3), expected (3, 9, 7,"),
-    (changed(patches=layer(channels=4).patches), "patches have shape (3, 9, 7, 5, 4), expected (3"),
-    (changed(boxes=layer().boxes[..., :2]), "boxes have shape (3, 9, 2), expected (3, 9, 4)"),
-    (changed(feature_indices=[1]), "feature_indices have shape (1,), expected (3,) beside"),
-    (changed(patches=layer().patches / 255), "'conv2': patches are float64, expected uint8 pixels"),
+    ([], "one FeatureVisualization or a list of them. Received: features=[]"),
+    (
+        [{"layer": "conv1"}],
+        "Received: a dict without layer, feature_indices, image_indices, projections",
+    ),
+    (layer(num_maps=0), "Received: projections of shape (0, 9, 7, 5, 3)"),
+    (layer(k=0), "Received: projections of shape (3, 0, 7, 5, 3)"),
+    (changed(patches=layer(k=8).patches), "Received: patches of shape (3, 8, 7, 5, 3)"),
+    (changed(patches=layer(channels=4).patches), "Received: patches of shape (3, 9, 7, 5, 4)"),
+    (changed(boxes=layer().boxes[..., :2]), "Received: boxes of shape (3, 9, 2)"),
+    (changed(feature_indices=[1]), "Received: feature_indices of shape (1,)"),
+    (changed(patches=layer().patches / 255), "Received: patches of dtype float64"),
     (
         with_value("projections", (1, 4, 2, 2, 0), np.nan),
-        "'conv2': projection 4 of feature 12 holds NaN or infinity; look for",
+        "Received: projection 4 of feature 12",
     ),
     (
         with_value("boxes", (2, 1), (0, 0, 8, 5)),
-        "'conv2': box [0, 0, 8, 5] does not fit its window of 7 × 5 pixels; boxes are (top, left",
+        "window of 7 × 5 pixels. Received: box [0, 0, 8, 5]",
     ),
-    (with_value("boxes", (0, 0), (3, 0, 2, 5)), "box [3, 0, 2, 5] does not fit its window"),
-    (with_value("boxes", (0, 0), (0, -1, 2, 5)), "box [0, -1, 2, 5] does not fit its window"),
+    (with_value("boxes", (0, 0), (3, 0, 2, 5)), "Received: box [3, 0, 2, 5]"),
+    (with_value("boxes", (0, 0), (0, -1, 2, 5)), "Received: box [0, -1, 2, 5]"),
 ]
 
 
@@ -282,7 +285,7 @@ def test_what_cannot_be_shown_is_refused(features, sentence):
 
 @pytest.mark.parametrize("wrong", [{"maps_per_row": 0}, {"mosaic_size": 0}])
 def test_impossible_layout_is_refused(wrong):
-    with pytest.raises(ValueError, match="expected maps_per_row >= 1, mosaic_size > 0"):
+    with pytest.raises(ValueError, match="maps_per_row of 1 or more and mosaic_size above 0"):
         feature_grid(layer(), **wrong)
 
 

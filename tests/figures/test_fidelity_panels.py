@@ -192,5 +192,5 @@ def test_caption():
 
 
 def test_a_report_without_checks():
-    with pytest.raises(ValueError, match="got a report without any check, expected at least one"):
+    with pytest.raises(ValueError, match="Give a report with at least one check"):
         fidelity_panels(fidelity(checks=()))

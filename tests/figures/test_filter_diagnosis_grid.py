@@ -158,16 +158,15 @@ def test_evenly():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (([],), "got 0 diagnoses, num_features=32, expected at least one of each"),
+        (([],), "Received: 0 diagnoses, num_features=32"),
         (
             (Diagnosis(channels=5),),
-            "Model 'my_net': kernels have shape (7, 5, 5, 10), expected (height, width, channels, "
-            "filters) with 1 or 3 channels",
+            "1 or 3 channels. Received: model 'my_net' with kernels of shape (7, 5, 5, 10)",
         ),
     ],
 )
 def test_what_cannot_be_shown_is_refused(arguments, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)):
         filter_diagnosis_grid(*arguments)
-    with pytest.raises(ValueError, match="got 1 diagnoses, num_features=0, expected"):
+    with pytest.raises(ValueError, match="Received: 1 diagnosis, num_features=0"):
         filter_diagnosis_grid(Diagnosis(), num_features=0)

@@ -75,13 +75,13 @@ def with_nan():
 
 
 WRONG = [
-    ((kernels(channels=64),), {}, "got kernels of shape (7, 5, 64, 10), expected (height, width,"),
-    ((kernels()[..., 0],), {}, "got kernels of shape (7, 5, 3), expected (height, width, channels"),
-    ((kernels(num_filters=0),), {}, "got kernels of shape (7, 5, 3, 0), expected"),
-    ((kernels(),), {"scale": "all"}, "got scale='all', expected 'shared' or 'each'"),
-    ((kernels(),), {"filters_per_row": 0}, "got filters_per_row=0, filter_size=0.32, expected"),
-    ((kernels(),), {"filter_size": 0}, "filter_size=0, expected filters_per_row >= 1"),
-    ((with_nan(),), {}, "filter 7 holds NaN or infinity; look for a training run that diverged"),
+    ((kernels(channels=64),), {}, "Received: kernels of shape (7, 5, 64, 10)"),
+    ((kernels()[..., 0],), {}, "Received: kernels of shape (7, 5, 3)"),
+    ((kernels(num_filters=0),), {}, "Received: kernels of shape (7, 5, 3, 0)"),
+    ((kernels(),), {"scale": "all"}, "Give 'shared' or 'each'. Received: scale='all'"),
+    ((kernels(),), {"filters_per_row": 0}, "Received: filters_per_row=0, filter_size=0.32"),
+    ((kernels(),), {"filter_size": 0}, "filter_size=0"),
+    ((with_nan(),), {}, "Received: 1 filter not finite, the first is 7"),
 ]
 
 

@@ -150,20 +150,20 @@ def broken(**changes):
 @pytest.mark.parametrize(
     ("shown", "names", "sentence"),
     [
-        (invariance(names=()), None, "got 0 transformations and 2 layers, expected at least one"),
-        (invariance(layers=()), None, "got 3 transformations and 0 layers, expected at least one"),
+        (invariance(names=()), None, "Received: 0 transformations, 2 layers"),
+        (invariance(layers=()), None, "Received: 3 transformations, 0 layers"),
         (
             broken(distances=np.zeros((1, 3, 2))),
             None,
-            r"scale: distances have shape \(1, 3, 2\) and probabilities \(3, 2\), expected \(2, 3, "
-            r"2\) and \(3, 2\), none of them 0",
+            r"distances of shape \(2, 3, 2\) .* for scale, none of them 0. Received: shapes "
+            r"\(1, 3, 2\) and \(3, 2\)",
         ),
         (
             broken(examples=np.zeros((2, 5, 5, 3))),
             None,
-            r"scale: examples have shape \(2, 5, 5, 3\), expected \(images, values, height,",
+            r"for scale. Received: shape \(2, 5, 5, 3\)",
         ),
-        (invariance(), ["a"], "1 names came for 3 images: give one for each"),
+        (invariance(), ["a"], "each of the 3 images. Received: 1 name"),
     ],
 )
 def test_what_cannot_be_drawn(shown, names, sentence):

@@ -44,7 +44,7 @@ def test_texts():
     assert texts[5:8] == ["0.25", "1.00", "0.12"]
     assert "direction 2, curvature −0.25" in texts
     caption = " ".join(texts)
-    assert "falls off least, to which it is invariant" in caption
+    assert "slowest decrease, to which it is invariant" in caption
     assert "from gradients 0.25 radians to either side" in caption
 
 
@@ -53,10 +53,20 @@ def silent():
 
 
 WRONG = [
-    (INVARIANCE, pixels()[:1], {}, "got pixels of shape (1, 3, 10, 8, 3) and type uint8, expect"),
-    (INVARIANCE, pixels().astype("float32"), {}, "type float32, expected uint8 (2, 3) × (height,"),
-    (INVARIANCE, pixels(), {"image_size": 0}, "got image_size=0, expected above 0."),
-    (silent(), pixels(), {}, "activation is 0 at the image in the middle: give an image that exc"),
+    (INVARIANCE, pixels()[:1], {}, "Received: uint8 pixels of shape (1, 3, 10, 8, 3)"),
+    (
+        INVARIANCE,
+        pixels().astype("float32"),
+        {},
+        "of shape (2, 3) + (height, width, channels). Received: float32",
+    ),
+    (INVARIANCE, pixels(), {"image_size": 0}, "Received: image_size=0"),
+    (
+        silent(),
+        pixels(),
+        {},
+        "not active in the image: give an invariance around an image that exc",
+    ),
 ]
 
 
