@@ -125,7 +125,7 @@ def test_grey_filters_without_and_with_images(diagnose, photographs, tmp_path):
     [
         ("missing", "", "There is no such model file: give a file that model.save"),
         ("dense", "", "The model 'dense' has no convolution layer whose filters could be "),
-        ("nan", "", "3 of 3 filters of layer 'conv1' hold NaN or infinity: load weights that are"),
+        ("nan", "", "The weights of layer 'conv1' contain NaN or infinity: load finite weights, o"),
         ("good", "--first-layer conv7", "The model has no layer 'conv7': did you mean conv"),
         ("good", "--second-layer conv1", "Layer 'conv1' does not lie above the first layer 'conv1"),
         ("good", "--image-size 9 9 --images demo", "The model 'good' takes images of 30×26 pixels"),

@@ -134,7 +134,7 @@ def test_one_epoch_has_no_convergence(plot, capsys):
         ("--checkpoints net_2.keras", "The checkpoints need images: give --images, a folder of"),
         ("--snapshots snapshots --epochs 3", "taken: leave out --epochs, which is for --checkpo"),
         ("--snapshots snapshots --image-size 3 3", "leave out --image-size, which is for --chec"),
-        ("--snapshots empty", "The folder empty holds no snapshots, files such as epoch_0001.npz:"),
+        ("--snapshots empty", "The folder contains no snapshots such as epoch_0001.npz: give the "),
         (
             "--snapshots snapshots --layers fc",
             "The snapshots hold conv1, conv2: give --layers among these. Received: --layers=fc",
@@ -155,7 +155,7 @@ def test_one_epoch_has_no_convergence(plot, capsys):
         ("--checkpoints net_2.keras --images gone", "There is no such photograph or folder: give"),
         (
             "--checkpoints net_2.keras other_3.keras --images photographs",
-            "The model of epoch 3 has other layers, or layers of other sizes, than the first: give",
+            "The model of epoch 3 has another architecture than the first: give",
         ),
     ],
 )
@@ -179,6 +179,6 @@ def test_as_a_command_of_its_own(tmp_path):
     assert ended.returncode == 2
     assert ended.stdout == ""
     assert ended.stderr == (
-        "The folder missing holds no snapshots, files such as epoch_0001.npz: give the directory "
-        "of a FeatureEvolution.\n"
+        "The folder contains no snapshots such as epoch_0001.npz: give the directory of a "
+        "FeatureEvolution. Received: directory='missing'\n"
     )

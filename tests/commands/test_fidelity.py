@@ -104,8 +104,8 @@ def test_some_checks_of_some_methods(check, capsys):
     ("options", "sentence"),
     [
         (("--num-images", 9), "There are 5 images: give fewer --num-images."),
-        (("--num-images", 2, "--stages", "pool"), "Stage 'pool' is no layer with weights"),
-        (("--num-images", 2, "--patch-size", 99), "patch_size is 99×99 pixels, but a unit sees"),
+        (("--num-images", 2, "--stages", "pool"), "Stage 'pool' is not a layer with weights"),
+        (("--num-images", 2, "--patch-size", 99), "Received: patch_size=(99, 99)"),
         (("--num-images", 2, "--methods", "lrp"), "Received: --methods=lrp"),
         (("--num-images", 0), "Received: --num-images=0"),
     ],

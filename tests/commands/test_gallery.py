@@ -131,8 +131,8 @@ def test_the_evolution_of_another_net_is_refused(mistake, snapshots, tmp_path):
         "The evolution shows feature map 3 of layer 'squeeze', which has 3 in this model: give the "
         "snapshots of this model's training."
     )
-    assert "holds no snapshots, files such as epoch_0001.npz" in mistake("--evolution", tmp_path)
-    assert "holds no snapshots" in mistake("--evolution", tmp_path / "nowhere")
+    assert "contains no snapshots such as epoch_0001.npz" in mistake("--evolution", tmp_path)
+    assert "contains no snapshots" in mistake("--evolution", tmp_path / "nowhere")
 
 
 def test_runs_as_a_command(model_file, photographs, tmp_path):

@@ -99,11 +99,14 @@ def test_chance_and_the_net_itself():
 
 def test_caption_and_title():
     alone = " ".join(texts(ablation_chart(ablation())))
-    assert "for 12 epochs; 15,000 training and 1,500 validation images of 30 classes." in alone
+    assert (
+        "for 12 epochs on 15,000 training images of 30 classes, with 1,500 validation images."
+        in alone
+    )
     assert "ImageNet" not in alone
     assert "1 epoch;" in " ".join(texts(ablation_chart(ablation(num_epochs=1))))
     beside = " ".join(texts(ablation_chart(ablation(), PAPER)))
-    assert "1000 classes of ImageNet: their pattern may be compared" in beside
+    assert "1000 classes of ImageNet: compare their pattern" in beside
     assert texts(ablation_chart(ablation(), title="Layers", caption="")) == ["Layers"]
 
 

@@ -91,7 +91,7 @@ def test_jumps_are_marked_between_their_columns():
     for column, box in zip((2, 3), marks.values(), strict=True):
         assert np.mean(box[:2]) == pytest.approx(left + column * pitch, abs=0.02)
         assert top < box[3] < box[2] < bottom
-    assert "An orange tick between two columns" in " ".join(texts(figure))
+    assert "Orange tick between two columns" in " ".join(texts(figure))
     assert "orange" not in " ".join(texts(evolution_grid(evolution())))
 
 
@@ -120,7 +120,7 @@ def test_last_column_holds_the_patches_of_the_last_epoch():
     expected = shown.features["conv2"].patches[1, -1]
     np.testing.assert_array_equal(patch, expected.repeat(times, 0).repeat(times, 1))
     assert pictures(figure)["conv2 12 patch"][0] > pictures(figure)["conv2 12"][1]
-    assert "Last column: the image patch" in " ".join(texts(figure))
+    assert "Last column: image patch" in " ".join(texts(figure))
 
 
 def test_patches_that_were_left_out():

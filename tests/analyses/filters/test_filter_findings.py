@@ -176,7 +176,9 @@ def test_a_stride_of_4_is_found(size, seed):
     model = net_of_stride(4, size, seed=seed)
     finding = findings_of(diagnose_filters(model, smooth_images(), verbose=0))["Aliasing"]
     assert finding.is_found
-    assert finding.remedy == "Make the stride of the first layer smaller, as 2 for 4."
+    assert (
+        finding.remedy == "Make the stride of the first layer smaller (the paper: 2 instead of 4)."
+    )
     assert "the energy at stride 4×4 of conv1 is" in finding.evidence
 
 
