@@ -104,7 +104,7 @@ def test_caption_and_title():
         in alone
     )
     assert "ImageNet" not in alone
-    assert "1 epoch;" in " ".join(texts(ablation_chart(ablation(num_epochs=1))))
+    assert "1 epoch on" in " ".join(texts(ablation_chart(ablation(num_epochs=1))))
     beside = " ".join(texts(ablation_chart(ablation(), PAPER)))
     assert "1000 classes of ImageNet: compare their pattern" in beside
     assert texts(ablation_chart(ablation(), title="Layers", caption="")) == ["Layers"]

@@ -63,7 +63,7 @@ def test_page_fits_the_filters_and_states_the_scale():
     assert right - left == pytest.approx(10 * 0.32 + 9 * 0.03, abs=0.01)
     sentences = [text.get_text() for text in figure.axes[0].texts]
     assert sentences[0] == "conv1"
-    assert "full contrast is the largest absolute weight of all filters." in " ".join(sentences)
+    assert "full contrast: the largest absolute weight of all filters." in " ".join(sentences)
     each = " ".join(text.get_text() for text in filter_grid(kernels(), scale="each").axes[0].texts)
     assert "the largest absolute weight of each filter." in each
 

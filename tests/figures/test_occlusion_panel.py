@@ -239,7 +239,11 @@ def test_projection_is_framed_beside_those_of_other_images():
 
 def test_panels_that_no_row_has_are_left_out():
     bare = row(result(activity=None, projection=None))
-    assert [t[:3] for t in texts(occlusion_panel(bare)) if t[0] == "("] == ["(a)", "(d)", "(e)"]
+    assert [t[:3] for t in texts(occlusion_panel(bare, caption="")) if t[0] == "("] == [
+        "(a)",
+        "(d)",
+        "(e)",
+    ]
     both = occlusion_panel([bare, row()])
     assert {"row 1 b", "row 1 c 0"} <= set(pictures(both))
     assert not {"row 0 b", "row 0 c 0"} & set(pictures(both))

@@ -67,7 +67,7 @@ def test_units_that_see_too_little_are_left_out(images):
     _, found = measured(model, "conv", images, ("deconvnet",))
     assert found.num_images == 0
     assert np.isnan(found.specificity).all()
-    assert "No unit" in found.sentence()
+    assert "No active unit" in found.sentence()
 
 
 def test_features_are_spread_and_have_images_of_their_own():

@@ -146,7 +146,7 @@ def test_filters_that_are_all_zero():
     findings = findings_of(diagnosis_of(np.zeros((5, 5, 3, 4), "float32")))
     assert findings["Dominant filters"].is_found is None
     assert findings["Dead filters"].is_found
-    assert "4 of 4 filters of conv1 are dead" in findings["Dead filters"].evidence
+    assert "Dead filters in conv1: 4 of 4" in findings["Dead filters"].evidence
 
 
 def net_of_stride(stride, size=7, image_size=(71, 64), seed=0):
