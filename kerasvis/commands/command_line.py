@@ -1,9 +1,13 @@
 """The commands as one command line, and how each ends; `kerasvis.__main__` starts it."""
 
+import contextlib
 import os
+import signal
 import sys
+import threading
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 import cyclopts
 from cyclopts import Parameter
@@ -109,20 +113,48 @@ def run(arguments: Sequence[str]) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # names that cannot be printed are shown escaped
             stream.reconfigure(errors="backslashreplace")
+    with noted_interruptions() as interruptions:
+        try:
+            application(list(arguments))
+        except (Exception, KeyboardInterrupt) as error:
+            if interruptions or isinstance(error, KeyboardInterrupt):
+                print("Interrupted.", file=sys.stderr)
+                sys.exit(130)
+            end(error)
+
+
+@contextlib.contextmanager
+def noted_interruptions() -> Iterator[list[int]]:
+    """A list that Ctrl-C adds to: TensorFlow, while it traces, makes other errors of it."""
+    noted = []
+
+    def interrupt(number, frame):
+        noted.append(number)
+        raise KeyboardInterrupt
+
+    is_usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not is_usual or threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    signal.signal(signal.SIGINT, interrupt)
     try:
-        application(list(arguments))
-    except cyclopts.CycloptsError as error:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def end(error: BaseException) -> NoReturn:
+    """Ends the process with the sentence of an error; what no user can mend is raised."""
+    if isinstance(error, cyclopts.CycloptsError):
         sys.exit(fail(sentence_of(error)))
-    except BrokenPipeError:  # nobody reads on, as after `| head`
+    if isinstance(error, BrokenPipeError):  # nobody reads on, as after `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except (ValueError, OSError, ImportError) as error:
+    if isinstance(error, ValueError | OSError | ImportError):
         sys.exit(fail(error))
-    except MemoryError as error:
+    if isinstance(error, MemoryError):
         sys.exit(fail(f"The memory does not suffice: give less at once. {error}"))
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        sys.exit(130)
+    raise error
 
 
 def fail(error: Exception | str) -> int:

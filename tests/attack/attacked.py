@@ -8,6 +8,7 @@ import os
 import random
 import secrets
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -129,6 +130,7 @@ def started(arguments):
     return subprocess.Popen(
         [sys.executable, "-m", "kerasvis", *arguments],
         cwd=ROOT,
+        preexec_fn=take_interruptions,
         env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -169,10 +171,16 @@ class Forked:
         return None, self._errors.read_text()
 
 
+def take_interruptions():
+    """As in a terminal: what a shell runs in the background ignores Ctrl-C, as do its children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def run_and_exit(arguments, errors):
     """Runs a command, with what it prints to stderr in a file, and ends the process."""
     code = 0
     try:
+        take_interruptions()
         os.chdir(ROOT)
         sys.stdin.close()
         for name, number in ((os.devnull, 1), (errors, 2)):

@@ -130,6 +130,15 @@ class Interrupting(Endless):
         return PIXELS[:4], np.zeros(4)
 
 
+@pytest.fixture
+def interruptible():
+    """As in a terminal: shells let what runs in the background ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interruption_ends_a_snapshot_in_training(tmp_path):
     """Also where the data never end but for `steps`, which is large."""
     model = keras.Sequential(
