@@ -1,4 +1,4 @@
-"""The convnet that the paper compares with (Krizhevsky et al. 2012)."""
+"""The convnet that the paper builds on (Krizhevsky et al. 2012)."""
 
 import os
 from collections.abc import Collection, Sequence
@@ -14,9 +14,9 @@ from kerasvis.convnets.stages import (
     contrast_normalization,
     convolution,
     dense_top,
-    kept,
     load_weights,
     max_pooling,
+    remaining,
     scaled,
 )
 from kerasvis.layers.pixel_mean import PixelMean
@@ -40,9 +40,9 @@ def AlexNet(  # noqa: N802 - named as keras.applications names its builders
 ) -> keras.Model:
     """AlexNet with dense connections in every layer: 11×11 filters, stride 4, in layer 1.
 
-    It takes raw pixels in [0, 255]; the per-pixel mean is subtracted by its first layer,
-    `model.get_layer("pixel_mean").adapt(pixels)`. Layers are named as in `ZFNet`. As in the
-    original, normalisation comes before pooling.
+    The model takes raw pixels in [0, 255]. Its first layer subtracts the per-pixel mean; set it by
+    `model.get_layer("pixel_mean").adapt(pixels)`. Layers have the same names as in `ZFNet`. As in
+    the original, normalisation comes before pooling.
 
     Small inputs: reduce `strides`. At 64×64, `strides=(2, 1)` halves the step between
     neighbouring units in every layer; pool5 is 2×2.
@@ -53,11 +53,12 @@ def AlexNet(  # noqa: N802 - named as keras.applications names its builders
         include_top: whether to append fc6, fc7 and the softmax; without them the output is pool5.
         weights: path of a `.weights.h5` file, or None for random weights.
         filters: numbers of filters of conv1 to conv5. `(64, 192, 384, 256, 256)` with
-            `normalization=None` is the single-tower variant whose ImageNet weights are common.
-        width: factor on `filters`.
+            `normalization=None` is the single-tower variant, for which ImageNet weights are common.
+        width: multiplier of `filters`.
         dense_units: units in fc6 and in fc7.
-        without: numbers of layers to leave out, among 3 to 7, as in the paper's Section 5.1. With
-            a convolution goes its batch normalisation, with a dense layer its dropout; pool5 stays.
+        without: numbers of layers to leave out, among 3 to 7, as in the paper's Section 5.1. This
+            includes the batch normalisation of a convolution and the dropout of a dense layer, but
+            not pool5.
         strides: strides of conv1 and of conv2.
         normalization: `"local_response"` after conv1 and conv2; `"batch"`, batch normalisation
             after every convolution; or None.
@@ -69,11 +70,11 @@ def AlexNet(  # noqa: N802 - named as keras.applications names its builders
         A functional `keras.Model`.
 
     Raises:
-        ValueError: if an argument is outside its range or the input is too small for the net.
+        ValueError: if an argument is out of range, or the input is too small for the model.
 
     Reference:
         Krizhevsky et al. 2012; Zeiler & Fergus 2013, Section 3. Deviation: layers 3 to 5 are not
-        split over two GPUs, as in the paper's own net.
+        split over two GPUs; neither are those of the paper's own convnet.
 
     Example:
         >>> import kerasvis as kv
@@ -94,7 +95,7 @@ def AlexNet(  # noqa: N802 - named as keras.applications names its builders
     x = convolution(x, 2, filters[1], 5, strides[1], **options)
     x = contrast_normalization(x, 2, normalization)
     x = max_pooling(x, 2, "valid")
-    for number in kept((3, 4, 5), without):
+    for number in remaining((3, 4, 5), without):
         x = convolution(x, number, filters[number - 1], 3, **options)
         x = contrast_normalization(x, number, normalization)
     x = max_pooling(x, 5, "valid")

@@ -1,8 +1,8 @@
-"""Weights that others published, brought into the convnets here.
+"""Converts published weights for the convnets of this package.
 
-The archives hold `<layer>/kernel` (rows, columns, input channels, filters) and `<layer>/bias`, as
-their authors trained them: on inputs of another order and scale. The convnets here take raw RGB
-pixels, so the first layer's kernel is rewritten to give the same answers on those.
+The archives contain `<layer>/kernel` (rows, columns, input channels, filters) and `<layer>/bias`,
+trained on inputs with another channel order and scale. The convnets here take raw RGB pixels, so
+the first layer's kernel is converted to return the same outputs on these.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from kerasvis.convnets.alexnet import AlexNet
 from kerasvis.convnets.squeezenet import SqueezeNet
 from kerasvis.storage.files import read_npz
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of pixels / 255, as AlexNet's trunk was trained
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of pixels / 255, in the training of AlexNet's trunk
 IMAGENET_STD = (0.229, 0.224, 0.225)
 ALEXNET_TRUNK_FILTERS = (64, 192, 384, 256, 256)
 
@@ -19,8 +19,8 @@ ALEXNET_TRUNK_FILTERS = (64, 192, 384, 256, 256)
 def squeezenet_from_published(arrays):
     """SqueezeNet v1.1 with its published weights.
 
-    They take BGR pixels minus a mean for each channel; here the order of the channels is turned
-    round in conv1's kernel.
+    The published weights expect BGR pixels minus a mean for each channel. Here the channels of
+    conv1's kernel are reversed.
 
     Args:
         arrays: `{name: array}`, as from `read_arrays`.
@@ -40,9 +40,9 @@ def squeezenet_from_published(arrays):
 def alexnet_trunk_from_published(arrays):
     """The convolution layers of the single-tower AlexNet with their published weights.
 
-    They take RGB pixels / 255 minus a mean over a standard deviation; here the factors go into
-    conv1's kernel, and the mean into the layer `pixel_mean`. (conv1 pads with zeros, which is the
-    mean on either side.)
+    The published weights expect RGB pixels / 255, minus a mean, divided by a standard deviation.
+    Here conv1's kernel includes the scale, and the layer `pixel_mean` the mean. (conv1 pads with
+    zeros, which represent the mean in both cases.)
 
     Args:
         arrays: `{name: array}`, as from `read_arrays`.
@@ -70,7 +70,7 @@ FROM_PUBLISHED = {
 
 
 def read_arrays(filepath):
-    """The arrays of an `.npz` archive: `{name: array}`.
+    """Reads the arrays of an `.npz` archive: `{name: array}`.
 
     Raises:
         ValueError: if there is no such file, or it is not an archive of arrays.
@@ -79,26 +79,29 @@ def read_arrays(filepath):
 
 
 def check_arrays(model, arrays):
-    """Refuses arrays that are not those of the model's convolutions, each of its shape."""
+    """Raises an error unless the arrays are those of the model's convolutions."""
     shapes = {name: tuple(weight.shape) for name, weight in convolution_weights(model).items()}
     missing, unknown = sorted(shapes.keys() - arrays), sorted(arrays.keys() - shapes)
     if missing:
         raise ValueError(
-            f"{missing[0]} is missing from the weights ({len(missing)} of {len(shapes)} arrays "
-            f"are): give those of {model.name}."
+            f"{missing[0]} is missing from the weights: give those of {model.name}. Received: "
+            f"{len(shapes) - len(missing)} of {len(shapes)} arrays"
         )
     if unknown:
-        raise ValueError(f"{unknown[0]} is none of {model.name}'s weights: give its own.")
+        raise ValueError(
+            f"{model.name} has no weights {unknown[0]}: give those of {model.name}. "
+            f"Received: {', '.join(unknown[:3])}{', ...' if len(unknown) > 3 else ''}"
+        )
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise ValueError(
-                f"{name} has shape {arrays[name].shape}, but {model.name}'s has {shape}: give the "
-                "weights of that net."
+                f"The shape of {name} is {shape} in {model.name}: give the weights of "
+                f"{model.name}. Received: shape {arrays[name].shape}"
             )
 
 
 def with_arrays(model, arrays):
-    """The model, its convolutions' weights set to the arrays."""
+    """The model, with the weights of its convolutions set to the arrays."""
     for name, weight in convolution_weights(model).items():
         weight.assign(arrays[name])
     return model

@@ -1,4 +1,4 @@
-"""SqueezeNet v1.1: a complete ImageNet classifier of 5 MB, which keras.applications lacks."""
+"""SqueezeNet v1.1: an ImageNet classifier of 5 MB, which keras.applications lacks."""
 
 import os
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from keras import layers
 
 from kerasvis.convnets.stages import check_arguments, check_fits, load_weights, max_pooling
 
-CHANNEL_MEANS = (123.0, 117.0, 104.0)  # RGB, in [0, 255], as the published weights were trained
+CHANNEL_MEANS = (123.0, 117.0, 104.0)  # RGB, in [0, 255], in the training of published weights
 FIRE_MODULES = {  # name: (filters of the squeeze layer, of each expand layer)
     "fire2": (16, 64),
     "fire3": (16, 64),
@@ -33,10 +33,10 @@ def SqueezeNet(  # noqa: N802 - named as keras.applications names its builders
 ) -> keras.Model:
     """SqueezeNet v1.1: three overlapping max pools and eight fire modules.
 
-    It takes raw RGB pixels in [0, 255]; the mean of each channel is subtracted by its first layer,
-    `channel_means`. A fire module squeezes with 1×1 filters, then expands with 1×1 and with
-    3×3 filters, side by side: `fire2_squeeze1x1`, `fire2_expand1x1`, `fire2_expand3x3`, and both
-    concatenated, `fire2`. The published weights come by `kerasvis convert`.
+    The model takes raw RGB pixels in [0, 255]. Its first layer, `channel_means`, subtracts the mean
+    of each channel. A fire module squeezes with 1×1 filters, then expands with 1×1 and 3×3 filters
+    in parallel: `fire2_squeeze1x1`, `fire2_expand1x1`, `fire2_expand3x3`, and their concatenation,
+    `fire2`. `kerasvis convert` converts the published weights.
 
     Args:
         input_shape: `(rows, columns, 3)` in pixels; rows and columns may be None.
@@ -51,7 +51,7 @@ def SqueezeNet(  # noqa: N802 - named as keras.applications names its builders
         A functional `keras.Model`.
 
     Raises:
-        ValueError: if an argument is outside its range or the input is too small for the net.
+        ValueError: if an argument is out of range, or the input is too small for the model.
 
     Reference:
         Iandola et al. 2016, "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters";
@@ -65,8 +65,8 @@ def SqueezeNet(  # noqa: N802 - named as keras.applications names its builders
     check_arguments(input_shape, classes)
     if input_shape[2] != 3:
         raise ValueError(
-            f"input_shape is {tuple(input_shape)}: give (rows, columns, 3), since the means are "
-            "those of RGB pixels."
+            "Give (rows, columns, 3), because the channel means are those of RGB pixels. "
+            f"Received: input_shape={tuple(input_shape)}"
         )
     inputs = keras.Input(input_shape, name="pixels")
     means = [-mean for mean in CHANNEL_MEANS]

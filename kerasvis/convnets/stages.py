@@ -1,4 +1,4 @@
-"""What the paper's convnets share: scaled widths, contrast normalisation, the dense top."""
+"""Common parts of the paper's convnets: scaled widths, contrast normalisation, the dense top."""
 
 import keras
 from keras import layers
@@ -8,60 +8,65 @@ from kerasvis.layers.local_response_normalization import LocalResponseNormalizat
 PAPER_INITIALIZER = {"class_name": "RandomNormal", "config": {"stddev": 1e-2}}  # Section 3
 DROPOUT = 0.5  # Section 3
 NORMALIZATIONS = ("local_response", "batch", None)
-MAY_BE_LEFT_OUT = (3, 4, 5, 6, 7)  # layers on which the sizes of others do not depend
+OPTIONAL_LAYERS = (3, 4, 5, 6, 7)  # layers that do not affect the sizes of others
 
 
 def check_arguments(input_shape, classes, normalization=None, width=1.0):
-    """Refuses what no convnet here can be built from."""
+    """Raises an error for arguments from which no convnet can be built."""
     if len(input_shape) != 3:
         raise ValueError(
-            f"input_shape is {tuple(input_shape)}: give (rows, columns, channels), as (224, 224, "
-            "3)."
+            "Give (rows, columns, channels), such as (224, 224, 3). "
+            f"Received: input_shape={tuple(input_shape)}"
         )
-    if keras.config.image_data_format() != "channels_last":
+    if (data_format := keras.config.image_data_format()) != "channels_last":
         raise ValueError(
-            "Keras is set to channels_first, but kerasvis works on channels_last only: call "
-            "keras.config.set_image_data_format('channels_last') first."
+            "kerasvis supports channels_last only: call "
+            "keras.config.set_image_data_format('channels_last') first. "
+            f"Received: image_data_format={data_format!r}"
         )
     if normalization not in NORMALIZATIONS:
         raise ValueError(
-            f"normalization is {normalization!r}: give 'local_response' (the paper), 'batch', or "
-            "None."
+            "Give 'local_response' (the paper), 'batch', or None. "
+            f"Received: normalization={normalization!r}"
         )
     if width <= 0:
-        raise ValueError(f"width is {width}: give a positive factor, 1.0 for the paper's net.")
+        raise ValueError(
+            f"Give a positive factor, 1.0 for the paper's convnet. Received: width={width}"
+        )
     if classes < 1:
-        raise ValueError(f"classes is {classes}: give the number of classes, 1 or more.")
+        raise ValueError(f"Give the number of classes, 1 or more. Received: classes={classes}")
 
 
 def check_layers(filters, without):
-    """Refuses numbers of filters, and layers to leave out, of which no net here can be made."""
+    """Raises an error for filters, or layers to leave out, with which no convnet can be built."""
     if len(filters) != 5:
-        raise ValueError(f"filters is {tuple(filters)}: give five numbers, for conv1 to conv5.")
-    if any(number not in MAY_BE_LEFT_OUT for number in without):
         raise ValueError(
-            f"without is {tuple(without)}: give numbers of layers to leave out, among 3, 4, 5, 6 "
-            "and 7."
+            f"Give five numbers, for conv1 to conv5. Received: filters={tuple(filters)}"
+        )
+    if any(number not in OPTIONAL_LAYERS for number in without):
+        raise ValueError(
+            "Give the numbers of layers to leave out, among 3, 4, 5, 6 and 7. "
+            f"Received: without={tuple(without)}"
         )
 
 
 def check_fits(x, window, name):
-    """Refuses feature maps that hold no window of so many cells on either side."""
+    """Raises an error if feature maps are smaller than the window of the layer `name`."""
     height, width = x.shape[1:3]
     if any(size is not None and size < window for size in (height, width)):
         raise ValueError(
-            f"The input is too small: {name} has windows of {window}×{window} cells, but feature "
-            f"maps of {height}×{width} arrive there: give a larger input_shape, or smaller strides "
-            "where the net has them."
+            f"The input is too small, as {name} has windows of {window}×{window}: give a larger "
+            "input_shape, or smaller strides if the convnet has them. "
+            f"Received: feature maps of {height}×{width} at {name}"
         )
 
 
 def scaled(filters, width):
-    """The number of filters at `width` times the paper's, at least 1."""
+    """The number of filters times `width`, at least 1."""
     return max(1, round(filters * width))
 
 
-def kept(numbers, without):
+def remaining(numbers, without):
     """Numbers of the layers that are not left out."""
     return [number for number in numbers if number not in without]
 
@@ -85,7 +90,7 @@ def max_pooling(x, number, padding):
 
 
 def contrast_normalization(x, number, normalization):
-    """The normalisation of stage `number`: as in the paper after stages 1 and 2, or batch-wise."""
+    """The normalisation of stage `number`: the paper's after stages 1 and 2, or batch-wise."""
     if normalization == "batch":
         return layers.BatchNormalization(name=f"norm{number}")(x)
     if normalization == "local_response" and number <= 2:
@@ -94,9 +99,9 @@ def contrast_normalization(x, number, normalization):
 
 
 def dense_top(x, dense_units, without, classes, classifier_activation, kernel_initializer):
-    """fc6 and fc7 with dropout, as far as they are not left out, and the softmax."""
+    """fc6 and fc7 with dropout, unless left out, and the softmax."""
     x = layers.Flatten(name="flatten")(x)
-    for number in kept((6, 7), without):
+    for number in remaining((6, 7), without):
         x = layers.Dense(
             dense_units,
             activation="relu",
@@ -113,7 +118,7 @@ def dense_top(x, dense_units, without, classes, classifier_activation, kernel_in
 
 
 def load_weights(model, weights):
-    """Loads a `.weights.h5` file written by `model.save_weights`, when one is given."""
+    """Loads a `.weights.h5` file written by `model.save_weights`, if one is given."""
     if weights is not None:
         model.load_weights(weights)
     return model

@@ -14,9 +14,9 @@ from kerasvis.convnets.stages import (
     contrast_normalization,
     convolution,
     dense_top,
-    kept,
     load_weights,
     max_pooling,
+    remaining,
     scaled,
 )
 from kerasvis.layers.pixel_mean import PixelMean
@@ -40,11 +40,11 @@ def ZFNet(  # noqa: N802 - named as keras.applications names its builders
 ) -> keras.Model:
     """The paper's convnet: 7×7 stride 2 in layer 1 where AlexNet has 11×11 stride 4.
 
-    It takes raw pixels in [0, 255]; the per-pixel mean is subtracted by its first layer,
+    The model takes raw pixels in [0, 255]. Its first layer subtracts the per-pixel mean; set it by
     `model.get_layer("pixel_mean").adapt(pixels)`. Layers are named as in Figure 3: `conv1`,
     `pool1`, `norm1`, ... `fc7`, `softmax`.
 
-    Small inputs: keep the filters and reduce `strides`. At 64×64, `strides=(1, 1)` gives the
+    Small inputs: keep the filters and reduce `strides`. At 64×64, `strides=(1, 1)` results in the
     paper's own sizes from layer 2 on (26, 13, 6); `strides=(2, 1)` costs a quarter of it. `width`
     and `dense_units` scale the numbers of filters and of dense units.
 
@@ -54,14 +54,15 @@ def ZFNet(  # noqa: N802 - named as keras.applications names its builders
         include_top: whether to append fc6, fc7 and the softmax; without them the output is pool5.
         weights: path of a `.weights.h5` file, or None for random weights.
         filters: numbers of filters of conv1 to conv5.
-        width: factor on `filters`.
+        width: multiplier of `filters`.
         dense_units: units in fc6 and in fc7.
-        without: numbers of layers to leave out, among 3 to 7, as in the paper's Section 5.1. With
-            a convolution goes its batch normalisation, with a dense layer its dropout; pool5 stays.
+        without: numbers of layers to leave out, among 3 to 7, as in the paper's Section 5.1. This
+            includes the batch normalisation of a convolution and the dropout of a dense layer, but
+            not pool5.
         strides: strides of conv1 and of conv2.
         normalization: `"local_response"`, the paper's, after pool1 and pool2; `"batch"`, batch
-            normalisation at these places and after conv3, conv4 and conv5, with which small nets
-            train in minutes; or None.
+            normalisation there and after conv3, conv4 and conv5, with which small models train in
+            minutes; or None.
         kernel_initializer: of all kernels; the paper's has standard deviation 1e-2.
         classifier_activation: of the last layer; None returns scores.
         name: name of the model.
@@ -70,11 +71,11 @@ def ZFNet(  # noqa: N802 - named as keras.applications names its builders
         A functional `keras.Model`.
 
     Raises:
-        ValueError: if an argument is outside its range or the input is too small for the net.
+        ValueError: if an argument is out of range, or the input is too small for the model.
 
     Reference:
-        Zeiler & Fergus 2013, Figure 3. The padding of 1 in conv1 is worked out from the printed
-        sizes.
+        Zeiler & Fergus 2013, Figure 3. The padding of 1 in conv1 follows from the sizes given
+        there.
 
     Example:
         >>> import kerasvis as kv
@@ -95,7 +96,7 @@ def ZFNet(  # noqa: N802 - named as keras.applications names its builders
     x = convolution(x, 2, filters[1], 5, strides[1], "valid", **options)
     x = max_pooling(x, 2, "same")
     x = contrast_normalization(x, 2, normalization)
-    for number in kept((3, 4, 5), without):
+    for number in remaining((3, 4, 5), without):
         x = convolution(x, number, filters[number - 1], 3, **options)
         x = contrast_normalization(x, number, normalization)
     x = max_pooling(x, 5, "valid")

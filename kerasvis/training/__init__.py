@@ -1,4 +1,4 @@
-"""Training by the paper's recipe, as a plain Keras `compile` and `fit`; every part works alone."""
+"""Training by the paper's recipe, with plain Keras `compile` and `fit`; every part works alone."""
 
 from kerasvis.layers.filter_constraint import RMSLimit as RMSLimit
 from kerasvis.layers.filter_constraint import filter_rms as filter_rms

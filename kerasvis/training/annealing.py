@@ -1,4 +1,4 @@
-"""Lowering the learning rate when the validation error stops improving."""
+"""Lowers the learning rate when the validation error stops improving."""
 
 import dataclasses
 import math
@@ -8,15 +8,16 @@ from pathlib import Path
 
 import keras
 
+from kerasvis.storage.counted import counted
 from kerasvis.storage.results import Result
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AnnealingRecord(Result):
-    """What `AnnealOnPlateau` has measured and done.
+    """The record of `AnnealOnPlateau`.
 
     Attributes:
-        values: of the measure, one per epoch.
+        values: of the metric, one per epoch.
         learning_rates: after each of these epochs.
     """
 
@@ -25,25 +26,24 @@ class AnnealingRecord(Result):
 
 
 class AnnealOnPlateau(keras.callbacks.Callback):
-    """Multiplies the learning rate by `factor` when a measure has not improved for some epochs.
+    """Multiplies the learning rate by `factor` when a metric has not improved for some epochs.
 
-    What it does follows from the measured values alone, so a run which is interrupted goes on as
-    if nothing had happened: give a `filepath`, and place it before `BackupAndRestore` or whatever
-    saves the model. `kerasvis.training.fit` needs no file.
+    The callback depends on the metric's values alone, so an interrupted run resumes without a
+    difference: give a `filepath`, and place the callback before `BackupAndRestore` or another
+    callback that saves the model. `kerasvis.training.fit` needs no file.
 
     Args:
-        monitor: name of the measure among the logs of an epoch.
+        monitor: name of the metric in the logs of an epoch.
         mode: `"max"` if larger values are better, `"min"` if smaller ones are.
-        factor: on the learning rate, in (0, 1).
-        patience: epochs without improvement before it is lowered; afterwards the count begins
-            anew.
-        min_change: what counts as an improvement has to exceed the best value by more than this.
-        min_learning_rate: the learning rate is not lowered below it.
-        filepath: `.npz` file to keep the values in, or None.
+        factor: multiplier of the learning rate, in (0, 1).
+        patience: epochs without improvement before it is lowered; the count then starts again.
+        min_change: an improvement must exceed the best value by more than this.
+        min_learning_rate: lower bound of the learning rate.
+        filepath: `.npz` file for the values, or None.
 
     Raises:
-        ValueError: if an argument is outside its range, the optimiser has a schedule of its own,
-            the logs do not hold the measure, or the file does not fit the run.
+        ValueError: if an argument is out of range, the optimiser has a learning rate schedule, the
+            metric is missing from the logs, or the file does not fit the run.
 
     Reference:
         Zeiler & Fergus 2013, Section 3. Deviation: the paper lowers the rate by hand and states
@@ -75,11 +75,11 @@ class AnnealOnPlateau(keras.callbacks.Callback):
     ):
         super().__init__()
         if mode not in ("max", "min"):
-            raise ValueError(f"mode is {mode!r}: give 'max' or 'min'.")
+            raise ValueError(f"Give 'max' or 'min'. Received: mode={mode!r}")
         if not 0 < factor < 1:
-            raise ValueError(f"factor is {factor}: give one above 0 and below 1.")
+            raise ValueError(f"Give a factor above 0 and below 1. Received: factor={factor}")
         if patience < 1:
-            raise ValueError(f"patience is {patience}: give a number of epochs, 1 or more.")
+            raise ValueError(f"Give a number of epochs, 1 or more. Received: patience={patience}")
         self.monitor = monitor
         self.mode = mode
         self.factor = factor
@@ -92,19 +92,19 @@ class AnnealOnPlateau(keras.callbacks.Callback):
 
     @property
     def best(self) -> float:
-        """The best value so far; the worst possible one before the first epoch."""
+        """The best value so far; the worst possible value before the first epoch."""
         return self._best_and_wait()[0]
 
     @property
     def wait(self) -> int:
-        """Epochs since the last improvement or lowering."""
+        """Epochs since the last improvement or change of the learning rate."""
         return self._best_and_wait()[1]
 
-    def go_on(self, values: Sequence[float], learning_rates: Sequence[float]) -> None:
-        """Takes up an earlier run.
+    def resume(self, values: Sequence[float], learning_rates: Sequence[float]) -> None:
+        """Resumes an earlier run.
 
         Args:
-            values: of the measure, one per epoch.
+            values: of the metric, one per epoch.
             learning_rates: after each of these epochs; the last one becomes the optimiser's when
                 the next epoch begins.
         """
@@ -116,27 +116,29 @@ class AnnealOnPlateau(keras.callbacks.Callback):
             self.model.optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule
         ):
             raise ValueError(
-                "The optimiser has a learning rate schedule, which nothing else can change: give "
-                "it a number, or leave AnnealOnPlateau out."
+                "AnnealOnPlateau cannot change a learning rate schedule: give the optimiser a "
+                "number, or leave out AnnealOnPlateau. Received: a learning rate of type "
+                f"{type(self.model.optimizer._learning_rate).__name__}"
             )
         if self.filepath is not None and self.filepath.exists():
             self._read()
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Forgets epochs that are run again, and continues with the learning rate of this one."""
+        """Drops epochs that are repeated, and continues with the learning rate of this one."""
         if epoch > len(self.values):
             raise ValueError(
-                f"Epoch {epoch + 1} begins, but AnnealOnPlateau knows of {len(self.values)} "
-                "epochs: place it before the callback that saves the model, with a filepath."
+                f"AnnealOnPlateau has no record of the epochs before epoch {epoch + 1}: place it "
+                "before the callback that saves the model, with a filepath. "
+                f"Received: a record of {counted(len(self.values), 'epoch')}"
             )
-        self.go_on(self.values[:epoch], self.learning_rates[:epoch])
+        self.resume(self.values[:epoch], self.learning_rates[:epoch])
         if self.learning_rates:
             self.model.optimizer.learning_rate = self.learning_rates[-1]
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.values.append(self._measured(logs or {}))
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        if self._lowers_now():
+        if self._is_plateau():
             rate = max(rate * self.factor, self.min_learning_rate)
             self.model.optimizer.learning_rate = rate
         self.learning_rates.append(rate)
@@ -148,20 +150,20 @@ class AnnealOnPlateau(keras.callbacks.Callback):
             record = AnnealingRecord.load(self.filepath)
         except ValueError as error:
             raise ValueError(
-                f"{self.filepath} is not a record of AnnealOnPlateau: delete it, or give another "
+                "The file is not a record of AnnealOnPlateau: delete it, or give another "
                 f"filepath. {error}"
             ) from error
-        self.go_on(record.values, record.learning_rates)
+        self.resume(record.values, record.learning_rates)
 
     def _measured(self, logs):
         if self.monitor not in logs:
             raise ValueError(
-                f"The epoch's logs hold {', '.join(sorted(logs)) or 'nothing'}, but not "
-                f"{self.monitor!r}: give monitor one of these, or validation data to fit."
+                f"The logs of the epoch contain {', '.join(sorted(logs)) or 'nothing'}: monitor "
+                f"one of these, or give fit validation data. Received: monitor={self.monitor!r}"
             )
         return float(logs[self.monitor])
 
-    def _lowers_now(self):
+    def _is_plateau(self):
         return self.values != [] and self._replay()[2]
 
     def _best_and_wait(self):

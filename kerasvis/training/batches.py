@@ -1,4 +1,4 @@
-"""The batches that a recipe makes of labelled images; those of an epoch follow from its number."""
+"""The batches of labelled images by a recipe; an epoch's number determines its batches."""
 
 from kerasvis.data.labelled.augmentation import random_scale_crops, random_sub_crops
 from kerasvis.data.labelled.sub_crops import center_crop
@@ -9,17 +9,17 @@ def training_batches(data, recipe, first_epoch=0):
     """Shuffled and cropped batches of all epochs, one after another.
 
     Order and crops of an epoch depend on the recipe's seed and the number of the epoch only, so
-    that a run can begin at any of them.
+    that a run can begin at any epoch.
 
     Args:
-        data: `LabelledImages`, or what has the same `num_images` and `batches`: pixels
+        data: `LabelledImages`, or an object with the same `num_images` and `batches`: pixels
             `(images, image_size, image_size, 3)` of the recipe.
         recipe: a `Recipe`.
-        first_epoch: epochs that are left out at the beginning.
+        first_epoch: number of epochs to skip.
 
     Returns:
-        A `tf.data.Dataset` of `(pixels (batch, crop_size, crop_size, 3), labels (batch,))`;
-        `num_steps(data, recipe)` of them make an epoch, the last of which may be smaller.
+        A `tf.data.Dataset` of `(pixels (batch, crop_size, crop_size, 3), labels (batch,))`. An
+        epoch has `num_steps(data, recipe)` batches; the last one may be smaller.
     """
 
     def of_epoch(epoch):
@@ -48,7 +48,7 @@ def validation_batches(data, recipe):
 
 
 def num_steps(data, recipe):
-    """Batches that make an epoch."""
+    """Number of batches per epoch."""
     return -(-data.num_images // recipe.batch_size)
 
 
@@ -59,5 +59,5 @@ def _random_crops(pixels, seed, recipe):
 
 
 def _folded(seed, number):
-    """The seed of a part, from that of the whole and the number of the part."""
+    """The seed of a part, from the seed of the whole and the number of the part."""
     return tf.random.fold_in(tf.cast(seed, tf.int64), number)

@@ -1,4 +1,4 @@
-"""What a training run needs to resume after an interruption."""
+"""The state from which an interrupted training run resumes."""
 
 import json
 import os
@@ -18,29 +18,29 @@ if TYPE_CHECKING:
     from kerasvis.training.recipe import Recipe
 
 STATE = "state.npz"
-HISTORY = "history"  # name of the array that holds it as JSON, beside the variables
+HISTORY = "history"  # name of the array that contains it as JSON
 
 
 class Checkpoint:
-    """The state of a run after its last whole epoch, in the folder `checkpoint` of a directory.
+    """The state of a run after its last completed epoch, in the folder `checkpoint` of a directory.
 
-    One file holds the history and all variables of the model, its optimizer and its random seeds.
-    It is one of `kerasvis.storage.parts.Parts`, whose policy on other runs, damage and runs at the
-    same time is that of the folder. `history` can be read at any time; for all else the checkpoint
-    is entered.
+    One file contains the history and all variables of the model, its optimizer and its random
+    seeds. It is one of `kerasvis.storage.parts.Parts`, which define what happens with other runs,
+    damaged files and simultaneous runs. `history` can be read at any time; for everything else,
+    enter the checkpoint as a context manager.
 
-    Why not Keras' `BackupAndRestore`: it keeps neither the history nor the seeds of dropout, and
-    it writes the weights and the number of the epoch in two steps, between which they do not
-    belong together.
+    Keras' `BackupAndRestore` saves neither the history nor the seeds of dropout. And it writes the
+    weights and the number of the epoch in two steps, so that an interruption between them leaves an
+    inconsistent state.
 
     Args:
-        directory: path of the directory; made when something is written.
+        directory: path of the directory; created when something is written.
         run: what distinguishes runs, `{part: JSON object}`; see `describe_run`.
-        is_writer: whether this process writes; of those that train together one does.
+        is_writer: whether this process writes; exactly one of several that train together does.
 
     Raises:
-        ValueError: when it is entered, if the folder holds another run.
-        OSError: likewise, if it cannot be written to, or another run is writing into it.
+        ValueError: on entering, if the folder contains another run.
+        OSError: on entering, if it cannot be written to, or another run is writing to it.
 
     Example:
         >>> import keras
@@ -71,28 +71,28 @@ class Checkpoint:
         """`{name: list with one value per finished epoch}`; empty before the first.
 
         Raises:
-            ValueError: if what was saved is damaged.
+            ValueError: if the file is damaged.
         """
         with Parts(self.folder, None, is_writer=False) as parts:
             return _history(self._state_of(parts))
 
     def save(self, model: keras.Model, history: Mapping[str, list]) -> None:
-        """Keeps the state after an epoch; the one before stays valid until this one is whole.
+        """Saves the state after an epoch, atomically.
 
         Raises:
-            OSError: if it cannot be written; the state before is still there.
+            OSError: if it cannot be written; the previous state stays intact.
         """
         arrays = {key: ops.convert_to_numpy(value) for key, value in _variables(model).items()}
         self._parts.save(STATE, {HISTORY: np.array(json.dumps(history)), **arrays})
 
     def restore(self, model: keras.Model) -> dict[str, list]:
-        """Gives `model`, which is compiled, the state that was saved last, if there is one.
+        """Sets a compiled `model` to the last saved state, if there is one.
 
         Returns:
             The history; empty if there is no state, or its variables were dropped.
 
         Raises:
-            ValueError: if what was saved is damaged.
+            ValueError: if the file is damaged.
         """
         arrays = self._state_of(self._parts)
         if arrays is None or len(arrays) == 1:
@@ -103,7 +103,7 @@ class Checkpoint:
         return _history(arrays)
 
     def drop_variables(self) -> None:
-        """Removes the variables when a finished run needs them no more; the history stays."""
+        """Removes the variables of a finished run; the history stays."""
         self._parts.save(STATE, {HISTORY: np.array(json.dumps(self.history))})
 
     def _state_of(self, parts):
@@ -122,9 +122,9 @@ def _history(arrays):
 
 
 def _variables(model):
-    """`{key: variable}` of all that training changes.
+    """`{key: variable}` of everything that training changes.
 
-    The keys are numbers, as Keras may name the same layer otherwise in another process.
+    The keys are numbers, because Keras may name the same layer differently in another process.
     """
     owners = {"model": model, "optimizer": model.optimizer}
     return {
@@ -160,7 +160,7 @@ def describe_run(
 
 
 def _describe_layer(layer):
-    """Its configuration, but the name, which Keras may choose otherwise another time."""
+    """A digest of its configuration without the name, which may differ in another process."""
     config = {name: value for name, value in layer.get_config().items() if name != "name"}
     shapes = [list(weight.shape) for weight in layer.weights]
     return digest([json.dumps([config, shapes], sort_keys=True, default=str)])

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from kerasvis.data.labelled.sub_crops import NUM_SUB_CROPS, sub_crop_places, ten_crops
+from kerasvis.storage.counted import counted
 
 if TYPE_CHECKING:
     from kerasvis.data.labelled.labelled_images import LabelledImages
@@ -18,8 +19,8 @@ class TenCropAccuracy(NamedTuple):
 
     Attributes:
         top_1: in [0, 1].
-        top_5: in [0, 1]; 1 where there are five classes or fewer.
-        num_images: images evaluated.
+        top_5: in [0, 1]; 1 for five classes or fewer.
+        num_images: number of images.
     """
 
     top_1: float
@@ -34,23 +35,23 @@ def ten_crop_evaluate(
 
     Args:
         model: `keras.Model` that takes the sub-crops and returns class probabilities (softmax).
-        data: `LabelledImages`, or a set of `LabelledData`; its images are as large as the model's
+        data: `LabelledImages`, or a set of `LabelledData`, with images of the size of the model's
             input or larger (256 for 224 in the paper).
-        batch_size: sub-crops at a time, at least ten.
+        batch_size: sub-crops per step, at least ten.
         verbose: 1 shows Keras' progress bar.
 
     Returns:
-        A `TenCropAccuracy`. Of equally probable classes those with the lower index come first.
+        A `TenCropAccuracy`. Among equally probable classes, those with the lower index come first.
 
     Raises:
         ValueError: if there is no image, the images are smaller than the model's input, the model
-            returns no probabilities, or a label is no class of the model.
+            does not return probabilities, or a label is not a class of the model.
 
     Reference:
         Zeiler & Fergus 2013, Section 3.
     """
     if len(data.labels) == 0:
-        raise ValueError("The accuracy over 0 images is not defined: give at least one image.")
+        raise ValueError("Give at least one image. Received: data with 0 images")
     batches = data.batches(max(1, batch_size // NUM_SUB_CROPS))
     pixels, _ = batches.element_spec
     averaged = ten_crop_model(model, pixels.shape[1:3])
@@ -64,14 +65,14 @@ def ten_crop_evaluate(
 def ten_crop_model(model: keras.Model, image_size: Sequence[int]) -> keras.Model:
     """A model of whole images: the mean of `model` over their ten sub-crops.
 
-    It shares the layers and weights of `model`, and works wherever a Keras model does.
+    It shares the layers and weights of `model`, and is a Keras model itself.
 
     Args:
         model: `keras.Model` that takes `(images, crop rows, crop columns, channels)`.
         image_size: `(rows, columns)` of the images, in pixels.
 
     Returns:
-        A functional `keras.Model`; for ten times its batch `model` is run once.
+        A functional `keras.Model`, which runs `model` once on ten times its batch.
 
     Raises:
         ValueError: if the images are smaller than the model's input.
@@ -88,19 +89,19 @@ def _check(model, probabilities, labels):
     sums = probabilities.sum(axis=1)
     if probabilities.min() < 0 or not np.allclose(sums, 1, atol=1e-2):
         raise ValueError(
-            f"The outputs of the model {model.name!r} are no probabilities (they sum to "
-            f"{sums[0]:.3g}): give a model that ends in a softmax."
+            f"The outputs of the model {model.name!r} are not probabilities: give a model that "
+            f"ends in a softmax. Received: outputs with a sum of {sums[0]:.3g}"
         )
     num_classes = probabilities.shape[1]
     if not 0 <= labels.min() <= labels.max() < num_classes:
         raise ValueError(
-            f"The labels run from {labels.min()} to {labels.max()}, but the model has "
-            f"{num_classes} classes: give labels from 0 to {num_classes - 1}."
+            f"The model has {counted(num_classes, 'class', 'classes')}: give labels from 0 to "
+            f"{num_classes - 1}. Received: labels from {labels.min()} to {labels.max()}"
         )
 
 
 def _ranks(probabilities, labels):
-    """How many classes come before that of the label, for every image."""
+    """How many classes rank before the label, for every image."""
     own = np.take_along_axis(probabilities, labels[:, None], axis=1)
     before = np.arange(probabilities.shape[1]) < labels[:, None]
     return ((probabilities > own) | ((probabilities == own) & before)).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Training a convnet by a recipe, as a plain Keras `compile` and `fit` that can be interrupted."""
+"""Trains a convnet by a recipe, with plain Keras `compile` and `fit`, interruptible at any time."""
 
 import contextlib
 import os
@@ -12,6 +12,7 @@ import numpy as np
 from kerasvis.data.labelled.sub_crops import ten_crops
 from kerasvis.layers.filter_constraint import limit_filters
 from kerasvis.layers.pixel_mean import PixelMean
+from kerasvis.storage.counted import counted
 from kerasvis.storage.files import write_text
 from kerasvis.training.annealing import AnnealOnPlateau
 from kerasvis.training.batches import (
@@ -41,33 +42,33 @@ def fit(
 ) -> keras.callbacks.History:
     """Trains `model`, which ends in class probabilities, by `recipe`.
 
-    With a `directory`, a run that was interrupted at any point, even by SIGKILL, goes on after its
-    last whole epoch: weights, optimiser, learning rate, history, the order of the images, their
-    crops and the seeds of dropout are as if nothing had happened. The same numbers come out if
-    the machine computes the same numbers twice, as CPUs do, and the model was built after
-    `keras.utils.set_random_seed`. Callbacks with a state of their own have to keep it themselves.
-    On several devices, each of which has moving statistics of batch normalisation of its own, those
-    of the first are kept, so measures on the validation images can differ a little afterwards.
+    With a `directory`, a run that was interrupted at any point, even by SIGKILL, resumes after its
+    last completed epoch with the same weights, optimiser, learning rate, history, order and crops
+    of the images, and seeds of dropout. The results are the same as without the interruption if the
+    device is deterministic, as CPUs are, and the model was built after
+    `keras.utils.set_random_seed`. Callbacks must save their own state. On several devices, each has
+    its own moving statistics of batch normalisation; only those of the first are saved, so metrics
+    on the validation images can differ slightly afterwards.
 
     Args:
-        model: takes raw pixels `(images, rows, columns, 3)` of the recipe's crop size; a
-            `PixelMean` layer is set to the mean of the training images. Its convolutions get the
-            recipe's RMS limit, its `Dropout` layers the recipe's probability.
+        model: takes raw pixels `(images, rows, columns, 3)` of the recipe's crop size. Its
+            `PixelMean` layer is set to the mean of the training images, its convolutions get the
+            recipe's filter RMS constraint, and its `Dropout` layers the recipe's probability.
         train: `LabelledImages` to train on, of the recipe's image size, or a set of
             `kerasvis.data.load_labelled(..., image_size=recipe.image_size)`.
-        validation: the same, to measure on after every epoch, at the centre crop.
+        validation: the same, for evaluation after every epoch, at the centre crop.
         recipe: a `Recipe`.
-        callbacks: Keras callbacks; they act before an epoch is saved.
+        callbacks: Keras callbacks, which are called before an epoch is saved.
         directory: folder for `checkpoint/` and `history.csv`, or None.
         verbose: as in `keras.Model.fit`.
 
     Returns:
-        The `keras.callbacks.History` of all epochs, those of earlier processes included. Besides
-        the measures it holds `learning_rate`, at the beginning of the epoch, `seconds` of its
+        The `keras.callbacks.History` of all epochs, including those of earlier processes. Besides
+        the metrics it contains `learning_rate` at the beginning of the epoch, `seconds` of its
         training steps, and `waiting_for_data`, the share of these seconds (`WaitingForData`).
 
     Raises:
-        ValueError: if model, images, labels and recipe do not fit together, or `directory` holds
+        ValueError: if model, images, labels and recipe do not fit together, or `directory` contains
             another run.
         OSError: if `directory` cannot be written to; existing files stay intact.
     """
@@ -94,18 +95,18 @@ def fit(
                 initial_epoch=record.num_epochs,
                 epochs=recipe.epochs,
                 callbacks=[waiting, *_annealing(recipe, record), *callbacks, record],
-                shuffle=False,  # the batches are
+                shuffle=False,  # the batches are shuffled already
                 verbose=verbose,
             )
         return record.as_history()
 
 
 def prepare(model: keras.Model, recipe: "Recipe") -> None:
-    """Puts what the recipe says about the layers into a built model.
+    """Applies the recipe's settings of layers to a built model.
 
     Args:
-        model: a built `keras.Model`. Its convolutions get the RMS limit, its `Dropout` layers the
-            probability. Initial weights are the builder's:
+        model: a built `keras.Model`. Its convolutions get the filter RMS constraint, its `Dropout`
+            layers the probability. The builder sets the initial weights:
             `ZFNet(kernel_initializer=recipe.kernel_initializer)`.
         recipe: a `Recipe`.
     """
@@ -117,10 +118,10 @@ def prepare(model: keras.Model, recipe: "Recipe") -> None:
 
 
 def adapt_mean(model, recipe, train):
-    """Sets the `PixelMean` layers of a model to the mean of what they see in training.
+    """Sets the `PixelMean` layers of a model to the mean of their inputs in training.
 
-    Deviation: the paper subtracts the mean of the whole image before it is cropped; here it is
-    part of the model, which sees crops, so it is the mean over the ten sub-crops.
+    Deviation: the paper subtracts the mean of the whole image before cropping. Here the mean is
+    part of the model, which takes crops, so it is the mean over the ten sub-crops.
 
     Args:
         model: a built `keras.Model`.
@@ -141,7 +142,7 @@ def compile_for(model: keras.Model, recipe: "Recipe", num_images: int) -> None:
     Args:
         model: `keras.Model` that ends in class probabilities.
         recipe: a `Recipe`.
-        num_images: training images, from which the length of a cosine follows.
+        num_images: number of training images, which determines the length of a cosine decay.
     """
     learning_rate = recipe.learning_rate
     if recipe.annealing == "cosine":
@@ -163,9 +164,9 @@ def compile_for(model: keras.Model, recipe: "Recipe", num_images: int) -> None:
 
 
 class _EpochRecord(keras.callbacks.Callback):
-    """Keeps the history of all epochs; with a directory, it saves them and the model's state.
+    """Records the history of all epochs; with a directory, saves it and the model's state.
 
-    Of several processes that train together all read what there is, and one writes.
+    Several processes that train together all read the files, and one writes them.
     """
 
     def __init__(self, directory, run, may_write):
@@ -189,7 +190,7 @@ class _EpochRecord(keras.callbacks.Callback):
         return len(self.history.get("loss", ()))
 
     def begin(self, model):
-        """Takes up the run in the folder, if there is one: `model` gets its state."""
+        """Resumes the run in the folder, if there is one: restores the state of `model`."""
         self.set_model(model)
         if self.checkpoint is not None:
             self.history = self.checkpoint.restore(model)
@@ -229,7 +230,7 @@ def write_history(history, directory):
 
 
 class _Devices:
-    """The devices for which a model was made; Keras' other backends know no strategy."""
+    """The devices for which a model was built; Keras' other backends have no strategy."""
 
     def __init__(self, model):
         self.strategy = getattr(model, "distribute_strategy", None)
@@ -249,13 +250,13 @@ class _Devices:
 
 
 def _annealing(recipe, record):
-    """The callback that lowers the learning rate, where it was when the last process ended."""
+    """The callback that lowers the learning rate, resumed at the last epoch of the record."""
     if recipe.annealing == "cosine":
         return []
     annealing = AnnealOnPlateau(factor=recipe.annealing_factor, patience=recipe.annealing_patience)
     if record.num_epochs:
         after = [*record.history["learning_rate"][1:], record.learning_rate()]
-        annealing.go_on(record.history[annealing.monitor], after)
+        annealing.resume(record.history[annealing.monitor], after)
     return [annealing]
 
 
@@ -271,24 +272,26 @@ def _check(model, train, validation, recipe):
     size = (recipe.crop_size, recipe.crop_size)
     if tuple(model.inputs[0].shape[1:3]) != size:
         raise ValueError(
-            f"The model {model.name!r} takes images of {_times(model.inputs[0].shape[1:3])}, but "
-            f"the recipe's crops are {_times(size)}: build it for these, or change crop_size."
+            f"The recipe's crops are {_times(size)}: build the model for these, or change "
+            f"crop_size. Received: a model {model.name!r} that takes images of "
+            f"{_times(model.inputs[0].shape[1:3])}"
         )
     num_classes = model.outputs[0].shape[-1]
     for name, data in (("training", train), ("validation", validation)):
         labels = np.asarray(data.labels)
         if len(labels) == 0:
-            raise ValueError(f"There is no {name} image: give at least one.")
+            raise ValueError(f"Give at least one {name} image. Received: 0 images")
         if not 0 <= labels.min() <= labels.max() < num_classes:
             raise ValueError(
-                f"The {name} labels run from {labels.min()} to {labels.max()}, but the model has "
-                f"{num_classes} classes: give labels from 0 to {num_classes - 1}."
+                f"The model has {counted(num_classes, 'class', 'classes')}: give {name} labels "
+                f"from 0 to {num_classes - 1}. Received: labels from {labels.min()} to "
+                f"{labels.max()}"
             )
         image_size = tuple(data.batches(1).element_spec[0].shape[1:3])
         if image_size != (recipe.image_size, recipe.image_size):
             raise ValueError(
-                f"The {name} images are {_times(image_size)}, but the recipe's image_size is "
-                f"{recipe.image_size}: resize them, or change image_size."
+                f"The recipe's image_size is {recipe.image_size}: resize the {name} images, or "
+                f"change image_size. Received: images of {_times(image_size)}"
             )
 
 

@@ -1,4 +1,4 @@
-"""A trained convnet as a SavedModel, which plain TensorFlow serves."""
+"""Exports a trained convnet as a SavedModel, which plain TensorFlow serves."""
 
 import os
 
@@ -12,8 +12,8 @@ def export(model: keras.Model, filepath: str | os.PathLike) -> None:
     """Writes a SavedModel: raw pixels in, probabilities out. It needs neither Keras nor kerasvis.
 
     Args:
-        model: a `keras.Model` that takes raw pixels, as those of `kerasvis.convnets` do.
-        filepath: folder to write, atomically; one that is there is replaced.
+        model: a `keras.Model` that takes raw pixels, such as those of `kerasvis.convnets`.
+        filepath: folder to write, atomically; an existing folder is replaced.
 
     Raises:
         OSError: if it cannot be written.

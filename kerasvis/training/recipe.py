@@ -1,4 +1,4 @@
-"""The numbers of a training run, each with its section of the paper."""
+"""The hyperparameters of a training run, with their sections of the paper."""
 
 import dataclasses
 import difflib
@@ -13,7 +13,7 @@ from kerasvis.storage.text_files import parse_json, read_text
 PAPER_IMAGE_SIZE, PAPER_CROP_SIZE = 256, 224  # Section 3
 
 LARGEST_SIZE = 16_384  # pixels
-LARGEST = 1_000_000  # of anything else that has no bound of its own
+LARGEST = 1_000_000  # for numbers without another bound
 
 
 def _in(least, most):
@@ -54,39 +54,39 @@ _RANGES = {
 class Recipe:
     """How a convnet is trained; the defaults are the paper's (Section 3).
 
-    `Recipe.scaled` is the same for smaller images, `Recipe.for_small_images` a variant with which
-    nets with batch normalisation train on a few thousand images in minutes.
+    `Recipe.scaled` is the paper's recipe for smaller images. `Recipe.for_small_images` is a variant
+    by which models with batch normalisation train on a few thousand images in minutes.
 
     Attributes:
-        image_size: the smallest side of an image is resized to it, and the centre square cut out,
-            in pixels.
-        crop_size: rows and columns of the sub-crops which the model takes, in pixels.
-        crops: `"ten"`, one of the ten sub-crops (corners and centre, each also mirrored), drawn
-            anew for every image in every epoch; or `"random_scale"`, see `for_small_images`.
+        image_size: the shorter side of an image is resized to it, and the centre square cropped, in
+            pixels.
+        crop_size: rows and columns of the sub-crops that the model takes, in pixels.
+        crops: `"ten"`, one of the ten sub-crops (corners and centre, each also mirrored), sampled
+            for every image in every epoch; or `"random_scale"`, see `for_small_images`.
         smallest_crop: smallest side of a `"random_scale"` crop as a share of the image's.
-        batch_size: images in a step.
+        batch_size: images per step.
         learning_rate: at the start.
         annealing: `"plateau"`, lowered when the validation error stops improving; or `"cosine"`,
-            falling to 0 along half a cosine. Deviation: the paper lowers it by hand; a rule makes
+            decaying to 0 along half a cosine. Deviation: the paper lowers it by hand; a rule makes
             runs repeatable.
-        annealing_factor: on the learning rate at a plateau. Deviation: the paper states none; 10
-            is customary.
+        annealing_factor: multiplier of the learning rate at a plateau. Deviation: the paper does
+            not state it; 0.1 is customary.
         annealing_patience: epochs without improvement that make a plateau. Deviation: the paper
-            states none.
+            does not state it.
         momentum: of SGD.
-        nesterov: whether momentum takes Nesterov's form.
+        nesterov: whether to use Nesterov momentum.
         weight_decay: decoupled, of all weights, as a share of the learning rate; the paper states
             none.
         dropout: probability in the dense layers 6 and 7.
-        initial_deviation: standard deviation of the initial weights; biases start at 0. None
-            stands for He's initialisation.
-        filter_rms_limit: convolution filters of a larger RMS are rescaled to it; None for no
-            limit.
+        initial_deviation: standard deviation of the initial weights; biases start at 0. None uses
+            He initialisation.
+        filter_rms_limit: convolution filters with a larger RMS are rescaled to it; None sets no
+            filter RMS constraint.
         epochs: passes over the training set.
         seed: of the weights, the order of the images, crops and dropout.
 
     Raises:
-        ValueError: if a number is outside its range.
+        ValueError: if a number is out of range.
 
     Reference:
         Zeiler & Fergus 2013, Section 3.
@@ -120,28 +120,30 @@ class Recipe:
             value = getattr(self, name)
             is_in_range, expected = _RANGES.get(name, (lambda value: True, "true or false"))
             if not _has_type(value, hint) or not is_in_range(value):
-                raise ValueError(f"The recipe's {name} is {value!r}: give {expected}.")
+                raise ValueError(
+                    f"Give {expected} for the recipe's {name}. Received: {name}={value!r}"
+                )
+        sizes = f"crop_size={self.crop_size}, image_size={self.image_size}"
         if self.crop_size > self.image_size:
             raise ValueError(
-                f"The recipe's crop_size is {self.crop_size}, but its image_size "
-                f"{self.image_size}: crops have to fit into the image."
+                "The recipe's crops must fit in the image: give a crop_size up to image_size. "
+                f"Received: {sizes}"
             )
         if self.crops == "random_scale" and self.crop_size != self.image_size:
             raise ValueError(
-                f"The recipe's crop_size is {self.crop_size} and its image_size "
-                f"{self.image_size}: crops of random scale are resized to the image's size, so "
-                "give both the same."
+                "Crops of random scale are resized to the size of the image: give the recipe the "
+                f"same crop_size and image_size. Received: {sizes}"
             )
 
     @classmethod
     def scaled(cls, crop_size: int, **changes: Any) -> Self:
         """The paper's recipe for a model that takes images of `crop_size`.
 
-        The image is 8/7 of the crop, as 256 is of 224: 73 for 64, to the nearest pixel. Nothing
+        The image is 8/7 of the crop, like 256 and 224: 73 for 64, to the nearest pixel. Nothing
         else differs from the paper.
 
         Args:
-            crop_size: rows and columns that the model takes, in pixels.
+            crop_size: rows and columns of the model's input, in pixels.
             **changes: other fields.
         """
         image_size = round(crop_size * PAPER_IMAGE_SIZE / PAPER_CROP_SIZE)
@@ -149,20 +151,20 @@ class Recipe:
 
     @classmethod
     def for_small_images(cls, crop_size: int = 64, **changes: Any) -> Self:
-        """A variant for a few thousand small images and nets with batch normalisation.
+        """A variant for a few thousand small images and models with batch normalisation.
 
         Deviations from the paper, and why:
 
-        - Crops of random scale and place, resized back to the image's size: on small images a
-          stronger regulariser than ten fixed places.
-        - A learning rate of 0.05, which batch normalisation bears; it falls along half a cosine,
-          Nesterov's momentum, 45 epochs: minutes rather than days.
+        - Crops of random scale and position, resized back to the image's size: on small images a
+          stronger regulariser than ten fixed positions.
+        - A learning rate of 0.05, possible with batch normalisation, which decays along half a
+          cosine, Nesterov momentum, 45 epochs: minutes rather than days.
         - Decoupled weight decay: 15,000 images are few.
-        - He's initialisation, and no limit on the filters: batch normalisation undoes their
-          scale.
+        - He initialisation, and no filter RMS constraint: batch normalisation undoes the scale of
+          filters.
 
         Args:
-            crop_size: rows and columns of the images and of what the model takes, in pixels.
+            crop_size: rows and columns of the images and of the model's input, in pixels.
             **changes: other fields.
         """
         variant = {
@@ -182,37 +184,43 @@ class Recipe:
 
     @property
     def kernel_initializer(self) -> Any:
-        """The initialiser of all kernels, as Keras layers take it."""
+        """The initialiser of all kernels, for Keras layers."""
         if self.initial_deviation is None:
             return "he_normal"
         return {"class_name": "RandomNormal", "config": {"stddev": self.initial_deviation}}
 
     def to_dict(self) -> dict:
-        """The fields as a dictionary that JSON can hold."""
+        """The fields as a JSON-serialisable dictionary."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, fields: dict, name: str = "The recipe") -> Self:
-        """The recipe of such a dictionary, in which every field has to stand.
+        """The recipe of such a dictionary, which must contain every field.
 
         Args:
             fields: `{name of the field: value}`.
-            name: how errors call it.
+            name: the recipe's name in errors.
 
         Raises:
-            ValueError: if a field is unknown or missing, or a number outside its range.
+            ValueError: if a field is unknown or missing, or a number is out of range.
         """
         known = [field.name for field in dataclasses.fields(cls)]
         if not isinstance(fields, dict):
-            raise ValueError(f"{name} is no JSON object: give one with {', '.join(known)}.")
+            raise ValueError(
+                f"{name} is not a JSON object: give one with {', '.join(known)}. "
+                f"Received: a {type(fields).__name__}"
+            )
         if unknown := [field for field in fields if field not in known]:
             near = difflib.get_close_matches(unknown[0], known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
-            raise ValueError(f"{name} has an unknown field {unknown[0]!r}: {hint}")
+            hint = f"did you mean {near[0]}?" if near else f"give {', '.join(known)}."
+            raise ValueError(
+                f"{name} has an unknown field {unknown[0]!r}: {hint} "
+                f"Received: {unknown[0]}={fields[unknown[0]]!r}"
+            )
         if missing := [field for field in known if field not in fields]:
             raise ValueError(
-                f"{name} has no {', '.join(missing)}: state every number, so that a run can be "
-                "repeated."
+                f"{name} has no {', '.join(missing)}: give every field, so that a run can be "
+                f"repeated. Received: {', '.join(fields) or 'no field'}"
             )
         return cls(**fields)
 
@@ -225,19 +233,20 @@ class Recipe:
         """Reads a recipe written by `save`.
 
         Raises:
-            ValueError: if there is no such file, or it is no recipe.
+            ValueError: if there is no such file, or it is not a recipe.
         """
+        received = f"Received: filepath={os.fspath(filepath)!r}"
         try:
             fields = parse_json(read_text(filepath))
         except FileNotFoundError as error:
-            raise ValueError(f"There is no recipe {filepath}: give a JSON file.") from error
+            raise ValueError(f"There is no such recipe: give a JSON file. {received}") from error
         except (OSError, ValueError) as error:
-            raise ValueError(f"{filepath} is no recipe in JSON: {error}.") from error
+            raise ValueError(f"The file is not a recipe in JSON: {error}. {received}") from error
         return cls.from_dict(fields, f"The recipe {filepath}")
 
 
 def _has_type(value, hint):
-    """Whether a value fits a field: a whole number where a float is asked for does, a bool not."""
+    """Whether a value has the type of a field: an int fits a float, a bool does not."""
     if isinstance(value, bool):
         return hint is bool
     return isinstance(value, hint) or (isinstance(value, int) and isinstance(1.0, hint))

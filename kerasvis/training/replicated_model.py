@@ -1,4 +1,4 @@
-"""A model whose steps are shared out over the replicas of a strategy."""
+"""A model whose steps are distributed over the replicas of a strategy."""
 
 import keras
 
@@ -9,14 +9,14 @@ _BATCH_NORMALIZATION = keras.layers.BatchNormalization
 
 
 def replicated(model):
-    """A model of the same layers whose training and evaluation are shared out over the replicas.
+    """A model of the same layers whose training and evaluation are distributed over the replicas.
 
     Args:
-        model: a functional or built Sequential `keras.Model`, made under `strategy.scope()`.
+        model: a functional or built Sequential `keras.Model`, created under `strategy.scope()`.
 
     Returns:
-        A `ReplicatedModel`, to be compiled under `strategy.scope()` and fed with what `spread`
-        returns; `model` itself, if it was made for one device.
+        A `ReplicatedModel`, to be compiled under `strategy.scope()` and trained on the batches of
+        `spread`; `model` itself, if it was created for one device.
     """
     strategy = model.distribute_strategy
     if strategy.num_replicas_in_sync == 1 and not is_multiworker(strategy):
@@ -26,34 +26,34 @@ def replicated(model):
 
 
 def spread(batches, strategy):
-    """The same batches, each to be shared out evenly over the replicas of all workers.
+    """The same batches, each distributed evenly over the replicas of all workers.
 
-    Each worker reads every batch and takes its part, so all have to get the same ones. A batch
-    of fewer images than replicas leaves some with an image that counts 0: convolutions and batch
-    normalisation do not bear empty parts.
+    Each worker reads every batch and takes its part, so all must read the same batches. If a batch
+    has fewer images than replicas, some replicas get an image with weight 0, because convolutions
+    and batch normalisation do not support empty parts.
 
     Args:
-        batches: a `tf.data.Dataset` of `(images, labels)`, or with weights of the images besides.
+        batches: a `tf.data.Dataset` of `(images, labels)`, or `(images, labels, weights)`.
         strategy: a `tf.distribute.Strategy`.
 
     Returns:
-        A `tf.distribute.DistributedDataset` of `(images that count, part)` for `ReplicatedModel`;
-        `batches` itself, if there is one device.
+        A `tf.distribute.DistributedDataset` of `(number of images that count, part)` for
+        `ReplicatedModel`; `batches` itself for one device.
     """
     if strategy.num_replicas_in_sync == 1 and not is_multiworker(strategy):
         return batches
     parts = strategy.distribute_datasets_from_function(lambda worker: parts_of(batches, worker))
-    parts._cardinality = int(batches.cardinality())  # Keras asks for it; there it is unknown
+    parts._cardinality = int(batches.cardinality())  # Keras reads it; it would be unknown
     return parts
 
 
 class ReplicatedModel(keras.Model):
-    """A model whose steps work on one batch with all replicas; made by `replicated`.
+    """A model whose steps compute one batch with all replicas; created by `replicated`.
 
-    Why not Keras' own steps: they count the mean of a small part of a last batch as much as that of
-    a large one, pass empty parts to layers that cannot take them, and under several workers
-    (Keras 3.15) fail, first where the mean of a batch over the replicas is taken to learn its
-    shape, then where scalar measures are averaged along an axis they do not have.
+    Keras' own steps weight the mean of a small part of a last batch like that of a large one, and
+    pass empty parts to layers that do not support them. Under several workers (Keras 3.15) they
+    fail: first when they average a batch over the replicas to infer its shape, then when they
+    average scalar metrics along an axis that these do not have.
 
     Args:
         model: see `replicated`.
@@ -70,12 +70,12 @@ class ReplicatedModel(keras.Model):
     def train_step(self, data):
         num_images, batch = data
         replica = tf.distribute.get_replica_context()
-        num_images = tf.identity(num_images)  # on this replica's device, as all_reduce has it
+        num_images = tf.identity(num_images)  # on this replica's device, as all_reduce requires
         in_all = replica.all_reduce(tf.distribute.ReduceOp.SUM, num_images)
         with tf.GradientTape() as tape:
             loss = self._step(num_images, batch, training=True)
-            # Keras sums over the replicas what it has divided by their number: right for parts of
-            # one size, so each part counts by its images.
+            # Keras divides by the number of replicas and sums over them, which is correct for
+            # parts of one size. So each part is weighted by its number of images.
             share = replica.num_replicas_in_sync * num_images / in_all
             loss = self.optimizer.scale_loss(loss * tf.cast(share, loss.dtype))
         weights = self.trainable_weights
@@ -94,32 +94,32 @@ class ReplicatedModel(keras.Model):
             self.test_function = self._on_all_replicas(self.test_step)
 
     def fit(self, *arguments, **options):
-        """Trains; raises `WorkerLost` when a worker has died."""
+        """Trains; raises `WorkerLost` if a worker has died."""
         with needs_all_workers(self.distribute_strategy):
             return super().fit(*arguments, **options)
 
     def evaluate(self, *arguments, **options):
-        """Evaluates; raises `WorkerLost` when a worker has died."""
+        """Evaluates; raises `WorkerLost` if a worker has died."""
         with needs_all_workers(self.distribute_strategy):
             return super().evaluate(*arguments, **options)
 
     def _step(self, num_images, batch, training):
-        """The loss of one part, divided by the number of replicas; the measures take note of it."""
+        """The loss of one part, divided by the number of replicas; updates the metrics."""
         images, labels, weights = keras.utils.unpack_x_y_sample_weight(batch)
         predictions = self(images, training=training)
-        # Of whole predictions: Keras looks for the softmax they come from, to use its scores.
+        # Not sliced: Keras finds the softmax that computed the predictions, to use its scores.
         loss = self.compute_loss(images, labels, predictions, weights, training=training)
         num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
         self._loss_tracker.update_state(loss * num_replicas, sample_weight=num_images)
-        counted = tf.cast(num_images, tf.int32)
-        weights = None if weights is None else weights[:counted]
-        self.compute_metrics(images, labels[:counted], predictions[:counted], weights)
+        number = tf.cast(num_images, tf.int32)
+        weights = None if weights is None else weights[:number]
+        self.compute_metrics(images, labels[:number], predictions[:number], weights)
         return loss
 
     def _share_statistics(self, replica):
-        """Takes the mean of what batch normalisation remembers; Keras leaves each replica its own.
+        """Averages the moving statistics of batch normalisation, which Keras keeps per replica.
 
-        So all replicas evaluate the same model, and the one that is saved.
+        So all replicas evaluate the same model, which is also the one that is saved.
         """
         layers = [
             layer for layer in self._flatten_layers() if isinstance(layer, _BATCH_NORMALIZATION)
@@ -135,13 +135,13 @@ class ReplicatedModel(keras.Model):
         @tf.function(reduce_retracing=True, autograph=False)
         def on_parts(parts):
             self.distribute_strategy.run(step, args=(parts,))
-            return self.get_metrics_result()  # read outside of the replicas: the sum over all
+            return self.get_metrics_result()  # outside the replicas: the sum over all
 
-        # Taking the batch inside would let the step begin, and decay weights, where none is left.
+        # Getting the batch inside would start a step, and decay weights, at the end of the data.
         return lambda batches: on_parts(next(batches))
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Makes the variables of optimiser and metrics, which cannot be made inside a step."""
+        """Creates the variables of optimiser and metrics, which cannot be created in a step."""
         if self._steps_are_built:
             return
         if iterator is not None:
@@ -149,8 +149,9 @@ class ReplicatedModel(keras.Model):
             data = tf.nest.map_structure(self._first_part, next(batches))
             if data[0].shape.rank != 0:
                 raise ValueError(
-                    "A replicated model was given batches as for one device: give spread(batches, "
-                    "strategy)."
+                    "A replicated model cannot train on batches for one device: give "
+                    "spread(batches, strategy). Received: batches whose first element has shape "
+                    f"{tuple(data[0].shape)}"
                 )
             _, data_batch = data
         with self.distribute_strategy.scope():

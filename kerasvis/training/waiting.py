@@ -1,4 +1,4 @@
-"""How long the steps of an epoch wait for their data."""
+"""Measures how long the steps of an epoch wait for data."""
 
 import time
 
@@ -8,12 +8,13 @@ from kerasvis.data.tensorflow_only import tf
 
 
 class WaitingForData(keras.callbacks.Callback):
-    """Adds to an epoch's logs the share of its time in which a step waits for data.
+    """Adds to an epoch's logs the share of its time in which steps wait for data.
 
-    A batch is asked for and arrives; the time between is measured where the batches leave the
-    pipeline, at two clock readings a batch. It is the share in which the pipeline keeps the devices
-    from computing: about 0 where it keeps up. Where batches are asked for ahead of the step (as
-    under `tf.distribute`, or on a GPU, which computes meanwhile), it is an upper bound.
+    The callback measures the time between the request and the arrival of each batch at the end of
+    the pipeline, with two clock readings per batch. The result is the share of time in which the
+    devices cannot compute because of the pipeline, and about 0 if the pipeline is fast enough. If
+    batches are requested ahead of the step (under `tf.distribute`, or on a GPU, which computes
+    meanwhile), it is an upper bound.
 
     The logs get `waiting_for_data`, in [0, 1], and `seconds`, the time of the training steps alone.
 
@@ -37,19 +38,19 @@ class WaitingForData(keras.callbacks.Callback):
             self._waited = tf.Variable(0.0, trainable=False, dtype=tf.float64)
 
     def watch(self, batches: "tf.data.Dataset") -> "tf.data.Dataset":
-        """The same batches; how long each is waited for is measured.
+        """The same batches, with their waiting times measured.
 
         Args:
-            batches: a `tf.data.Dataset`, in the form in which it goes into `fit`.
+            batches: a `tf.data.Dataset`, exactly as `fit` takes it.
         """
-        # The pairs are made one at a time, the left part first: when the batch was asked for.
-        asked = tf.data.Dataset.counter().map(lambda _: tf.timestamp())
+        # Pairs are created one at a time, the left part first: the time of the request.
+        requested = tf.data.Dataset.counter().map(lambda _: tf.timestamp())
 
-        def arrived(asked, batch):
-            self._waited.assign_add(tf.timestamp() - asked)
+        def arrived(requested, batch):
+            self._waited.assign_add(tf.timestamp() - requested)
             return batch
 
-        return tf.data.Dataset.zip(asked, batches).map(arrived)
+        return tf.data.Dataset.zip(requested, batches).map(arrived)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._waited.assign(0.0)
@@ -64,7 +65,7 @@ class WaitingForData(keras.callbacks.Callback):
         logs["waiting_for_data"] = min(1.0, self._waited_for / self._seconds)
 
     def _end_of_steps(self):
-        """Training steps end where validation begins, or, without it, the epoch ends."""
+        """Training steps end when validation begins, or, without it, when the epoch ends."""
         if self._seconds is None:
             self._seconds = time.perf_counter() - self._begin
             self._waited_for = float(self._waited.numpy())

@@ -1,4 +1,4 @@
-"""The other workers of a training on several machines: found, awaited, and missed."""
+"""The other workers of a training on several machines: their addresses, start and loss."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ import time
 from kerasvis.data.tensorflow_only import tf
 from kerasvis.storage.text_files import parse_json
 
-SECONDS_TO_START = 300  # for all workers to be there
+SECONDS_TO_START = 300  # for all workers to start
 
 _EXAMPLE = (
     '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, '
@@ -18,7 +18,7 @@ _EXAMPLE = (
 
 
 class WorkerLost(ConnectionError):  # noqa: N818 - what happened, not a fault of the program
-    """Another worker died or does not answer; the training cannot go on without it."""
+    """Another worker died or does not answer; the training cannot continue without it."""
 
 
 def is_multiworker(strategy):
@@ -26,12 +26,13 @@ def is_multiworker(strategy):
 
 
 def read_tf_config():
-    """`({job: addresses}, (job, index))` of the environment variable, checked."""
+    """The checked `({job: addresses}, (job, index))` of the environment variable."""
     text = os.environ.get("TF_CONFIG")
     if not text:
         raise ValueError(
             "The strategy 'multiworker' needs the environment variable TF_CONFIG, the same for "
-            f"every worker but for the index: set it as in TF_CONFIG='{_EXAMPLE}'."
+            f"every worker except for the index: set it as in TF_CONFIG='{_EXAMPLE}'. Received: "
+            "no TF_CONFIG"
         )
     try:
         config = parse_json(text)
@@ -48,7 +49,7 @@ def read_tf_config():
         well_formed = False
     if not well_formed:
         raise ValueError(
-            "TF_CONFIG is not a cluster of workers, each with an address of its own, and a task "
+            "TF_CONFIG must contain a cluster of workers with different addresses, and a task "
             f"among them: set it as in TF_CONFIG='{_EXAMPLE}'. Received: TF_CONFIG={text[:200]!r}"
         )
     return jobs, (job, index)
@@ -61,22 +62,22 @@ def _is_address(address):
 
 
 def await_workers(addresses, own):
-    """Returns when all workers are there; TensorFlow would wait for ever."""
+    """Returns when all workers have started; TensorFlow would wait forever."""
     deadline = time.monotonic() + SECONDS_TO_START
     try:
         listener = socket.create_server(("", int(own.rpartition(":")[2])))
     except (OSError, OverflowError) as error:
         raise ValueError(
-            f"This worker cannot listen at {own} ({error}): end what does, or give it another port "
-            "in TF_CONFIG."
+            f"This worker cannot listen at its address ({error}): end the process that does, or "
+            f"give the worker another port in TF_CONFIG. Received: {own}"
         ) from error
     with listener:
         for address in addresses:
             while address != own and not _answers(address):
                 if time.monotonic() > deadline:
                     raise WorkerLost(
-                        f"No worker answers at {address} within {SECONDS_TO_START} s: start all "
-                        "workers, with the same addresses in TF_CONFIG."
+                        f"No worker answered within {SECONDS_TO_START} s: start all workers, with "
+                        f"the same addresses in TF_CONFIG. Received: no answer from {address}"
                     )
                 time.sleep(0.2)
 
@@ -85,14 +86,14 @@ def _answers(address):
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-    except (OSError, UnicodeError):  # the latter of a host whose name cannot be one
+    except (OSError, UnicodeError):  # the latter for an invalid host name
         return False
     return True
 
 
 @contextlib.contextmanager
 def needs_all_workers(strategy):
-    """Turns what TensorFlow reports when another worker is gone into a sentence."""
+    """Raises `WorkerLost` instead of TensorFlow's errors when another worker is lost."""
     gone = (
         tf.errors.AbortedError,
         tf.errors.CancelledError,
@@ -105,6 +106,6 @@ def needs_all_workers(strategy):
         if not is_multiworker(strategy):
             raise
         raise WorkerLost(
-            "Another worker died or does not answer any more: start all workers again, and they "
-            "go on after the last whole epoch."
+            "Another worker died or no longer answers: start all workers again, and they resume "
+            f"after the last completed epoch. Received: {type(error).__name__}"
         ) from error

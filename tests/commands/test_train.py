@@ -277,7 +277,7 @@ def test_mistakes(mistake, tmp_path):
         "--evolution, too, or leave it out."
     )
     assert "--width takes a finite number above 0" in mistake("--width", "0")
-    assert "Devices '2' were given with the strategy 'none'" in mistake("--devices", "2")
+    assert "The strategy 'none' takes no devices" in mistake("--devices", "2")
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "model.keras").touch()
     assert "holds a model already, but no record of its training: give another --out." in mistake(

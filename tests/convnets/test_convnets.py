@@ -251,48 +251,36 @@ def error_of(build, *args, **kwargs):
 
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_wrong_arguments_of_all(builder):
-    assert error_of(builder, (224, 224)) == (
-        "input_shape is (224, 224): give (rows, columns, channels), as (224, 224, 3)."
-    )
-    assert error_of(builder, (64, 64, 3), 0) == (
-        "classes is 0: give the number of classes, 1 or more."
-    )
+    assert error_of(builder, (224, 224)).endswith("Received: input_shape=(224, 224)")
+    assert error_of(builder, (64, 64, 3), 0).endswith("1 or more. Received: classes=0")
     keras.config.set_image_data_format("channels_first")
     try:
-        assert error_of(builder, (64, 64, 3)) == (
-            "Keras is set to channels_first, but kerasvis works on channels_last only: call "
-            "keras.config.set_image_data_format('channels_last') first."
-        )
+        error = error_of(builder, (64, 64, 3))
+        assert "call keras.config.set_image_data_format('channels_last') first." in error
     finally:
         keras.config.set_image_data_format("channels_last")
 
 
 @pytest.mark.parametrize("build", [small_zf, small_alex])
 def test_wrong_arguments(build):
-    assert error_of(build, normalization="layer") == (
-        "normalization is 'layer': give 'local_response' (the paper), 'batch', or None."
-    )
-    assert error_of(build, width=0) == (
-        "width is 0: give a positive factor, 1.0 for the paper's net."
-    )
+    error = error_of(build, normalization="layer")
+    assert error.endswith("'batch', or None. Received: normalization='layer'")
+    assert error_of(build, width=0).endswith("Received: width=0")
 
 
 @pytest.mark.parametrize("build", [small_zf, small_alex])
 def test_wrong_layers(build):
-    assert error_of(build, filters=(1, 2)) == (
-        "filters is (1, 2): give five numbers, for conv1 to conv5."
-    )
+    error = error_of(build, filters=(1, 2))
+    assert error.endswith("for conv1 to conv5. Received: filters=(1, 2)")
     for without in ((2,), (3, "fc7")):
-        assert error_of(build, without=without) == (
-            f"without is {without}: give numbers of layers to leave out, among 3, 4, 5, 6 and 7."
-        )
+        error = error_of(build, without=without)
+        assert error.endswith(f"among 3, 4, 5, 6 and 7. Received: without={without}")
 
 
 def test_squeezenet_takes_rgb_only():
-    assert error_of(SqueezeNet, (64, 64, 1)) == (
-        "input_shape is (64, 64, 1): give (rows, columns, 3), since the means are those of RGB "
-        "pixels."
-    )
+    error = error_of(SqueezeNet, (64, 64, 1))
+    assert "Give (rows, columns, 3)" in error
+    assert error.endswith("Received: input_shape=(64, 64, 1)")
 
 
 @pytest.mark.parametrize(
@@ -305,8 +293,6 @@ def test_squeezenet_takes_rgb_only():
     ],
 )
 def test_inputs_that_are_too_small(build, size, place, window, arriving):
-    assert error_of(build, (*size, 3)) == (
-        f"The input is too small: {place} has windows of {window}×{window} cells, but feature maps "
-        f"of {arriving} arrive there: give a larger input_shape, or smaller strides where the net "
-        "has them."
-    )
+    error = error_of(build, (*size, 3))
+    assert f"{place} has windows of {window}×{window}: give a larger input_shape" in error
+    assert error.endswith(f"Received: feature maps of {arriving} at {place}")

@@ -438,7 +438,7 @@ def test_a_worker_whose_index_is_none(index, monkeypatch):
     cluster = '{"worker": ["127.0.0.1:2222", "127.0.0.1:2223"]}'
     task = f'{{"type": "worker", "index": {index}}}'
     monkeypatch.setenv("TF_CONFIG", f'{{"cluster": {cluster}, "task": {task}}}')
-    with pytest.raises(ValueError, match="TF_CONFIG is not a cluster of workers") as raised:
+    with pytest.raises(ValueError, match="TF_CONFIG must contain a cluster of workers") as raised:
         strategy_for("multiworker")
     assert len(str(raised.value)) < 600
 
@@ -447,7 +447,7 @@ def test_a_worker_whose_index_is_none(index, monkeypatch):
     "devices", ["999999999", "0", "-1", "1.5", "GPU", "GPU:", "CPU:0,CPU:0", "", ","]
 )
 def test_devices_that_are_none(devices):
-    with pytest.raises(ValueError, match="give their number, as '2', or the name of each"):
+    with pytest.raises(ValueError, match="the number of devices, such as '2', or the name of each"):
         strategy_for("mirrored", devices)
 
 

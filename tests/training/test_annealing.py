@@ -126,9 +126,9 @@ def test_in_a_plain_fit_that_is_backed_up(tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"mode": "auto"}, "mode is 'auto': give 'max' or 'min'."),
-        ({"factor": 1}, "factor is 1: give one above 0 and below 1."),
-        ({"patience": 0}, "patience is 0: give a number of epochs, 1 or more."),
+        ({"mode": "auto"}, "Give 'max' or 'min'. Received: mode='auto'"),
+        ({"factor": 1}, "above 0 and below 1. Received: factor=1"),
+        ({"patience": 0}, "1 or more. Received: patience=0"),
     ],
 )
 def test_refused_arguments(options, sentence):
@@ -136,27 +136,29 @@ def test_refused_arguments(options, sentence):
         AnnealOnPlateau(**options)
 
 
-def test_a_measure_that_is_not_there():
+def test_a_metric_that_is_missing():
     annealing = AnnealOnPlateau("val_acuracy")
     annealing.set_model(Stub())
     annealing.on_epoch_begin(0)
-    with pytest.raises(ValueError, match="logs hold loss, val_loss, but not 'val_acuracy'"):
+    with pytest.raises(
+        ValueError, match=r"contain loss, val_loss: .* Received: monitor='val_acuracy'"
+    ):
         annealing.on_epoch_end(0, {"val_loss": 1.0, "loss": 1.0})
 
 
 def test_a_schedule_of_the_optimisers_own():
     model = Stub(keras.optimizers.schedules.CosineDecay(0.1, 10))
-    with pytest.raises(ValueError, match="The optimiser has a learning rate schedule"):
+    with pytest.raises(ValueError, match="cannot change a learning rate schedule"):
         rates_after(AnnealOnPlateau(), [0.1], model)
 
 
 def test_a_beginning_that_is_not_known():
-    with pytest.raises(ValueError, match="Epoch 4 begins, but AnnealOnPlateau knows of 0 epochs"):
+    with pytest.raises(ValueError, match=r"before epoch 4: .* Received: a record of 0 epochs"):
         rates_after(AnnealOnPlateau(), [0.1], first_epoch=3)
 
 
 def test_a_damaged_file(tmp_path):
     filepath = tmp_path / "annealing.json"
     filepath.write_text('{"values": [1')
-    with pytest.raises(ValueError, match=r"annealing\.json is not a record of AnnealOnPlateau"):
+    with pytest.raises(ValueError, match=r"not a record of AnnealOnPlateau: .*annealing\.json"):
         rates_after(AnnealOnPlateau(filepath=filepath), [0.1])

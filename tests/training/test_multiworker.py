@@ -124,7 +124,7 @@ def uninterrupted(tmp_path_factory):
 @pytest.mark.parametrize("victim", [1, 0])
 def test_both_go_on_after_one_was_killed(tmp_path, uninterrupted, victim):
     errors = kill(tmp_path, victim, steps=8)
-    assert "Another worker died or does not answer any more: start all workers again" in errors
+    assert "Another worker died or no longer answers: start all workers again" in errors
     finish(start(tmp_path, epochs=4))
     resumed = weights(tmp_path, 0)
     assert_same(resumed, weights(tmp_path, 1), rtol=0)

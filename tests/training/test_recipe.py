@@ -82,22 +82,31 @@ def test_initializers():
         ({"batch_size": "128"}, "batch_size is '128': give a number of images, 1 to 1000000."),
         ({"learning_rate": float("nan")}, "learning_rate is nan: give a positive number, "),
         ({"learning_rate": None}, "learning_rate is None: give a positive number, "),
-        ({"batch_size": 10**30}, "batch_size is 1000000000000000000000000000000: give a number"),
-        ({"batch_size": 1e30}, "batch_size is 1e+30: give a number of images"),
-        ({"crop_size": 10**9, "image_size": 10**9}, "image_size is 1000000000: give a size"),
-        ({"epochs": 10**30}, "epochs is 1000000000000000000000000000000: give a number"),
-        ({"learning_rate": float("inf")}, "learning_rate is inf: give a positive number, "),
-        ({"weight_decay": float("inf")}, "weight_decay is inf: give 0 to 1000000."),
-        ({"initial_deviation": 10**400}, "give a positive standard deviation, "),
-        ({"momentum": 1}, "momentum is 1: give a number from 0 to below 1."),
-        ({"crops": "five"}, "crops is 'five': give 'ten' or 'random_scale'."),
-        ({"annealing": "step"}, "annealing is 'step': give 'plateau' or 'cosine'."),
-        ({"nesterov": 1}, "nesterov is 1: give true or false."),
-        ({"seed": -1}, "seed is -1: give a whole number from 0"),
-        ({"dropout": 1.0}, "dropout is 1.0: give a probability from 0 to below 1."),
-        ({"filter_rms_limit": 0}, "filter_rms_limit is 0: give a positive RMS, "),
-        ({"crop_size": 300}, "crop_size is 300, but its image_size 256: crops have to fit"),
-        ({"crops": "random_scale"}, "crops of random scale are resized to the image's size"),
+        ({"batch_size": 10**30}, "a number of images, 1 to 1000000 for the recipe's batch_size."),
+        ({"batch_size": 1e30}, "Received: batch_size=1e+30"),
+        ({"crop_size": 10**9, "image_size": 10**9}, "Received: image_size=1000000000"),
+        ({"epochs": 10**30}, "Received: epochs=1000000000000000000000000000000"),
+        ({"learning_rate": float("inf")}, "Received: learning_rate=inf"),
+        (
+            {"weight_decay": float("inf")},
+            "0 to 1000000 for the recipe's weight_decay. Received: weight_decay=inf",
+        ),
+        ({"initial_deviation": 10**400}, "Give a positive standard deviation, "),
+        (
+            {"momentum": 1},
+            "a number from 0 to below 1 for the recipe's momentum. Received: momentum=1",
+        ),
+        (
+            {"crops": "five"},
+            "Give 'ten' or 'random_scale' for the recipe's crops. Received: crops='five'",
+        ),
+        ({"annealing": "step"}, "Received: annealing='step'"),
+        ({"nesterov": 1}, "Give true or false for the recipe's nesterov. Received: nesterov=1"),
+        ({"seed": -1}, "Received: seed=-1"),
+        ({"dropout": 1.0}, "Received: dropout=1.0"),
+        ({"filter_rms_limit": 0}, "Received: filter_rms_limit=0"),
+        ({"crop_size": 300}, "Received: crop_size=300, image_size=256"),
+        ({"crops": "random_scale"}, "Crops of random scale are resized to the size of the image"),
     ],
 )
 def test_refused_numbers(changes, sentence):
@@ -114,10 +123,10 @@ def test_refused_numbers(changes, sentence):
         ),
         (
             lambda fields: {name: fields[name] for name in fields if name not in ("seed", "crops")},
-            "has no crops, seed: state every number",
+            "has no crops, seed: give every field",
         ),
-        (lambda fields: [fields], "is no JSON object: give one with image_size, crop_size, "),
-        (lambda fields: fields | {"seed": "a"}, "The recipe's seed is 'a': give a whole number"),
+        (lambda fields: [fields], "is not a JSON object: give one with image_size, crop_size, "),
+        (lambda fields: fields | {"seed": "a"}, "Received: seed='a'"),
     ],
 )
 def test_refused_files(tmp_path, change, sentence):
@@ -129,7 +138,11 @@ def test_refused_files(tmp_path, change, sentence):
 
 def test_files_that_are_no_recipe(tmp_path):
     (tmp_path / "cut.json").write_text("{")
-    with pytest.raises(ValueError, match=r"cut\.json is no recipe in JSON: "):
+    with pytest.raises(
+        ValueError, match=r"not a recipe in JSON: .* Received: filepath='.*cut\.json'"
+    ):
         Recipe.load(tmp_path / "cut.json")
-    with pytest.raises(ValueError, match=r"There is no recipe .*gone\.json: give a JSON file\."):
+    with pytest.raises(
+        ValueError, match=r"no such recipe: give a JSON file\. Received: filepath='.*gone\.json'"
+    ):
         Recipe.load(tmp_path / "gone.json")

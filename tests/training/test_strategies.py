@@ -172,7 +172,9 @@ def test_model_of_the_user_is_what_is_trained(two):
 
 def test_batches_for_one_device_are_refused(two):
     batches = batches_of(*photographs(4))
-    with pytest.raises(ValueError, match=r"was given batches as for one device: give spread\(batc"):
+    with pytest.raises(
+        ValueError, match=r"cannot train on batches for one device: give spread\(batc"
+    ):
         compiled(two).fit(batches, verbose=0, shuffle=False)
 
 
@@ -220,16 +222,16 @@ TASK = {"type": "worker", "index": 0}
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("tpu",), "The strategy is 'tpu': give 'none', 'mirrored', 'multiworker'."),
-        (("none", "2"), "Devices '2' were given with the strategy 'none': they belong to"),
-        (("multiworker", "2"), "Devices '2' were given with the strategy 'multiworker': they"),
+        (("tpu",), "Give 'none', 'mirrored', 'multiworker'. Received: strategy='tpu'"),
+        (("none", "2"), "The strategy 'none' takes no devices"),
+        (("multiworker", "2"), "The strategy 'multiworker' takes no devices"),
         (("mirrored", "CPU:0,CPU:7"), "There is no device CPU:7: choose among CPU:0, CPU:1."),
         (("mirrored", "GPU:9"), "There is no device GPU:9: choose among CPU:0, CPU:1"),
-        (("mirrored", "CPU:0,CPU:0"), "The devices are 'CPU:0,CPU:0': give their number, as '2',"),
-        (("mirrored", "CPU"), "The devices are 'CPU': give their number, as '2', or the name of"),
-        (("mirrored", "0"), "The devices are '0': give their number"),
-        (("mirrored", "-1"), "The devices are '-1': give their number"),
-        (("mirrored", ""), "The devices are '': give their number"),
+        (("mirrored", "CPU:0,CPU:0"), "Received: devices='CPU:0,CPU:0'"),
+        (("mirrored", "CPU"), "Give the number of devices, such as '2', or the name of each once"),
+        (("mirrored", "0"), "Received: devices='0'"),
+        (("mirrored", "-1"), "Received: devices='-1'"),
+        (("mirrored", ""), "Received: devices=''"),
     ],
 )
 def test_what_cannot_be_distributed_is_refused(arguments, sentence):
@@ -273,7 +275,7 @@ def test_missing_tf_config_is_refused(monkeypatch):
 )
 def test_malformed_tf_config_is_refused(monkeypatch, config):
     monkeypatch.setenv("TF_CONFIG", config if isinstance(config, str) else json.dumps(config))
-    with pytest.raises(ValueError, match=r"TF_CONFIG is not a cluster of workers, each with"):
+    with pytest.raises(ValueError, match="TF_CONFIG must contain a cluster of workers"):
         strategy_for("multiworker")
 
 
@@ -295,7 +297,7 @@ def test_worker_that_does_not_come_is_not_awaited_for_ever(monkeypatch):
     monkeypatch.setattr(workers, "SECONDS_TO_START", 0.3)
     other = free_port()
     set_workers(monkeypatch, free_port(), other)
-    sentence = rf"No worker answers at 127\.0\.0\.1:{other} within 0\.3 s: start all workers"
+    sentence = rf"within 0\.3 s: start all workers.* no answer from 127\.0\.0\.1:{other}"
     with pytest.raises(WorkerLost, match=sentence):
         strategy_for("multiworker")
 
@@ -304,7 +306,9 @@ def test_port_in_use_is_refused(monkeypatch):
     with listener() as server:
         port = server.getsockname()[1]
         set_workers(monkeypatch, port, free_port())
-        with pytest.raises(ValueError, match=rf"cannot listen at 127\.0\.0\.1:{port} \(.*in use"):
+        with pytest.raises(
+            ValueError, match=rf"cannot listen .*in use.* Received: 127\.0\.0\.1:{port}"
+        ):
             strategy_for("multiworker")
 
 
@@ -312,7 +316,5 @@ def test_workers_are_set_up_first(monkeypatch):
     with listener() as other:
         set_workers(monkeypatch, free_port(), other.getsockname()[1])
         tf.zeros(1)
-        with pytest.raises(
-            ValueError, match=r"only before TensorFlow has computed anything .*first"
-        ):
+        with pytest.raises(ValueError, match=r"before TensorFlow computes anything .*first"):
             strategy_for("multiworker")
