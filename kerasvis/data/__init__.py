@@ -1,4 +1,4 @@
-"""Photographs in, arrays and batches out."""
+"""Images: sources, preprocessing and its inverse, labelled data sets, bundled images."""
 
 from kerasvis.data.image_folder import ImageFolder as ImageFolder
 from kerasvis.data.labelled.augmentation import random_scale_crops as random_scale_crops

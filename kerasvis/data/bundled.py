@@ -1,4 +1,4 @@
-"""The small model that comes with kerasvis, for demonstrations and examples."""
+"""The small model bundled with kerasvis, for demonstrations and examples."""
 
 from pathlib import Path
 

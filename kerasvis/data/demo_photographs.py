@@ -1,4 +1,4 @@
-"""Freely licensed photographs that come inside Python packages, as crops at several scales.
+"""Freely licensed photographs bundled with Python packages, as crops at several scales.
 
 Nothing is downloaded. From scikit-image: astronaut, hubble_deep_field (NASA, public domain),
 rocket (SpaceX, public domain), coins (Brooklyn Museum, no known copyright restrictions), and under
@@ -36,11 +36,11 @@ class Crop(NamedTuple):
 
 
 class DemoPhotographs:
-    """Crops of the demo's photographs: a read-only array of images, made when asked for.
+    """Crops of bundled photographs: a read-only array of images, computed on demand.
 
-    Every photograph is cut into windows side by side at several scales, from the whole of it down
-    to windows that have to be enlarged twofold. Windows of one size do not overlap, so the
-    strongest activations do not come from one spot. The same images in the same order every time.
+    Every photograph is divided into windows at several scales, from the whole photograph down to
+    windows that are enlarged twofold. Windows of one scale do not overlap, so that the strongest
+    activations come from different positions. The images and their order are always the same.
 
     Args:
         size: `(height, width)` of the images in pixels.
@@ -73,11 +73,11 @@ class DemoPhotographs:
     def __getitem__(self, indices):
         """Images at `indices`, an integer, a list of integers or a slice; float32."""
         numbers = np.arange(len(self))[indices]
-        pixels = [self._cut(self.crops[n]) for n in numbers.ravel()]
+        pixels = [self._cropped(self.crops[n]) for n in numbers.ravel()]
         pixels = np.array(pixels, "uint8").reshape(*numbers.shape, *self.shape[1:])
         return self.preprocessing.images(pixels)
 
-    def _cut(self, crop):
+    def _cropped(self, crop):
         height, width = self.shape[1:3]
         photograph = self._photographs[crop.photograph]
         return np.asarray(photograph.resize((width, height), Image.Resampling.BICUBIC, crop.box))
@@ -94,7 +94,7 @@ def load_photographs():
 
 
 def windows(photograph_size, size):
-    """Boxes of the shape of `size`, side by side in the middle of a photograph, scale by scale.
+    """Adjacent boxes of the aspect ratio of `size`, centred in a photograph, scale by scale.
 
     Args:
         photograph_size: `(height, width)` of the photograph in pixels.
@@ -115,5 +115,5 @@ def windows(photograph_size, size):
         for row, column in itertools.product(range(num_rows), range(num_columns)):
             begin = (left + column * width, top + row * height)
             end = (begin[0] + width, begin[1] + height)
-            # Rounding must not lead beyond the photograph, which Pillow refuses.
+            # Rounding must not exceed the photograph, which would be an error in Pillow.
             yield (*(max(x, 0) for x in begin), *map(min, end, photograph_size[::-1]))

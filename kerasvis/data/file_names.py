@@ -1,4 +1,4 @@
-"""Names of files: how a person is shown them, and which names results get."""
+"""Names of files: how they are displayed, and how result files are named."""
 
 import collections
 import os
@@ -7,17 +7,17 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-MAX_NAME_BYTES = 160  # of a result's name: file systems take 255, and commands add endings to it
-_FORBIDDEN = re.compile(r'[<>:"/\\|?*\s]+')  # on one file system or another
+MAX_NAME_BYTES = 160  # of a result's name: file systems allow 255, and commands add endings
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\s]+')  # on at least one file system
 _RESERVED = re.compile(  # on Windows
     r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³])(\..*)?", re.IGNORECASE
 )
 
 
 def shown_name(path: str | os.PathLike) -> str:
-    r"""A path as text that can be printed and written: what is not UTF-8 is escaped.
+    r"""A path as printable text: bytes that are not UTF-8 are escaped.
 
-    Control characters and ends of lines are escaped too. Folders are separated by slashes.
+    Control characters and line breaks are escaped too. Folders are separated by slashes.
 
     Example:
         >>> from pathlib import Path
@@ -38,17 +38,17 @@ def _escaped(character):
 
 
 def unique_names(paths: Iterable[str | os.PathLike]) -> tuple[str, ...]:
-    """A name for the results of each file, without suffix, safe on every file system.
+    """A name for the results of each file, without suffix, valid on every file system.
 
-    It is the file's own name where no other one of `paths` gives the same; else with a number.
-    Names that differ in case only, or by how an accent is written, count as the same. The names
-    follow from the paths and their order alone.
+    It is the file's own name, followed by a number if several of `paths` have the same name. Names
+    that differ only in case, or in the encoding of accents, count as the same. The names depend on
+    the paths and their order alone.
 
     Args:
         paths: of photographs, each at most once.
 
     Returns:
-        One name for each path, of at most `MAX_NAME_BYTES` bytes in UTF-8, no two the same.
+        A unique name for each path, of at most `MAX_NAME_BYTES` bytes in UTF-8.
 
     Example:
         >>> from kerasvis.data.file_names import unique_names
@@ -66,17 +66,17 @@ def _safe_name(path):
     stem = unicodedata.normalize("NFC", shown_name(path.stem))
     name = _FORBIDDEN.sub("_", stem).strip(". -") or "_"
     name = f"_{name}" if _RESERVED.fullmatch(name) else name
-    return _cut(name, MAX_NAME_BYTES)
+    return _truncated(name, MAX_NAME_BYTES)
 
 
-def _cut(name, num_bytes):
+def _truncated(name, num_bytes):
     return name.encode()[:num_bytes].decode(errors="ignore").rstrip(". ") or "_"
 
 
 def _numbered(name, taken, last):
-    """The name with the first number that makes it one of its own, which is then taken.
+    """The name with the first number that makes it unique; adds it to `taken`.
 
-    `last` holds the number that its like got last: all below are taken.
+    `last` contains the last number of each name: all numbers up to it are taken.
     """
     number = last[_key(name)] + 1
     while (key := _key(numbered := _with_number(name, number))) in taken:
@@ -87,9 +87,9 @@ def _numbered(name, taken, last):
 
 
 def _with_number(name, number):
-    return f"{_cut(name, MAX_NAME_BYTES - len(f'-{number}'))}-{number}"
+    return f"{_truncated(name, MAX_NAME_BYTES - len(f'-{number}'))}-{number}"
 
 
 def _key(name):
-    """What two names have in common that some file systems take for the same."""
+    """A key that is equal for names that some file systems do not distinguish."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())

@@ -1,4 +1,4 @@
-"""The photographs that lie in a folder, and what there could not be read."""
+"""The photographs in a folder, and what could not be read."""
 
 import os
 import stat
@@ -18,13 +18,13 @@ SUFFIXES = tuple(
 
 
 class FolderContents(NamedTuple):
-    """What lies in a folder, each sorted by path; names that begin with a dot are left out.
+    """The contents of a folder, each sorted by path; names that begin with a dot are left out.
 
     Attributes:
-        photographs: tuple of `Path`s, those with one of `SUFFIXES`, whether or not they are whole.
+        photographs: tuple of `Path`s, files with one of `SUFFIXES`, intact or not.
         others: tuple of `Path`s of the other files.
         folders: tuple of `Path`s.
-        unread: tuple of `(path, reason)`: folders that cannot be read, and links to nowhere.
+        unread: tuple of `(path, reason)`: folders that cannot be read, and broken links.
     """
 
     photographs: tuple[Path, ...]
@@ -34,10 +34,10 @@ class FolderContents(NamedTuple):
 
 
 def is_folder(path: str | os.PathLike) -> bool | None:
-    """Whether a folder lies at a path; None if nothing does.
+    """Whether a path is a folder; None if it does not exist.
 
     Raises:
-        ValueError: if that cannot be known, such as for a name that is too long.
+        ValueError: if this is unknown, such as for a name that is too long.
     """
     try:
         return stat.S_ISDIR(os.stat(path).st_mode)
@@ -45,15 +45,15 @@ def is_folder(path: str | os.PathLike) -> bool | None:
         return None
     except OSError as error:
         raise ValueError(
-            f"{shown_name(path)} cannot be read ({reason_of(error)}): give a path that this user "
-            "may read."
+            f"The path cannot be read ({reason_of(error)}): give one that this user may read. "
+            f"Received: {shown_name(path)}"
         ) from error
-    except ValueError:  # characters that no path has
+    except ValueError:  # characters that no path can have
         return None
 
 
 def list_folder(directory: str | os.PathLike) -> FolderContents:
-    """What lies directly in a folder; links are followed, results of earlier runs left out.
+    """The direct contents of a folder; links are followed, results of earlier runs left out.
 
     Raises:
         OSError: if the folder cannot be read.
@@ -69,7 +69,7 @@ def list_folder(directory: str | os.PathLike) -> FolderContents:
                 folders.append(path)
             elif path.suffix.lower() in SUFFIXES:
                 photographs.append(path)
-            elif entry.is_symlink() and (reason := _why_lost(path)):
+            elif entry.is_symlink() and (reason := _why_broken(path)):
                 unread.append((path, reason))
             else:
                 others.append(path)
@@ -77,9 +77,9 @@ def list_folder(directory: str | os.PathLike) -> FolderContents:
 
 
 def find_photographs(directory: str | os.PathLike) -> FolderContents:
-    """What lies in a folder and its subfolders; links are followed, but not back up.
+    """The contents of a folder and its subfolders; links are followed, but not to parent folders.
 
-    A folder that is called like a photograph, and holds none, counts as unread.
+    A folder that is named like a photograph, and contains none, counts as unread.
     """
     photographs, others, folders, unread = [], [], [], []
     for contents in _walk(Path(directory)):
@@ -87,12 +87,12 @@ def find_photographs(directory: str | os.PathLike) -> FolderContents:
         others += contents.others
         folders += contents.folders
         unread += contents.unread
-    filled = {folder for path in photographs for folder in path.parents}
+    with_photographs = {folder for path in photographs for folder in path.parents}
     reported = {path for path, _ in unread}
     unread += [
         (path, "a folder, not a photograph")
         for path in folders
-        if path.suffix.lower() in SUFFIXES and path not in filled | reported
+        if path.suffix.lower() in SUFFIXES and path not in with_photographs | reported
     ]
     return FolderContents(
         *(tuple(sorted(paths, key=_in_order)) for paths in (photographs, others, folders)),
@@ -101,7 +101,7 @@ def find_photographs(directory: str | os.PathLike) -> FolderContents:
 
 
 def holds_photographs(directory: str | os.PathLike) -> bool:
-    """Whether there is a photograph in a folder or its subfolders."""
+    """Whether a folder or its subfolders contain a photograph."""
     return any(contents.photographs for contents in _walk(Path(directory)))
 
 
@@ -112,7 +112,7 @@ def _walk(directory: Path) -> Iterator[FolderContents]:
         try:
             status = os.stat(folder)
             identity = (status.st_dev, status.st_ino)
-            if identity in above:  # a link that leads back up
+            if identity in above:  # a link to a parent folder
                 continue
             contents = list_folder(folder)
         except OSError as error:
@@ -129,11 +129,11 @@ def _in_order(path):
 def _is_folder(entry):
     try:
         return entry.is_dir()
-    except OSError:  # whoever opens it says why
+    except OSError:  # opening it reports the reason
         return False
 
 
-def _why_lost(path):
+def _why_broken(path):
     try:
         os.stat(path)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The photographs of a folder, decoded when they are asked for."""
+"""The photographs of a folder, decoded on demand."""
 
 import collections
 import concurrent.futures
@@ -14,39 +14,37 @@ from kerasvis.data.file_names import shown_name
 from kerasvis.data.folder_walk import SUFFIXES, find_photographs, is_folder
 from kerasvis.data.photographs import read_photograph, standardize_channels
 from kerasvis.data.preprocessing import Preprocessing
+from kerasvis.storage.counted import counted
 
 
 class ImageFolder:
-    """All photographs under a folder, as images of one size.
+    """All photographs in a folder and its subfolders, as images of one size.
 
-    The files are those with the usual suffixes, in subfolders too, sorted by path; names that
-    begin with a dot are left out, and links are followed, but not back up. A file's place in this
-    order is its image index, whether or not it can be decoded, so indices do not depend on what
-    else is in order.
+    Files with the usual suffixes are sorted by path. Names that begin with a dot are left out;
+    links are followed, but not to parent folders. A file's position in this order is its image
+    index, whether or not it can be decoded, so indices do not depend on damaged files.
 
-    Nothing is decoded before it is asked for. Batches leave out what cannot be decoded (corrupt,
-    truncated or empty files, links to nowhere, pipes, decompression bombs) and report it in
-    `skipped`; asking for such an image by its index is an error.
+    Photographs are decoded on demand. Batches leave out files that cannot be decoded (corrupt,
+    truncated or empty files, broken links, pipes, decompression bombs) and report them in
+    `skipped`; reading such an image by its index is an error.
 
     Args:
         directory: path of the folder.
-        size: `(height, width)` of the images in pixels; None for that of the model that they are
-            given to.
+        size: `(height, width)` of the images in pixels; None for the size that the model takes.
         preprocessing: what `Preprocessing.of` takes; None for that of the model.
         strict: whether a file that cannot be decoded, or a subfolder that cannot be read, is an
             error in batches too.
-        channels: 1 for luminance, 3 for RGB, 4 for RGBA (opaque where nothing is transparent); None
+        channels: 1 for luminance, 3 for RGB, 4 for RGBA (opaque if nothing is transparent); None
             for those of the model, and RGB without one.
 
     Attributes:
         filepaths: tuple of `Path`s, one per image index.
         skipped_reasons: `{image index: reason}` of the files left out of batches so far.
-        unread: tuple of `(path, reason)` of the subfolders that cannot be read, and of links that
-            lead nowhere.
+        unread: tuple of `(path, reason)` of subfolders that cannot be read, and of broken links.
 
     Raises:
         ValueError: if there is no such folder, or no photograph in it; or if the preprocessing
-            does not go with the channels.
+            does not fit the channels.
 
     Example:
         >>> import keras
@@ -96,7 +94,7 @@ class ImageFolder:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """`(height, width, channels)` of each image; a ValueError where no size was given."""
+        """`(height, width, channels)` of each image; a ValueError if no size was given."""
         if self.size is None:
             raise ValueError(
                 "The images have no size yet: give (height, width) in pixels. "
@@ -106,11 +104,11 @@ class ImageFolder:
 
     @property
     def relative_paths(self) -> tuple[Path, ...]:
-        """The paths of the photographs, from the folder on."""
+        """The paths of the photographs, relative to the folder."""
         return tuple(path.relative_to(self.directory) for path in self.filepaths)
 
     def with_size(self, size: Sequence[int], channels: int | None = None) -> Self:
-        """The same photographs at another size; what is skipped is shared.
+        """The same photographs at another size; `skipped` is shared.
 
         Args:
             size: `(height, width)` in pixels.
@@ -120,7 +118,7 @@ class ImageFolder:
         return self._changed(size=_standardized_size(size), channels=channels)
 
     def with_preprocessing(self, preprocessing: Any) -> Self:
-        """The same photographs with another preprocessing; what is skipped is shared."""
+        """The same photographs with another preprocessing; `skipped` is shared."""
         return self._changed(preprocessing=Preprocessing.of(preprocessing))
 
     def _changed(self, **attributes):
@@ -138,9 +136,9 @@ class ImageFolder:
 
     @property
     def skipped(self) -> tuple:
-        """`(path, reason)` of what could not be found, and what batches left out so far.
+        """`(path, reason)` of what could not be read, and what batches left out so far.
 
-        The paths are as `shown_name` shows them.
+        The paths are formatted by `shown_name`.
         """
         files = [(self.filepaths[i], reason) for i, reason in sorted(self.skipped_reasons.items())]
         return [(Path(shown_name(path)), reason) for path, reason in (*self.unread, *files)]
@@ -152,7 +150,7 @@ class ImageFolder:
             uint8 `(images, height, width, channels)`; without the first axis for an integer.
 
         Raises:
-            IndexError: if an index is not within the folder, -1 ("no image") included.
+            IndexError: if there is no image of an index; -1 means "no image", too.
             ValueError: if a file cannot be decoded.
         """
         shape = self.shape
@@ -163,8 +161,9 @@ class ImageFolder:
         for index in indices.ravel().tolist():
             if not 0 <= index < len(self):
                 raise IndexError(
-                    f"There is no image {index} in {shown_name(self.directory)}: its {len(self)} "
-                    "images are counted from 0."
+                    f"The folder {shown_name(self.directory)} has "
+                    f"{counted(len(self), 'image')}: give indices from 0 to {len(self) - 1}. "
+                    f"Received: image index {index}"
                 )
             pixels, reason = self._decode(index)
             if reason:
@@ -184,16 +183,16 @@ class ImageFolder:
             `(images, height, width, channels)`.
 
         Raises:
-            ValueError: if `strict` and a file cannot be decoded, or a subfolder not be read.
+            ValueError: if `strict` and a file cannot be decoded, or a subfolder cannot be read.
         """
-        self.shape  # noqa: B018 - refuses a folder without a size
+        self.shape  # noqa: B018 - raises an error for a folder without a size
         if self.strict and self.unread:
             path, reason = self.unread[0]
             raise ValueError(
-                f"{shown_name(path)} cannot be read ({reason}): repair it or take it out of the "
-                "folder."
+                f"A subfolder cannot be read ({reason}): repair it or take it out of the folder. "
+                f"Received: {shown_name(path)}"
             )
-        if self.strict:  # what an earlier run, which was not, left out
+        if self.strict:  # left out by an earlier run that was not strict
             for index, reason in sorted(self.skipped_reasons.items()):
                 raise self._error(index, reason)
         indices, batch = [], []
@@ -236,8 +235,8 @@ class ImageFolder:
 
     def _error(self, index, reason):
         return ValueError(
-            f"{shown_name(self.filepaths[index])} (image {index}) cannot be decoded ({reason}): "
-            "repair it or take it out of the folder."
+            f"Image {index} cannot be decoded ({reason}): repair it or take it out of the folder. "
+            f"Received: {shown_name(self.filepaths[index])}"
         )
 
 
@@ -248,32 +247,32 @@ def _standardized_size(size):
         height = width = 0
     if min(height, width) < 1:
         raise ValueError(
-            f"The size of the images was given as {size!r}: give (height, width) in pixels."
+            f"Give the size of the images as (height, width) in pixels. Received: size={size!r}"
         )
     return height, width
 
 
 def _contents(directory):
-    """What the folder holds; a ValueError if that is no photograph."""
-    shown = shown_name(directory)
+    """The contents of the folder; a ValueError if it contains no photograph."""
+    received = f"Received: directory={shown_name(directory)!r}"
     found = is_folder(directory)
     if found is None:
-        raise ValueError(f"There is no folder {shown}: give one that holds photographs.")
+        raise ValueError(f"There is no such folder: give one with photographs. {received}")
     if not found:
-        raise ValueError(f"{shown} is a file: give the folder that holds the photographs.")
+        raise ValueError(f"This is a file: give the folder with the photographs. {received}")
     contents = find_photographs(directory)
     if contents.photographs:
         return contents
     if contents.unread:
         path, reason = contents.unread[0]
         raise ValueError(
-            f"The folder {shown} holds no photographs that can be found, as {shown_name(path)} "
-            f"cannot be read ({reason}): give one that holds photographs."
+            f"The folder contains no readable photographs, as {shown_name(path)} cannot be read "
+            f"({reason}): give one with photographs. {received}"
         )
     if not contents.others:
-        raise ValueError(f"The folder {shown} is empty: give one that holds photographs.")
+        raise ValueError(f"The folder is empty: give one with photographs. {received}")
     raise ValueError(
-        f"The folder {shown} holds no photographs ({', '.join(SUFFIXES)}), but "
-        f"{len(contents.others)} files of other kinds, such as "
-        f"{shown_name(contents.others[0].name)}: give one that does."
+        f"The folder contains no photographs ({', '.join(SUFFIXES)}), but "
+        f"{counted(len(contents.others), 'file')} of other kinds, such as "
+        f"{shown_name(contents.others[0].name)}: give one with photographs. {received}"
     )

@@ -1,4 +1,4 @@
-"""Parts of photographs, as boxes that a person has noted in a JSON or CSV file."""
+"""Parts of photographs, as boxes annotated in a JSON or CSV file."""
 
 import csv
 from pathlib import Path
@@ -13,11 +13,11 @@ EDGES = ("top", "left", "bottom", "right")
 
 
 def read_parts(filepath):
-    """Reads where the parts of photographs are.
+    """Reads the boxes of parts of photographs.
 
     The file is JSON, `{"dog.jpg": {"nose": [top, left, bottom, right]}}`, or CSV with the columns
-    `image, part, top, left, bottom, right`. Edges are pixels of the photograph, the right way up,
-    half open.
+    `image, part, top, left, bottom, right`. Edges are in pixels of the upright photograph, half
+    open.
 
     Args:
         filepath: path of the file, `.json` or `.csv`.
@@ -26,7 +26,7 @@ def read_parts(filepath):
         `{image: {part: (top, left, bottom, right)}}`, as numbers, in the order of the file.
 
     Raises:
-        ValueError: if the file cannot be read as one of these, or a box is empty.
+        ValueError: if the file is neither of these, or a box is empty.
     """
     filepath = Path(filepath)
     try:
@@ -34,20 +34,22 @@ def read_parts(filepath):
         parts = _from_csv(text) if filepath.suffix.lower() == ".csv" else _from_json(text)
     except OSError as error:
         raise ValueError(
-            f"The parts {filepath} cannot be read ({error.strerror}): give a JSON or CSV file."
+            f"The parts cannot be read ({error.strerror}): give a JSON or CSV file. "
+            f"Received: filepath={str(filepath)!r}"
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, csv.Error) as error:
         raise ValueError(
-            f"{filepath} holds no parts of images: give JSON, "
-            '{"image": {"part": [top, left, bottom, right]}}, or CSV with the columns image, part, '
-            "top, left, bottom, right."
+            'The file contains no parts of images: give JSON, {"image": {"part": [top, left, '
+            "bottom, right]}}, or CSV with the columns image, part, top, left, bottom, right. "
+            f"Received: filepath={str(filepath)!r}"
         ) from error
     for image, boxes in parts.items():
         for part, (top, left, bottom, right) in boxes.items():
             if not (top < bottom and left < right):
                 raise ValueError(
-                    f"The box of {part!r} in {image} is {[top, left, bottom, right]}: give top, "
-                    "left, bottom, right with top < bottom and left < right."
+                    f"The box of {part!r} in {image} is empty: give top, left, bottom, right with "
+                    "top < bottom and left < right. "
+                    f"Received: {[top, left, bottom, right]}"
                 )
     return parts
 
@@ -69,34 +71,38 @@ def _from_csv(text):
 def _box(edges):
     top, left, bottom, right = (float(edge) for edge in edges)
     if not np.isfinite([top, left, bottom, right]).all():
-        raise ValueError(f"{edges} are no numbers of pixels")
+        raise ValueError(f"{edges} are not numbers of pixels")
     return top, left, bottom, right
 
 
 def boxes_in_images(parts, filepaths, image_size, frame=None):
-    """The boxes of parts in images as `read_photograph` makes them.
+    """The boxes of parts in images as `read_photograph` returns them.
 
     Args:
         parts: `{part: (top, left, bottom, right)}` in pixels of the photograph, for each file.
         filepaths: paths of the photographs, in the same order.
         image_size: `(height, width)` of the images in pixels.
-        frame: name of the part that was cut out of each photograph first; None if none was.
+        frame: name of the part to which each photograph was cropped first; None without one.
 
     Returns:
         `{part: int64 (images, 4)}`, without the frame: (top, left, bottom, right) in pixels of the
-        image, half open, rounded, and cut at the image's border.
+        image, half open, rounded, and clipped at the image's border.
 
     Raises:
-        ValueError: if an image lacks a part that another one has, or a part lies outside of what
-            is seen of the photograph.
+        ValueError: if an image lacks a part that another one has, or a part is outside the crop.
     """
     names = list(dict.fromkeys(part for boxes in parts for part in boxes))
     if frame is not None and frame not in names:
-        raise ValueError(f"There is no part {frame!r}: the parts are {', '.join(names)}.")
+        raise ValueError(
+            f"There is no such part: give one of {', '.join(names)}. Received: frame={frame!r}"
+        )
     found = {name: [] for name in names if name != frame}
     for path, boxes in zip(map(Path, filepaths), parts, strict=True):
         if missing := [name for name in names if name not in boxes]:
-            raise ValueError(f"{path.name} has no {missing[0]!r}, but others have: note its box.")
+            raise ValueError(
+                f"{path.name} has no {missing[0]!r}, but other images do: annotate its box. "
+                f"Received: {', '.join(boxes) or 'no parts'} for {path.name}"
+            )
         top, left, bottom, right = _whole(path) if frame is None else map(round, boxes[frame])
         size = bottom - top, right - left
         for name in found:
@@ -104,9 +110,9 @@ def boxes_in_images(parts, filepaths, image_size, frame=None):
             box = box_in_image(inside, size, image_size)
             if box[0] >= box[2] or box[1] >= box[3]:
                 raise ValueError(
-                    f"The box of {name!r} in {path.name} lies outside of what the model sees, the "
-                    f"centre of the {size[0]}×{size[1]} pixels, or is smaller than a pixel there: "
-                    "take the photograph out."
+                    f"The box of {name!r} in {path.name} is outside the centre crop of its "
+                    f"{size[0]}×{size[1]} pixels, or smaller than a pixel there: leave the "
+                    f"photograph out. Received: {list(boxes[name])}"
                 )
             found[name].append(box)
     return {name: np.array(boxes, "int64") for name, boxes in found.items()}
@@ -117,12 +123,12 @@ def _whole(path):
         return 0, 0, *photograph_size(path)
     except ValueError as error:
         raise ValueError(
-            f"{shown_name(path)} cannot be read ({error}): take it out of the photographs."
+            f"The photograph cannot be read ({error}): leave it out. Received: {shown_name(path)}"
         ) from error
 
 
 def box_in_image(box, photograph_size, image_size):
-    """A box of a photograph, in the image that its centre is cut and resized to.
+    """A box of a photograph, in the image that is resized and cropped from its centre.
 
     Args:
         box: `(top, left, bottom, right)` in pixels of the photograph.
@@ -130,12 +136,12 @@ def box_in_image(box, photograph_size, image_size):
         image_size: `(height, width)` in pixels.
 
     Returns:
-        `[top, left, bottom, right]`, rounded to whole pixels of the image and cut at its border;
-        of height or width 0 where nothing of the box is inside.
+        `[top, left, bottom, right]`, rounded to whole pixels of the image and clipped at its
+        border; of height or width 0 if the box is outside.
     """
-    scale = max(seen / own for seen, own in zip(image_size, photograph_size, strict=True))
+    scale = max(new / old for new, old in zip(image_size, photograph_size, strict=True))
     edges = []
     for place, edge in enumerate(box):
-        own, seen = photograph_size[place % 2], image_size[place % 2]
-        edges.append(min(max(round((edge - own / 2) * scale + seen / 2), 0), seen))
+        old, new = photograph_size[place % 2], image_size[place % 2]
+        edges.append(min(max(round((edge - old / 2) * scale + new / 2), 0), new))
     return edges

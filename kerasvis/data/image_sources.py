@@ -1,9 +1,9 @@
-"""Where images come from: an array, a stream of batches, a folder, or a shard of these.
+"""Sources of images: an array, a stream of batches, a folder, or a shard of these.
 
-Each source says how many images it has, reads batches from where a run stopped, fetches images
-again by their indices, names an image for an error, and has a fingerprint by which a resumed run
-knows its images again. It carries the preprocessing by which its images were made from pixels, so
-that `pixels` leads back to the photographs.
+Each source knows its number of images, reads batches from where a run stopped, fetches images by
+their indices, names images in errors, and has a fingerprint by which a resumed run recognises its
+images. It has the preprocessing by which its images were made from pixels, so that `pixels` returns
+the photographs.
 """
 
 import contextlib
@@ -18,18 +18,19 @@ from kerasvis.data.file_names import shown_name
 from kerasvis.data.image_folder import ImageFolder
 from kerasvis.data.photographs import content_digests
 from kerasvis.data.preprocessing import Preprocessing
+from kerasvis.storage.counted import counted
 from kerasvis.storage.fingerprints import digest
 
-_NUM_SAMPLES = 64  # images of an array that go into its fingerprint
-_MAX_FETCHED_BYTES = 2**30  # of a stream's images, which are kept so that it is not read so often
+_NUM_SAMPLES = 64  # images of an array in its fingerprint
+_MAX_FETCHED_BYTES = 2**30  # of cached images of a stream, so that it is read less often
 
 
 class Progress(NamedTuple):
-    """How far a run over images has come.
+    """The progress of a run over images.
 
     Attributes:
-        num_batches: batches that are done.
-        next_index: image index after the last one that is done.
+        num_batches: number of completed batches.
+        next_index: image index after the last completed one.
     """
 
     num_batches: int = 0
@@ -40,13 +41,13 @@ START = Progress()
 
 
 class Shard(NamedTuple):
-    """The share of one worker in the images of a scan: every `num_shards`-th batch.
+    """The images of one worker in a scan: every `num_shards`-th batch.
 
-    Whole batches are shared out, so that each is computed as in a scan by one worker, to the bit.
-    A worker reads all of a folder or data set of batches, and computes only its own.
+    Workers get whole batches, so that each batch is computed exactly as in a scan by one worker. A
+    worker reads all of a folder or a stream of batches, and computes only its own batches.
 
     Attributes:
-        images: whatever `find_top_activations` takes, the same for all workers.
+        images: what `find_top_activations` takes, the same for all workers.
         index: of the worker, from 0.
         num_shards: number of workers.
     """
@@ -57,15 +58,15 @@ class Shard(NamedTuple):
 
 
 class Images:
-    """What an analysis reads, whatever it was given.
+    """The images of an analysis, from any source.
 
     Attributes:
-        num_images: number of images; None if it is not known before they are read.
-        image_shape: `(rows, columns, channels)` of each image; None where sizes differ.
+        num_images: number of images; None if it is unknown until they are read.
+        image_shape: `(rows, columns, channels)` of each image; None for a size that is unknown.
         preprocessing: the `Preprocessing` by which the images were made from pixels; None if it is
-            not known.
+            unknown.
         skipped_reasons: `{image index: reason}` of the images left out of batches so far.
-        can_be_fetched: whether images can be had again by their indices.
+        can_be_fetched: whether images can be fetched again by their indices.
     """
 
     num_images: int | None = None
@@ -86,56 +87,56 @@ class Images:
         raise NotImplementedError
 
     def __getitem__(self, indices) -> np.ndarray:
-        """The images at `indices`, an array of whole numbers: `(images, rows, columns, channels)`.
+        """The images at `indices`, an array of integers, as the model takes them.
 
-        They are as the model takes them.
+        Returns:
+            `(images, rows, columns, channels)`.
         """
         raise NotImplementedError
 
     def prefetch(self, indices) -> None:
-        """Reads images that will be fetched, as far as there is room, where one by one is slow."""
+        """Caches images that will be fetched, as far as memory allows, if fetching is slow."""
 
     def sample(self) -> np.ndarray:
-        """A few images, by which a range is known: `(images, rows, columns, channels)`."""
+        """A few images, to infer their range: `(images, rows, columns, channels)`."""
         raise NotImplementedError
 
     def fingerprint(self) -> dict[str, Any]:
-        """What tells these images from others: `{what: value}`, their content and how it comes."""
+        """What identifies these images: `{what: value}`, their content and batches."""
         raise NotImplementedError
 
     def pixels(self, indices) -> np.ndarray:
-        """uint8 `(images, rows, columns, channels)`, for showing; RGB where there are three.
+        """uint8 `(images, rows, columns, channels)`, for display; RGB if there are three channels.
 
         Raises:
-            ValueError: if it is not known how the images were made from pixels, or their values
-                contradict it.
+            ValueError: if the preprocessing is unknown, or contradicts the values of the images.
         """
         return self.to_pixels(self[indices])
 
     def to_pixels(self, images: np.ndarray) -> np.ndarray:
-        """The pixels of images that were fetched; see `pixels`."""
+        """The pixels of fetched images; see `pixels`."""
         preprocessing = self.known_preprocessing()
         preprocessing.check_range(images)
         return preprocessing.pixels(images)
 
     def rgb(self, projections: np.ndarray) -> np.ndarray:
-        """Projections with their channels in RGB order, as far as it is known."""
+        """Projections with their channels in RGB order, if it is known."""
         return projections if self.preprocessing is None else self.preprocessing.rgb(projections)
 
     def known_preprocessing(self) -> Preprocessing:
-        """The preprocessing; a ValueError if it is not known."""
+        """The preprocessing; a ValueError if it is unknown."""
         if self.preprocessing is None:
             values = self.sample()
             raise ValueError(
-                "How the images were made from pixels is not known, and their values tell none of "
-                "[0, 255], [0, 1] and [-1, 1]: give preprocessing='caffe' or another one, or a "
-                f"pair of functions (forward, inverse). Received: images from {values.min():.4g} "
-                f"to {values.max():.4g}"
+                "The preprocessing of the images is unknown, as their values are not in [0, 255], "
+                "[0, 1] or [-1, 1]: give preprocessing='caffe' or another one, or a pair of "
+                f"functions (forward, inverse). Received: images from {values.min():.4g} to "
+                f"{values.max():.4g}"
             )
         return self.preprocessing
 
     def describe(self, index: int) -> str:
-        """What an error calls an image."""
+        """The name of an image in errors."""
         return f"Image {index}"
 
     def all(self) -> np.ndarray:
@@ -144,12 +145,12 @@ class Images:
         if self.skipped_reasons:
             name, reason = self.skipped[0]
             raise ValueError(
-                f"{name} cannot be read ({reason}): repair it, or take it out of the images."
+                f"An image cannot be read ({reason}): repair it, or leave it out. Received: {name}"
             )
         return images
 
     def count(self) -> int:
-        """The number of images, for which those of a stream are read once."""
+        """The number of images; a stream is read once for it."""
         return self.num_images
 
     @property
@@ -168,7 +169,7 @@ class Images:
 
 
 class ArrayImages(Images):
-    """An array or tensor of images, in memory or not; or a sequence of images of one size."""
+    """An array or tensor of images, in memory or not, or a sequence of images of one size."""
 
     def __init__(self, images, batch_size):
         super().__init__()
@@ -210,7 +211,7 @@ class ArrayImages(Images):
 
 
 class PixelImages(ArrayImages):
-    """uint8 pixels in memory, from which the images are made as they are needed."""
+    """uint8 pixels in memory, preprocessed on demand."""
 
     def __init__(self, pixels, preprocessing, batch_size):
         super().__init__(pixels, batch_size)
@@ -287,13 +288,13 @@ class FolderImages(Images):
 
 
 class StreamImages(Images):
-    """Batches of images, with or without labels, read one after another.
+    """A stream of batches of images, with or without labels.
 
     Args:
         open_batches: function that returns an iterator over arrays `(images, rows, columns,
-            channels)` from the first one on.
-        can_be_fetched: whether `open_batches` gives the same batches whenever it is called.
-        ends: whether it is known that the batches have an end.
+            channels)`, starting at the first.
+        can_be_fetched: whether `open_batches` returns the same batches whenever it is called.
+        ends: whether the batches are known to end.
     """
 
     def __init__(self, open_batches: Callable, can_be_fetched: bool, ends: bool = True):
@@ -303,7 +304,9 @@ class StreamImages(Images):
         self._reading = self._read()
         self._first = next(self._reading, None)
         if self._first is None:
-            raise ValueError("The data set has no images: give at least one.")
+            raise ValueError(
+                "Give a data set with at least one image. Received: a data set without images"
+            )
         self.image_shape = self._first.shape[1:]
         self._fetched = {}
 
@@ -311,9 +314,9 @@ class StreamImages(Images):
         return (batch for batch in self._open() if batch.shape[:1] != (0,))
 
     def batches(self, progress=START):
-        """Yields `(image indices, images)`; batches that are done are read and dropped."""
+        """Yields `(image indices, images)`; completed batches are read and dropped."""
         reading, self._reading = self._reading, None
-        if reading is None:  # the one that found the first batch was taken
+        if reading is None:  # the iterator of the first batch is used up
             reading = self._read()
             next(reading, None)
         begin = progress.next_index
@@ -338,8 +341,8 @@ class StreamImages(Images):
         images = [self._fetched[index] for index in indices]
         if len({image.shape for image in images}) > 1:
             raise ValueError(
-                "The images have different sizes: bring them to one size, so that they can be "
-                f"shown together. Received: {sorted({image.shape[:2] for image in images})}"
+                "The images have different sizes: resize them to one, so that they can be shown "
+                f"together. Received: {sorted({image.shape[:2] for image in images})}"
             )
         return np.stack(images)
 
@@ -362,12 +365,12 @@ class StreamImages(Images):
                 return
             begin += len(batch)
         raise ValueError(
-            f"The data set gave {begin} images when it was read again, and not image {index}: give "
-            "one that gives the same images whenever it is read."
+            f"Image {index} is missing when the data set is read again: give a data set with the "
+            f"same images whenever it is read. Received: {counted(begin, 'image')}"
         )
 
     def check_repeats(self):
-        """Refuses a stream that may have no end, or gives other images when it is read again."""
+        """An error for a stream that may not end, or returns other images when read again."""
         if not self._ends:
             raise _no_end("does not say whether it has an end", self)
         again = next(self._read(), None) if self.can_be_fetched else None
@@ -375,7 +378,7 @@ class StreamImages(Images):
             raise ValueError(
                 "The images with the strongest activations are fetched again, but this data set "
                 "can be read once only, or comes in another order or changed whenever it is read: "
-                "give an array, an ImageFolder, or a data set without shuffling and augmentation. "
+                "give an array, an ImageFolder, or a data set without shuffling or augmentation. "
                 f"Received: images={self._open!r}"
             )
 
@@ -387,13 +390,13 @@ class StreamImages(Images):
 
 
 class ShardImages(Images):
-    """Every `num_shards`-th batch of other images, from that numbered `index` on."""
+    """Every `num_shards`-th batch of other images, starting with batch `index`."""
 
     def __init__(self, source, index, num_shards):
         if not 0 <= index < num_shards:
             raise ValueError(
-                f"Shard {index} of {num_shards} was asked for: number the shards from 0 to one "
-                "less than there are."
+                "Number the shards from 0 to num_shards - 1. "
+                f"Received: index={index}, num_shards={num_shards}"
             )
         self.source, self.index, self.num_shards = source, index, num_shards
         self.image_shape, self.preprocessing = source.image_shape, source.preprocessing
@@ -421,18 +424,18 @@ class ShardImages(Images):
 
 
 def image_source(images: Any, batch_size: int, *, steps: int | None = None) -> Images:
-    """The `Images` for what a user gave, as it is.
+    """The `Images` of a user's `images`, unchanged.
 
     Args:
         images: array or tensor `(images, rows, columns, channels)`; a sequence of images of one
-            size; an `ImageFolder`; or batches of images, with or without labels: a
-            `tf.data.Dataset`, a `keras.utils.PyDataset`, a list of batches or anything else to
-            iterate over; or a `Shard` of any of these.
-        batch_size: images per step, of what does not come in batches.
-        steps: batches to read at most, of what does.
+            size; an `ImageFolder`; batches of images, with or without labels: a
+            `tf.data.Dataset`, a `keras.utils.PyDataset`, a list of batches or another iterable; or
+            a `Shard` of any of these.
+        batch_size: images per step, for sources that are not batches.
+        steps: maximum number of batches to read, for sources of batches.
 
     Raises:
-        ValueError: if it is none of these, has no image, or has no end.
+        ValueError: if it is none of these, has no image, or does not end.
     """
     if isinstance(images, Images):
         return images
@@ -483,7 +486,7 @@ def _no_end(whether, images):
 
 
 def _batches(elements, batch_size):
-    """Arrays `(images, rows, columns, channels)`; images that come one by one are put together."""
+    """Arrays `(images, rows, columns, channels)`; single images are stacked."""
     waiting = []
     for element in elements:
         images = _images_of(element)
@@ -499,7 +502,7 @@ def _batches(elements, batch_size):
 
 
 def _images_of(element):
-    """The images among what comes with them: labels, weights, names."""
+    """The images of an element, without labels, weights or names."""
     if isinstance(element, tuple | list) and len(element):
         element = element[0]
     if isinstance(element, dict):
@@ -515,14 +518,14 @@ def _entry_of_images(entries):
     if len(found) == 1:
         return found[0]
     raise ValueError(
-        "The data set's elements are dictionaries, and it is not clear which entry holds the "
+        "The data set's elements are dictionaries, and it is ambiguous which entry contains the "
         "images: map it to them, as in dataset.map(lambda batch: batch['image']). "
         f"Received: entries {', '.join(map(str, entries))}"
     )
 
 
 def _is_sequence_of_images(images):
-    """Whether it is a list of images, or another sequence of them, and not of batches."""
+    """Whether it is a list or another sequence of images, not of batches."""
     is_list = isinstance(images, list | tuple)
     is_sequence = hasattr(images, "__len__") and hasattr(images, "__getitem__")
     if not (is_list or is_sequence) or isinstance(images, str | bytes | dict):
@@ -533,12 +536,12 @@ def _is_sequence_of_images(images):
 
 
 def _check_one_size(images):
-    """Refuses a list of images that differ in shape, and names the first one that does."""
+    """An error for a list of images that differ in shape, naming the first one that does."""
     shape = _shape_of(images[0])
     for number, image in enumerate(images):
         if _shape_of(image) != shape:
             raise ValueError(
-                "The images have different sizes: bring them to one, so that they can be a batch. "
+                "The images have different sizes: resize them to one, so that they form a batch. "
                 f"Received: image 0 of shape {shape}, image {number} of shape {_shape_of(image)}"
             )
 
@@ -550,7 +553,7 @@ def _is_images_and_labels(images):
 
 
 def _shape_of(images):
-    """The shape of an array, or of a sequence of images; () of anything else."""
+    """The shape of an array, or of a sequence of images; () for anything else."""
     if hasattr(images, "shape"):
         return tuple(images.shape)
     if isinstance(images, list | tuple | dict | str | bytes) and not _is_sequence_of_images(images):
@@ -561,7 +564,7 @@ def _shape_of(images):
 
 
 def _as_array(images):
-    """An array of what may be a tensor of any library."""
+    """An array from an array or tensor of any library."""
     if isinstance(images, np.ndarray):
         return images
     if hasattr(images, "detach"):  # of PyTorch
@@ -570,6 +573,6 @@ def _as_array(images):
 
 
 def short(value: Any) -> str:
-    """What an error shows of a value that may be long."""
+    """A value in an error, shortened if it is long."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 100 else f"{text[:97]}..."

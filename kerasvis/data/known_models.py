@@ -1,10 +1,9 @@
-"""Models whose preprocessing is known by what they are, never by what they are called.
+"""Models whose preprocessing is known from their architecture, not their name.
 
-A model of `keras.applications` is known by its stem: the names, types, kernels and strides of its
-first layers, as `application_stems.json` lists them. Other weights, another size of image, another
-top, or none, leave it the same model; so does a model of the user's around it. What lies in front
-of the stem is run on a few pixels, so that a model that preprocesses by itself is seen to take them
-as they are.
+A model of `keras.applications` is recognised by its stem: the names, types, kernels and strides of
+its first layers, as listed in `application_stems.json`. Weights, image size and top may differ, and
+the model may be part of a user's model. The layers before the stem are run on a few pixels, to
+detect models that preprocess by themselves.
 """
 
 import functools
@@ -19,7 +18,7 @@ from kerasvis.data.preprocessing import MODES, Preprocessing
 from kerasvis.graph import image_shape, read_graph, replay
 
 STEM_LENGTH = 10  # layers
-# Not part of a stem: a normalization belongs to what lies in front, dense layers to the top.
+# Not part of a stem: a normalization belongs to the layers before it, dense layers to the top.
 _NOT_IN_STEMS = (keras.layers.Dense, keras.layers.Normalization)
 _TOLERANCE = 0.02  # of the range; some families scale by 1/128, their preprocess_input by 1/127.5
 
@@ -28,12 +27,12 @@ def preprocessing_of_model(model: keras.Model) -> Preprocessing | None:
     """The `Preprocessing` of a model of `keras.applications` or KerasHub; None for any other.
 
     Args:
-        model: a `keras.Model`. It may hold the known model as a part of itself, behind
-            preprocessing or augmentation of its own; or be cut off above some layer.
+        model: a `keras.Model`. It may contain the known model after its own preprocessing or
+            augmentation, or end at an intermediate layer.
 
     Returns:
-        What makes images for the model of pixels; with `include_preprocessing=False`, what the
-        model would have done by itself.
+        The `Preprocessing` from pixels to the model's images; for `include_preprocessing=False`,
+        the one that the model would otherwise include.
     """
     if not isinstance(model, keras.Model):
         return None
@@ -41,7 +40,7 @@ def preprocessing_of_model(model: keras.Model) -> Preprocessing | None:
         return _of_converter(converter)
     try:
         graph, (*_, num_channels) = read_graph(model), image_shape(model)
-    except ValueError:  # neither of them builds models without a graph, or without an image
+    except ValueError:  # a model without a graph or an image is of neither library
         return None
     nodes = _weighted_nodes(graph)
     if not nodes or num_channels != 3:
@@ -57,12 +56,12 @@ def preprocessing_of_model(model: keras.Model) -> Preprocessing | None:
 
 
 def stem(model: keras.Model) -> list[str]:
-    """The first layers of a model that hold weights, each as a line of `application_stems.json`."""
+    """The first layers of a model with weights, each as a line of `application_stems.json`."""
     return [stem_layer(node.layer) for node in _weighted_nodes(read_graph(model))]
 
 
 def stem_layer(layer: keras.Layer) -> str:
-    """`"name Type weight shapes/strides"`; the name is left out where Keras gave it by itself."""
+    """`"name Type weight shapes/strides"`, without the name if Keras chose it."""
     type_name = type(layer).__name__
     is_automatic = layer.name.rstrip("_0123456789").replace("_", "") == type_name.lower()
     shapes = ["×".join(map(str, weight.shape)) for weight in layer.weights]
@@ -81,9 +80,9 @@ def _weighted_nodes(graph):
 
 
 def _known_stem(layers):
-    """The entry of `application_stems.json` that the layers begin like, or None.
+    """The entry of `application_stems.json` that matches the first layers, or None.
 
-    A model that was cut off lower has to hold two layers of it at least, and no others.
+    A model with fewer layers than the stem must have at least two of them, and no others.
     """
     if len(layers) < 2:
         return None
@@ -94,7 +93,7 @@ def _known_stem(layers):
 
 
 def _is_same_layer(layer, known):
-    """Whether all but a prefix of the name is the same: the model's name, or one of the user's."""
+    """Whether layers are equal up to a prefix of the name, such as that of a nested model."""
     name, _, rest = layer.partition(" ")
     known_name, _, known_rest = known.partition(" ")
     return rest == known_rest and name.endswith(known_name)
@@ -107,9 +106,9 @@ def _known_stems():
 
 
 def _completing(model, graph, node, at_convolution):
-    """The preprocessing after which what lies in front of `node` hands on what it was trained on.
+    """The preprocessing for which `node` gets the inputs that it was trained on.
 
-    None if there is none: the model does something else to its images.
+    None if there is none, because the layers before it do something else to images.
     """
     front = graph.ancestors(node.inputs[:1])
     pixels = _probe_pixels(model)
@@ -118,8 +117,8 @@ def _completing(model, graph, node, at_convolution):
     for preprocessing in (at_convolution, *map(Preprocessing, MODES)):
         images = keras.ops.convert_to_tensor(preprocessing.images(pixels))
         images = keras.ops.cast(images, model.inputs[0].dtype)
-        handed_on = replay(front, {graph.inputs[0]: images})[node.inputs[0]]
-        found = _centres(keras.ops.convert_to_numpy(handed_on))
+        inputs = replay(front, {graph.inputs[0]: images})[node.inputs[0]]
+        found = _centres(keras.ops.convert_to_numpy(inputs))
         if found.shape == wanted.shape and np.abs(found - wanted).max() < tolerance:
             return preprocessing
     return None
@@ -139,12 +138,12 @@ def _centres(images):
 
 
 def _image_converter(model: Any) -> Any:
-    """The image converter of a KerasHub task; None of anything else."""
+    """The image converter of a KerasHub task; None for anything else."""
     return getattr(getattr(model, "preprocessor", None), "image_converter", None)
 
 
 def _of_converter(converter):
-    """That of pixels · scale + offset, each a number, one for each channel, or None."""
+    """The `Preprocessing` pixels · scale + offset; each is a number, one per channel, or None."""
     scale = np.asarray(1.0 if converter.scale is None else converter.scale, "float32")
     offset = np.asarray(0.0 if converter.offset is None else converter.offset, "float32")
     own = Preprocessing.of_functions(

@@ -1,4 +1,4 @@
-"""One photograph, from its file or its bytes to pixels of a given size."""
+"""Decodes one photograph, from its file or its bytes to pixels of a given size."""
 
 import concurrent.futures
 import contextlib
@@ -13,13 +13,13 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from kerasvis.data.file_names import shown_name
 from kerasvis.storage.fingerprints import file_digest
 
-# Pillow's readers of photographs. Of the others one runs a program on the file (EPS: Ghostscript),
-# whatever the file's name says.
+# Pillow's readers of photographs. Of its other readers, one runs a program on the file (EPS:
+# Ghostscript), whatever the file's name.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-MAX_PIXELS = 178_956_970  # of a photograph; where Pillow, too, stops
-MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # of images of so many channels
+MAX_PIXELS = 178_956_970  # of a photograph; the limit of Pillow
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by number of channels
 
-_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations in which rows and columns change places
+_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap rows and columns
 _SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
@@ -31,24 +31,24 @@ def read_photograph(
 ) -> np.ndarray:
     """Decodes a photograph, resizes its shorter side and crops its centre.
 
-    Orientation follows EXIF. Grey, palette, CMYK and 16-bit images become RGB, 16 bits scaled to
-    8; transparent ones are laid over white; of an animation the first frame counts. The image is
-    resized, bicubically, so that it just covers `size`, upwards too. Images of more than
-    `MAX_PIXELS` are taken for decompression bombs, and not decoded. Only files are opened, not
-    pipes, devices or sockets.
+    The orientation follows EXIF. Grey, palette, CMYK and 16-bit images are converted to RGB,
+    16 bits scaled to 8. Transparent images are composited over white. Animations return their first
+    frame. The image is resized bicubically, up or down, to the smallest size that contains `size`.
+    Images of more than `MAX_PIXELS` count as decompression bombs and are not decoded. Only regular
+    files are opened, not pipes, devices or sockets.
 
     Args:
         filepath: path of the file.
-        size: `(height, width)` in pixels; None leaves the photograph as large as it is.
-        frame: `(top, left, bottom, right)`, what is cut out of the photograph first, in its pixels,
-            the right way up, half open; None takes it as it is.
-        channels: 1 for its luminance, 3 for RGB, 4 for RGBA, opaque where nothing is transparent.
+        size: `(height, width)` in pixels; None keeps the size of the photograph.
+        frame: `(top, left, bottom, right)` to which the photograph is cropped first, in pixels of
+            the upright photograph, half open; None does not crop it.
+        channels: 1 for its luminance, 3 for RGB, 4 for RGBA, opaque if nothing is transparent.
 
     Returns:
         uint8 `(height, width, channels)`.
 
     Raises:
-        ValueError: if the file cannot be decoded as a whole, or the frame is not inside it; its
+        ValueError: if the file cannot be decoded completely, or the frame is not inside it; its
             text is the reason.
     """
     check_file(filepath)
@@ -58,14 +58,14 @@ def read_photograph(
 def decode_photograph(
     encoded: bytes, size: tuple[int, int] | None = None, channels: int = 3
 ) -> np.ndarray:
-    """Decodes the bytes of a photograph as `read_photograph` does those of its file."""
+    """Decodes the bytes of a photograph, like `read_photograph` decodes a file."""
     if not encoded:
         raise ValueError("an empty file")
     return _decode(io.BytesIO(encoded), size, None, channels)
 
 
 def photograph_size(filepath: str | os.PathLike) -> tuple[int, int]:
-    """`(height, width)` of a photograph, the right way up, by its header.
+    """`(height, width)` of an upright photograph, from its header.
 
     Raises:
         ValueError: if it cannot be read; its text is the reason.
@@ -77,7 +77,7 @@ def photograph_size(filepath: str | os.PathLike) -> tuple[int, int]:
 
 
 def standardize_channels(channels: int) -> int:
-    """The channels of photographs; a ValueError if they have never so many."""
+    """The channels of photographs; a ValueError for other numbers than 1, 3 and 4."""
     if not isinstance(channels, int | np.integer) or channels is True or channels not in MODES:
         raise ValueError(
             "A photograph has 1 channel (grey), 3 (RGB) or 4 (RGBA): give one of these. "
@@ -87,7 +87,7 @@ def standardize_channels(channels: int) -> int:
 
 
 def check_file(filepath: str | os.PathLike) -> None:
-    """Refuses what is not a file with something in it; the ValueError's text is the reason."""
+    """Raises a ValueError unless it is a regular file with content; its text is the reason."""
     try:
         status = os.stat(filepath)
     except OSError as error:
@@ -99,7 +99,7 @@ def check_file(filepath: str | os.PathLike) -> None:
 
 
 def content_digests(filepaths: Sequence[str | os.PathLike]) -> list[str | None]:
-    """A digest of each file's content; None of one that cannot be read, or is not a regular file.
+    """A digest of each file's content; None for files that cannot be read or are not regular.
 
     Reading and hashing takes a small part of the time of decoding.
     """
@@ -117,7 +117,7 @@ def _content_digest(filepath):
 def reason_of(error: Exception) -> str:
     """Why something cannot be read, in one line."""
     if isinstance(error, FileNotFoundError) and os.path.islink(error.filename or ""):
-        return "a link that leads nowhere"
+        return "a broken link"
     if isinstance(error, PermissionError):
         return "this user is not allowed to read it"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -125,16 +125,16 @@ def reason_of(error: Exception) -> str:
 
 
 def fit_pixels(pixels: np.ndarray, size: tuple[int, int], channels: int = 3) -> np.ndarray:
-    """One decoded image, resized so that it just covers `size`, its centre cut out.
+    """One decoded image, resized and centre-cropped to `size`.
 
     Args:
         pixels: uint8 or uint16 `(rows, columns, channels)`: grey, RGB, or either with alpha, which
-            is laid over white.
+            is composited over white.
         size: `(height, width)` in pixels.
-        channels: of the result, as `read_photograph` takes them.
+        channels: of the result, as for `read_photograph`.
 
     Returns:
-        uint8 `(height, width, channels)`, resized bicubically, as `read_photograph` does it.
+        uint8 `(height, width, channels)`, resized bicubically, as by `read_photograph`.
     """
     if pixels.dtype == "uint16":
         pixels = _eight_bits(pixels)
@@ -145,11 +145,11 @@ def fit_pixels(pixels: np.ndarray, size: tuple[int, int], channels: int = 3) -> 
 
 
 def with_channels(image: Image.Image, channels: int) -> Image.Image:
-    """An image in grey, RGB or RGBA; over white where transparency is not asked for."""
+    """An image in grey, RGB or RGBA; over white without an alpha channel."""
     if image.mode in _SIXTEEN_BITS:
         image = Image.fromarray(_eight_bits(np.asarray(image)))
     if image.mode == "F":
-        raise ValueError("floating-point pixels, whose range is not known")
+        raise ValueError("floating-point pixels, whose range is unknown")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         if channels < 4:
@@ -162,16 +162,16 @@ def with_channels(image: Image.Image, channels: int) -> Image.Image:
 def _decode(file, size, frame, channels):
     with _opened(file) as image:
         if frame is None and size is not None:
-            image.draft(None, (2 * max(size),) * 2)  # a large JPEG is decoded at a fraction
+            image.draft(None, (2 * max(size),) * 2)  # decodes a large JPEG at reduced size
         image = with_channels(ImageOps.exif_transpose(image), channels)
         if frame is not None:
-            image = _cut(image, frame)
+            image = _cropped(image, frame)
         return _fit(image, size)
 
 
 @contextlib.contextmanager
 def _opened(file):
-    """The image in a file, still encoded; errors of reading and decoding become reasons."""
+    """The image of a file, not decoded yet; errors of reading and decoding become reasons."""
     try:
         with Image.open(file, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -183,7 +183,7 @@ def _opened(file):
         raise ValueError(
             f"a decompression bomb, or a photograph of more than {MAX_PIXELS} pixels"
         ) from error
-    except Exception as error:  # on a corrupt file Pillow's readers raise nearly anything
+    except Exception as error:  # Pillow's readers raise nearly any error for a corrupt file
         raise ValueError(reason_of(error)) from error
 
 
@@ -192,7 +192,7 @@ def _kind(mode):
     return next((kind for is_it, kind in kinds.items() if is_it(mode)), "a device")
 
 
-def _cut(image, frame):
+def _cropped(image, frame):
     top, left, bottom, right = map(round, frame)
     if not (0 <= top < bottom <= image.height and 0 <= left < right <= image.width):
         raise ValueError(
@@ -211,5 +211,5 @@ def _fit(image, size):
 
 def _eight_bits(pixels):
     if pixels.min() < 0 or pixels.max() > 65535:
-        raise ValueError("pixels of more than 16 bits, whose range is not known")
+        raise ValueError("pixels of more than 16 bits, whose range is unknown")
     return np.rint(pixels / 257).astype("uint8")

@@ -1,8 +1,9 @@
-"""Generated images whose objects have known masks: the ground truth for occlusion maps.
+"""Generated images with known masks of their objects: a ground truth for occlusion maps.
 
-A photograph's label does not say which of its pixels made a net choose it. Here it is known: each
-image holds one object, whose shape and texture are the class, in front of clutter that is drawn
-alike for all classes. It holds nothing that a photograph is needed for, such as parts or scenes.
+The label of a photograph does not say which of its pixels determine a model's prediction. Here this
+is known: each image contains one object, whose shape and texture define the class, over clutter
+with the same distribution for all classes. The images have no parts or scenes, for which
+photographs are needed.
 """
 
 import functools
@@ -13,15 +14,15 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-RADII = (0.15, 0.2)  # of a disc of the object's area, in shorter sides of the image
+RADII = (0.15, 0.2)  # of a disc of the object's area, relative to the image's shorter side
 PERIOD = 0.6  # of the textures, in radii
-NUM_CELLS = (3, 6, 12)  # of the background's noise, along the shorter side, coarse to fine
-NOISE = (22, 14)  # standard deviations at each scale: of all channels together, and of each
-NUM_SHARDS, SHARD_LENGTHS = 12, (0.04, 0.2)  # the latter in shorter sides
+NUM_NOISE_VALUES = (3, 6, 12)  # of the background along the shorter side, coarse to fine
+NOISE = (22, 14)  # standard deviations at each scale: shared by all channels, and per channel
+NUM_SHARDS, SHARD_LENGTHS = 12, (0.04, 0.2)  # the latter relative to the shorter side
 CONTRASTS = (85, 150)  # grey levels between the two colours of a texture
 MIDDLES = (75, 180)  # of a channel, of backgrounds, shards and objects alike, in grey levels
 GRAIN = 4  # standard deviation of every pixel, in grey levels
-SAMPLES = 4  # per pixel and axis, against jagged edges
+SAMPLES = 4  # per pixel and axis, for antialiasing
 
 
 def _disc(row, column):
@@ -51,15 +52,15 @@ def _checked(row, column):
     return (np.sin(row) > 0) ^ (np.sin(column) > 0)
 
 
-# Where an object is, and where its first colour; all shapes have the area of the disc of radius 1.
+# The masks of objects, and of their first colour; all shapes have the area of the unit disc.
 SHAPES = {"disc": _disc, "ring": _ring, "cross": _cross, "triangle": _triangle}
 TEXTURES = {"striped": _striped, "checked": _checked}
 CLASSES = tuple((texture, shape) for shape in SHAPES for texture in TEXTURES)
-EXTENT = 2 * 0.7776  # of the furthest corner, which is a triangle's, in radii
+EXTENT = 2 * 0.7776  # distance of the furthest corner, a triangle's, in radii
 
 
 class Placement(NamedTuple):
-    """Where an object is: `centre` (row, column) and `radius` in pixels, `angle` in radians."""
+    """An object's position: `centre` (row, column) and `radius` in pixels, `angle` in radians."""
 
     shape: str
     centre: tuple[float, float]
@@ -68,30 +69,30 @@ class Placement(NamedTuple):
 
 
 class PlantedObjects:
-    """Images of one object each, with the masks of the objects: a read-only array, made on demand.
+    """Images of one object each, with masks of the objects: a read-only array, computed on demand.
 
     An object is a disc, a ring, a cross or a triangle, striped or checked: eight classes. All
-    shapes have equal areas, all textures two colours in equal parts. Place, size, angle and colours
-    are drawn alike for all classes; so is the clutter behind the object, noise of several scales
-    and plain shards. What is left to tell the classes apart is shape and texture.
+    shapes have equal areas, all textures two colours in equal parts. Position, size, angle and
+    colours have the same distribution for all classes. So has the clutter behind the object, noise
+    of several scales and plain shards. Only shape and texture tell the classes apart.
 
-    Image `i` depends on `seed` and `i` alone, its class on `i` alone: it is `i % 8`.
+    Image `i` depends on `seed` and `i` alone; its class is `i % 8`.
 
     Args:
         num_images: number of images.
         image_size: `(height, width)` in pixels.
-        seed: of everything drawn; another seed for other images of the same classes.
+        seed: of the random numbers; another seed gives other images of the same classes.
 
     Attributes:
         shape: `(images, rows, columns, 3)`.
         seed: as given.
-        class_names: tuple of names, as "striped disc".
+        class_names: tuple of names, such as "striped disc".
         labels: int64 `(images,)`, indices into the class names.
-        masks: bool `(images, rows, columns)`: the pixels whose centre is part of the object.
+        masks: bool `(images, rows, columns)`: pixels whose centre is part of the object.
         boxes: int32 `(images, 4)`: (top, left, bottom, right) of the masks, half open.
 
     Raises:
-        ValueError: if there are no images, or sides below 32 pixels, too few for the textures.
+        ValueError: if there are no images, or a side is below 32 pixels, too small for textures.
 
     Example:
         >>> import kerasvis as kv
@@ -105,8 +106,8 @@ class PlantedObjects:
     def __init__(self, num_images: int, image_size: Sequence[int] = (64, 64), seed: int = 0):
         if num_images < 1 or len(image_size) != 2 or min(image_size) < 32:
             raise ValueError(
-                f"PlantedObjects got num_images={num_images}, image_size={image_size}: give at "
-                "least one image, and (height, width) of at least 32 pixels each."
+                "Give at least one image, and (height, width) of at least 32 pixels each. "
+                f"Received: num_images={num_images}, image_size={image_size}"
             )
         self.seed = seed
         self.shape = (num_images, *image_size, 3)
@@ -135,10 +136,10 @@ class PlantedObjects:
         return np.array([bounding_box(mask) for mask in self.masks], "int32")
 
     def _start(self, index):
-        """The generator of an image, and what is drawn from it first."""
+        """The random generator of an image, and the placement of its object."""
         random = np.random.default_rng([self.seed, int(index)])
         shape = CLASSES[self.labels[index]][1]
-        return random, draw_placement(shape, self.shape[1:3], random)
+        return random, random_placement(shape, self.shape[1:3], random)
 
     def _mask(self, index):
         placement = self._start(index)[1]
@@ -146,26 +147,26 @@ class PlantedObjects:
 
     def _pixels(self, index):
         random, placement = self._start(index)
-        clutter = draw_clutter(self.shape[1:3], random)
+        clutter = random_clutter(self.shape[1:3], random)
         texture = CLASSES[self.labels[index]][0]
-        cover, paint = draw_object(placement, texture, self.shape[1:3], random)
-        pixels = paint + (1 - cover) * clutter + random.normal(0, GRAIN, self.shape[1:])
+        opacity, paint = random_object(placement, texture, self.shape[1:3], random)
+        pixels = paint + (1 - opacity) * clutter + random.normal(0, GRAIN, self.shape[1:])
         return np.rint(pixels).clip(0, 255)
 
 
-def draw_placement(shape, image_size, random):
-    """A `Placement` of a shape wholly inside the image."""
+def random_placement(shape, image_size, random):
+    """A random `Placement` of a shape completely inside the image."""
     radius = random.uniform(*RADII) * min(image_size)
     centre = (random.uniform(EXTENT * radius, side - EXTENT * radius) for side in image_size)
     return Placement(shape, tuple(centre), radius, random.uniform(0, 2 * np.pi))
 
 
 def in_object(placement, image_size, samples=1):
-    """Rows and columns of an image's points in the object's own axes, in radii.
+    """Coordinates of an image's sample points in the object's own axes, in radii.
 
     Returns:
-        Two float32 arrays `(height * samples, width * samples)`; the points lie evenly in the
-        pixels.
+        Two float32 arrays `(height * samples, width * samples)`; the points are evenly spaced in
+        the pixels.
     """
     row, column = (
         ((np.arange(side * samples) + 0.5) / samples - middle).astype("float32")
@@ -175,16 +176,16 @@ def in_object(placement, image_size, samples=1):
 
 
 def rotated(row, column, angle, unit):
-    """Coordinates in axes turned by `angle`, measured in `unit`."""
+    """Coordinates in axes rotated by `angle`, in units of `unit`."""
     sine, cosine = math.sin(angle) / unit, math.cos(angle) / unit
     return cosine * row - sine * column, sine * row + cosine * column
 
 
-def draw_object(placement, texture, image_size, random):
-    """What an object covers, and its colours.
+def random_object(placement, texture, image_size, random):
+    """The opacity of an object in each pixel, and its colours.
 
     Returns:
-        `(cover, paint)`: float `(height, width, 1)` in [0, 1] and the colours times the cover,
+        `(opacity, paint)`: float `(height, width, 1)` in [0, 1], and the colours times the opacity,
         float `(height, width, 3)`.
     """
     row, column = in_object(placement, image_size, SAMPLES)
@@ -195,32 +196,32 @@ def draw_object(placement, texture, image_size, random):
     first, second = (
         _means_of_pixels(part)[..., None] for part in (inside & is_first, inside & ~is_first)
     )
-    colours = draw_colours(random)
+    colours = random_colours(random)
     return first + second, first * colours[0] + second * colours[1]
 
 
-def draw_colours(random):
-    """Two RGB colours, either of them the lighter one."""
+def random_colours(random):
+    """Two random RGB colours; either may be the lighter one."""
     contrast = random.uniform(*CONTRASTS) * random.choice((-1, 1))
     middle = random.uniform(*MIDDLES, 3)
     return middle + contrast / 2, middle - contrast / 2
 
 
-def draw_clutter(image_size, random):
-    """Noise of several scales, and plain shards on it: float `(height, width, 3)`."""
+def random_clutter(image_size, random):
+    """Noise of several scales with plain shards on it: float `(height, width, 3)`."""
     height, width = image_size
     shorter = min(image_size)
     clutter = random.uniform(*MIDDLES, 3) + np.zeros((height, width, 3))
-    for num_cells in NUM_CELLS:
-        cells = [-(-side * num_cells // shorter) for side in image_size]
-        noise = random.normal(0, NOISE[0], (*cells, 1)) + random.normal(0, NOISE[1], (*cells, 3))
+    for number in NUM_NOISE_VALUES:
+        size = [-(-side * number // shorter) for side in image_size]
+        noise = random.normal(0, NOISE[0], (*size, 1)) + random.normal(0, NOISE[1], (*size, 3))
         noise = Image.fromarray(np.rint(noise + 128).clip(0, 255).astype("uint8"))
         clutter += np.asarray(noise.resize((width, height), Image.Resampling.BICUBIC)) - 128.0
     drawn = Image.fromarray(np.rint(clutter.clip(0, 255)).astype("uint8"))
     drawn = drawn.resize((width * SAMPLES, height * SAMPLES), Image.Resampling.NEAREST)
     shards = ImageDraw.Draw(drawn)
     for _ in range(NUM_SHARDS):
-        colour = draw_colours(random)[0].astype(int)
+        colour = random_colours(random)[0].astype(int)
         shards.polygon(_shard(image_size, random), fill=tuple(colour.tolist()))
     return np.asarray(drawn.reduce(SAMPLES), "float64")
 

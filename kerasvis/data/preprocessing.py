@@ -1,4 +1,4 @@
-"""From pixels to what a model takes, and back."""
+"""Converts pixels to the images that a model takes, and back."""
 
 import dataclasses
 import difflib
@@ -16,7 +16,7 @@ _CAFFE_MEAN = np.array([123.68, 116.779, 103.939], "float32")
 _TORCH_MEAN = np.array([0.485, 0.456, 0.406], "float32")
 _TORCH_DEVIATION = np.array([0.229, 0.224, 0.225], "float32")
 
-# The first letters of a family's name → mode; the longest match wins.
+# Prefix of a family's name → mode; the longest match wins.
 _MODE_OF_FAMILY = {
     "convnext": "raw",
     "densenet": "torch",
@@ -38,15 +38,15 @@ _MODE_OF_FAMILY = {
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """How pixels become the images that a model takes, and the way back.
+    """How pixels become the images that a model takes, and the inverse.
 
     Attributes:
         mode: `"raw"`, the pixels as they are; `"unit"`, scaled to [0, 1]; `"tf"`, scaled to
             [-1, 1]; `"caffe"`, the channels in BGR order minus their means; `"torch"`, scaled to
-            [0, 1], minus the channels' means, over their deviations. Of functions of your own
-            (see `of_functions`) a name.
-        forward: a function of your own, from float32 pixels in [0, 255] to images; or None.
-        inverse: the way back; or None.
+            [0, 1], minus the channels' means, divided by their deviations. A name for your own
+            functions (see `of_functions`).
+        forward: your own function from float32 pixels in [0, 255] to images, or None.
+        inverse: its inverse, or None.
 
     Example:
         >>> import numpy as np
@@ -69,7 +69,7 @@ class Preprocessing:
 
     @classmethod
     def of(cls, preprocessing: Any) -> Self:
-        """The `Preprocessing` for what a user states.
+        """The `Preprocessing` for an argument.
 
         Args:
             preprocessing: a `Preprocessing`; the name of a mode; a pair of functions `(forward,
@@ -95,14 +95,14 @@ class Preprocessing:
 
     @classmethod
     def of_functions(cls, forward: Callable, inverse: Callable) -> Self:
-        """A preprocessing of your own.
+        """Your own preprocessing.
 
         Args:
             forward: from pixels, float32 `(..., rows, columns, channels)` in [0, 255], to images.
             inverse: from images to pixels.
 
         Raises:
-            ValueError: if `inverse` does not lead back to the pixels, within half a grey level.
+            ValueError: if `inverse` does not return the pixels, within half a grey level.
 
         Example:
             >>> import numpy as np
@@ -123,7 +123,7 @@ class Preprocessing:
             ) from error
         if back.shape != probe.shape or not np.abs(back - probe).max() < 0.5:
             raise ValueError(
-                "The preprocessing's inverse does not lead back to the pixels: give a pair "
+                "The preprocessing's inverse does not return the original pixels: give a pair "
                 f"(forward, inverse). Received: preprocessing=({forward!r}, {inverse!r})"
             )
         name = getattr(forward, "__name__", "function").strip("<>")
@@ -134,10 +134,10 @@ class Preprocessing:
         """The preprocessing of a model of `keras.applications`.
 
         Args:
-            name: the model's name or its module's, as `"VGG16"`, `"ResNet50V2"` or `"resnet_v2"`.
+            name: of the model or its module, such as `"VGG16"`, `"ResNet50V2"` or `"resnet_v2"`.
 
         Returns:
-            A `Preprocessing`: the module's own `preprocess_input`, with its inverse.
+            A `Preprocessing`: the module's `preprocess_input` and its inverse.
 
         Raises:
             ValueError: if the family is unknown.
@@ -148,20 +148,20 @@ class Preprocessing:
             near = difflib.get_close_matches(letters, _MODE_OF_FAMILY, n=3, cutoff=0.7)
             known = " or ".join(near) if near else ", ".join(sorted(_MODE_OF_FAMILY))
             raise ValueError(
-                f"The preprocessing of this model is not known, that of {known} is: give a "
+                f"The preprocessing of this model is unknown, that of {known} is known: give a "
                 f"Preprocessing with {', '.join(map(repr, MODES))}. Received: name={name!r}"
             )
         return cls(_MODE_OF_FAMILY[max(families, key=len)])
 
     @classmethod
     def recognized(cls, images: np.ndarray) -> Self | None:
-        """The preprocessing that the range of images tells: uint8 or [0, 255], [0, 1], [-1, 1].
+        """Infers the preprocessing from the range of images: uint8 or [0, 255], [0, 1], [-1, 1].
 
         Args:
             images: `(images, rows, columns, channels)`, any numbers.
 
         Returns:
-            A `Preprocessing`; None where the range is none of these.
+            A `Preprocessing`; None for other ranges.
         """
         images = np.asarray(images)
         if images.dtype == "uint8":
@@ -181,11 +181,11 @@ class Preprocessing:
             "unit": "pixels scaled to [0, 1]",
             "tf": "pixels scaled to [-1, 1]",
             "caffe": "BGR pixels minus the means of ImageNet",
-            "torch": "pixels minus the means of ImageNet, over the deviations",
+            "torch": "pixels minus the means of ImageNet, divided by the deviations",
         }.get(self.mode, f"pixels preprocessed by {self.mode.rpartition('-')[0]}")
 
     def check_channels(self, num_channels: int) -> None:
-        """Refuses channels for which the preprocessing has no means."""
+        """Raises an error if the preprocessing has no means for the channels."""
         if self.mode in ("caffe", "torch") and num_channels != 3:
             raise ValueError(
                 f"Preprocessing {self.mode!r} has means of 3 channels: give 'raw', 'unit', 'tf' or "
@@ -193,10 +193,10 @@ class Preprocessing:
             )
 
     def images(self, pixels: np.ndarray) -> np.ndarray:
-        """What the model takes.
+        """The images that the model takes.
 
         Args:
-            pixels: uint8 `(..., rows, columns, channels)`, RGB where there are three.
+            pixels: uint8 `(..., rows, columns, channels)`, RGB if there are three channels.
 
         Returns:
             float32 array of the same shape.
@@ -215,13 +215,13 @@ class Preprocessing:
         return images
 
     def pixels(self, images: np.ndarray) -> np.ndarray:
-        """The pixels that `images` came from: the inverse of `images`.
+        """The pixels of images: the inverse of `images`.
 
         Args:
             images: `(..., rows, columns, channels)`, as the model takes them.
 
         Returns:
-            uint8 array of the same shape, RGB where there are three channels, rounded and cut to
+            uint8 array of the same shape, RGB if there are three channels, rounded and clipped to
             [0, 255].
         """
         pixels = np.asarray(images, "float32")
@@ -238,14 +238,14 @@ class Preprocessing:
         return np.rint(pixels).clip(0, 255).astype("uint8")
 
     def check_range(self, images: np.ndarray) -> None:
-        """Refuses images that cannot have been made of pixels by this preprocessing.
+        """Raises an error for images that this preprocessing cannot make from pixels.
 
         Args:
             images: `(..., rows, columns, channels)`.
 
         Raises:
-            ValueError: if values lie outside the range that it makes; or, for `"raw"`, all of them
-                in [0, 1], as of pixels that were scaled.
+            ValueError: if values are outside its range; or, for `"raw"`, if all are in [0, 1], like
+                scaled pixels.
         """
         low, high = _finite_range(images)
         channels = np.shape(images)[-1]
@@ -256,14 +256,14 @@ class Preprocessing:
         is_scaled = self.mode == "raw" and is_float and 0 < high <= 1
         if low < ends[0] - slack or high > ends[1] + slack or is_scaled:
             raise ValueError(
-                f"The images' values lie from {low:.4g} to {high:.4g}, but those of pixels with "
-                f"this preprocessing from {ends[0]:.4g} to {ends[1]:.4g}: give the preprocessing "
-                "by which they were made, or leave it out where it is not known. "
+                f"The values of the images range from {low:.4g} to {high:.4g}, but this "
+                f"preprocessing of pixels makes values from {ends[0]:.4g} to {ends[1]:.4g}: give "
+                "the preprocessing by which they were made, or leave it out if it is unknown. "
                 f"Received: preprocessing={self.mode!r}"
             )
 
     def rgb(self, projections: np.ndarray) -> np.ndarray:
-        """Projections with their channels in RGB order, values as they are.
+        """Projections with their channels in RGB order, with unchanged values.
 
         Args:
             projections: `(..., rows, columns, channels)`, channels in the order of `images`.
@@ -279,7 +279,7 @@ class Preprocessing:
         return projections if self.inverse is None else projections[..., self._channel_order()]
 
     def _channel_order(self):
-        """Which channel of the images follows red, green and blue most."""
+        """The channels of the images that depend most on red, green and blue."""
         grey = np.full((4, 1, 1, 3), 100, "float32")
         grey[[1, 2, 3], 0, 0, [0, 1, 2]] += 50
         images = self.images(grey)[:, 0, 0]
@@ -287,13 +287,13 @@ class Preprocessing:
 
 
 def _finite_range(images):
-    """The lowest and the highest value but for NaN and infinity, which are reported elsewhere."""
+    """The lowest and the highest value, ignoring NaN and infinity, which are reported elsewhere."""
     finite = np.asarray(images)[np.isfinite(images)]
     return (float(finite.min()), float(finite.max())) if len(finite) else (np.nan, np.nan)
 
 
 def _probe_pixels():
-    """Pixels by which functions are known: float32 `(4, 3, 5, 3)`, from 0 to 255."""
+    """Pixels for testing functions: float32 `(4, 3, 5, 3)`, from 0 to 255."""
     pixels = np.random.default_rng(0).integers(0, 256, (4, 3, 5, 3)).astype("float32")
     pixels[0], pixels[1] = 0, 255
     return pixels

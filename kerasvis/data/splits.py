@@ -1,11 +1,11 @@
-"""Which folders are the splits of a data set, and which its classes."""
+"""Tells the splits of a data set's folders from its classes."""
 
 import collections
 import re
 from collections.abc import Collection, Mapping, Sequence
 
 TRAINING = "training"
-VALIDATION_ROLES = ("validation", "evaluation", "holdout", "test")  # the first that is there counts
+VALIDATION_ROLES = ("validation", "evaluation", "holdout", "test")  # in order of preference
 _WORDS = {
     TRAINING: "train|training|trn|trainval|trainvalid|trainvalidation|traindev",
     "validation": "val|valid|validate|validating|validation|minival|dev|development",
@@ -25,9 +25,9 @@ _PATTERNS = {
 
 
 def role_of(name: str) -> str | None:
-    """What a folder of this name is for: `TRAINING`, one of `VALIDATION_ROLES`, or None.
+    """The role of a folder by its name: `TRAINING`, one of `VALIDATION_ROLES`, or None.
 
-    Case, hyphens, underscores and spaces do not matter, nor words as in `training_set`,
+    Case, hyphens, underscores and spaces do not matter, nor additions as in `training_set`,
     `Test images` or `val2017`.
 
     Example:
@@ -40,10 +40,10 @@ def role_of(name: str) -> str | None:
 
 
 def roles_of(names: Collection[str]) -> dict[str, str]:
-    """The roles of those names that are splits, among all names of a data set.
+    """The roles of the names that are splits, among all names of a data set.
 
-    They are those that `role_of` knows, and those that differ in nothing but such a word, one of
-    them being for training: `cars_train` and `cars_test`.
+    These are the names that `role_of` recognises, and names that differ only in such a word, if one
+    of them is for training: `cars_train` and `cars_test`.
     """
     alike = collections.defaultdict(dict)
     for name in names:
@@ -59,13 +59,13 @@ def roles_of(names: Collection[str]) -> dict[str, str]:
 
 
 def find_splits(is_nested: Mapping[str, bool]) -> dict[str, str]:
-    """Which of the folders of a data set are splits.
+    """Finds the folders of a data set that are splits.
 
-    Folders may be called like splits and be classes: where folders of other names stand beside
-    them, they are splits only if there are several, and one of them holds folders.
+    Classes may have names of splits. If there are folders with other names, folders count as splits
+    only if there are several, and one of them contains folders.
 
     Args:
-        is_nested: `{folder: whether it holds folders of photographs}`, of all that hold any.
+        is_nested: `{folder: whether it contains folders of photographs}`, for all with photographs.
 
     Returns:
         `{folder: its role}`; empty if all are classes.
@@ -78,7 +78,7 @@ def find_splits(is_nested: Mapping[str, bool]) -> dict[str, str]:
 
 
 def validation_split(splits: Mapping[str, str]) -> str | None:
-    """The one of `{split: its role}` that is for validation: `test` only if there is no other."""
+    """The split for validation among `{split: its role}`: `test` only if there is no other."""
     ranked = [
         (VALIDATION_ROLES.index(role), role != name, name)
         for name, role in splits.items()
@@ -88,7 +88,7 @@ def validation_split(splits: Mapping[str, str]) -> str | None:
 
 
 def repeats_split(name: str, inside: Collection[str]) -> bool:
-    """Whether a split holds only itself again, as in `training_set/training_set/<class>`."""
+    """Whether a split contains only itself again, as in `training_set/training_set/<class>`."""
     if len(inside) != 1:
         return False
     (inner,) = inside
@@ -96,10 +96,10 @@ def repeats_split(name: str, inside: Collection[str]) -> bool:
 
 
 def without_splits(folders: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """The folders in which photographs lie, without those that are splits.
+    """The folders of photographs, without those that are splits.
 
     Args:
-        folders: for each photograph the names of its folders, from the outermost.
+        folders: for each photograph the names of its folders, starting with the outermost.
 
     Example:
         >>> from kerasvis.data.splits import without_splits
@@ -116,6 +116,6 @@ def without_splits(folders: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
 
 
 def _is_repeated(name, inside):
-    """Whether the folders inside a split are those of `training_set/training_set/<class>`."""
+    """Whether the folders inside a split are like `training_set/training_set/<class>`."""
     names = {folders[0] for folders in inside if folders}
     return repeats_split(name, names) and all(len(folders) > 1 for folders in inside)

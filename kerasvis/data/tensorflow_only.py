@@ -1,6 +1,6 @@
-"""TensorFlow, for what no other backend of Keras has: its data pipelines, strategies and files.
+"""TensorFlow, for what other backends of Keras lack: data pipelines, strategies and files.
 
-It is imported when it is first used. Everything else runs on every backend without it.
+It is imported on first use. Everything else runs on every backend without it.
 """
 
 import importlib
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class _Library:
-    """A library that is imported when one of its attributes is first asked for."""
+    """A library that is imported on the first access to one of its attributes."""
 
     def __init__(self, name):
         self._name = name
 
     def __getattr__(self, attribute):
-        if attribute.startswith("__"):  # of this object: asked for by `inspect`, `copy` and others
+        if attribute.startswith("__"):  # of this object: accessed by `inspect`, `copy` and others
             raise AttributeError(attribute)
         try:
             library = importlib.import_module(self._name)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasvis.data.labelled.sub_crops import NUM_SUB_CROPS, sub_crop_places, ten_crops
+from kerasvis.data.labelled.sub_crops import NUM_SUB_CROPS, sub_crop_corners, ten_crops
 from kerasvis.storage.counted import counted
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def ten_crop_model(model: keras.Model, image_size: Sequence[int]) -> keras.Model
         ValueError: if the images are smaller than the model's input.
     """
     *crop_size, channels = model.inputs[0].shape[1:]
-    sub_crop_places(image_size, crop_size)
+    sub_crop_corners(image_size, crop_size)  # fail early if the images are too small
     images = keras.Input((*image_size, channels), name="images")
     outputs = model(ops.concatenate(ten_crops(images, crop_size), axis=0))
     by_crop = ops.reshape(outputs, (NUM_SUB_CROPS, -1, *outputs.shape[1:]))

@@ -135,7 +135,9 @@ def test_mistakes(mistake, photographs, tmp_path):
     assert mistake(layers=["conv3"]).startswith("The model has no layer 'conv3': did you mean")
     assert "cannot be read (No such file" in mistake(parts=tmp_path / "no.json")
     assert mistake("--images", tmp_path).endswith(f"--images={tmp_path / 'a.png'}")
-    assert mistake("--frame", "face") == "There is no part 'face': the parts are eye, nose."
+    assert mistake("--frame", "face") == (
+        "There is no such part: give one of eye, nose. Received: frame='face'"
+    )
     outside = noted(tmp_path, PARTS | {"a.png": PARTS["a.png"] | {"eye": [0, 0, 33, 2]}})
     sentence = mistake("--images", photographs, "--frame", "eye", parts=outside)
     assert "the frame [0, 0, 33, 2] is not inside its 32×40 pixels; leave it out." in sentence
@@ -144,5 +146,5 @@ def test_mistakes(mistake, photographs, tmp_path):
     assert "holds parts of 1 images: note two or more." in mistake(parts=one)
     unlike = noted(tmp_path, PARTS | {"b.png": {"eye": [0, 0, 2, 2]}})
     assert mistake("--images", photographs, parts=unlike) == (
-        "b.png has no 'nose', but others have: note its box."
+        "b.png has no 'nose', but other images do: annotate its box. Received: eye for b.png"
     )

@@ -343,12 +343,12 @@ def test_a_folder_without_photographs(mistake, tmp_path):
     assert re.match(f"There is no such photograph .*{folder}$", mistake(images=folder))
     folder.mkdir()
     assert mistake(images=folder) == (
-        f"The folder {folder} is empty: give one that holds photographs."
+        f"The folder is empty: give one with photographs. Received: directory={str(folder)!r}"
     )
     (folder / "notes.txt").write_text("no photograph")
     sentence = mistake(images=folder)
-    assert sentence.startswith(f"The folder {folder} holds no photographs")
-    assert "such as notes.txt: give one that does" in sentence
+    assert sentence.startswith("The folder contains no photographs")
+    assert "such as notes.txt: give one with photographs" in sentence
     assert not out.exists()
     (folder / "notes.jpg").write_text("no photograph")
     sentence = mistake(images=folder)

@@ -171,8 +171,12 @@ def test_mistakes(mistake, photographs, tmp_path):
     assert mistake(model="any_size.keras") == (
         "The model 'any_size' takes images of any size: give --image-size HEIGHT WIDTH."
     )
-    assert mistake("--per-class", "10", "--layers", "conv1").startswith("The class 'ant' has 10 im")
-    assert mistake("--trained-on", tmp_path / "none").startswith("There is no folder or archive")
+    assert mistake("--per-class", "10", "--layers", "conv1").startswith(
+        "The class 'ant' has too few images"
+    )
+    assert mistake("--trained-on", tmp_path / "none").startswith(
+        "There is no such folder or archive"
+    )
     assert mistake("--trained-on", tmp_path / "none.npz").startswith("There is no such file")
     assert mistake("--head", "forest").startswith("--head takes one of svm, softmax")
     assert mistake("--scratch-epochs", 1).startswith("The model takes images of 16×20 pixels, but")

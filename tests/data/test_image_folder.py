@@ -200,7 +200,7 @@ REASONS = {
     3: "an empty file",
     4: "cannot|not an image|size|tile|truncated",
     5: "not an image in the format BMP or GIF or JPEG or PNG or PPM or TIFF or WEBP",
-    6: "floating-point pixels, whose range is not known",
+    6: "floating-point pixels, whose range is unknown",
     8: "decompression bomb",
 }
 
@@ -278,39 +278,43 @@ def test_indexing(mixed):
     assert folder.pixels(np.array([[7, 0, 2]])).shape == (1, 3, *SIZE, 3)
     assert folder.pixels([]).shape == (0, *SIZE, 3)
     np.testing.assert_array_equal(folder[[7, 0]], Preprocessing("caffe").images(pixels))
-    with pytest.raises(ValueError, match=r"b/3\.jpg \(image 3\) cannot be decoded \(an empty fil"):
+    with pytest.raises(
+        ValueError, match=r"Image 3 cannot be decoded \(an empty file\): .*b/3\.jpg"
+    ):
         folder[[0, 3]]
     for index in (-1, 9):
-        sentence = f"There is no image {index} in {mixed}: its 9 images are counted from 0."
-        with pytest.raises(IndexError, match=f"^{re.escape(sentence)}$"):
+        sentence = f"has 9 images: give indices from 0 to 8. Received: image index {index}"
+        with pytest.raises(IndexError, match=f"{re.escape(sentence)}$"):
             folder[[0, index]]
 
 
 def test_wrong_folders(tmp_path):
     missing = tmp_path / "missing"
     sentences = {
-        missing: f"There is no folder {missing}: give one that holds photographs.",
-        tmp_path: f"The folder {tmp_path} is empty: give one that holds photographs.",
+        missing: "There is no such folder: give one with photographs.",
+        tmp_path: "The folder is empty: give one with photographs.",
     }
     for path, sentence in sentences.items():
-        with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        received = f"{sentence} Received: directory={str(path)!r}"
+        with pytest.raises(ValueError, match=f"^{re.escape(received)}$"):
             ImageFolder(path, SIZE)
     notes = tmp_path / "notes.txt"
     notes.write_text("no photograph")
     sentences = {
-        notes: f"{notes} is a file: give the folder that holds the photographs.",
-        tmp_path: f"The folder {tmp_path} holds no photographs ({', '.join(SUFFIXES)}), but 1 "
-        "files of other kinds, such as notes.txt: give one that does.",
+        notes: "This is a file: give the folder with the photographs.",
+        tmp_path: f"The folder contains no photographs ({', '.join(SUFFIXES)}), but 1 file of "
+        "other kinds, such as notes.txt: give one with photographs.",
     }
     for path, sentence in sentences.items():
-        with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        received = f"{sentence} Received: directory={str(path)!r}"
+        with pytest.raises(ValueError, match=f"^{re.escape(received)}$"):
             ImageFolder(path, SIZE)
 
 
 @pytest.mark.parametrize("size", [224, (224,), (0, 5), (1, 2, 3), (None, 5), "ab"])
 def test_wrong_size(tmp_path, size):
-    sentence = f"The size of the images was given as {size!r}: give (height, width) in pixels."
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+    sentence = f"(height, width) in pixels. Received: size={size!r}"
+    with pytest.raises(ValueError, match=f"{re.escape(sentence)}$"):
         ImageFolder(tmp_path, size)
 
 

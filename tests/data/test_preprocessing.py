@@ -98,7 +98,7 @@ def test_unknown_mode():
 
 @pytest.mark.parametrize(("name", "known"), [("Exception", "xception"), ("AlexNet", "vgg")])
 def test_unknown_net(name, known):
-    with pytest.raises(ValueError, match=rf"not known, that of .*{known}.*Received: name='{name}'"):
+    with pytest.raises(ValueError, match=rf"unknown, that of .*{known}.*Received: name='{name}'"):
         Preprocessing.of_application(name)
 
 

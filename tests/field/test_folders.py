@@ -138,12 +138,12 @@ def test_the_order_does_not_follow_from_that_of_the_disk(tmp_path, monkeypatch):
 
 def dangling_file(root):
     (root / "b.png").symlink_to(root / "nowhere.png")
-    return "b.png", "leads nowhere"
+    return "b.png", "a broken link"
 
 
 def dangling_class(root):
     (root / "dogs").symlink_to(root / "nowhere")
-    return "dogs", "leads nowhere"
+    return "dogs", "a broken link"
 
 
 def link_to_itself(root):
@@ -257,7 +257,7 @@ def test_a_subfolder_that_cannot_be_read(tmp_path, forbid):
 def test_strict_folders_take_nothing_less(tmp_path, forbid):
     class_folder(tmp_path, "a", "b")
     forbid(tmp_path / "b")
-    with pytest.raises(ValueError, match=r"/b cannot be read .*not allowed"):
+    with pytest.raises(ValueError, match=r"cannot be read .*not allowed.*/b$"):
         next(ImageFolder(tmp_path, SIZE, strict=True).batches(1))
 
 
@@ -265,7 +265,7 @@ def test_strict_folders_take_nothing_less(tmp_path, forbid):
 @pytest.mark.parametrize("read", [ImageFolder, load_labelled])
 def test_paths_where_nothing_can_be(tmp_path, path, read):
     (tmp_path / "loop").symlink_to("loop")
-    with pytest.raises(ValueError, match=r"cannot be read \(|There is no folder"):
+    with pytest.raises(ValueError, match=r"cannot be read \(|There is no such folder"):
         read(tmp_path / path, SIZE)
 
 

@@ -76,10 +76,13 @@ def test_initializers():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"epochs": 0}, "The recipe's epochs is 0: give a number of epochs, 1 to 1000000."),
-        ({"epochs": 1.5}, "The recipe's epochs is 1.5: give a number of epochs"),
-        ({"epochs": True}, "The recipe's epochs is True: give a number of epochs"),
-        ({"batch_size": "128"}, "batch_size is '128': give a number of images, 1 to 1000000."),
+        (
+            {"epochs": 0},
+            "Give a number of epochs, 1 to 1000000 for the recipe's epochs. Received: epochs=0",
+        ),
+        ({"epochs": 1.5}, "Received: epochs=1.5"),
+        ({"epochs": True}, "Received: epochs=True"),
+        ({"batch_size": "128"}, "Received: batch_size='128'"),
         ({"learning_rate": float("nan")}, "learning_rate is nan: give a positive number, "),
         ({"learning_rate": None}, "learning_rate is None: give a positive number, "),
         ({"batch_size": 10**30}, "a number of images, 1 to 1000000 for the recipe's batch_size."),

@@ -1,1 +1,1 @@
-"""Training sets: images with the numbers of their classes."""
+"""Labelled data sets: images with the indices of their classes."""

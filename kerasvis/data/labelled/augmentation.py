@@ -1,4 +1,4 @@
-"""Crops drawn at random, for training. The same seed gives the same crops."""
+"""Random crops for training. The same seed gives the same crops."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from kerasvis.data.tensorflow_only import tf
 
 
 def random_sub_crops(images: Any, seed: Any, crop_size: Sequence[int]) -> "tf.Tensor":
-    """One of the ten sub-crops of each image: a corner or the centre, half of them mirrored.
+    """A random one of the ten sub-crops of each image: a corner or the centre, mirrored or not.
 
     Args:
         images: `(images, rows, columns, channels)`, any dtype.
@@ -29,9 +29,9 @@ def random_sub_crops(images: Any, seed: Any, crop_size: Sequence[int]) -> "tf.Te
 
 
 def random_scale_crops(images: Any, seed: Any, smallest: float) -> "tf.Tensor":
-    """Crops each image at random, mirrors half of them, and resizes back.
+    """Crops images at random, mirrors half of them, and resizes them back.
 
-    Scale, place and mirroring are one bilinear resampling of the batch.
+    Scaling, cropping and mirroring are one bilinear resampling of the batch.
 
     Args:
         images: `(images, rows, columns, channels)`, any numeric dtype.
@@ -43,7 +43,7 @@ def random_scale_crops(images: Any, seed: Any, smallest: float) -> "tf.Tensor":
 
     Reference:
         Zeiler & Fergus 2013, Section 3. Deviation: the paper crops 224 of 256 pixels at five
-        places; on small images crops of random scale and place are the stronger regulariser.
+        positions; on small images, crops of random scale and position are a stronger regulariser.
     """
     num_images, size = tf.shape(images)[0], images.shape[1:3]
     uniform = tf.random.stateless_uniform((4, num_images), seed)

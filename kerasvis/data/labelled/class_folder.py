@@ -1,4 +1,4 @@
-"""Photographs sorted into folders, one for each class."""
+"""Photographs in folders, one for each class."""
 
 import concurrent.futures
 import dataclasses
@@ -15,14 +15,15 @@ from kerasvis.data.labelled.labelled_images import LabelledImages, image_indices
 from kerasvis.data.photographs import content_digests, photograph_size, read_photograph, reason_of
 from kerasvis.data.splits import TRAINING, find_splits, repeats_split, roles_of, validation_split
 from kerasvis.data.tensorflow_only import tf
+from kerasvis.storage.counted import counted
 from kerasvis.storage.fingerprints import digest
 
-_VERIFICATION_SIZE = (8, 8)  # JPEGs are then decoded at an eighth, which still reads every byte
+_VERIFICATION_SIZE = (8, 8)  # decodes JPEGs at an eighth of their size, which reads every byte
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelledFiles:
-    """Photographs that are decoded whenever a batch needs them.
+    """Photographs that are decoded batch by batch.
 
     Attributes:
         filepaths: tuple of `Path`s.
@@ -40,14 +41,14 @@ class LabelledFiles:
 
     @functools.cached_property
     def digest(self):
-        """What tells these images from others: the files' names and content, and labels."""
+        """Identifies these images: a hash of the files' names and content, and labels."""
         names = [f"{path.parent.name}/{path.name}" for path in self.filepaths]
         return digest([self.size, *names, *content_digests(self.filepaths), self.labels])
 
     def batches(self, batch_size, seed=None):
-        """The images once over, as `LabelledImages.batches`; decoded ahead, in parallel.
+        """One pass over the images, as `LabelledImages.batches`, decoded ahead in parallel.
 
-        A file that has become unreadable since it was verified ends the iteration with an error
+        A file that has become unreadable since its verification ends the iteration with an error
         that names it.
         """
 
@@ -57,8 +58,8 @@ class LabelledFiles:
                 return read_photograph(filepath, self.size), self.labels[index]
             except ValueError as error:
                 raise ValueError(
-                    f"{shown_name(filepath)} cannot be decoded any more ({error}): "
-                    "repair it, and start again."
+                    f"A photograph can no longer be decoded ({error}): repair it, and start again. "
+                    f"Received: {shown_name(filepath)}"
                 ) from error
 
         def decode(index):
@@ -74,11 +75,11 @@ class LabelledFiles:
         """Decodes every file once.
 
         Args:
-            keep: whether to keep the pixels; if not, files are decoded as small as they can be.
+            keep: whether to keep the pixels in memory; if not, files are decoded at a small size.
 
         Returns:
-            `LabelledImages` if `keep`, else `LabelledFiles`, of the files that can be decoded, and
-            a tuple of `(path, reason)` of the others.
+            `LabelledImages` if `keep`, else `LabelledFiles`, of the decodable files, and a tuple of
+            `(path, reason)` of the others.
         """
         size = self.size if keep else _VERIFICATION_SIZE
 
@@ -100,20 +101,19 @@ class LabelledFiles:
         return LabelledImages(stacked, self.labels[whole]), skipped
 
     def subset(self, indices):
-        """Those at `indices`."""
+        """The images at `indices`."""
         filepaths = tuple(self.filepaths[i] for i in indices)
         return LabelledFiles(filepaths, self.labels[indices], self.size)
 
 
 class ClassFolders(NamedTuple):
-    """Photographs sorted by their classes.
+    """Photographs by class.
 
     Attributes:
-        class_names: tuple of the classes' names, sorted, as `shown_name` shows them.
+        class_names: tuple of the classes' names, sorted, formatted by `shown_name`.
         train: `{name of the class folder: sorted tuple of Paths}`, in the order of the classes.
-        validation: likewise; None if there is one set only.
-        unread: tuple of `(path, reason)` of subfolders that cannot be read, and of links that lead
-            nowhere.
+        validation: likewise; None if there is only one set.
+        unread: tuple of `(path, reason)` of subfolders that cannot be read, and of broken links.
     """
 
     class_names: tuple[str, ...]
@@ -123,18 +123,18 @@ class ClassFolders(NamedTuple):
 
 
 def find_class_folders(directory: str | os.PathLike) -> ClassFolders:
-    """Finds the photographs of an image folder, sorted by class.
+    """Finds the photographs of an image folder, by class.
 
     Args:
-        directory: folder with one folder for training and one for validation, by names that
-            `roles_of` knows as splits, that hold `<class>/*`; or with `train/<class>/*` or
-            `<class>/*` alone. The test set validates only where no other one does. Photographs lie
-            in the class's folder or deeper; links are followed; names that begin with a dot, and
-            files of other kinds, are left out.
+        directory: folder with a folder for training and one for validation, with names that
+            `roles_of` recognises as splits, both containing `<class>/*`; or with `train/<class>/*`
+            or `<class>/*` alone. The test set is used for validation only if there is no other.
+            Photographs are in the class's folder or its subfolders. Links are followed; names that
+            begin with a dot, and files of other kinds, are left out.
 
     Raises:
         ValueError: if there are no classes, a class has no photograph or is in one set only, or
-            photographs lie among the class folders.
+            there are photographs next to the class folders.
     """
     directory = Path(directory)
     contents = _listed(directory)
@@ -151,10 +151,10 @@ def find_class_folders(directory: str | os.PathLike) -> ClassFolders:
 
 
 def common_size(filepaths):
-    """`(height, width)` that all photographs have, by their headers; unreadable ones aside.
+    """The common `(height, width)` of all readable photographs, from their headers.
 
     Raises:
-        ValueError: if they differ, or none can be read.
+        ValueError: if sizes differ, or no photograph can be read.
     """
     sizes = {}
     for filepath in filepaths:
@@ -165,13 +165,14 @@ def common_size(filepaths):
         if len(sizes) > 1:
             (first, a), (second, b) = sizes.items()
             raise ValueError(
-                f"The photographs differ in size, as {shown_name(a)} ({first[0]}×{first[1]}) and "
-                f"{shown_name(b)} ({second[0]}×{second[1]}): give the image size to bring them to."
+                "The photographs differ in size: give an image_size to resize them to. Received: "
+                f"{shown_name(a)} ({first[0]}×{first[1]}) and {shown_name(b)} "
+                f"({second[0]}×{second[1]})"
             )
     if not sizes:
         raise ValueError(
-            f"None of the {len(filepaths)} photographs, such as {shown_name(filepaths[0])}, can be "
-            "decoded: give a folder of images."
+            "None of the photographs can be decoded: give a folder of images. Received: "
+            f"{counted(len(filepaths), 'photograph')} such as {shown_name(filepaths[0])}"
         )
     return next(iter(sizes))
 
@@ -181,13 +182,13 @@ def _listed(folder):
         return list_folder(folder)
     except OSError as error:
         raise ValueError(
-            f"The folder {shown_name(folder)} cannot be read ({reason_of(error)}): give one that "
-            "this user may read."
+            f"The folder cannot be read ({reason_of(error)}): give one that this user may read. "
+            f"Received: {shown_name(folder)}"
         ) from error
 
 
 def _roots(directory, contents):
-    """The folders that hold the class folders: for training, and for validation if there is one."""
+    """The folders with the class folders: for training, and for validation if there is one."""
     folders = {folder.name: folder for folder in contents.folders}
     splits = find_splits(_nested(folders))
     if not splits:
@@ -195,9 +196,9 @@ def _roots(directory, contents):
     training = sorted(name for name, role in splits.items() if role == TRAINING)
     if len(training) != 1:
         raise ValueError(
-            f"The folder {shown_name(directory)} has {' and '.join(sorted(splits))}, of which "
-            f"{'several are' if training else 'none is'} for training: give one with "
-            "train/<class>, or with one folder for each class."
+            f"The folder {shown_name(directory)} needs exactly one split for training: give one "
+            "with train/<class>, or with one folder for each class. "
+            f"Received: {' and '.join(sorted(splits))}"
         )
     validation = validation_split(splits)
     names = training if validation is None else [*training, validation]
@@ -205,10 +206,10 @@ def _roots(directory, contents):
 
 
 def _nested(folders):
-    """`{name: whether it holds folders}` of those that may be splits or classes."""
+    """`{name: whether it contains folders}` of the folders that may be splits or classes."""
     roles = roles_of(folders)
     named = list(roles)
-    if len(named) == 1:  # of the others only those with photographs could be classes
+    if len(named) == 1:  # only other folders with photographs can be classes
         named += [
             name for name in folders if name not in named and holds_photographs(folders[name])
         ]
@@ -229,17 +230,17 @@ def _without_repetition(folder):
 
 
 def _files_of_classes(root):
-    """`{class folder: photographs}`, and what could not be read."""
+    """`{class folder: photographs}`, and what cannot be read."""
     contents = _listed(root)
     if contents.photographs and contents.folders:
         raise ValueError(
-            f"The photograph {shown_name(contents.photographs[0])} lies among the class folders: "
-            "move it into the folder of its class."
+            "There is a photograph next to the class folders: move it to the folder of its class. "
+            f"Received: {shown_name(contents.photographs[0])}"
         )
     if not contents.folders:
         raise ValueError(
-            f"The folder {shown_name(root)} has no class folders: give one with a folder of "
-            "photographs for each class."
+            "The folder has no class folders: give one with a folder of photographs for each "
+            f"class. Received: {shown_name(root)}"
         )
     files, unread = {}, list(contents.unread)
     for folder in contents.folders:
@@ -248,8 +249,8 @@ def _files_of_classes(root):
         if not found.photographs:
             why = f", as {found.unread[0][1]}" if found.unread else ""
             raise ValueError(
-                f"The class folder {shown_name(folder)} holds no photographs "
-                f"({', '.join(SUFFIXES)}){why}: put some there, or take it out."
+                f"The class folder contains no photographs ({', '.join(SUFFIXES)}){why}: add some, "
+                f"or remove the folder. Received: {shown_name(folder)}"
             )
         files[folder.name] = found.photographs
     return files, unread
@@ -261,5 +262,6 @@ def _check_same_classes(roots, sets):
         if lonely:
             raise ValueError(
                 f"The class {shown_name(lonely[0])!r} is in {shown_name(roots[here])}, but not in "
-                f"{shown_name(roots[there])}: give every class photographs in both, or take it out."
+                f"{shown_name(roots[there])}: add photographs of it to both, or remove it. "
+                f"Received: {counted(len(lonely), 'class', 'classes')} in one set only"
             )

@@ -1,4 +1,4 @@
-"""A labelled data set kept as JPEG bytes in one `.npz` file."""
+"""A labelled data set as JPEG bytes in one `.npz` file."""
 
 import itertools
 import os
@@ -8,6 +8,7 @@ import numpy as np
 
 from kerasvis.data.labelled.labelled_images import LabelledImages
 from kerasvis.data.photographs import decode_photograph, standardize_channels
+from kerasvis.storage.counted import counted
 from kerasvis.storage.files import read_npz
 
 _ARRAYS = ("words", *(f"{s}_{a}" for s in ("train", "val") for a in ("bytes", "offsets", "labels")))
@@ -32,22 +33,22 @@ def load_jpeg_archive(
 ) -> JpegArchive:
     """Reads and decodes an archive of JPEG images.
 
-    The file holds `<split>_bytes` (uint8, all files one after another), `<split>_offsets` (where
-    each begins, and the end) and `<split>_labels` for the splits `train` and `val`, and `words`,
-    the class names. Images are decoded as `read_photograph` decodes files.
+    The file contains `<split>_bytes` (uint8, all files concatenated), `<split>_offsets` (where each
+    begins, and the end) and `<split>_labels` for the splits `train` and `val`, and `words`, the
+    class names. Images are decoded as by `read_photograph`.
 
     Args:
         filepath: path of the `.npz` file.
-        size: `(height, width)` in pixels to which the images are resized so that they just cover
-            it, their centre cut out; or None for images that are of one size.
+        size: `(height, width)` in pixels to which images are resized and centre-cropped; None for
+            images of one size.
         channels: 1 for luminance, 3 for RGB, 4 for RGBA.
 
     Returns:
         A `JpegArchive`.
 
     Raises:
-        ValueError: if there is no such file, it is no such archive, a label is outside the
-            classes, or an image cannot be decoded.
+        ValueError: if there is no such file, it is not such an archive, a label is out of range, or
+            an image cannot be decoded.
     """
     channels = standardize_channels(channels)
     arrays = read_npz(filepath, "labelled JPEG images", _ARRAYS)
@@ -56,7 +57,8 @@ def load_jpeg_archive(
     )
     if train.pixels.shape[1:] != validation.pixels.shape[1:]:
         raise ValueError(
-            f"The train and val images of {filepath} differ in size: give a size for both."
+            "The train and val images of the archive differ in size: give a size for both. "
+            f"Received: filepath={os.fspath(filepath)!r}"
         )
     return JpegArchive(train, validation, tuple(str(word) for word in arrays["words"]))
 
@@ -66,16 +68,19 @@ def _decode_split(arrays, split, filepath, form):
     num_images, num_classes = max(len(offsets) - 1, 0), len(arrays["words"])
     labels = arrays[f"{split}_labels"].astype("int64")
     if num_images == 0:
-        raise ValueError(f"{filepath} has no {split} images: give an archive with some.")
+        raise ValueError(
+            f"The archive has no {split} images: give one with some. "
+            f"Received: filepath={os.fspath(filepath)!r}"
+        )
     if len(labels) != num_images:
         raise ValueError(
-            f"{filepath} has {len(labels)} {split} labels for {num_images} images: each image "
-            "needs one."
+            f"Each {split} image of {filepath} needs one label. Received: "
+            f"{counted(len(labels), 'label')} for {counted(num_images, 'image')}"
         )
     if not 0 <= labels.min() <= labels.max() < num_classes:
         raise ValueError(
-            f"The {split} labels of {filepath} run from {labels.min()} to {labels.max()}, but "
-            f"there are {num_classes} classes: each label has to be one of 0 to {num_classes - 1}."
+            f"The {split} labels of {filepath} must be from 0 to {num_classes - 1}. "
+            f"Received: labels from {labels.min()} to {labels.max()}"
         )
     pixels = [
         _decode(data[begin:end], f"{split} image {i} of {filepath}", *form)
@@ -83,7 +88,8 @@ def _decode_split(arrays, split, filepath, form):
     ]
     if len({image.shape for image in pixels}) > 1:
         raise ValueError(
-            f"The {split} images of {filepath} differ in size: give a size for all of them."
+            f"The {split} images of the archive differ in size: give a size for all of them. "
+            f"Received: filepath={os.fspath(filepath)!r}"
         )
     return LabelledImages(np.stack(pixels), labels)
 
@@ -92,4 +98,6 @@ def _decode(encoded, name, size, channels):
     try:
         return decode_photograph(encoded, size, channels)
     except ValueError as error:
-        raise ValueError(f"The {name} cannot be decoded ({error}): replace or drop it.") from error
+        raise ValueError(
+            f"An image cannot be decoded ({error}): replace or remove it. Received: {name}"
+        ) from error

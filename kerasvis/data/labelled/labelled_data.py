@@ -1,4 +1,4 @@
-"""Training and validation images with their classes, wherever they come from."""
+"""Training and validation images with their classes, from any source."""
 
 import dataclasses
 import functools
@@ -13,6 +13,7 @@ from kerasvis.data.file_names import shown_name
 from kerasvis.data.folder_walk import is_folder
 from kerasvis.data.labelled.class_folder import LabelledFiles, common_size, find_class_folders
 from kerasvis.data.labelled.jpeg_archive import load_jpeg_archive
+from kerasvis.storage.counted import counted
 from kerasvis.storage.fingerprints import digest
 
 MAX_BYTES_IN_MEMORY = 2 * 10**9  # of decoded pixels, training and validation together
@@ -20,19 +21,19 @@ MAX_BYTES_IN_MEMORY = 2 * 10**9  # of decoded pixels, training and validation to
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelledData:
-    """What a convnet is trained on, and measured with.
+    """The images that a convnet is trained on and evaluated with.
 
     Both sets have `num_images`, `labels` (int64 `(images,)`), `digest` and
     `batches(batch_size, seed=None)`, a `tf.data.Dataset` of `(pixels, labels)` with uint8
     `(batch, height, width, 3)` and int64 `(batch,)`; see `LabelledImages.batches`.
 
     Attributes:
-        train: `LabelledImages`, or the same set decoded batch by batch where it is too large.
+        train: `LabelledImages`, or a set decoded batch by batch if it is too large for memory.
         validation: likewise.
         class_names: tuple of the classes' names, in label order.
         image_size: `(height, width)` in pixels.
-        skipped: tuple of `(path, reason)` of the files that cannot be decoded and were left out,
-            and of the subfolders that cannot be read; paths as `shown_name` shows them.
+        skipped: tuple of `(path, reason)` of files that cannot be decoded and were left out, and
+            of subfolders that cannot be read; paths are formatted by `shown_name`.
     """
 
     train: object
@@ -45,8 +46,8 @@ class LabelledData:
     def fingerprint(self) -> str:
         """32 hexadecimal digits that change with the data, their split, classes or size.
 
-        Of sets in memory the pixels count; of larger ones names and content of the files, or name
-        and version of the data set, with all labels.
+        For sets in memory they depend on the pixels; for larger sets on the names and content of
+        the files, or the name and version of the data set, and on all labels.
         """
         sets = [self.train.digest, self.validation.digest]
         return digest([self.class_names, tuple(self.image_size), *sets])
@@ -60,31 +61,31 @@ def load_labelled(
     seed: int = 0,
     strict: bool = False,
 ) -> LabelledData:
-    """Loads labelled photographs for training, and checks all of them before it begins.
+    """Loads labelled photographs for training, and checks all of them first.
 
-    Every image becomes RGB, is resized so that it just covers the image size, and its centre cut
-    out. Up to `MAX_BYTES_IN_MEMORY` the decoded pixels stay in memory; larger sets are decoded
-    batch by batch. Archives always stay in memory.
+    Every image is converted to RGB, resized and centre-cropped to the image size. Up to
+    `MAX_BYTES_IN_MEMORY`, the decoded pixels stay in memory; larger sets are decoded batch by
+    batch. Archives always stay in memory.
 
-    Of a folder every file is decoded once beforehand, a large JPEG of a large set at an eighth of
-    its size, so that all bytes are read. What cannot be decoded (corrupt, truncated or empty files,
-    decompression bombs) is left out and reported in `skipped`. The records of TensorFlow Datasets
-    were checked when they were written; of these, only the labels are read.
+    Every file of a folder is decoded once first, a large JPEG of a large set at an eighth of its
+    size, so that all bytes are read. Files that cannot be decoded (corrupt, truncated or empty
+    files, decompression bombs) are left out and reported in `skipped`. The records of TensorFlow
+    Datasets were checked when they were written; only their labels are read.
 
     Args:
         data: one of
 
-            - an image folder: `train/<class>/*` and `validation|val|test/<class>/*` (the first of
-              these that is there; `Training`, `test_set` and their like too), or `train/<class>/*`
-              or `<class>/*` alone, which is split; the classes are the sorted names of the folders;
+            - an image folder: `train/<class>/*` and `validation|val|test/<class>/*` (the first that
+              exists; names such as `Training` or `test_set` too), or `train/<class>/*` or
+              `<class>/*` alone, which is split; the classes are the sorted names of the folders;
             - an `.npz` archive as `load_jpeg_archive` reads it;
-            - otherwise the name of a data set of TensorFlow Datasets, as `"imagenet2012"`, with
-              the splits `train` and `validation` or `test`, or `train` alone, which is split.
-        image_size: `(height, width)` in pixels, or one number for squares, or None if all images
-            are of one size.
-        validation_share: share of each class's images that become validation images where the
-            data have one set only, in (0, 1); at least one image.
-        seed: whole number, from which that split follows.
+            - otherwise the name of a data set of TensorFlow Datasets, such as `"imagenet2012"`,
+              with the splits `train` and `validation` or `test`, or `train` alone, which is split.
+        image_size: `(height, width)` in pixels, one number for squares, or None if all images have
+            one size.
+        validation_share: share of each class's images that are used for validation if the data
+            have only one set, in (0, 1); at least one image.
+        seed: integer that determines this split.
         strict: whether a file that cannot be decoded is an error.
 
     Returns:
@@ -92,7 +93,7 @@ def load_labelled(
 
     Raises:
         ValueError: if there are no such data, a class has no readable image in one of the sets, a
-            label is outside the classes, images differ in size and none was given, or `strict`
+            label is out of range, images differ in size and no image_size was given, or `strict`
             and a file cannot be decoded.
 
     Reference:
@@ -116,7 +117,7 @@ def load_labelled(
     """
     size = _standardized_size(image_size)
     if not 0 < validation_share < 1:
-        raise ValueError(f"validation_share is {validation_share}: give a share in (0, 1).")
+        raise ValueError(f"Give a share in (0, 1). Received: validation_share={validation_share}")
     path = Path(data)
     if path.suffix == ".npz":
         return _from_archive(path, size)
@@ -125,13 +126,14 @@ def load_labelled(
         return _from_folder(path, size, validation_share, seed, strict)
     if found is not None:
         raise ValueError(
-            f"{shown_name(path)} is a file, but no .npz archive: give a folder with a folder of "
-            "photographs for each class, an archive, or the name of a data set."
+            "This is a file, but not an .npz archive: give a folder with a folder of photographs "
+            "for each class, an archive, or the name of a data set. "
+            f"Received: data={shown_name(path)!r}"
         )
     if path.is_absolute() or os.fspath(data).startswith((".", "~")):
         raise ValueError(
-            f"There is no folder or archive {shown_name(path)}: give one, or the name of a data "
-            "set of TensorFlow Datasets."
+            "There is no such folder or archive: give one, or the name of a data set of TensorFlow "
+            f"Datasets. Received: data={shown_name(path)!r}"
         )
     return _from_tfds(os.fspath(data), size, validation_share, seed)
 
@@ -156,8 +158,8 @@ def _from_folder(directory, size, share, seed, strict):
     skipped = tuple((Path(shown_name(path)), why) for path, why in (*found.unread, *failed))
     if strict and skipped:
         raise ValueError(
-            f"{skipped[0][0]} cannot be read ({skipped[0][1]}), the first of {len(skipped)}: "
-            "repair such files or take them out of the folder."
+            f"{counted(len(skipped), 'file')} cannot be read: repair such files or take them out "
+            f"of the folder. Received: {skipped[0][0]} ({skipped[0][1]})"
         )
     sets = [one for one, _ in verified]
     if len(sets) == 1:
@@ -190,23 +192,23 @@ def _from_tfds(name, size, share, seed):
 
 
 def stratified_split(labels, share, seed):
-    """Draws a share of every class.
+    """Splits a random share off every class.
 
     Args:
         labels: int64 `(images,)`.
-        share: in (0, 1). Of a class of two images or more at least one is drawn and one left.
-        seed: whole number; a class's draw depends on it, the class and the number of its images.
+        share: in (0, 1). Both parts get at least one image of a class of two images or more.
+        seed: integer; the split of a class depends on it, the class and its number of images.
 
     Returns:
-        Two int64 arrays, the indices of the images that are left and of those drawn, ascending.
+        Two int64 arrays, the indices of the remaining images and of the share, ascending.
     """
-    drawn = [np.zeros(0, "int64")]
+    sampled = [np.zeros(0, "int64")]
     for label in np.unique(labels).tolist():
         indices = np.flatnonzero(labels == label)
         number = min(max(round(share * len(indices)), 1), len(indices) - 1)
-        drawn.append(np.random.default_rng([seed, label]).permutation(indices)[:number])
-    drawn = np.sort(np.concatenate(drawn))
-    return np.setdiff1d(np.arange(len(labels)), drawn), drawn
+        sampled.append(np.random.default_rng([seed, label]).permutation(indices)[:number])
+    sampled = np.sort(np.concatenate(sampled))
+    return np.setdiff1d(np.arange(len(labels)), sampled), sampled
 
 
 def _split(images, share, seed):
@@ -228,9 +230,8 @@ def _check_can_be_split(labels, class_names, directory):
     for name, count in zip(class_names, counts.tolist(), strict=True):
         if count < 2:
             raise ValueError(
-                f"The class {name!r} in {directory} has {count or 'no'} readable "
-                f"image{'s' * (count != 1)}: give two at least, one to train on and one for "
-                "validation."
+                f"The class {name!r} in {directory} needs at least two readable images, one for "
+                f"training and one for validation. Received: {counted(count, 'readable image')}"
             )
 
 
@@ -240,7 +241,7 @@ def _check_classes(data, path):
         if missing := np.flatnonzero(counts == 0).tolist():
             raise ValueError(
                 f"The class {data.class_names[missing[0]]!r} in {path} has no readable {name} "
-                "image: give it some, or take it out."
+                f"image: add some, or remove the class. Received: 0 {name} images of the class"
             )
 
 
@@ -254,7 +255,7 @@ def _standardized_size(image_size):
         height = width = 0
     if min(height, width) < 1:
         raise ValueError(
-            f"The image size was given as {image_size!r}: give (height, width) in pixels, or one "
-            "number for squares."
+            "Give the image size as (height, width) in pixels, or one number for squares. "
+            f"Received: image_size={image_size!r}"
         )
     return height, width

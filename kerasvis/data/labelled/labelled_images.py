@@ -26,31 +26,31 @@ class LabelledImages(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """What tells these images from others: a hash of their pixels and labels."""
+        """Identifies these images: a hash of their pixels and labels."""
         return digest([np.asarray(self.pixels), np.asarray(self.labels, "int64")])
 
     def subset(self, indices: Any) -> "LabelledImages":
-        """Those at `indices`."""
+        """The images at `indices`."""
         return LabelledImages(self.pixels[indices], self.labels[indices])
 
     def batches(self, batch_size: int, seed: Any = None) -> "tf.data.Dataset":
-        """The images once over.
+        """One pass over the images.
 
         Args:
             batch_size: images per batch; the last one may be smaller.
-            seed: None for the order they are in; or two integers, also as an int tensor `(2,)`,
-                as the number of a run and that of an epoch, on which alone the order depends.
+            seed: None for the original order; or two integers, or an int tensor `(2,)`, that alone
+                determine the order, such as the numbers of a run and of an epoch.
 
         Returns:
             A `tf.data.Dataset` of `(pixels, labels)`: uint8 `(batch, rows, columns, 3)` and int64
-            `(batch,)`. It may also be made inside a function of `tf.data`.
+            `(batch,)`. It may also be created inside a function of `tf.data`.
         """
 
         def rows(indices):
             return self.pixels[indices], self.labels[indices].astype("int64")
 
         def take(indices):
-            # Straight from the arrays: a constant would be a second copy of all images.
+            # Directly from the arrays: a constant would copy all images.
             pixels, labels = tf.numpy_function(
                 rows, [indices], (tf.uint8, tf.int64), stateful=False
             )
@@ -61,7 +61,7 @@ class LabelledImages(NamedTuple):
 
 
 def image_indices(num_images, seed=None):
-    """`tf.data.Dataset` of the numbers below `num_images`, in an order that follows from `seed`."""
+    """A `tf.data.Dataset` of the numbers below `num_images`, in an order determined by `seed`."""
     with tf.device("CPU"):
         order = tf.range(num_images, dtype=tf.int64)
         if seed is not None:

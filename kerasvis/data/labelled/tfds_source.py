@@ -12,21 +12,21 @@ from kerasvis.data.splits import roles_of, validation_split
 from kerasvis.data.tensorflow_only import tf, tfds
 from kerasvis.storage.fingerprints import digest
 
-# Records that are shuffled together, still encoded: half a gigabyte of ImageNet. It need not be all
-# of them, since TFDS shuffles them once when it writes them.
+# Encoded records that are shuffled together: half a gigabyte of ImageNet. Blocks are sufficient,
+# because TFDS shuffles all records when it writes them.
 BLOCK_SIZE = 4096
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TFDSSplit:
-    """Images of a split, or of a part of one, decoded whenever a batch needs them.
+    """The images of a split, or of a part of one, decoded batch by batch.
 
     Attributes:
         builder: the `tfds.core.DatasetBuilder`, with its data on this machine.
         split: the split's name.
         keys: names of the features `(image, label)`.
-        labels: int64 `(images,)` of those that are taken, in the order of the records.
-        is_taken: bool `(records,)`, which records of the split belong to it.
+        labels: int64 `(images,)` of the selected records, in their order.
+        is_selected: bool `(records,)`, which records of the split belong to it.
         size: `(height, width)` of the images in pixels.
     """
 
@@ -34,7 +34,7 @@ class TFDSSplit:
     split: str
     keys: tuple[str, str]
     labels: np.ndarray
-    is_taken: np.ndarray
+    is_selected: np.ndarray
     size: tuple[int, int]
 
     @property
@@ -43,19 +43,19 @@ class TFDSSplit:
 
     @property
     def digest(self):
-        """What tells these images from others: data set, version, split, and labels in order."""
+        """Identifies these images: data set, version, split, and labels in order."""
         name = [self.builder.info.full_name, self.split, self.size]
-        return digest([*name, self.is_taken, self.labels])
+        return digest([*name, self.is_selected, self.labels])
 
     def batches(self, batch_size, seed=None):
-        """The images once over, as `LabelledImages.batches`.
+        """One pass over the images, as `LabelledImages.batches`.
 
-        Shuffling changes the order within blocks of `BLOCK_SIZE` records, and where they begin.
+        Shuffling changes the order within blocks of `BLOCK_SIZE` records, and the start of blocks.
         """
         records = _records(self.builder, self.split, self.keys)
-        if not self.is_taken.all():
-            is_taken = tf.constant(self.is_taken)
-            records = records.enumerate().filter(lambda i, record: is_taken[i])
+        if not self.is_selected.all():
+            is_selected = tf.constant(self.is_selected)
+            records = records.enumerate().filter(lambda i, record: is_selected[i])
             records = records.map(lambda i, record: record)
         if seed is not None:
             records = _shuffled(records, self.num_images, tf.cast(seed, tf.int64))
@@ -63,34 +63,34 @@ class TFDSSplit:
         return without_autotuning(decoded.batch(batch_size))
 
     def in_memory(self):
-        """The same as `LabelledImages`."""
+        """The same images as `LabelledImages`."""
         pixels = np.empty((self.num_images, *self.size, 3), "uint8")
-        filled = 0
+        num_decoded = 0
         for batch, _ in self.batches(256).as_numpy_iterator():
-            pixels[filled : filled + len(batch)] = batch
-            filled += len(batch)
+            pixels[num_decoded : num_decoded + len(batch)] = batch
+            num_decoded += len(batch)
         return LabelledImages(pixels, self.labels)
 
     def subset(self, indices):
-        """Those at `indices`, in the order of the records."""
-        is_taken = np.zeros_like(self.is_taken)
-        is_taken[np.flatnonzero(self.is_taken)[indices]] = True
+        """The images at `indices`, in the order of the records."""
+        is_selected = np.zeros_like(self.is_selected)
+        is_selected[np.flatnonzero(self.is_selected)[indices]] = True
         labels = self.labels[np.sort(indices)]
-        return dataclasses.replace(self, labels=labels, is_taken=is_taken)
+        return dataclasses.replace(self, labels=labels, is_selected=is_selected)
 
 
 def open_tfds(name, size=None):
-    """Downloads and prepares a data set where that has not happened yet, and reads its labels.
+    """Downloads and prepares a data set if necessary, and reads its labels.
 
-    It lies in the folder `TFDS_DATA_DIR` of the environment, or `~/tensorflow_datasets`.
+    The data set is in the folder `TFDS_DATA_DIR` of the environment, or `~/tensorflow_datasets`.
 
     Args:
-        name: as TFDS takes it, `"<name>"`, `"<name>/<config>"` or `"<name>:<version>"`.
-        size: `(height, width)` of the images in pixels, or None if the data set has one size.
+        name: of TFDS, `"<name>"`, `"<name>/<config>"` or `"<name>:<version>"`.
+        size: `(height, width)` of the images in pixels; None if all images have one size.
 
     Returns:
-        `(class names, train, validation)`: a tuple, and `TFDSSplit`s. Validation is the split
-        `validation` or another one for it, or `test` if there is none, or None.
+        `(class names, train, validation)`: a tuple, and `TFDSSplit`s. `validation` is a split for
+        validation, else `test`, else None.
 
     Raises:
         ValueError: if the data set is unknown, cannot be downloaded, or has no labelled images.
@@ -102,7 +102,10 @@ def open_tfds(name, size=None):
     if size is None:
         size = feature.shape[:2]
     if None in size:
-        raise ValueError(f"The images of {name!r} differ in size: give the size to bring them to.")
+        raise ValueError(
+            f"The images of {name!r} differ in size: give an image_size to resize them to. "
+            "Received: image_size=None"
+        )
     train, validation = _split_names(builder, name)
     splits = [
         None if split is None else _read_labels(builder, split, keys, tuple(size))
@@ -119,12 +122,13 @@ def _builder(name):
         near = difflib.get_close_matches(name.split(":")[0].split("/")[0], known, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "check its spelling."
         raise ValueError(
-            f"{name!r} is neither a file or folder here nor a data set that TensorFlow Datasets "
-            f"knows: {hint}"
+            "There is no such file, folder or data set of TensorFlow Datasets: "
+            f"{hint} Received: data={name!r}"
         ) from error
     except Exception as error:  # an unknown version or configuration, or a name it cannot parse
         raise ValueError(
-            f"TensorFlow Datasets cannot open {name!r} ({_reason(error)}): correct the name."
+            f"TensorFlow Datasets cannot open the data set ({_reason(error)}): correct the name. "
+            f"Received: data={name!r}"
         ) from error
 
 
@@ -140,25 +144,25 @@ def _keys(builder, name):
     ):
         return keys
     raise ValueError(
-        f"The data set {name!r} has no images with one class each, but {', '.join(features)}: give "
-        "one for image classification."
+        f"The data set {name!r} does not have images with one class each: give one for image "
+        f"classification. Received: features {', '.join(features)}"
     )
 
 
 def _prepare(builder, name):
     try:
         builder.download_and_prepare()
-    except Exception as error:  # network, disk, checksum, archive: whatever its generator meets
+    except Exception as error:  # network, disk, checksum, archive: any error of its generator
         by_hand = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
         if by_hand and isinstance(error, AssertionError | FileNotFoundError):
             raise ValueError(
-                f"The data set {name!r} has to be downloaded by hand into "
-                f"{_manual_folder(builder)}, as its makers ask: {_one_line(by_hand).rstrip('.')}."
+                f"Download the data set {name!r} manually to {_manual_folder(builder)}, as its "
+                f"authors require: {_one_line(by_hand).rstrip('.')}. Received: data={name!r}"
             ) from error
         raise ValueError(
-            f"The data set {name!r} is not in {builder.data_dir} and cannot be made there "
+            f"The data set is not in {builder.data_dir} and cannot be prepared there "
             f"({_reason(error)}): connect to the network and make room, or set TFDS_DATA_DIR to a "
-            "folder that holds it."
+            f"folder that contains it. Received: data={name!r}"
         ) from error
 
 
@@ -170,20 +174,20 @@ def _split_names(builder, name):
     splits = list(builder.info.splits)
     if "train" not in splits:
         raise ValueError(
-            f"The data set {name!r} has the splits {', '.join(splits) or 'none'}, but not 'train': "
-            "give one that can be trained on."
+            f"The data set {name!r} has no split 'train': give one that can be trained on. "
+            f"Received: splits {', '.join(splits) or 'none'}"
         )
     return "train", validation_split(roles_of(splits))
 
 
 def _shuffled(records, num_records, seed):
-    """The records in an order that follows from `seed`.
+    """The records in an order determined by `seed`.
 
-    Other than `Dataset.shuffle`, it does not depend on TensorFlow's global seed, and takes a seed
-    that is known only when the pipeline runs.
+    Unlike `Dataset.shuffle`, it does not depend on TensorFlow's global seed, and takes a seed that
+    is known only when the pipeline runs.
     """
     blocks = records.batch(BLOCK_SIZE)
-    if num_records > BLOCK_SIZE:  # the first block is a shorter one, so that blocks begin elsewhere
+    if num_records > BLOCK_SIZE:  # a random, shorter first block shifts the start of all blocks
         first = tf.random.stateless_uniform((), seed, 1, BLOCK_SIZE + 1, tf.int64)
         blocks = records.take(first).batch(BLOCK_SIZE)
         blocks = blocks.concatenate(records.skip(first).batch(BLOCK_SIZE))
@@ -199,9 +203,9 @@ def _shuffled(records, num_records, seed):
     return blocks.prefetch(1).enumerate().flat_map(shuffle)
 
 
-@tf.autograph.experimental.do_not_convert  # it cannot be, and need not, but is warned about
+@tf.autograph.experimental.do_not_convert  # impossible and unnecessary; avoids a warning
 def _records(builder, split, keys):
-    """Dictionaries of the encoded image and the label, in an order that is always the same."""
+    """Dictionaries of the encoded image and the label, always in the same order."""
     return builder.as_dataset(
         split=split,
         shuffle_files=False,
@@ -230,12 +234,15 @@ def _read_labels(builder, split, keys, size):
     labels = np.concatenate([np.zeros(0, "int64"), *records.as_numpy_iterator()])
     num_classes = builder.info.features[keys[1]].num_classes
     if len(labels) == 0:
-        raise ValueError(f"The split {split!r} of {builder.info.full_name} is empty: give another.")
+        raise ValueError(
+            f"The split {split!r} of {builder.info.full_name} is empty: give another data set. "
+            "Received: 0 labels"
+        )
     if not 0 <= labels.min() <= labels.max() < num_classes:
         raise ValueError(
-            f"The labels of the split {split!r} of {builder.info.full_name} run from "
-            f"{labels.min()} to {labels.max()}, but there are {num_classes} classes: give a data "
-            "set whose images are all labelled."
+            f"The labels of the split {split!r} of {builder.info.full_name} must be from 0 to "
+            f"{num_classes - 1}: give a data set whose images are all labelled. "
+            f"Received: labels from {labels.min()} to {labels.max()}"
         )
     return TFDSSplit(builder, split, keys, labels, np.ones(len(labels), bool), size)
 

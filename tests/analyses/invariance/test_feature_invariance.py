@@ -291,7 +291,7 @@ PIXELS = np.zeros((1, *SIZE, 3), "uint8")
         ),
         (
             {"images": PIXELS - np.float32(3)},
-            "How the images were made from pixels is not known",
+            "The preprocessing of the images is unknown",
         ),
         (
             {"activation": "relu"},

@@ -578,15 +578,15 @@ ERRORS = {
     ),
     "scaled image": (
         {"image": IMAGE / 255, "preprocessing": "raw"},
-        "values lie from 0 to 1, ",
+        "range from 0 to 1, ",
     ),
     "centred image": (
         {"image": IMAGE - 128, "preprocessing": "raw"},
-        "values lie from -128 to 127, ",
+        "range from -128 to 127, ",
     ),
     "other preprocessing": (
         {"preprocessing": "tf"},
-        "values lie from 0 to 255, but those of pixels with this preprocessing from -1 to 1",
+        "range from 0 to 255, but this preprocessing of pixels makes values from -1 to 1",
     ),
     "NaN": ({"image": WITH_NAN}, "The image holds NaN or infinity: correct it."),
     "fill": (

@@ -113,7 +113,7 @@ def test_plain_images_are_like_nothing():
         (np.zeros((2, 8, 8, 3)), 0.9, r"References must be .* float64 \(2, 8, 8, 3\)"),
         (np.zeros((8, 8, 3), "uint8"), 0.9, r"References must be .* Received: uint8 \(8, 8, 3\)"),
         ([1], 0.9, r"References must be .* Received: list \(\)"),
-        ("/no/such/folder", 0.9, "There is no folder /no/such/folder: give one that holds photo"),
+        ("/no/such/folder", 0.9, "There is no such folder: give one with photographs"),
         (np.zeros((2, 8, 8, 3), "uint8"), 0.0, "Received: least_correlation=0.0"),
     ],
 )

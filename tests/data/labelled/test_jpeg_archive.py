@@ -74,21 +74,23 @@ def test_label_outside_the_classes(tmp_path, labels):
     path = archive(tmp_path, val=([encoded(photograph(0))] * 2, labels))
     with pytest.raises(
         ValueError,
-        match=rf"The val labels of .* run from {min(labels)} to {max(labels)}, but there are 2 "
-        r"classes: each label has to be one of 0 to 1\.",
+        match=r"The val labels of .* must be from 0 to 1\. Received: labels from "
+        rf"{min(labels)} to {max(labels)}",
     ):
         load_jpeg_archive(path)
 
 
 FILE = encoded(photograph(0))
 BROKEN = {
-    "has 1 train labels for 2 images: each image needs one": {"train": ([FILE] * 2, [0])},
-    "has no val images: give an archive with some": {"val": ([], [])},
-    "The train image 1 of .* cannot be decoded .*: replace or drop it": {
+    "Each train image of .* needs one label. Received: 1 label for 2 images": {
+        "train": ([FILE] * 2, [0])
+    },
+    "The archive has no val images: give one with some": {"val": ([], [])},
+    "An image cannot be decoded .*: replace or remove it. Received: train image 1 of": {
         "train": ([FILE, FILE[:60]], [0, 1])
     },
-    "The val image 0 of .* cannot be decoded": {"val": ([b"", FILE], [0, 1])},
-    "The train images of .* differ in size: give a size for all of them": {
+    "cannot be decoded .* Received: val image 0 of": {"val": ([b"", FILE], [0, 1])},
+    "The train images of the archive differ in size: give a size for all of them": {
         "train": ([FILE, encoded(photograph(1, (9, 10)))], [0, 1])
     },
     "The train and val images of .* differ in size: give a size for both": {

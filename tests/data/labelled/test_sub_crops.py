@@ -5,7 +5,7 @@ import pytest
 
 from kerasvis.data.labelled.sub_crops import (
     center_crop,
-    sub_crop_places,
+    sub_crop_corners,
     sub_crop_positions,
     ten_crops,
 )
@@ -43,10 +43,10 @@ def test_corners_and_centre_and_their_mirror_images(crop_size, larger):
 
 
 def test_the_papers_sizes():
-    places = sub_crop_places((256, 256), (224, 224))
+    places = sub_crop_corners((256, 256), (224, 224))
     assert places == ((0, 0), (0, 32), (32, 0), (32, 32), (16, 16))
 
 
 def test_crops_that_do_not_fit():
-    with pytest.raises(ValueError, match="Crops of 5×4 pixels do not fit into images of 4×9: give"):
+    with pytest.raises(ValueError, match="Received: crops of 5×4 pixels, images of 4×9"):
         ten_crops(np.zeros((1, 4, 9, 3)), (5, 4))
