@@ -45,7 +45,7 @@ def compare_features(arguments):
 
     def features():
         with tempfile.TemporaryDirectory() as folder:
-            FeatureCache(folder, model, [LAYER], images).fill(BATCH_SIZE, verbose=0)
+            FeatureCache(folder, model, [LAYER], images).compute(BATCH_SIZE, verbose=0)
 
     contenders = {
         "features": features,

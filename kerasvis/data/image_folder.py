@@ -150,7 +150,7 @@ class ImageFolder:
             uint8 `(images, height, width, channels)`; without the first axis for an integer.
 
         Raises:
-            IndexError: if there is no image of an index; -1 means "no image", too.
+            IndexError: if an index is out of range, including -1 ("no image").
             ValueError: if a file cannot be decoded.
         """
         shape = self.shape
