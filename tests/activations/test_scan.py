@@ -295,7 +295,7 @@ WRONG = [
     ({"images": np.zeros((2, 9, 7, 3))}, "(9, 7, 3)"),
     ({"images": [np.zeros((2, 7, 9, 1))]}, "(7, 9, 1)"),
     ({"images": [np.full((2, 7, 9, 3), "a")]}, "<U1"),
-    ({"images": []}, "no images"),
+    ({"images": []}, "without images"),
     ({"images": [np.zeros((7, 9, 3)), np.zeros((9, 7, 3))]}, "image 1 of shape (9, 7, 3)"),
     ({"images": "no photographs"}, "no photographs"),
     ({"images": tf.data.Dataset.from_tensors(np.zeros((2, 7, 9, 3))).repeat()}, "steps="),

@@ -139,7 +139,7 @@ def test_two_devices_find_the_same_bytes(number, tmp_path):
 def test_what_cannot_be_shared_is_refused(model):
     images = whole_numbered_images(6)
     for index, num_shards in ((2, 2), (-1, 2), (0, 0)):
-        with pytest.raises(ValueError, match=f"Shard {index} of {num_shards} was asked for"):
+        with pytest.raises(ValueError, match=f"Received: index={index}, num_shards={num_shards}"):
             scan(model, Shard(images, index, num_shards))
     with pytest.raises(ValueError, match="shard 2 of 3 is empty, as there are fewer batches"):
         scan(model, Shard(images, 2, 3))

@@ -418,7 +418,7 @@ RECIPES = {
 def test_a_recipe_whose_numbers_are_none(case, folder):
     fields = Recipe().to_dict() | RECIPES[case]
     (folder / "recipe.json").write_text(json.dumps(fields))
-    with pytest.raises(ValueError, match=r"The recipe's .* is .*: give "):
+    with pytest.raises(ValueError, match=r"for the recipe's .* Received: "):
         Recipe.load(folder / "recipe.json")
 
 

@@ -272,7 +272,7 @@ def test_paths_where_nothing_can_be(tmp_path, path, read):
 def test_a_class_or_the_root_that_cannot_be_read(tmp_path, forbid):
     class_folder(tmp_path, "a", "b")
     forbid(tmp_path / "b")
-    with pytest.raises(ValueError, match=r"/b .*not allowed"):
+    with pytest.raises(ValueError, match=r"not allowed.*/b$"):
         load_labelled(tmp_path, SIZE)
     forbid(tmp_path)
     for read in (ImageFolder, load_labelled):
@@ -287,7 +287,7 @@ def test_a_file_that_cannot_be_read(tmp_path, forbid):
     assert read_all(folder) == [1]
     ((path, reason),) = folder.skipped
     assert (path, reason) == (tmp_path / "a.png", "this user is not allowed to read it")
-    with pytest.raises(ValueError, match=r"a\.png .*not allowed"):
+    with pytest.raises(ValueError, match=r"not allowed.*a\.png$"):
         folder.pixels(0)
 
 
@@ -523,7 +523,7 @@ def test_a_class_inside_splits_may_be_called_like_them(tmp_path):
 def test_splits_without_classes_have_none(tmp_path, names):
     class_folder(tmp_path, *names)
     assert class_labels(ImageFolder(tmp_path, SIZE)) is None
-    with pytest.raises(ValueError, match=f"{names[0]} has no class folders"):
+    with pytest.raises(ValueError, match=rf"no class folders: .*{names[0]}$"):
         load_labelled(tmp_path, SIZE)
 
 
@@ -533,7 +533,7 @@ def test_splits_without_classes_have_none(tmp_path, names):
 def test_two_training_folders_are_refused(tmp_path, names):
     for name in names:
         class_folder(tmp_path / name, "a", "b")
-    with pytest.raises(ValueError, match=f"{' and '.join(names)}, of which several are"):
+    with pytest.raises(ValueError, match=rf"one split for training: .*{' and '.join(names)}$"):
         load_labelled(tmp_path, SIZE)
 
 
