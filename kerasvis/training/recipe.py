@@ -39,11 +39,11 @@ _RANGES = {
     "dropout": (lambda value: 0 <= value < 1, "a probability from 0 to below 1"),
     "initial_deviation": (
         lambda value: value is None or _above_0(value),
-        f"a positive standard deviation, {LARGEST} at most, or None for He's",
+        f"a positive standard deviation, {LARGEST} at most, or None for He initialisation",
     ),
     "filter_rms_limit": (
         lambda value: value is None or _above_0(value),
-        f"a positive RMS, {LARGEST} at most, or None for no limit",
+        f"a positive RMS, {LARGEST} at most, or None for no constraint",
     ),
     "epochs": (_in(1, LARGEST), f"a number of epochs, 1 to {LARGEST}"),
     "seed": (lambda value: 0 <= value < 2**32, "a whole number from 0 to below 2**32"),

@@ -260,8 +260,8 @@ def test_few_images_are_decoded_ahead(mixed, monkeypatch):
 def test_strict(mixed):
     folder = ImageFolder(mixed, SIZE, strict=True)
     sentence = (
-        rf"^{mixed}/a/1\.jpg \(image 1\) cannot be decoded \(image file is truncated .*\): repair "
-        r"it or take it out of the folder\.$"
+        r"^Image 1 cannot be decoded \(image file is truncated .*\): repair it or take it out of "
+        rf"the folder\. Received: {mixed}/a/1\.jpg$"
     )
     with pytest.raises(ValueError, match=sentence):
         list(folder.batches(4))

@@ -59,7 +59,7 @@ def test_a_missing_file(tmp_path):
 @pytest.mark.parametrize("box", [[3, 0, 3, 4], [0, 5, 3, 4]])
 def test_empty_boxes(tmp_path, box):
     (tmp_path / "parts.json").write_text(json.dumps({"a.png": {"nose": box}}))
-    sentence = f"The box of 'nose' in a.png is {[float(x) for x in box]}: give top, left, bottom"
+    sentence = f"left < right. Received: {[float(x) for x in box]}"
     with pytest.raises(ValueError, match=re.escape(sentence)):
         read_parts(tmp_path / "parts.json")
 

@@ -198,7 +198,7 @@ def test_colours_do_not_tell_the_class():
 @pytest.mark.parametrize(
     ("num_images", "image_size"), [(0, (64, 64)), (3, (31, 64)), (3, (64, 31)), (3, (64, 64, 3))]
 )
-def test_what_cannot_be_drawn_is_refused(num_images, image_size):
-    sentence = f"got num_images={num_images}, image_size={image_size}: give at least one image, and"
+def test_what_cannot_be_generated_is_refused(num_images, image_size):
+    sentence = f"Received: num_images={num_images}, image_size={image_size}"
     with pytest.raises(ValueError, match=re.escape(sentence)):
         PlantedObjects(num_images, image_size)
