@@ -19,6 +19,7 @@ NAMES = (
         "feature_evolution",
         "feature_transfer",
         "serving",
+        "gpu",
     ),
 )
 

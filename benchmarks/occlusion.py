@@ -72,8 +72,9 @@ def compare_peers(arguments):
 class Call:
     """One call for one image, planned and compiled once."""
 
-    def __init__(self, model, occluders, image, method):
-        self.sweep = OcclusionSweep(model, occluders, last_convolution(model), method=method)
+    def __init__(self, model, occluders, image, method, batch_size=None):
+        layer = last_convolution(model)
+        self.sweep = OcclusionSweep(model, occluders, layer, method=method, batch_size=batch_size)
         self._image, self._fill = image, np.zeros_like(image)
 
     def __call__(self):
