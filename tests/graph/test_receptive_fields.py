@@ -75,7 +75,7 @@ def test_a_unit_sees_its_whole_box_in_the_interior(data):
     assert_interior_is_exact(model, receptive_field(model, "top"), border=8)
 
 
-@settings(max_examples=40)
+@settings(max_examples=12)
 @given(st.data())
 def test_upsampled_boxes_are_hardly_too_wide(data):
     model = positive_convnet(data, kinds=UPSAMPLING, sizes=(6, 9))
