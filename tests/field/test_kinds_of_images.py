@@ -273,10 +273,14 @@ def expected(models, given, tmp_path_factory):
 ALWAYS = {"array in [0, 1]", "folder without a size", "archive", "tf.data", "PyDataset", "TFDS"}
 
 
-@pytest.mark.parametrize(
-    "kind", [k if k in ALWAYS else pytest.param(k, marks=pytest.mark.slow) for k in KINDS]
-)
-@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
+def cases():
+    for call, kind in itertools.product(CALLS, KINDS):
+        is_quick = kind in (ALWAYS if call is not fidelity else {"array in [0, 1]", "archive"})
+        marks = () if is_quick else pytest.mark.slow
+        yield pytest.param(call, kind, id=f"{call.__name__}-{kind}", marks=marks)
+
+
+@pytest.mark.parametrize(("call", "kind"), [*cases()])
 def test_every_kind_of_images_gives_the_same(models, given, expected, call, kind, tmp_path):
     name, images = given[kind]
     assert_same(call(models[name], images, tmp_path), expected(call))

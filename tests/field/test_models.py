@@ -50,7 +50,7 @@ def files(tmp_path_factory):
 
 ORDERS = [
     "import keras, kerasvis",
-    "from kerasvis.data import ImageFolder, load_labelled",
+    slow("from kerasvis.data import ImageFolder, load_labelled"),
     slow("import kerasvis, keras"),
     slow(
         "import kerasvis.figures, kerasvis.storage; "

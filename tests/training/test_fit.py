@@ -9,6 +9,7 @@ from kerasvis.data.labelled.sub_crops import ten_crops
 from kerasvis.storage.files import read_npz
 from kerasvis.storage.parts import JOURNAL
 from kerasvis.training import Checkpoint, Recipe, RMSLimit, describe_run, filter_rms, fit
+from tests.marks import slow
 from tests.training.small_runs import (
     CROP_SIZE,
     IMAGE_SIZE,
@@ -97,7 +98,7 @@ def test_is_a_plain_keras_fit(uninterrupted):
     assert history.history["loss"][0] == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize(("epoch", "step"), [(0, 1), (1, 0), (4, 2)])
+@pytest.mark.parametrize(("epoch", "step"), [(1, 0), slow(0, 1), slow(4, 2)])
 def test_interrupted_it_ends_where_it_would_have_ended(uninterrupted, tmp_path, epoch, step):
     """To the bit: weights, measures and learning rates."""
     with pytest.raises(KeyboardInterrupt):
@@ -115,6 +116,7 @@ def test_interrupted_it_ends_where_it_would_have_ended(uninterrupted, tmp_path, 
     assert losses == pytest.approx(measures(history)["loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_cosine_goes_on(tmp_path):
     recipe = small_recipe(annealing="cosine", nesterov=True, weight_decay=5e-3)
     model, history = train(recipe)
@@ -163,6 +165,7 @@ def test_damaged_state_is_refused(tmp_path):
         train(small_recipe(epochs=1), tmp_path)
 
 
+@pytest.mark.slow
 def test_two_devices_go_on_too(tmp_path, two_devices):
     def model():
         with two_devices.scope():
@@ -219,7 +222,7 @@ def test_drop_variables(tmp_path):
     assert read_npz(tmp_path / "checkpoint" / "state.npz", "a history").keys() == {"history"}
 
 
-@pytest.mark.parametrize("while_saving", [False, True])
+@pytest.mark.parametrize("while_saving", [True, slow(False)])
 def test_the_evolution_of_features_has_no_gap(tmp_path, while_saving):
     """Killed within an epoch, or between the epoch's snapshot and its state."""
     recipe = small_recipe(epochs=3)

@@ -15,6 +15,7 @@ from kerasvis.storage.files import TEMPORARY
 from kerasvis.storage.locks import LOCK
 from kerasvis.storage.parts import JOURNAL
 from kerasvis.training import AnnealOnPlateau, Checkpoint, Recipe, fit
+from tests.marks import slow
 from tests.training.small_runs import small_convnet, small_images, small_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +57,7 @@ def kill_after(steps, directory):
     assert process.returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_sigkill_twice(tmp_path):
     model = small_convnet()
     history = fit(model, small_images(37), small_images(11, seed=1), small_recipe(), verbose=0)
@@ -109,7 +111,7 @@ def two_epochs():
     return data, recipe, fit(small_convnet(), *data, recipe, verbose=0).history
 
 
-@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("after", [False, slow(True)])
 @pytest.mark.parametrize(
     ("name", "number"), [(JOURNAL, 1), ("state.npz", 1), ("state.npz", 2), ("history.csv", 3)]
 )

@@ -89,6 +89,7 @@ def assert_same(arrays, others, **tolerances):
         np.testing.assert_allclose(array, other, **tolerances)
 
 
+@pytest.mark.slow
 def test_two_workers_agree(tmp_path):
     workers = start(tmp_path, epochs=2)
     finish(workers)

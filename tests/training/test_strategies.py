@@ -112,6 +112,7 @@ def test_loss_curve_is_that_of_one_device(one, two, normalization):
     assert_same_weights(same, model)
 
 
+@pytest.mark.slow
 def test_both_copies_of_the_weights_agree(two):
     model, _, _ = train(two, batches_of(*photographs(7)), epochs=2, normalization="batch")
     for weight in model.weights:
