@@ -69,6 +69,7 @@ _PUBLIC = {
     "convnets": "kerasvis.convnets",
     "data": "kerasvis.data",
     "deconvnet": "kerasvis.deconvnet",
+    "engines": "kerasvis.engines",
     "figures": "kerasvis.figures",
     "graph": "kerasvis.graph",
     "layers": "kerasvis.layers",

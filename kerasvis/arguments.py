@@ -19,8 +19,6 @@ from kerasvis.data.image_sources import (
     FolderImages,
     Images,
     PixelImages,
-    Shard,
-    ShardImages,
     StreamImages,
     image_source,
     short,
@@ -29,6 +27,7 @@ from kerasvis.data.known_models import preprocessing_of_model
 from kerasvis.data.labelled.jpeg_archive import load_jpeg_archive
 from kerasvis.data.photographs import MODES, read_photograph
 from kerasvis.data.preprocessing import Preprocessing
+from kerasvis.engines import Ray
 from kerasvis.graph import image_shape
 from kerasvis.graph.built_model import is_unbuilt, readable_model
 from kerasvis.graph.nodes import check_model, has_graph
@@ -93,8 +92,6 @@ def standardize_model(
 
 def _shape_of_each(images):
     """`(rows, columns, channels)` of images; None where it is not known without a model."""
-    if isinstance(images, Shard):
-        return _shape_of_each(images.images)
     if isinstance(images, str | Path | ImageFolder):
         return images.shape if getattr(images, "size", None) else None
     if hasattr(images, "labels"):
@@ -127,7 +124,7 @@ def standardize_images(
             sequence of images of one size; an `ImageFolder`, or the path of a folder or a
             photograph; labelled images, or the path of an archive of them; batches of images, with
             or without labels (`tf.data.Dataset`, `keras.utils.PyDataset`, a list or anything else
-            to iterate over); or a `Shard` of any of these.
+            to iterate over).
         preprocessing: what `Preprocessing.of` takes, or None.
         batch_size: images per step.
         steps: batches to read at most, where images come in batches.
@@ -141,11 +138,6 @@ def standardize_images(
     batch_size = positive_integer(batch_size, "batch_size")
     steps = None if steps is None else positive_integer(steps, "steps")
     standardize_model(model, images)
-    if isinstance(images, Shard):
-        source = standardize_images(
-            model, images.images, preprocessing, batch_size=batch_size, steps=steps
-        )
-        return ShardImages(source, images.index, images.num_shards)
     source = images
     if not isinstance(images, Images):
         stated = None if preprocessing is None else Preprocessing.of(preprocessing)
@@ -288,6 +280,16 @@ def standardize_verbose(verbose: Any) -> bool:
     if isinstance(verbose, bool | int) and verbose in (0, 1, 2):
         return bool(verbose)
     raise ValueError(f"Give 'auto', 0, 1 or 2. Received: verbose={verbose!r}")
+
+
+def standardize_engine(engine: Any) -> Ray | None:
+    """The engine, or None for this process; a ValueError for anything else."""
+    if engine is None or isinstance(engine, Ray):
+        return engine
+    raise ValueError(
+        "Give an engine, kerasvis.engines.Ray(), or None for this process. "
+        f"Received: engine={short(engine)}"
+    )
 
 
 def standardize_class(class_index: Any, num_classes: int) -> int:

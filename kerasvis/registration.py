@@ -12,7 +12,7 @@ import sys
 # All that is registered lies in these.
 _REGISTERED = ("kerasvis.layers", "kerasvis.deconvnet")
 # Parts of kerasvis that are of use without Keras, and what of them needs it all the same.
-_WITHOUT_KERAS = ("__main__", "commands", "data", "figures", "registration", "storage")
+_WITHOUT_KERAS = ("__main__", "commands", "data", "engines", "figures", "registration", "storage")
 _WITH_KERAS = ("data.known_models",)
 
 

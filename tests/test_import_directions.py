@@ -17,23 +17,33 @@ ROOT = Path(__file__).resolve().parents[1]
 # package → those that it may import. A package comes after all of them, so there are no cycles.
 MAY_IMPORT = {
     "storage": set(),
+    "engines": set(),  # they run what they are given
     "layers": set(),
     "graph": {"storage", "layers"},
     "data": {"storage", "layers", "graph"},
-    "arguments": {"storage", "data", "graph"},
+    "arguments": {"storage", "data", "graph", "engines"},
     "convnets": {"storage", "layers", "graph", "data"},
     "deconvnet": {"storage", "layers", "graph", "data", "arguments", "convnets"},
     "attributions": {"storage", "layers", "graph", "data", "arguments", "deconvnet"},
-    "activations": {"storage", "layers", "graph", "data", "arguments", "convnets"},
+    "activations": {"storage", "engines", "layers", "graph", "data", "arguments", "convnets"},
     "occlusion": {"storage", "layers", "graph", "data", "arguments"},
     "training": {"storage", "layers", "graph", "data", "convnets"},
     "analyses": {
-        *("storage", "layers", "graph", "data", "arguments", "convnets", "deconvnet"),
+        *("storage", "engines", "layers", "graph", "data", "arguments", "convnets", "deconvnet"),
         *("attributions", "activations", "occlusion", "training"),
     },
     "figures": {"storage"},
     "reports": {
-        *("storage", "graph", "data", "arguments", "deconvnet", "activations", "analyses"),
+        *(
+            "storage",
+            "engines",
+            "graph",
+            "data",
+            "arguments",
+            "deconvnet",
+            "activations",
+            "analyses",
+        ),
         "figures",
     },
     "callbacks": {

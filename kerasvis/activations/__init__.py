@@ -10,8 +10,6 @@ from kerasvis.activations.reducers import NumActive as NumActive
 from kerasvis.activations.reducers import Reducer as Reducer
 from kerasvis.activations.scan import NotFiniteError as NotFiniteError
 from kerasvis.activations.scan import scan_layers as scan_layers
-from kerasvis.activations.shards import Shard as Shard
-from kerasvis.activations.shards import merge_top_activations as merge_top_activations
 from kerasvis.activations.strongest_activations import StrongestActivations as StrongestActivations
 from kerasvis.activations.strongest_activations import find_top_activations as find_top_activations
 from kerasvis.activations.top_activations import LayerActivations as LayerActivations
@@ -27,11 +25,9 @@ __all__ = [
     "NotFiniteError",
     "NumActive",
     "Reducer",
-    "Shard",
     "StrongestActivations",
     "TopActivations",
     "find_top_activations",
     "map_statistics",
-    "merge_top_activations",
     "scan_layers",
 ]

@@ -16,6 +16,7 @@ import numpy as np
 from kerasvis.activations.channel_maxima import ChannelMaxima, channel_maxima
 from kerasvis.activations.reducers import EveryImage, State
 from kerasvis.activations.scan import scan_layers
+from kerasvis.engines import Ray
 from kerasvis.storage.fields import Array
 from kerasvis.storage.results import Result
 
@@ -152,6 +153,7 @@ def map_statistics(
     batch_size: int = 16,
     steps: int | None = None,
     directory: str | Path | None = None,
+    engine: Ray | None = None,
     verbose: str | int = "auto",
 ) -> dict[str, MapStatistics]:
     """Records the strongest activation of every feature map in every image, in one forward pass.
@@ -166,6 +168,7 @@ def map_statistics(
         batch_size: images per step, of an array or a folder.
         steps: batches to read at most, where a data set has no end.
         directory: folder for the state of the scan.
+        engine: a `kerasvis.engines.Ray`, or None for this process.
         verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
 
     Returns:
@@ -190,6 +193,7 @@ def map_statistics(
         batch_size=batch_size,
         steps=steps,
         directory=directory,
+        engine=engine,
         verbose=verbose,
     )
     return statistics

@@ -46,6 +46,11 @@ class Reducer:
     same reducer serves any number of layers. Two are the same, for a scan that resumes, if their
     classes and attributes are.
 
+    Attributes:
+        merges_exactly: whether merging gives the same bits however states are grouped, as counts,
+            maxima and rows do, and sums of floats do not. Where it does not, an engine sends the
+            state of every batch, and merges them in order.
+
     Example:
         >>> import keras, numpy as np
         >>> import kerasvis as kv
@@ -63,6 +68,8 @@ class Reducer:
         >>> kv.activations.scan_layers(model, ["a"], images, [MeanActivation()], verbose=0)
         [{'a': 2.0}]
     """
+
+    merges_exactly = False
 
     def measure(self, outputs: Any, layer: keras.layers.Layer) -> Any:
         """What is measured of a batch, in `keras.ops`, on the device that runs the model.
@@ -137,6 +144,7 @@ class CountActive(Reducer):
     """
 
     measure = staticmethod(channel_maxima)
+    merges_exactly = True
 
     def summary(self, measured: ChannelMaxima, batch: Batch) -> State:
         return {"num_active": (measured.values > 0).sum(axis=0), "num_images": len(batch)}
@@ -155,6 +163,8 @@ class EveryImage(Reducer):
     `(images,)`, ascending, and the array.
     """
 
+    merges_exactly = True
+
     def values_of(self, measured: Any) -> np.ndarray:
         """What is kept: `(images, ...)`."""
         return measured
@@ -166,21 +176,28 @@ class EveryImage(Reducer):
     def update(self, state: State | None, measured: Any, batch: Batch) -> State:
         if state is None:
             return self.summary(measured, batch)
-        # The arrays have room behind the last row, which earlier states do not count.
-        begin, end = int(state["length"]), int(state["length"]) + len(batch)
-        rows = {"image_indices": batch.image_indices, "values": self.values_of(measured)}
-        grown = {name: _with_room(state[name], begin, end) for name in rows}
-        for name, array in grown.items():
-            array[begin:end] = rows[name]
-        return grown | {"length": end}
+        return self._extended(state, batch.image_indices, self.values_of(measured))
 
     def merge(self, state: State, other: State) -> State:
         both = [self._rows(state), self._rows(other)]
+        (indices, _), (other_indices, other_values) = both
+        if indices[-1] < other_indices[0]:
+            return self._extended(state, other_indices, other_values)
         image_indices, values = (np.concatenate(arrays) for arrays in zip(*both, strict=True))
         order = np.argsort(image_indices)
         image_indices = image_indices[order]
         check_once(image_indices[None])
         return {"image_indices": image_indices, "values": values[order], "length": len(order)}
+
+    def _extended(self, state, image_indices, values):
+        """A state with more rows, of images behind those it has."""
+        # The arrays have room behind the last row, which earlier states do not count.
+        begin, end = int(state["length"]), int(state["length"]) + len(image_indices)
+        rows = {"image_indices": image_indices, "values": values}
+        grown = {name: _with_room(state[name], begin, end) for name in rows}
+        for name, array in grown.items():
+            array[begin:end] = rows[name]
+        return grown | {"length": end}
 
     def result(self, layer: str, state: State) -> Any:
         image_indices, values = self._rows(state)
@@ -204,6 +221,6 @@ def check_once(image_indices: np.ndarray) -> None:
     twice = (image_indices[:, 1:] == image_indices[:, :-1]) & (image_indices[:, 1:] >= 0)
     if twice.any():
         raise ValueError(
-            f"Image {image_indices[:, 1:][twice][0]} was scanned twice: merge scans of different "
-            "shards."
+            f"Image {image_indices[:, 1:][twice][0]} was scanned twice: merge states of different "
+            "images."
         )

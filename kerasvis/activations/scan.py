@@ -8,9 +8,11 @@
 """
 
 import contextlib
+import functools
 import itertools
 import json
 import operator
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,13 +24,17 @@ import tqdm
 
 from kerasvis.activations.forward_pass import ForwardPass
 from kerasvis.activations.reducers import Batch, Reducer, State
+from kerasvis.activations.scan_in_parts import PartOfScan, PartsInOrder, ScanWorker
 from kerasvis.arguments import (
+    standardize_engine,
     standardize_images,
     standardize_layers,
     standardize_model,
     standardize_verbose,
 )
+from kerasvis.data.image_ranges import ImageRange, aligned, image_ranges, num_batches
 from kerasvis.data.image_sources import Images, Progress
+from kerasvis.engines import Ray
 from kerasvis.graph import image_shape
 from kerasvis.graph.model_fingerprint import model_fingerprint
 from kerasvis.graph.nodes import nodes_up_to
@@ -50,6 +56,7 @@ def scan_layers(
     batch_size: int = 16,
     steps: int | None = None,
     directory: str | Path | None = None,
+    engine: Ray | None = None,
     verbose: str | int = "auto",
 ) -> list[dict[str, Any]]:
     """Reduces the outputs of layers over a data set, in one forward pass for all reducers.
@@ -66,6 +73,8 @@ def scan_layers(
         batch_size: images per step, of an array or a folder.
         steps: batches to read at most; needed where a data set has no end, or does not tell.
         directory: folder for the state of the scan.
+        engine: a `kerasvis.engines.Ray`, to scan on the machines of a cluster; None for this
+            process.
         verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
 
     Returns:
@@ -89,7 +98,7 @@ def scan_layers(
         ((4, 2), (5, 4))
     """
     layers, is_shown = standardize_layers(layers), standardize_verbose(verbose)
-    reducers = _standardized(reducers)
+    reducers, engine = _standardized(reducers), standardize_engine(engine)
     model = standardize_model(model, images, needs_graph=False)
     scan = Scan(model, list(itertools.product(layers, reducers)))
     source = standardize_images(model, images, batch_size=batch_size, steps=steps)
@@ -98,7 +107,7 @@ def scan_layers(
         scan.parts(directory, source, reducers=settings) as parts,
         progress_bar("Scan", source, is_shown) as on_progress,
     ):
-        results = iter(scan.run(source, parts, on_progress=on_progress))
+        results = iter(scan.run(source, parts, engine=engine, on_progress=on_progress))
     by_layer = {layer: [next(results) for _ in reducers] for layer in layers}
     return [
         {layer: found[number] for layer, found in by_layer.items()}
@@ -124,6 +133,7 @@ class Scan:
         self.layers = tuple(dict.fromkeys(layer for layer, _ in self.watched))
         self.forward_pass = ForwardPass(model, [(name, r.measure) for name, r in self.watched])
         self.nodes = nodes_up_to(model, self.layers)
+        self._model = model
         self._shape, self._dtype = image_shape(model), model.inputs[0].dtype
 
     def parts(self, directory: str | Path | None, source: Images, **settings: Any) -> Parts:
@@ -144,6 +154,7 @@ class Scan:
         parts: Parts | None = None,
         name: str = "scan.npz",
         *,
+        engine: Ray | None = None,
         on_progress: Callable[[Progress], None] = lambda progress: None,
     ) -> list:
         """The results over all images, in the order of `watched`.
@@ -151,7 +162,8 @@ class Scan:
         Args:
             source: the `Images`.
             parts: where the state is saved, from which an interrupted run resumes; see `parts`.
-            name: of the part that holds the state.
+            name: of the part that holds the state, ending in `.npz`.
+            engine: the `Ray` to scan on; None for this process.
             on_progress: function of the `Progress`, called before the first batch and after each.
 
         Raises:
@@ -163,19 +175,21 @@ class Scan:
         state = saved.load()
         on_progress(state.progress)
         if not state.is_complete:
-            state = self._after_all(state, source, saved, on_progress)
+            steps = self._after_batches(state, source)
+            if engine is not None:
+                steps = self._after_parts(state, source, saved, engine)
+            state = self._after_all(state, steps, source, saved, on_progress)
         return [
             reducer.result(layer, own)
             for (layer, reducer), own in zip(self.watched, state.of_reducers, strict=True)
         ]
 
-    def _after_all(self, state, source, saved, on_progress):
+    def _after_all(self, state, steps, source, saved, on_progress):
+        """The complete `ScanState`; `steps` yields `(state, progress to be shown)`."""
         try:
-            with contextlib.closing(source.batches(state.progress)) as batches:
-                while group := list(itertools.islice(batches, self.forward_pass.num_replicas)):
-                    for batch, measured in self._measured(group, source):
-                        state = self._after(state, batch, measured)
-                        on_progress(state.progress)
+            with contextlib.closing(steps):
+                for state, progress in steps:
+                    on_progress(progress)
                     saved.save_now_and_then(state)
         except NotFiniteError:
             saved.discard()  # or the next run could not take the images once they are corrected
@@ -189,6 +203,57 @@ class Scan:
         state = state._replace(is_complete=True)
         saved.save(state)
         return state
+
+    def _after_batches(self, state, source):
+        """Yields the `ScanState` after each batch that is left, computed here."""
+        with contextlib.closing(source.batches(state.progress)) as batches:
+            while group := list(itertools.islice(batches, self.forward_pass.num_replicas)):
+                for batch, measured in self._measured(group, source):
+                    state = self._after(state, batch, measured)
+                    yield state, state.progress
+
+    def _after_parts(self, state, source, saved, engine):
+        """Yields the `ScanState` after each part that is left, computed by an engine."""
+        in_order = PartsInOrder(
+            [reducer for _, reducer in self.watched],
+            state.of_reducers,
+            aligned(source, state.progress),
+        )
+
+        def after(part):
+            source.skipped_reasons.update(part.skipped)
+            in_order.add(part)
+            shown = Progress(in_order.progress.num_batches, in_order.num_images)
+            return ScanState(in_order.progress, tuple(in_order.states)), shown
+
+        earlier = saved.completed_ranges(in_order.progress.next_index)
+        for begin, end in earlier:
+            yield after(saved.load_part(begin, end))
+        make_scan = functools.partial(Scan, watched=self.watched)
+        worker = ScanWorker(self._model, self.layers, make_scan)
+        size = engine.batches_per_part(num_batches(source), getattr(source, "batch_size", 1))
+        left = image_ranges(source, size, in_order.progress, earlier)
+        with contextlib.closing(engine.map(worker, left)) as completed:
+            for _, part in completed:
+                saved.save_part(part)
+                yield after(part)
+
+    def part(self, images: ImageRange) -> PartOfScan:
+        """Scans a range of images by itself."""
+        states, number = [[] for _ in self.watched], 0
+        with contextlib.closing(images.batches()) as batches:
+            for group in batches:
+                for batch, measured in self._measured([group], images.source):
+                    self._add(states, batch, measured)
+                    number += 1
+        skipped = dict(images.source.skipped_reasons)
+        return PartOfScan(images.begin, images.end, number, tuple(states), skipped)
+
+    def _add(self, states, batch, measured):
+        """Puts a batch to the states of a part, or behind them where merging rounds."""
+        for (layer, reducer), own in zip(self.watched, states, strict=True):
+            earlier = own.pop() if own and reducer.merges_exactly else None
+            own.append(_as_arrays(reducer.update(earlier, measured[layer, reducer.measure], batch)))
 
     def _measured(self, group, source):
         """Yields `(batch, measured)` of some batches that are run at the same time."""
@@ -302,6 +367,9 @@ class SavedState:
         for number, own in enumerate(state.of_reducers):
             arrays |= {f"{number}/{name}": array for name, array in (own or {}).items()}
         self._parts.save(self._name, arrays)
+        for begin, end in self._ranges():
+            if state.is_complete or end <= state.progress.next_index:  # it is in the state by now
+                self._parts.discard(self._part_name(begin, end))
         self._last = time.monotonic()
         self._seconds = self._last - begin
 
@@ -310,9 +378,38 @@ class SavedState:
         if time.monotonic() - self._last >= SECONDS_BETWEEN_SAVES * max(1.0, self._seconds):
             self.save(state)
 
+    def save_part(self, part: PartOfScan) -> None:
+        """Writes a part that is not in the state yet."""
+        self._parts.save(self._part_name(part.begin, part.end), part.to_arrays())
+
+    def load_part(self, begin: int, end: int) -> PartOfScan:
+        """A part of `completed_ranges`."""
+        return PartOfScan.from_arrays(self._parts.load(self._part_name(begin, end)))
+
+    def completed_ranges(self, next_index: int) -> list[tuple[int, int]]:
+        """`(begin, end)` of the parts from an image index on that were written, in order."""
+        return [
+            (begin, end)
+            for begin, end in self._ranges()
+            if begin >= next_index and self._parts.is_complete(self._part_name(begin, end))
+        ]
+
     def discard(self) -> None:
         """Deletes what was saved."""
         self._parts.discard(self._name)
+        for begin, end in self._ranges():
+            self._parts.discard(self._part_name(begin, end))
+
+    def _part_name(self, begin, end):
+        return f"{self._name.removesuffix('.npz')}-{begin}-{end}.npz"
+
+    def _ranges(self):
+        stem = self._name.removesuffix(".npz")
+        found = [
+            re.fullmatch(r"-(\d+)-(\d+)\.npz", name.removeprefix(stem))
+            for name in self._parts.names(f"{stem}-")
+        ]
+        return sorted(tuple(map(int, match.groups())) for match in found if match)
 
 
 @contextlib.contextmanager

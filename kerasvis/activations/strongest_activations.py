@@ -14,11 +14,13 @@ from kerasvis.activations.top_activations import LayerActivations, TopActivation
 from kerasvis.arguments import (
     LARGEST_K,
     positive_integer,
+    standardize_engine,
     standardize_images,
     standardize_layers,
     standardize_model,
     standardize_verbose,
 )
+from kerasvis.engines import Ray
 
 
 class StrongestActivations(Reducer):
@@ -32,6 +34,7 @@ class StrongestActivations(Reducer):
     """
 
     measure = staticmethod(channel_maxima)
+    merges_exactly = True
 
     def __init__(self, k: int = 9):
         self.k = positive_integer(k, "k", LARGEST_K)
@@ -95,6 +98,7 @@ def find_top_activations(
     batch_size: int = 16,
     steps: int | None = None,
     filepath: str | Path | None = None,
+    engine: Ray | None = None,
     verbose: str | int = "auto",
 ) -> TopActivations:
     """Finds the k strongest activations of every feature map, one per image, over a data set.
@@ -108,21 +112,22 @@ def find_top_activations(
     there, to the very bytes that a scan in one piece would have written. A data set of batches has
     to give the same batches again; those that are done are read and dropped.
 
-    Within `strategy.scope()` of several devices each takes a batch at a time; several workers share
-    the images with `Shard`. The result is the same, to the bit.
+    Within `strategy.scope()` of several devices each takes a batch at a time; with an `engine` the
+    images are divided among the machines of a cluster. The result is the same, to the bit.
 
     Args:
         model: a functional or Sequential `keras.Model`; it is left as it is. Of a subclassed one
             the outputs can be watched: `"output"`, or the keys of a dict that it returns.
         layers: names of layers, or one name; `"outer/inner"` inside a nested model. The units of a
             dense layer count as feature maps of one element.
-        images: what `kerasvis.arguments.standardize_images` takes: an array, a folder, batches; or
-            a `Shard` of any of these.
+        images: what `kerasvis.arguments.standardize_images` takes: an array, a folder, batches.
         k: number of activations per feature map.
         batch_size: images per step, of an array or a folder.
         steps: batches to read at most; needed where a data set has no end, or does not tell.
         filepath: where to write the result, a file that `TopActivations.load` reads. The state of
             an unfinished scan is in the folder of that name with `.partial` added.
+        engine: a `kerasvis.engines.Ray`, to scan on the machines of a cluster; None for this
+            process.
         verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
 
     Returns:
@@ -147,7 +152,7 @@ def find_top_activations(
         array([0, 1])
     """
     layers, strongest = standardize_layers(layers), StrongestActivations(k)
-    is_shown = standardize_verbose(verbose)
+    is_shown, engine = standardize_verbose(verbose), standardize_engine(engine)
     model = standardize_model(model, images, needs_graph=False)
     scan = Scan(model, [(layer, strongest) for layer in layers])
     source = standardize_images(model, images, batch_size=batch_size, steps=steps)
@@ -155,7 +160,7 @@ def find_top_activations(
         scan.parts(_partial(filepath), source, k=k) as parts,
         progress_bar("Strongest activations", source, is_shown) as on_progress,
     ):
-        found = scan.run(source, parts, on_progress=on_progress)
+        found = scan.run(source, parts, engine=engine, on_progress=on_progress)
         top = TopActivations(dict(zip(layers, found, strict=True)))
         if filepath is not None:
             top.save(filepath)

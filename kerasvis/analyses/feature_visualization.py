@@ -13,9 +13,15 @@ import numpy as np
 import tqdm
 
 from kerasvis.activations import find_top_activations
-from kerasvis.arguments import standardize_images, standardize_layers, standardize_verbose
+from kerasvis.arguments import (
+    standardize_engine,
+    standardize_images,
+    standardize_layers,
+    standardize_verbose,
+)
 from kerasvis.deconvnet.deconv_model import DeconvModel
 from kerasvis.deconvnet.targets import Unit
+from kerasvis.engines import Ray
 from kerasvis.storage.fields import Array
 from kerasvis.storage.results import Result
 
@@ -84,6 +90,7 @@ def visualize_features(
     rules: str | Sequence[tuple] = (),
     batch_size: int | None = None,
     steps: int | None = None,
+    engine: Ray | None = None,
     verbose: str | int = "auto",
 ) -> FeatureVisualization | dict[str, FeatureVisualization]:
     """Projects the strongest activations of feature maps, each by itself.
@@ -106,6 +113,8 @@ def visualize_features(
         rules: as of `DeconvModel`.
         batch_size: images (or crops of them) in a step; chosen from their size by default.
         steps: batches to read at most; needed where a data set has no end, or does not tell.
+        engine: a `kerasvis.engines.Ray`, for a scan on the machines of a cluster; None for this
+            process.
         verbose: 1 or 0, with or without progress bars; `"auto"`: with them on a terminal.
 
     Returns:
@@ -120,6 +129,7 @@ def visualize_features(
         Zeiler & Fergus 2013, Section 4 and Figure 2.
     """
     names, is_shown = standardize_layers(layers), standardize_verbose(verbose)
+    engine = standardize_engine(engine)
     source = standardize_images(
         model, images, preprocessing, batch_size=batch_size or 16, steps=steps, fetched=True
     )
@@ -127,7 +137,7 @@ def visualize_features(
     deconvs = [DeconvModel(model, name, rectification, rules) for name in names]
     chosen = [_features_of(deconv, features, num_features, seed) for deconv in deconvs]
     if top is None:
-        top = find_top_activations(model, names, source, k, verbose=verbose)
+        top = find_top_activations(model, names, source, k, engine=engine, verbose=verbose)
     found = {}
     for deconv, numbers in zip(deconvs, chosen, strict=True):
         strongest = top[deconv.layer]

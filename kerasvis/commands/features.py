@@ -10,7 +10,7 @@ from cyclopts import Parameter
 import kerasvis as kv
 from kerasvis.commands.argument_types import Count, FilePath, Index, Rectification, Seed
 from kerasvis.commands.image_arguments import check_images, print_skipped
-from kerasvis.commands.options import FolderOptions, ModelOptions
+from kerasvis.commands.options import EngineOptions, FolderOptions, ModelOptions
 from kerasvis.commands.output import (
     OutputFolder,
     layer_names,
@@ -48,6 +48,7 @@ def features(
     layers: tuple[str, ...] = (),
     shown: FeatureOptions = FeatureOptions(),
     rectification: Rectification = "deconvnet",
+    cluster: EngineOptions = EngineOptions(),
     tensorboard: FilePath | None = None,
     out: FilePath = Path("features"),
 ) -> None:
@@ -87,6 +88,7 @@ def features(
             photographs,
             shown.k,
             filepath=folder / "top_activations.npz",
+            engine=cluster.open(),
         )
         write_csv(["image_index", "image"], enumerate(photographs.names), folder / "images.csv")
         print_skipped(photographs)

@@ -10,7 +10,7 @@ import kerasvis as kv
 from kerasvis.commands.argument_types import Count, FilePath, Rectification
 from kerasvis.commands.class_names import load_class_names
 from kerasvis.commands.image_arguments import check_images, print_skipped
-from kerasvis.commands.options import FolderOptions, ModelOptions
+from kerasvis.commands.options import EngineOptions, FolderOptions, ModelOptions
 from kerasvis.commands.output import OutputFolder
 from kerasvis.commands.trained_models import convolution_layers
 from kerasvis.storage.text_files import parse_json, read_text
@@ -47,6 +47,7 @@ def gallery(
     k: Count = 9,
     findings: FindingOptions = FindingOptions(),
     rectification: Rectification = "deconvnet",
+    cluster: EngineOptions = EngineOptions(),
     out: FilePath = Path("gallery"),
 ) -> None:
     """Write pages for a browser on every feature map of a trained convnet.
@@ -87,6 +88,7 @@ def gallery(
             k=k,
             rectification=rectification,
             rules=opened.rules,
+            engine=cluster.open(),
         )
     print_skipped(photographs)
     print(f"Gallery: {first_page}")

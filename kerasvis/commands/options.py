@@ -9,6 +9,8 @@ from kerasvis.commands.argument_types import (
     BatchSize,
     FilePath,
     Name,
+    NumberFrom0,
+    NumUnits,
     Pixels,
     Seed,
 )
@@ -22,7 +24,9 @@ from kerasvis.commands.trained_models import (
 )
 
 Activation = Literal["auto", "softmax", "sigmoid", "exponential", "linear"]
-MODEL, IMAGES = (Group(title, sort_key=place) for place, title in enumerate(("Model", "Images")))
+MODEL, IMAGES, CLUSTER = (
+    Group(title, sort_key=place) for place, title in enumerate(("Model", "Images", "Cluster"))
+)
 
 
 PREPROCESSINGS = ("raw", "unit", "tf", "caffe", "torch")
@@ -201,6 +205,46 @@ class FolderOptions:
             ValueError: if there are none.
         """
         return open_images(self.images, opened, self.strict, self.batch_size)
+
+
+def convert_engine(_, tokens) -> str:
+    """`ray` or `ray:ADDRESS`; a `CoercionError` if the first token is something else."""
+    name, colon, address = tokens[0].value.partition(":")
+    if name != "ray" or (colon and not address):
+        raise CoercionError(msg="ray or ray:ADDRESS", token=tokens[0], target_type=str)
+    return tokens[0].value
+
+
+EngineName = Annotated[str, Parameter(converter=convert_engine, metavar="ray[:ADDRESS]")]
+
+
+@Parameter(name="*", group=CLUSTER)
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """The machines that compute.
+
+    Attributes:
+        engine: a Ray cluster, by default that of RAY_ADDRESS or one of this machine; an address as
+            of ray.init, as ray:auto or ray:10.0.0.1:6379.
+        cpus_per_worker: processors of each worker on the cluster.
+        gpus_per_worker: GPUs of each worker on the cluster.
+    """
+
+    engine: EngineName | None = None
+    cpus_per_worker: NumUnits = 1
+    gpus_per_worker: NumberFrom0 = 0
+
+    def open(self):
+        """The `kerasvis.engines.Ray`, or None for this process."""
+        if self.engine is None:
+            return None
+        from kerasvis.engines import Ray
+
+        return Ray(
+            self.engine.partition(":")[2] or None,
+            cpus_per_worker=self.cpus_per_worker,
+            gpus_per_worker=self.gpus_per_worker,
+        )
 
 
 @Parameter(name="*")

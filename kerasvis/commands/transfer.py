@@ -18,7 +18,7 @@ from kerasvis.commands.argument_types import (
     Seed,
     whole_numbers,
 )
-from kerasvis.commands.options import ModelOptions
+from kerasvis.commands.options import EngineOptions, ModelOptions
 from kerasvis.commands.output import OutputFolder, save_figure, write_csv
 from kerasvis.commands.tables import in_columns
 from kerasvis.commands.trained_models import convolution_layers
@@ -89,6 +89,7 @@ def transfer(
     data: DataOptions,
     layers: tuple[str, ...] = (),
     heads: HeadOptions = HeadOptions(),
+    cluster: EngineOptions = EngineOptions(),
     out: FilePath = Path("transfer"),
 ) -> None:
     """Measure how far the features of a trained convnet carry to other data (Section 5).
@@ -131,6 +132,7 @@ def transfer(
             cache=heads.cache,
             scratch_recipe=recipe,
             batch_size=heads.batch_size,
+            engine=cluster.open(),
             seed=data.seed,
         )
         found.save(folder / "transfer.npz")

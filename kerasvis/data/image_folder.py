@@ -2,7 +2,9 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import copy
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -175,7 +177,8 @@ class ImageFolder:
         """The images that can be decoded, in order, decoded ahead in threads.
 
         Args:
-            batch_size: images per batch; the last one may be smaller.
+            batch_size: files of each batch, from `start` on, so that what cannot be decoded changes
+                no other batch; the last one may be smaller.
             start: image index to begin at.
 
         Yields:
@@ -195,20 +198,25 @@ class ImageFolder:
         if self.strict:  # left out by an earlier run that was not strict
             for index, reason in sorted(self.skipped_reasons.items()):
                 raise self._error(index, reason)
-        indices, batch = [], []
-        for index, (pixels, reason) in self._decode_ahead(start, 2 * batch_size):
-            if reason and self.strict:
+        decoded = self._decode_ahead(start, 2 * batch_size)
+        with contextlib.closing(decoded):
+            while files := list(itertools.islice(decoded, batch_size)):
+                batch = self._decoded(files)
+                if batch:
+                    indices, pixels = zip(*batch, strict=True)
+                    yield np.array(indices, "int64"), self._to_images(np.stack(pixels))
+
+    def _decoded(self, files):
+        """`(index, pixels)` of the files that can be decoded; reports the others."""
+        batch = []
+        for index, (pixels, reason) in files:
+            if reason is None:
+                batch.append((index, pixels))
+            elif self.strict:
                 raise self._error(index, reason)
-            if reason:
+            else:
                 self.skipped_reasons[index] = reason
-                continue
-            indices.append(index)
-            batch.append(pixels)
-            if len(batch) == batch_size:
-                yield np.array(indices, "int64"), self._to_images(np.stack(batch))
-                indices, batch = [], []
-        if batch:
-            yield np.array(indices, "int64"), self._to_images(np.stack(batch))
+        return batch
 
     def _decode_ahead(self, start, num_ahead):
         """`(index, (pixels, reason))` in order, with at most `num_ahead` images decoded ahead."""

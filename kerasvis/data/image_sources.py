@@ -1,4 +1,4 @@
-"""Sources of images: an array, a stream of batches, a folder, or a shard of these.
+"""Sources of images: an array, a stream of batches, or a folder.
 
 Each source knows its number of images, reads batches from where a run stopped, fetches images by
 their indices, names images in errors, and has a fingerprint by which a resumed run recognises its
@@ -6,11 +6,12 @@ images. It has the preprocessing by which its images were made from pixels, so t
 the photographs.
 """
 
-import contextlib
+import copy
 import functools
 import itertools
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -40,23 +41,6 @@ class Progress(NamedTuple):
 START = Progress()
 
 
-class Shard(NamedTuple):
-    """The images of one worker in a scan: every `num_shards`-th batch.
-
-    Workers get whole batches, so that each batch is computed exactly as in a scan by one worker. A
-    worker reads all of a folder or a stream of batches, and computes only its own batches.
-
-    Attributes:
-        images: what `find_top_activations` takes, the same for all workers.
-        index: of the worker, from 0.
-        num_shards: number of workers.
-    """
-
-    images: Any
-    index: int
-    num_shards: int
-
-
 class Images:
     """The images of an analysis, from any source.
 
@@ -67,12 +51,14 @@ class Images:
             unknown.
         skipped_reasons: `{image index: reason}` of the images left out of batches so far.
         can_be_fetched: whether images can be fetched again by their indices.
+        has_sections: whether `section` reads its images without those in front of them.
     """
 
     num_images: int | None = None
     image_shape: tuple[int, int, int] | None = None
     preprocessing: Preprocessing | None = None
     can_be_fetched = True
+    has_sections = False
 
     def __init__(self):
         self.skipped_reasons = {}
@@ -84,6 +70,14 @@ class Images:
 
     def batches(self, progress: Progress = START) -> Iterator:
         """Yields `(image indices, images)`, from where a run stopped."""
+        raise NotImplementedError
+
+    def section(self, begin: int, end: int) -> Self:
+        """These images from `begin` to before `end` alone, under the indices that they have here.
+
+        It can be pickled and sent to another machine. Read from `begin` on, where a batch begins,
+        its batches are those here.
+        """
         raise NotImplementedError
 
     def __getitem__(self, indices) -> np.ndarray:
@@ -171,6 +165,8 @@ class Images:
 class ArrayImages(Images):
     """An array or tensor of images, in memory or not, or a sequence of images of one size."""
 
+    has_sections = True
+
     def __init__(self, images, batch_size):
         super().__init__()
         shape = _shape_of(images)
@@ -189,6 +185,12 @@ class ArrayImages(Images):
         for begin in range(progress.next_index, self.num_images, self.batch_size):
             end = min(begin + self.batch_size, self.num_images)
             yield np.arange(begin, end), _as_array(self.images[begin:end])
+
+    def section(self, begin, end):
+        other = copy.copy(self)
+        other.images = Section(_as_array(self.images[begin:end]), begin)
+        other.num_images, other.skipped_reasons = end, {}
+        return other
 
     def __getitem__(self, indices):
         return np.stack([_as_array(self.images[index]) for index in np.ravel(indices).tolist()])
@@ -237,6 +239,8 @@ class PixelImages(ArrayImages):
 class FolderImages(Images):
     """The photographs of an `ImageFolder`."""
 
+    has_sections = True
+
     def __init__(self, folder, batch_size):
         self.folder, self.batch_size = folder, batch_size
         self.num_images = len(folder)
@@ -245,7 +249,14 @@ class FolderImages(Images):
         self.skipped_reasons = folder.skipped_reasons
 
     def batches(self, progress=START):
-        return self.folder.batches(self.batch_size, start=progress.next_index)
+        # Behind the last image that is done there may be files of its batch that were left out.
+        start = -(-progress.next_index // self.batch_size) * self.batch_size
+        return self.folder.batches(self.batch_size, start=start)
+
+    def section(self, begin, end):
+        folder = copy.copy(self.folder)
+        folder.filepaths, folder.skipped_reasons = Section(folder.filepaths[begin:end], begin), {}
+        return FolderSection(folder, self.batch_size)
 
     def __getitem__(self, indices):
         return self.folder[np.ravel(indices)]
@@ -285,6 +296,45 @@ class FolderImages(Images):
     @functools.cached_property
     def _content(self):
         return digest([*self.names, *content_digests(self.folder.filepaths)])
+
+
+class FolderSection(FolderImages):
+    """Some photographs in a row of an `ImageFolder`, as a machine finds them that was sent these.
+
+    The paths of the folder are a `Section`.
+    """
+
+    def batches(self, progress=START):
+        if not self.folder.directory.is_dir():
+            raise OSError(
+                f"There is no folder {shown_name(self.folder.directory)} on the machine "
+                f"{platform.node()}: put the photographs where all machines find them under one "
+                "path, or give an array."
+            )
+        return self.folder.batches(self.batch_size, progress.next_index)
+
+
+class Section(Sequence):
+    """Some items in a row of a sequence, under the places that they have there.
+
+    Args:
+        items: the items, as an array or a tuple.
+        begin: the place of the first one.
+    """
+
+    def __init__(self, items, begin: int):
+        self.items, self.begin = items, begin
+        if hasattr(items, "shape"):
+            self.shape, self.dtype = (len(self), *items.shape[1:]), items.dtype
+
+    def __len__(self):
+        return self.begin + len(self.items)
+
+    def __getitem__(self, place):
+        if isinstance(place, slice):
+            start, stop, _ = place.indices(len(self))
+            return self.items[max(0, start - self.begin) : max(0, stop - self.begin)]
+        return self.items[place - self.begin]
 
 
 class StreamImages(Images):
@@ -389,48 +439,13 @@ class StreamImages(Images):
         return {"first batch": digest([self._first])}
 
 
-class ShardImages(Images):
-    """Every `num_shards`-th batch of other images, starting with batch `index`."""
-
-    def __init__(self, source, index, num_shards):
-        if not 0 <= index < num_shards:
-            raise ValueError(
-                "Number the shards from 0 to num_shards - 1. "
-                f"Received: index={index}, num_shards={num_shards}"
-            )
-        self.source, self.index, self.num_shards = source, index, num_shards
-        self.image_shape, self.preprocessing = source.image_shape, source.preprocessing
-        self.skipped_reasons = source.skipped_reasons
-        self.describe, self.sample = source.describe, source.sample
-
-    def batches(self, progress=START):
-        done = 0
-        if progress.num_batches:
-            done = (progress.num_batches - 1) * self.num_shards + self.index + 1
-        every = self.source.batches(Progress(done, progress.next_index))
-        with contextlib.closing(every):
-            for number, batch in enumerate(every, done):
-                if number % self.num_shards == self.index:
-                    yield batch
-
-    def __getitem__(self, indices):
-        return self.source[indices]
-
-    def why_none(self):
-        return f"shard {self.index} of {self.num_shards} is empty, as there are fewer batches."
-
-    def fingerprint(self):
-        return self.source.fingerprint() | {"shard": [self.index, self.num_shards]}
-
-
 def image_source(images: Any, batch_size: int, *, steps: int | None = None) -> Images:
     """The `Images` of a user's `images`, unchanged.
 
     Args:
         images: array or tensor `(images, rows, columns, channels)`; a sequence of images of one
-            size; an `ImageFolder`; batches of images, with or without labels: a
-            `tf.data.Dataset`, a `keras.utils.PyDataset`, a list of batches or another iterable; or
-            a `Shard` of any of these.
+            size; an `ImageFolder`; or batches of images, with or without labels: a
+            `tf.data.Dataset`, a `keras.utils.PyDataset`, a list of batches or another iterable.
         batch_size: images per step, for sources that are not batches.
         steps: maximum number of batches to read, for sources of batches.
 
@@ -439,9 +454,6 @@ def image_source(images: Any, batch_size: int, *, steps: int | None = None) -> I
     """
     if isinstance(images, Images):
         return images
-    if isinstance(images, Shard):
-        source = image_source(images.images, batch_size, steps=steps)
-        return ShardImages(source, images.index, images.num_shards)
     if isinstance(images, ImageFolder):
         return FolderImages(images, batch_size)
     if hasattr(images, "shape") or _is_sequence_of_images(images):

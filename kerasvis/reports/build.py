@@ -20,6 +20,7 @@ from kerasvis.data.image_sources import Images
 from kerasvis.deconvnet.deconv_model import DeconvModel
 from kerasvis.deconvnet.rectification import RECTIFICATIONS
 from kerasvis.deconvnet.rules import rule_names
+from kerasvis.engines import Ray
 from kerasvis.graph import image_shape, read_graph
 from kerasvis.graph.convolution_nodes import convolution_nodes
 from kerasvis.graph.model_fingerprint import model_fingerprint
@@ -59,6 +60,7 @@ class Build:
     rules: tuple
     batch_size: int
     verbose: object
+    engine: Ray | None
 
     @functools.cached_property
     def parts(self):
@@ -136,7 +138,9 @@ class Build:
         diagnosed = self.diagnosed if self._may_be_diagnosed_by_images() else None
         watched = [(layer, each) for layer in missing for each in reducers_of_layer(self.k)]
         watched += diagnosed.watched if diagnosed else []
-        found = iter(run_scan(self.model, watched, self.images, self.parts, self.verbose))
+        found = iter(
+            run_scan(self.model, watched, self.images, self.parts, self.verbose, self.engine)
+        )
         for layer in missing:
             save_layer(self.parts, layer, next(found), next(found))
         of_diagnosis = list(found)

@@ -21,7 +21,8 @@ import keras
 import numpy as np
 from PIL import Image
 
-from kerasvis.arguments import standardize_images
+from kerasvis.arguments import standardize_engine, standardize_images
+from kerasvis.engines import Ray
 from kerasvis.figures.occlusion_panel import occlusion_panel
 from kerasvis.reports import addresses, pages
 from kerasvis.reports.build import Build
@@ -53,6 +54,7 @@ def write_gallery(
     rules: str | Sequence[tuple] = (),
     batch_size: int = 16,
     steps: int | None = None,
+    engine: Ray | None = None,
     verbose: str | int = "auto",
 ) -> Path:
     """Writes pages on every feature map of some layers, to be opened in a browser.
@@ -88,6 +90,8 @@ def write_gallery(
         rules: of the deconvnet, see `kerasvis.rules`; give the same when a build goes on.
         batch_size: images in a step of the scan.
         steps: batches to read at most; needed where a data set has no end, or does not tell.
+        engine: a `kerasvis.engines.Ray`, to scan on the machines of a cluster; None for this
+            process.
         verbose: 1 or 0, with or without progress bars; `"auto"`: with them on a terminal.
 
     Returns:
@@ -116,7 +120,7 @@ def write_gallery(
         model, images, preprocessing, batch_size=batch_size, steps=steps, fetched=True
     )
     source.known_preprocessing()
-    settings = (k, rectification, rules, batch_size, verbose)
+    settings = (k, rectification, rules, batch_size, verbose, standardize_engine(engine))
     build = Build(model, source, directory, *settings)
     build.check_images(labels)
     layers = build.layers(layers)

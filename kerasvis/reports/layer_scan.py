@@ -44,7 +44,7 @@ def load_layer(directory, layer):
     return top, MapStatistics.load(directory / _statistics_part(layer))
 
 
-def run_scan(model, watched, images, parts, verbose):
+def run_scan(model, watched, images, parts, verbose, engine=None):
     """The results of one pass over the images; its state is a part until `discard_scans`.
 
     Args:
@@ -53,13 +53,14 @@ def run_scan(model, watched, images, parts, verbose):
         images: the `Images`.
         parts: the `Parts` of the gallery.
         verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+        engine: the `Ray` to scan on; None for this process.
     """
     if not watched:
         return []
     name = digest((layer, reducer.settings) for layer, reducer in watched)
     with progress_bar("Scan", images, standardize_verbose(verbose)) as on_progress:
         return Scan(model, watched).run(
-            images, parts, f"{UNFINISHED}{name}.npz", on_progress=on_progress
+            images, parts, f"{UNFINISHED}{name}.npz", engine=engine, on_progress=on_progress
         )
 
 

@@ -12,14 +12,14 @@ from kerasvis.activations import (
     EveryImage,
     NotFiniteError,
     Reducer,
-    Shard,
     StrongestActivations,
     find_top_activations,
     map_statistics,
     scan_layers,
 )
 from kerasvis.activations.scan import Scan
-from kerasvis.data.image_sources import image_source
+from kerasvis.data.image_ranges import image_ranges
+from kerasvis.data.image_sources import Progress, image_source
 from kerasvis.graph import feature_extractor
 from kerasvis.storage.fields import equal
 from tests.activations.small_models import small_convnet, whole_numbered_images
@@ -95,35 +95,22 @@ def test_all_in_one_pass_are_what_each_finds_alone(model, images, outputs):
         np.testing.assert_allclose(values, maps.mean(axis=1), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("num_shards", [2, 3])
-def test_merged_states_of_shards_are_the_state_of_all(model, images, num_shards):
+@pytest.mark.parametrize("batches_per_part", [1, 2, 4])
+def test_merged_states_of_parts_are_the_state_of_all(model, images, batches_per_part):
     reducers = [StrongestActivations(4), AllMaxima(), CountActive(), Means()]
     watched = [(layer, reducer) for layer in LAYERS for reducer in reducers]
-    states = []
-    for index in range(num_shards):
-        kept = [Kept(reducer) for _, reducer in watched]
-        layers = [layer for layer, _ in watched]
-        source = image_source(Shard(images, index, num_shards), batch_size=5)
-        states.append(Scan(model, list(zip(layers, kept, strict=True))).run(source))
-    whole = Scan(model, watched).run(image_source(images, batch_size=5))
-    by_shard = zip(*states, strict=True)
-    for (layer, reducer), of_shards, expected in zip(watched, by_shard, whole, strict=True):
-        for order in (of_shards, of_shards[::-1]):
+    source = image_source(images, batch_size=5)
+    scan_of_all = Scan(model, watched)
+    parts = [scan_of_all.part(part) for part in image_ranges(source, batches_per_part, Progress())]
+    whole = scan_of_all.run(source)
+    for number, ((layer, reducer), expected) in enumerate(zip(watched, whole, strict=True)):
+        states = [state for part in parts for state in part.states[number]]
+        for order in (states, states[::-1]):
             merged = functools.reduce(reducer.merge, order)
             assert equal(reducer.result(layer, merged), expected)
         if not isinstance(reducer, CountActive):
             with pytest.raises(ValueError, match=r"Image \d+ was scanned twice"):
-                reducer.merge(of_shards[0], of_shards[0])
-
-
-class Kept(Reducer):
-    """The states of another reducer."""
-
-    def __init__(self, reducer):
-        self.reducer, self.measure = reducer, reducer.measure
-
-    def update(self, state, measured, batch):
-        return self.reducer.update(state, measured, batch)
+                reducer.merge(states[0], states[0])
 
 
 def test_what_is_measured_alike_is_computed_once(model, images):

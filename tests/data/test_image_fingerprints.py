@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from kerasvis.data import ImageFolder
-from kerasvis.data.image_sources import Shard, image_source
+from kerasvis.data.image_sources import image_source
 from kerasvis.data.labelled.class_folder import LabelledFiles
 
 SIZE = (9, 7)
@@ -59,7 +59,6 @@ def test_what_differs_is_told_apart():
     for other, what in (
         (image_source(images, 4), "batch_size"),
         (image_source(images[:4], 8), "content"),
-        (image_source(Shard(images, 0, 2), 8), "shard"),
     ):
         after = other.fingerprint()
         assert {key for key in {**before, **after} if before.get(key) != after.get(key)} == {what}

@@ -109,7 +109,6 @@ SOURCES = {
     "batches": lambda: [images(4), images(2)],
     "tf.data": lambda: tf.data.Dataset.from_tensor_slices((images(), LABELS)).batch(4),
     "labelled": lambda: kv.data.LabelledImages(images(), LABELS),
-    "shard": lambda: kv.activations.Shard(images(), 0, 1),
 }
 
 

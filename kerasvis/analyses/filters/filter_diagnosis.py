@@ -29,6 +29,7 @@ from kerasvis.analyses.filters.filter_duplicates import earlier_twins
 from kerasvis.analyses.filters.filter_findings import filter_findings
 from kerasvis.analyses.filters.filter_spectra import filter_spectra
 from kerasvis.arguments import (
+    standardize_engine,
     standardize_images,
     standardize_model,
     standardize_preprocessing,
@@ -36,6 +37,7 @@ from kerasvis.arguments import (
 )
 from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.deconvnet.deconv_model import DeconvModel
+from kerasvis.engines import Ray
 from kerasvis.graph import image_shape, read_graph, receptive_field
 from kerasvis.graph.convolution_nodes import (
     convolution_nodes,
@@ -141,6 +143,7 @@ def diagnose_filters(
     batch_size: int = 16,
     steps: int | None = None,
     directory: str | os.PathLike | None = None,
+    engine: Ray | None = None,
     verbose: str | int = "auto",
 ) -> FilterDiagnosis:
     """Measures the filters of the first layer and, with images, all maps and the second layer.
@@ -163,6 +166,8 @@ def diagnose_filters(
         steps: maximum number of batches to read; required for data sets without a known end.
         directory: folder for the state of the scan, from which an interrupted scan resumes; it is
             removed at the end.
+        engine: a `kerasvis.engines.Ray`, for a scan on the machines of a cluster; None for this
+            process.
         verbose: 1 or 0, with or without progress bars; `"auto"`: with them on a terminal.
 
     Returns:
@@ -186,7 +191,7 @@ def diagnose_filters(
         >>> kv.diagnose_filters(model).strides
         array([2, 2])
     """
-    model = standardize_model(model, images)
+    model, engine = standardize_model(model, images), standardize_engine(engine)
     diagnosed = DiagnosedModel(model, first_layer, second_layer, rules)
     if images is None:
         return diagnosed.by_weights(standardize_preprocessing(model, preprocessing))
@@ -203,7 +208,7 @@ def diagnose_filters(
         scan.parts(directory, images) as parts,
         progress_bar("Active feature maps", images, is_shown) as on_progress,
     ):
-        found = scan.run(images, parts, on_progress=on_progress)
+        found = scan.run(images, parts, engine=engine, on_progress=on_progress)
         diagnosis = diagnosed.by_images(images, found, batch_size)
         parts.remove()
     return diagnosis

@@ -6,16 +6,19 @@ layer computes that layer alone.
 """
 
 import contextlib
+import functools
 from pathlib import Path
 
 import numpy as np
 import tqdm
 
 from kerasvis.analyses.transfer.flat_features import LARGEST_MAP, FlatFeatures
+from kerasvis.data.image_ranges import GivenBatches, ImageRange
 from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.graph import image_shape
 from kerasvis.graph.model_fingerprint import model_fingerprint
 from kerasvis.graph.nodes import nodes_up_to
+from kerasvis.graph.sent_model import SentModel
 from kerasvis.storage.fingerprints import digest
 from kerasvis.storage.parts import Parts
 
@@ -76,12 +79,13 @@ class FeatureCache:
     def num_parts(self):
         return -(-len(self.images) // PART_SIZE)
 
-    def compute(self, batch_size=64, verbose="auto"):
+    def compute(self, batch_size=64, verbose="auto", engine=None):
         """Computes the missing parts.
 
         Args:
             batch_size: images per step.
             verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+            engine: a `kerasvis.engines.Ray`, or None for this process. The images are read here.
 
         Raises:
             ValueError: if a feature is NaN or infinite.
@@ -93,23 +97,23 @@ class FeatureCache:
             layers = [layer for layer in self.layers if missing[layer]]
             if not layers:
                 return
-            first = min(min(missing[layer]) for layer in layers)
+            numbers = set.union(*missing.values())
             bar = tqdm.tqdm(
                 desc="Features",
                 unit=" images",
                 total=len(self.images),
-                initial=first * PART_SIZE,
+                initial=min(numbers) * PART_SIZE,
                 disable={"auto": None}.get(verbose, not verbose),  # None: shown on a terminal only
             )
-            model = self._features_of(layers)
             stack.enter_context(bar)
-            pixels_of_parts = self.images.batches(PART_SIZE, begin=first * PART_SIZE)
-            for number, pixels in enumerate(pixels_of_parts, first):
-                if any(number in missing[layer] for layer in layers):
-                    found = self._run(model, pixels, batch_size, bar)
-                    for layer, features in zip(layers, found, strict=True):
-                        _check_finite(features, layer, number)
-                        parts[layer].save(_name(number), {"features": features})
+            compute = self._here if engine is None else functools.partial(self._on_engine, engine)
+            computed = stack.enter_context(
+                contextlib.closing(compute(self._pixels_of(numbers), layers, batch_size, bar))
+            )
+            for number, found in computed:
+                for layer, features in zip(layers, found, strict=True):
+                    _check_finite(features, layer, number)
+                    parts[layer].save(_name(number), {"features": features})
 
     def load(self, layer):
         """The features of a layer: float32 `(images, features)`. Call `compute` first."""
@@ -117,14 +121,28 @@ class FeatureCache:
             features = [parts.load(_name(number))["features"] for number in range(self.num_parts)]
         return np.concatenate(features)
 
-    def _run(self, model, pixels, batch_size, bar):
-        """The features of the images of one part, an array for each layer."""
-        batches = []
-        for begin in range(0, len(pixels), batch_size):
-            images = self.preprocessing.images(pixels[begin : begin + batch_size])
-            batches.append(model.predict_on_batch(images))
-            bar.update(len(images))
-        return map(np.concatenate, zip(*batches, strict=True))
+    def _pixels_of(self, numbers):
+        """Yields `(number, pixels)` of parts."""
+        first = min(numbers)
+        for number, pixels in enumerate(self.images.batches(PART_SIZE, first * PART_SIZE), first):
+            if number in numbers:
+                yield number, pixels
+
+    def _here(self, pixels_of_parts, layers, batch_size, bar):
+        """Yields `(number, features of each layer)`, computed in this process."""
+        model = self._features_of(layers)
+        for number, pixels in pixels_of_parts:
+            yield number, features_of(model, pixels, self.preprocessing, batch_size, bar.update)
+
+    def _on_engine(self, engine, pixels_of_parts, layers, batch_size, bar):
+        """The same, computed on the machines of a cluster, in any order."""
+        settings = layers, self.images.size, self.largest_map
+        worker = FeatureWorker(self.model, settings, self.preprocessing, batch_size)
+        parts = (_range_of(number, pixels) for number, pixels in pixels_of_parts)
+        with contextlib.closing(engine.map(worker, parts)) as completed:
+            for part, found in completed:
+                bar.update(part.num_images)
+                yield part.begin // PART_SIZE, found
 
     def _parts(self, layer):
         return Parts(self.folders[layer], lambda: self._computed_from[layer])
@@ -144,6 +162,55 @@ class FeatureCache:
             "largest map": self.largest_map,
             "images in a part": PART_SIZE,
         }
+
+
+class FeatureWorker:
+    """Computes the features of parts on a machine that has not seen the model.
+
+    Args:
+        model: a functional or Sequential `keras.Model`.
+        settings: the other arguments of `FlatFeatures`, layers first.
+        preprocessing: a `Preprocessing`.
+        batch_size: images in a step.
+    """
+
+    def __init__(self, model, settings, preprocessing, batch_size):
+        layers, *_ = self._settings = settings
+        self._sent = SentModel(model, layers)
+        self._preprocessing, self._batch_size = preprocessing, batch_size
+        self._model = None
+
+    def open(self):
+        self._model = FlatFeatures(self._sent.load(), *self._settings)
+        self._sent = None
+
+    def __call__(self, images: ImageRange):
+        ((_, pixels),) = images.batches()
+        return features_of(self._model, pixels, self._preprocessing, self._batch_size)
+
+
+def features_of(model, pixels, preprocessing, batch_size, advance=lambda number: None):
+    """Features of images, an array for each layer.
+
+    Args:
+        model: the `FlatFeatures`.
+        pixels: uint8 `(images, height, width, 3)`.
+        preprocessing: a `Preprocessing`.
+        batch_size: images in a step.
+        advance: function of the number of images since it was called last.
+    """
+    batches = []
+    for begin in range(0, len(pixels), batch_size):
+        images = preprocessing.images(pixels[begin : begin + batch_size])
+        batches.append(model.predict_on_batch(images))
+        advance(len(images))
+    return [np.concatenate(arrays) for arrays in zip(*batches, strict=True)]
+
+
+def _range_of(number, pixels):
+    """The images of a part, to be sent."""
+    begin, end = number * PART_SIZE, number * PART_SIZE + len(pixels)
+    return ImageRange(GivenBatches([(np.arange(begin, end), pixels)]), [begin], end)
 
 
 def _name(number):

@@ -32,7 +32,13 @@ from kerasvis.analyses.transfer.near_duplicates import (
     fingerprint_of,
 )
 from kerasvis.analyses.transfer.per_class_accuracy import mean_per_class_accuracy
-from kerasvis.arguments import standardize_layers, standardize_model, standardize_preprocessing
+from kerasvis.arguments import (
+    standardize_engine,
+    standardize_layers,
+    standardize_model,
+    standardize_preprocessing,
+)
+from kerasvis.engines import Ray
 from kerasvis.graph import image_shape
 from kerasvis.storage.fields import Array
 from kerasvis.storage.fingerprints import digest
@@ -107,6 +113,7 @@ def transfer_features(
     cache: str | os.PathLike | None = None,
     scratch_recipe: "Recipe | None" = None,
     batch_size: int = 64,
+    engine: Ray | None = None,
     seed: int = 0,
     verbose: str | int = "auto",
 ) -> FeatureTransfer:
@@ -143,6 +150,8 @@ def transfer_features(
             reference. It works for models that take raw pixels, and for recipes with one image size
             throughout, such as `Recipe.for_small_images(224)`.
         batch_size: images per step, for the features.
+        engine: a `kerasvis.engines.Ray`, to compute the features on the machines of a cluster; None
+            for this process.
         seed: of the folds and of training the heads.
         verbose: 1 or 0, with or without progress bars; `"auto"`: with them on a terminal.
 
@@ -171,7 +180,7 @@ def transfer_features(
     """
     layers = standardize_layers(layers)
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
-    per_class = _standardized_sizes(per_class)
+    per_class, engine = _standardized_sizes(per_class), standardize_engine(engine)
     _check(layers, heads, test, verbose, {"folds": folds, "num_test": num_test})
     model = standardize_model(model, data.train)
     preprocessing = standardize_preprocessing(model, preprocessing)
@@ -187,7 +196,7 @@ def transfer_features(
             _sample_fold(images, duplicates.image_indices, size, test, seed, number)
             for number in range(folds)
         ]
-        features.compute(batch_size, verbose)
+        features.compute(batch_size, verbose, engine)
         accuracies, num_features = [], []
         with _bar("Heads", len(layers) * len(heads) * len(per_class) * folds, verbose) as bar:
             for layer in layers:

@@ -1,0 +1,113 @@
+"""A scan whose parts are computed by an engine, in any order, and merged in the images' order.
+
+```
+ ranges of images ──► engine ──► parts, in any order ──► saved ──► merged from the first image on
+```
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Self
+
+import numpy as np
+
+from kerasvis.activations.reducers import Reducer, State
+from kerasvis.data.image_ranges import ImageRange
+from kerasvis.data.image_sources import Progress
+from kerasvis.graph.sent_model import SentModel
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PartOfScan:
+    """What a worker makes of a range of images.
+
+    Attributes:
+        begin: index of the first image.
+        end: index behind the last one.
+        num_batches: batches with at least one image that could be decoded.
+        states: for each reducer of a layer its states, in order, to be merged one after another:
+            one, or one of each batch where merging rounds.
+        skipped: `{image index: reason}` of the images that could not be decoded.
+    """
+
+    begin: int
+    end: int
+    num_batches: int
+    states: tuple[list[State], ...]
+    skipped: dict[int, str]
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """The part as it is saved: `{name: array}`."""
+        described = [self.begin, self.end, self.num_batches, [len(each) for each in self.states]]
+        arrays = {"described": np.array(json.dumps([*described, self.skipped]))}
+        for number, states in enumerate(self.states):
+            for place, state in enumerate(states):
+                arrays |= {f"{number}/{place}/{name}": array for name, array in state.items()}
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
+        """The part that was saved."""
+        begin, end, num_batches, lengths, skipped = json.loads(str(arrays["described"]))
+        states = tuple([{} for _ in range(length)] for length in lengths)
+        for path, array in arrays.items():
+            number, slash, rest = path.partition("/")
+            place, _, name = rest.partition("/")
+            if slash:
+                states[int(number)][int(place)][name] = array
+        skipped = {int(index): reason for index, reason in skipped.items()}
+        return cls(begin, end, num_batches, states, skipped)
+
+
+class ScanWorker:
+    """Scans ranges of images on a machine that has not seen the model.
+
+    Args:
+        model: a functional or Sequential `keras.Model`.
+        layers: names of the layers that are scanned.
+        make_scan: function of the model that returns its `Scan`.
+    """
+
+    def __init__(self, model, layers: Sequence[str], make_scan: Callable):
+        self._sent, self._make_scan = SentModel(model, layers), make_scan
+        self._scan = None
+
+    def open(self):
+        self._scan = self._make_scan(self._sent.load())
+        self._sent = None
+
+    def __call__(self, images: ImageRange) -> PartOfScan:
+        return self._scan.part(images)
+
+
+class PartsInOrder:
+    """Merges parts that come in any order, from the first image on.
+
+    Args:
+        reducers: the `Reducer` of each state.
+        states: the state of each at the beginning; None in front of the first batch.
+        progress: the `Progress` of these states.
+    """
+
+    def __init__(self, reducers: Sequence[Reducer], states: Sequence, progress: Progress):
+        self._reducers, self.states, self.progress = reducers, list(states), progress
+        self._waiting = {}
+
+    @property
+    def num_images(self) -> int:
+        """Images that are done, in order or not."""
+        return self.progress.next_index + sum(p.end - p.begin for p in self._waiting.values())
+
+    def add(self, part: PartOfScan) -> None:
+        """Takes a part, and merges it once all those in front of it have come."""
+        self._waiting[part.begin] = part
+        while (following := self._waiting.pop(self.progress.next_index, None)) is not None:
+            self._merge(following)
+
+    def _merge(self, part):
+        for number, (reducer, states) in enumerate(zip(self._reducers, part.states, strict=True)):
+            for state in states:
+                earlier = self.states[number]
+                self.states[number] = state if earlier is None else reducer.merge(earlier, state)
+        self.progress = Progress(self.progress.num_batches + part.num_batches, part.end)

@@ -1,0 +1,48 @@
+"""`--engine ray`: what the commands write, against the files that they write without it."""
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from kerasvis.commands.command_line import run
+from tests.engines.light_work import files
+
+SIZE = (16, 20)
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """`--model FILE --images FOLDER`."""
+    folder = tmp_path_factory.mktemp("given")
+    keras.utils.set_random_seed(0)
+    conv = {"kernel_size": 3, "activation": "relu"}
+    layers = [keras.layers.Conv2D(3, name="first", **conv), keras.layers.Conv2D(4, **conv)]
+    layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(4, "softmax")]
+    keras.Sequential([keras.Input((*SIZE, 3)), *layers]).save(folder / "net.keras")
+    (folder / "photographs").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (9, *SIZE, 3), "uint8")
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(folder / "photographs" / f"{number}.png")
+    return ["--model", str(folder / "net.keras"), "--images", str(folder / "photographs")]
+
+
+OPTIONS = {
+    "features": ["--layers", "first", "--k", "2", "--batch-size", "2"],
+    "gallery": ["--layers", "first", "--k", "2", "--batch-size", "2"],
+}
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_the_files_are_the_same(command, machines, given, tmp_path):
+    arguments = [command, *given, *OPTIONS[command]]
+    run([*arguments, "--out", str(tmp_path / "here")])
+    run([*arguments, "--out", str(tmp_path / "there"), "--engine", "ray"])
+    assert files(tmp_path / "here") == files(tmp_path / "there")
+    assert len(files(tmp_path / "there")) > 3
+
+
+def test_another_engine_is_refused(given, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run(["features", *given, "--out", str(tmp_path / "out"), "--engine", "spark"])
+    assert "ray:ADDRESS" in capsys.readouterr().err
