@@ -126,10 +126,10 @@ class FeatureEvolution(keras.callbacks.Callback):
         self.with_patches = with_patches
         self.tensorboard = tensorboard
         _check_can_be_read_again(images, steps)
-        self._image_settings = {}  # of the images and their preprocessing
+        self._image_settings: dict[str, Any] = {}  # of the images and their preprocessing
         self._trained_model = None  # the model that `_snapshots` was built for
-        self._snapshots = None
-        self._run = None
+        self._snapshots: Any = None
+        self._run: Any = None
         self._epoch_is_first = True
 
     def on_train_begin(self, logs: dict | None = None) -> None:

@@ -87,8 +87,8 @@ class AnnealOnPlateau(keras.callbacks.Callback):
         self.min_change = min_change
         self.min_learning_rate = min_learning_rate
         self.filepath = None if filepath is None else Path(filepath)
-        self.values = []
-        self.learning_rates = []
+        self.values: list[float] = []
+        self.learning_rates: list[float] = []
 
     @property
     def best(self) -> float:

@@ -57,7 +57,7 @@ class Checkpoint:
         self, directory: str | os.PathLike, run: dict | None = None, is_writer: bool = True
     ):
         self.folder = Path(directory) / "checkpoint"
-        self._parts = Parts(self.folder, lambda: run, is_writer=is_writer)
+        self._parts = Parts(self.folder, lambda: run or {}, is_writer=is_writer)
 
     def __enter__(self) -> Self:
         self._parts.__enter__()

@@ -167,7 +167,7 @@ class Recipe:
             crop_size: rows and columns of the images and of the model's input, in pixels.
             **changes: other fields.
         """
-        variant = {
+        variant: dict[str, Any] = {
             "image_size": crop_size,
             "crop_size": crop_size,
             "crops": "random_scale",

@@ -61,6 +61,7 @@ class WaitingForData(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self._end_of_steps()
+        logs = {} if logs is None else logs
         logs["seconds"] = self._seconds
         logs["waiting_for_data"] = min(1.0, self._waited_for / self._seconds)
 
