@@ -157,14 +157,16 @@ class DeconvModel(keras.Model):
         if len(images) == 0:
             return np.zeros(images.shape, "float32")
         is_unit = isinstance(target, Unit)
-        if isinstance(target, Strongest) and self._unit_crops(images.shape[1:3]) is not None:
+        own = (self.rectification,)
+        if isinstance(target, Strongest) and self._unit_crops(images.shape[1:3], own) is not None:
             # Known by its position, the unit is projected inside its crop.
             _, positions = self.locate(images, target.feature, batch_size)
             is_unit = True
         numbers = np.arange(len(images))
-        engine = self._engine(images.shape[1:3], numbers) if is_unit else self._whole_images
+        size = images.shape[1:3]
+        engine = self._engine(size, numbers, own) if is_unit else self._whole_images
         parts, origins = engine.project(images, numbers, features, positions, batch_size, verbose)
-        return pasted(parts, origins, images.shape)
+        return pasted(parts[:, 0], origins, images.shape)
 
     def project_units(
         self,
@@ -192,25 +194,59 @@ class DeconvModel(keras.Model):
         Raises:
             ValueError: if an image or a unit does not exist.
         """
+        own = (self.rectification,)
+        found, origins = self.project_units_by(
+            own, images, unit, image_numbers, batch_size, verbose
+        )
+        return found[self.rectification], origins
+
+    def project_units_by(
+        self,
+        rectifications: Sequence[str],
+        images: Any,
+        unit: Unit,
+        image_numbers: Sequence[int] | None = None,
+        batch_size: int | None = None,
+        verbose: str | int = 0,
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Projects single units by several rules for rectification, which share the forward pass.
+
+        Args:
+            rectifications: names of the rules, `"deconvnet"`, `"guided"` or `"gradient"`, whatever
+                that of the model.
+            images, unit, image_numbers, batch_size, verbose: as of `project_units`.
+
+        Returns:
+            `({rectification: parts}, origins)`: the parts and their places as of `project_units`.
+
+        Raises:
+            ValueError: as `project_units`, or if a rule is unknown.
+        """
+        rectifications = tuple(dict.fromkeys(rectifications))
         numbers = _image_numbers(image_numbers, len(images))
         features, positions = as_arrays(unit, len(numbers), self.target_shape)
         size = self.check_images(np.asarray(images[0])[None]).shape[1:3]
-        engine = self._engine(size, numbers)
-        return engine.project(images, numbers, features, positions, batch_size, verbose)
+        engine = self._engine(size, numbers, rectifications)
+        parts, origins = engine.project(images, numbers, features, positions, batch_size, verbose)
+        return {name: parts[:, i] for i, name in enumerate(rectifications)}, origins
 
-    def _engine(self, size, numbers):
+    def _engine(self, size, numbers, rectifications):
         """What projects units in images of some (height, width) at the least cost.
 
         Args:
             size: `(height, width)` of the images.
             numbers: int `(units,)`, the image of each unit.
+            rectifications: names of the rules for rectification.
         """
-        crops, num_images = self._unit_crops(size), len(np.unique(numbers))
+        is_own = rectifications == (self.rectification,)
+        crops, num_images = self._unit_crops(size, rectifications), len(np.unique(numbers))
         # The cost of the forward pass is proportional to its pixels.
         num_pixels = np.prod(crops.grid.size if crops is not None else size)
         if num_images * np.prod(size) < len(numbers) * num_pixels:
-            return self._shared_forward_pass(size)
-        return self._whole_images if crops is None else crops
+            return self._shared_forward_pass(size, rectifications)
+        if crops is not None:
+            return crops
+        return self._whole_images if is_own else self._shared_forward_pass(size, rectifications)
 
     def locate(
         self,
@@ -256,16 +292,36 @@ class DeconvModel(keras.Model):
 
     @functools.cached_property
     def _unit_crops(self):
-        """`UnitCrops` for images of a given (height, width); None where cropping saves nothing."""
+        """Function of (size of the images, rectifications): the `UnitCrops`.
+
+        None where cropping saves nothing.
+        """
         return functools.cache(
-            lambda size: UnitCrops.of(self._plan, self._graph, self.convnet, tuple(size))
+            lambda size, rectifications: UnitCrops.of(
+                self.plans_by(rectifications), self._graph, self.convnet, size
+            )
         )
 
     @functools.cached_property
     def _shared_forward_pass(self):
-        """The `SharedForwardPass` for images of a given (height, width)."""
+        """Function of (size of the images, rectifications): the `SharedForwardPass`."""
         return functools.cache(
-            lambda size: SharedForwardPass(self._plan, self._unit_crops(tuple(size)))
+            lambda size, rectifications: SharedForwardPass(
+                self.plans_by(rectifications), self._unit_crops(size, rectifications)
+            )
+        )
+
+    def plans_by(self, rectifications: Sequence[str]) -> "tuple[Plan, ...]":
+        """The plans by several rules for rectification, in order.
+
+        Raises:
+            ValueError: if a rule is unknown, or a layer cannot be projected through by one.
+        """
+        return tuple(
+            self._plan
+            if name == self.rectification
+            else make_plan(self.convnet, self._graph, self.layer, name, self._rules)
+            for name in rectifications
         )
 
     def check_images(self, images: Any) -> np.ndarray:

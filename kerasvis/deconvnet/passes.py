@@ -131,13 +131,13 @@ def with_positions(tensor):
     return tensor[:, None, None, :] if len(tensor.shape) == 2 else tensor
 
 
-def forward_and_project(plan, images, features, positions, means=None):
+def forward_and_project(plan, images, features, positions):
     """Runs the convnet, chooses activations and projects them.
 
     Returns:
         `(projection, activation, position)`.
     """
-    return project_chosen(plan, *forward(plan, images, means), features, positions)
+    return project_chosen(plan, *forward(plan, images), features, positions)
 
 
 def project_chosen(plan, tensors, switches, features, positions):
@@ -149,6 +149,25 @@ def project_chosen(plan, tensors, switches, features, positions):
     )
     signal = ops.reshape(signal, ops.shape(activations))
     return project(plan, signal, tensors, switches), activation, position
+
+
+def project_chosen_by(plans, tensors, switches, features, positions):
+    """Chooses activations and projects them by several plans of one forward pass.
+
+    Args:
+        plans: `Plan`s that differ in nothing but how the signal is projected, as by rectification.
+        tensors: from `forward`, with any of the plans.
+        switches: from `forward`.
+        features: int32 `(images,)`.
+        positions: int32 `(images, 2)`.
+
+    Returns:
+        The projections: a tensor `(images, plans, rows, columns, channels)`.
+    """
+    projections = [
+        project_chosen(plan, tensors, switches, features, positions)[0] for plan in plans
+    ]
+    return ops.stack(projections, axis=1)
 
 
 def strongest(plan, images, features):

@@ -19,14 +19,14 @@ class SharedForwardPass:
     """Projects units, several of which may lie in one image.
 
     Args:
-        plan: the `Plan`.
+        plans: the `Plan`s, one for each rectification; they share the forward pass, too.
         crops: the `UnitCrops` for images of this size, or None where cropping saves nothing.
     """
 
-    def __init__(self, plan, crops=None):
+    def __init__(self, plans, crops=None):
         self._crops = crops
-        self._plan = plan
-        self._projector = BatchFunction(self._project_units, plan.layers)
+        self._plans = plans
+        self._projector = BatchFunction(self._project_units, plans[0].layers)
 
     def project(self, images, image_numbers, features, positions, batch_size=None, verbose=0):
         """Projects units, those of one image together.
@@ -40,13 +40,14 @@ class SharedForwardPass:
             verbose: whether Keras shows its progress bar.
 
         Returns:
-            `(parts, origins)`: float32 `(units, height, width, channels)` and int32 `(units, 2)`,
-            the (top, left) of each in its image.
+            `(parts, origins)`: float32 `(units, plans, height, width, channels)` and int32
+            `(units, 2)`, the (top, left) of each in its image.
         """
         origins, positions_in_parts, size = self._parts(positions, np.shape(images[0])[:2])
         units = {"feature": features, "position": positions_in_parts, "origin": origins}
         batch_size = batch_size or max(1, NUM_PIXELS_IN_STEP // int(np.prod(size)))
-        projections = np.zeros((len(features), *size, np.shape(images[0])[2]), "float32")
+        shape = (len(features), len(self._plans), *size, np.shape(images[0])[2])
+        projections = np.zeros(shape, "float32")
         bar = keras.utils.Progbar(-(-len(features) // batch_size), verbose=verbose)
         for chosen, inputs in steps(images, image_numbers, units, batch_size):
             # `predict` would hold all projections twice, and ends late: see
@@ -63,8 +64,9 @@ class SharedForwardPass:
         return grid.origins(positions), grid.positions(positions), grid.size
 
     def _project_units(self, inputs):
-        """Projections of units, each from the record of its image."""
-        tensors, switches = passes.forward(self._plan, inputs["images"])
+        """Projections of units by each plan, from the record of their images."""
+        plan = self._plans[0]
+        tensors, switches = passes.forward(plan, inputs["images"])
 
         def part(number, tensor):
             """The part of a tensor for every unit; parts that no mirror uses are not computed."""
@@ -74,14 +76,14 @@ class SharedForwardPass:
             size = self._crops.shapes[number][1:3]
             return cut_out(tensor, inputs["image"], inputs["origin"] // strides, size)
 
-        pooled = {node.name: node.outputs[0] for node in self._plan.nodes}
-        return passes.project_chosen(
-            self._plan,
+        pooled = {node.name: node.outputs[0] for node in plan.nodes}
+        return passes.project_chosen_by(
+            self._plans,
             {number: part(number, tensor) for number, tensor in tensors.items()},
             {name: part(pooled[name], tensor) for name, tensor in switches.items()},
             inputs["feature"],
             inputs["position"],
-        )[0]
+        )
 
 
 def steps(images, image_numbers, units, batch_size):

@@ -21,25 +21,30 @@ NUM_PIXELS_IN_BATCH = 4 * 224 * 224
 class UnitCrops:
     """Projects units in crops of one size around each receptive field.
 
+    Args:
+        plans: the `Plan`s, one for each rectification.
+        grid, strides, shapes: see below.
+
     Attributes:
         grid: the `kerasvis.graph.crops.CropGrid`.
         strides: `{tensor number: (rows, columns)}`, pixels between its locations.
         shapes: `{tensor number: shape}` in a crop.
     """
 
-    def __init__(self, plan, grid, strides, shapes):
+    def __init__(self, plans, grid, strides, shapes):
         self.grid = grid
         self.strides = strides
         self.shapes = shapes
         self._means = {
-            node.name: node.layer for node in plan.nodes if isinstance(node.layer, PixelMean)
+            node.name: node.layer for node in plans[0].nodes if isinstance(node.layer, PixelMean)
         }
-        self._plan = plan
-        self._projector = BatchFunction(self._project_crops, plan.layers)
+        self._plans = plans
+        self._projector = BatchFunction(self._project_crops, plans[0].layers)
 
     @classmethod
-    def of(cls, plan, graph, model, image_size):
+    def of(cls, plans, graph, model, image_size):
         """The crops for images of one size, or None where cropping saves nothing."""
+        plan = plans[0]
         if len(plan.shapes[plan.target]) != 4:
             return None
         shapes = infer_shapes(graph, plan.nodes, model, image_size)
@@ -50,7 +55,7 @@ class UnitCrops:
         strides = {
             number: tuple(int(span.stride) for span in pair) for number, pair in spans.items()
         }
-        return cls(plan, grid, strides, infer_shapes(graph, plan.nodes, model, grid.size))
+        return cls(plans, grid, strides, infer_shapes(graph, plan.nodes, model, grid.size))
 
     def project(self, images, image_numbers, features, positions, batch_size=None, verbose=0):
         """Projects one unit after the other, each in a crop of its own.
@@ -64,8 +69,8 @@ class UnitCrops:
             verbose: whether Keras shows its progress bar.
 
         Returns:
-            `(crops, origins)`: float32 `(units, height, width, channels)` and int32 `(units, 2)`,
-            the (top, left) of each.
+            `(crops, origins)`: float32 `(units, plans, height, width, channels)` and int32
+            `(units, 2)`, the (top, left) of each.
         """
         images = [images[number] for number in image_numbers]
         origins = self.grid.origins(positions)
@@ -90,8 +95,9 @@ class UnitCrops:
         )
 
     def _project_crops(self, inputs):
-        """Projections of one unit in every crop."""
+        """Projections of one unit in every crop, by each plan."""
         means = {name: inputs[f"mean {name}"] for name in self._means}
-        return passes.forward_and_project(
-            self._plan, inputs["images"], inputs["feature"], inputs["position"], means
-        )[0]
+        tensors, switches = passes.forward(self._plans[0], inputs["images"], means)
+        return passes.project_chosen_by(
+            self._plans, tensors, switches, inputs["feature"], inputs["position"]
+        )

@@ -27,14 +27,14 @@ class WholeImages:
             verbose: whether Keras shows its progress bar.
 
         Returns:
-            `(projections, origins)`: float32 `(targets, rows, columns, channels)` and int32
+            `(projections, origins)`: float32 `(targets, 1, rows, columns, channels)` and int32
             `(targets, 2)`, all (0, 0).
         """
         images = self._deconv.check_images(np.asarray([images[n] for n in image_numbers]))
         inputs = {"images": images, "feature": features, "position": positions}
         batch_size = batch_size or fitting_batch_size(images.shape)
         found = predict_any_number(self._deconv, inputs, batch_size, verbose)
-        return found["projection"], np.zeros((len(images), 2), "int32")
+        return found["projection"][:, None], np.zeros((len(images), 2), "int32")
 
 
 def pasted(parts, origins, shape):

@@ -80,25 +80,68 @@ def test_every_unit_is_projected_as_if_alone(layer, rectification, batch_size, i
     deconv = kv.DeconvModel(convnet(), layer, rectification)
     unit = random_unit(deconv, len(IMAGE_NUMBERS))
     expected = alone(deconv, images()[IMAGE_NUMBERS], unit)
-    shared = deconv._shared_forward_pass(SIZE)
+    shared = deconv._shared_forward_pass(SIZE, (rectification,))
     features, positions = as_arrays(unit, len(IMAGE_NUMBERS), deconv.target_shape)
     parts, origins = shared.project(images(), IMAGE_NUMBERS, features, positions, batch_size)
+    (parts,) = parts.swapaxes(0, 1)  # by the one plan
     assert (parts.shape[1:3] != SIZE) == is_cropped
     assert parts.dtype == np.float32
     assert np.abs(expected).max() > 0
     assert_equal_up_to_rounding(pasted(parts, origins, (*SIZE, 3)), expected)
 
 
+ALL = ("guided", "deconvnet", "gradient")
+
+
+@pytest.mark.parametrize(
+    ("layer", "numbers", "is_cropped"),
+    [
+        ("conv1", IMAGE_NUMBERS, True),  # in small crops
+        ("conv3", IMAGE_NUMBERS, True),  # cut out of whole images
+        ("fc", IMAGE_NUMBERS, False),
+        ("fc", np.arange(3), False),  # a unit in each image
+    ],
+)
+def test_rectifications_together_are_each_as_if_alone(layer, numbers, is_cropped):
+    model = convnet()
+    unit = random_unit(kv.DeconvModel(model, layer), len(numbers))
+    deconv = kv.DeconvModel(model, layer, "guided")
+    found, origins = deconv.project_units_by(ALL, images(), unit, numbers)
+    assert list(found) == list(ALL)
+    for name, parts in found.items():
+        assert (parts.shape[1:3] != SIZE) == is_cropped
+        expected = alone(kv.DeconvModel(model, layer, name), images()[numbers], unit)
+        assert np.abs(expected).max() > 0
+        assert_equal_up_to_rounding(pasted(parts, origins, (*SIZE, 3)), expected)
+
+
+def test_rectifications_share_the_forward_pass(recorded_shapes):
+    deconv = kv.DeconvModel(convnet(), "conv3")
+    unit = random_unit(deconv, 9)
+    deconv.project_units_by(("deconvnet",), images(), unit, IMAGE_NUMBERS)
+    alone = len(recorded_shapes)
+    deconv.project_units_by(ALL, images(), unit, IMAGE_NUMBERS)
+    assert len(recorded_shapes) == 2 * alone
+
+
+def test_an_unknown_rectification_is_refused():
+    deconv = kv.DeconvModel(convnet(), "conv2")
+    with pytest.raises(ValueError, match=r"'deconvnet', 'guided', 'gradient'.*'relu'"):
+        deconv.project_units_by(("relu",), images(), Unit([0], [0], [0]), [0])
+
+
 def test_random_graphs():
     num_cropped = num_whole = 0
     for seed in range(6):
         graph = draw_graph(seed)
-        deconv = kv.DeconvModel(graph.model, graph.targets[seed % len(graph.targets)])
+        layer = graph.targets[seed % len(graph.targets)]
+        deconv = kv.DeconvModel(graph.model, layer)
         unit = random_unit(deconv, 5, seed)
         numbers = np.array([1, 0, 1, 1, 0]) % len(graph.images)
-        parts, origins = deconv.project_units(graph.images, unit, numbers)
-        expected = alone(deconv, graph.images[numbers], unit)
-        assert_equal_up_to_rounding(pasted(parts, origins, expected.shape[1:]), expected)
+        found, origins = deconv.project_units_by(ALL[:2], graph.images, unit, numbers)
+        for name, parts in found.items():
+            expected = alone(kv.DeconvModel(graph.model, layer, name), graph.images[numbers], unit)
+            assert_equal_up_to_rounding(pasted(parts, origins, expected.shape[1:]), expected)
         is_cropped = parts.shape[1:] != expected.shape[1:]
         num_cropped += is_cropped
         num_whole += not is_cropped
