@@ -1,10 +1,8 @@
 """Figure 4 of the paper, recorded during training."""
 
-import concurrent.futures
 import importlib
 import operator
 import os
-import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +14,7 @@ from kerasvis.activations import NotFiniteError
 from kerasvis.analyses.evolution.feature_snapshot import FeatureSnapshots
 from kerasvis.analyses.evolution.snapshot_files import Snapshot, SnapshotFiles, changed_settings
 from kerasvis.arguments import standardize_layers
+from kerasvis.callbacks.new_thread import run_in_thread
 from kerasvis.data import Preprocessing
 from kerasvis.data.image_sources import StreamImages, image_source
 from kerasvis.deconvnet.rules import rule_names, standardize_rules
@@ -23,7 +22,6 @@ from kerasvis.graph.model_fingerprint import model_fingerprint
 from kerasvis.graph.nodes import nodes_up_to
 
 EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # Figure 4
-SECONDS_TO_END = 10  # for an interrupted snapshot
 
 
 class FeatureEvolution(keras.callbacks.Callback):
@@ -230,34 +228,6 @@ class FeatureEvolution(keras.callbacks.Callback):
             f"{self.files.filepath(epoch)} was made {how}: give another directory, or delete its "
             f"snapshots. Received: directory={str(self.files.directory)!r}"
         )
-
-
-def run_in_thread(function, *arguments, interrupt):
-    """Calls a function in a new thread, outside any distribution strategy, device or Keras scope.
-
-    These scopes belong to the thread. Under a `MirroredStrategy` each replica would compute every
-    batch, and their results would be concatenated.
-
-    Args:
-        function: the function to call with `arguments`.
-        interrupt: function that ends it early, called when this thread is interrupted.
-    """
-    found = concurrent.futures.Future()
-
-    def run():
-        try:
-            found.set_result(function(*arguments))
-        except BaseException as error:
-            found.set_exception(error)
-
-    thread = threading.Thread(target=run, daemon=True)  # one that hangs does not keep Python alive
-    thread.start()
-    try:
-        return found.result()
-    except KeyboardInterrupt:
-        interrupt()
-        thread.join(SECONDS_TO_END)
-        raise
 
 
 def _standardized_epochs(epochs):

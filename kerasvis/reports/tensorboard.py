@@ -1,4 +1,4 @@
-"""The figures of feature maps as images in TensorBoard."""
+"""What TensorBoard shows: figures of feature maps as images, and numbers as curves."""
 
 import io
 
@@ -29,4 +29,19 @@ def write_feature_grids(log_dir, grids, step=0):
             width, height = Image.open(io.BytesIO(png)).size
             image = tf.stack([str(width).encode(), str(height).encode(), png])
             tf.summary.write(f"features/{layer}", image, step, METADATA)
+    writer.close()
+
+
+def write_scalars(log_dir, values, step):
+    """Writes numbers into an event file, a point of a curve for each.
+
+    Args:
+        log_dir: folder for event files; made where there is none.
+        values: `{name of the curve: number}`.
+        step: number under which TensorBoard shows them, such as the epoch.
+    """
+    writer = tf.summary.create_file_writer(str(log_dir))
+    with writer.as_default():
+        for name, value in values.items():
+            tf.summary.scalar(name, value, step)
     writer.close()

@@ -212,7 +212,7 @@ def test_nothing_is_traced_after_the_first_snapshot(evolution, monkeypatch):
 
     counts, functions = [], []
     monkeypatch.setattr(ForwardPass, "call", counting("up", ForwardPass.call))
-    monkeypatch.setattr(passes, "forward_and_project", counting("down", passes.forward_and_project))
+    monkeypatch.setattr(passes, "project_chosen", counting("down", passes.project_chosen))
     callback = evolution(epochs=(1, 2, 3, 4), batch_size=8)  # 21 images: an uneven last batch
     fit(convnet(), [callback, Count()], epochs=4)
     assert {"up", "down"} == set(calls)
