@@ -192,3 +192,66 @@ def error_text(tensors, layer=None):
     with pytest.raises(ValueError) as error:  # noqa: PT011
         (layer or MaxUnpooling2D())(*tensors)
     return str(error.value)
+
+
+# `torch.nn.MaxUnpool2d`, in numbers on paper: those of its documentation, and its padding.
+
+TO_16 = np.arange(1.0, 17).reshape(4, 4)
+TO_20 = np.arange(1.0, 21).reshape(4, 5)
+TO_25 = np.arange(1.0, 26).reshape(5, 5)
+
+
+def unpooled(image, pool_size, strides, padding):
+    """An image pooled and unpooled, both by our layers: `(maxima, image)`."""
+    image = np.asarray(image, "float32")[None, :, :, None]
+    window = {"pool_size": pool_size, "strides": strides, "padding": padding}
+    maxima, switches = MaxPooling2DWithSwitches(**window)(image)
+    back = MaxUnpooling2D(**window)(maxima, switches, image)
+    return np.asarray(maxima)[0, :, :, 0], np.asarray(back)[0, :, :, 0]
+
+
+@pytest.mark.parametrize(
+    ("image", "window", "maxima", "expected"),
+    [
+        (
+            TO_16,
+            (2, 2, "valid"),
+            [[6, 8], [14, 16]],
+            [[0, 0, 0, 0], [0, 6, 0, 8], [0, 0, 0, 0], [0, 14, 0, 16]],
+        ),
+        (  # there only with output_size, here always: the size is that of the input
+            TO_20,
+            (2, 2, "valid"),
+            [[7, 9], [17, 19]],
+            [[0, 0, 0, 0, 0], [0, 7, 0, 9, 0], [0, 0, 0, 0, 0], [0, 17, 0, 19, 0]],
+        ),
+        (  # padding=1 there
+            TO_25,
+            (3, 2, "same"),
+            [[7, 9, 10], [17, 19, 20], [22, 24, 25]],
+            [
+                *([0, 0, 0, 0, 0], [0, 7, 0, 9, 10], [0, 0, 0, 0, 0]),
+                *([0, 17, 0, 19, 20], [0, 22, 0, 24, 25]),
+            ],
+        ),
+        (np.full((2, 2), 3), (2, 2, "valid"), [[3]], [[3, 0], [0, 0]]),  # the first of a tie
+        (
+            -TO_16,
+            (2, 2, "valid"),
+            [[-1, -3], [-9, -11]],
+            [[-1, 0, -3, 0], [0] * 4, [-9, 0, -11, 0], [0] * 4],
+        ),
+    ],
+)
+def test_unpools_as_torch_does(image, window, maxima, expected):
+    pooled, back = unpooled(image, *window)
+    np.testing.assert_array_equal(pooled, maxima)
+    np.testing.assert_array_equal(back, expected)
+
+
+def test_windows_that_overlap_are_summed_where_torch_keeps_one():
+    image = np.zeros((5, 5))
+    image[2, 2] = 9
+    pooled, back = unpooled(image, 3, 2, "valid")
+    np.testing.assert_array_equal(pooled, np.full((2, 2), 9))
+    np.testing.assert_array_equal(back, 4 * image)  # 9 in the middle there
