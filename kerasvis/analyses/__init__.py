@@ -15,6 +15,7 @@ from kerasvis.analyses.evolution.feature_evolution import evolution_of_models as
 from kerasvis.analyses.evolution.feature_evolution import load_evolution as load_evolution
 from kerasvis.analyses.explanation.explanation import Explanation as Explanation
 from kerasvis.analyses.explanation.explanation import explain as explain
+from kerasvis.analyses.feature_relevance import find_top_relevances as find_top_relevances
 from kerasvis.analyses.feature_visualization import FeatureVisualization as FeatureVisualization
 from kerasvis.analyses.feature_visualization import visualize_features as visualize_features
 from kerasvis.analyses.fidelity.fidelity_report import fidelity_report as fidelity_report
@@ -89,6 +90,7 @@ __all__ = [
     "fidelity_rows",
     "filter_findings",
     "find_near_duplicates",
+    "find_top_relevances",
     "layer_fidelity",
     "load_evolution",
     "maximize_activation",

@@ -57,7 +57,7 @@ class DecisionScores:
         self.model, self.graph = model, read_graph(model)
         end = output_tensor(model, self.graph, output)
         last = next(node for node in self.graph.nodes if end in node.outputs)
-        self.tensor, self._scored = starting_point(last)
+        self.tensor, self.scored = starting_point(last)
         self.nodes = self.graph.ancestors([self.tensor])
         self.decisions = tuple(decisions)
 
@@ -65,7 +65,7 @@ class DecisionScores:
         """Runs some of the nodes, as the model does but for the last activation."""
 
         def call(node, args, kwargs):
-            if node is self._scored:
+            if node is self.scored:
                 node = dataclasses.replace(node, layer=without_activation(node.layer))
             return call_layer(node, args, kwargs)
 
