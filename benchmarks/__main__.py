@@ -10,17 +10,10 @@ import importlib
 import sys
 
 NAMES = (
-    *("switch_layers", "scan", "projection", "shared_forward_pass"),
-    *("occlusion", "planted_occlusion"),
-    *(
-        "attribution_equality",
-        "filter_diagnosis",
-        "training",
-        "feature_evolution",
-        "feature_transfer",
-        "serving",
-        "gpu",
-    ),
+    *("switch_layers", "scan", "projection", "shared_forward_pass", "gallery"),
+    *("occlusion", "planted_occlusion", "pointing_game", "planted_explanation"),
+    *("attribution_equality", "filter_diagnosis", "training", "training_diagnosis"),
+    *("feature_evolution", "feature_transfer", "serving", "gpu"),
 )
 
 

@@ -1,6 +1,6 @@
 """A small convnet that tells planted objects apart, trained in minutes on two cores.
 
-    python -m benchmarks.planted_net [--seed 0] [--images 4000] [--epochs 4]
+    python -m benchmarks.planted_net [--seed 0] [--images 4000] [--epochs 4] [--net planted.keras]
 
 What an occlusion map of this net should show is known: the mask of the object.
 """
@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 import time
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -57,6 +58,16 @@ def train_planted_net(seed=0, num_images=4000, epochs=4, *, num_validation=800, 
     return model, accuracy["accuracy"]
 
 
+def open_planted_net(filepath=None, seed=0):
+    """The net of a file, or one that is trained now and saved there, if a file is named."""
+    if filepath is not None and Path(filepath).exists():
+        return keras.saving.load_model(filepath)
+    model, _ = train_planted_net(seed)
+    if filepath is not None:
+        model.save(filepath)
+    return model
+
+
 def planted_net():
     """Four convolutions, each with batch normalisation, and the maximum of every feature map."""
     x = inputs = keras.Input((64, 64, 3), name="pixels")
@@ -79,9 +90,12 @@ def main(arguments=()):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--images", type=int, default=4000)
     parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--net", help=".keras file to save it in")
     arguments = parser.parse_args(arguments)
     start = time.perf_counter()
-    train_planted_net(arguments.seed, arguments.images, arguments.epochs, verbose=2)
+    model, _ = train_planted_net(arguments.seed, arguments.images, arguments.epochs, verbose=2)
+    if arguments.net:
+        model.save(arguments.net)
     print(f"after {time.perf_counter() - start:.0f} seconds")
 
 
