@@ -41,6 +41,7 @@ MAY_IMPORT = {
             "data",
             "arguments",
             "deconvnet",
+            "attributions",
             "activations",
             "analyses",
         ),

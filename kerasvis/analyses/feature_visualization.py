@@ -5,7 +5,7 @@ itself, beside the image patch that caused it.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import keras
@@ -19,7 +19,7 @@ from kerasvis.arguments import (
     standardize_layers,
     standardize_verbose,
 )
-from kerasvis.deconvnet.deconv_model import DeconvModel
+from kerasvis.attributions.unit_projections import UnitProjections
 from kerasvis.deconvnet.targets import Unit
 from kerasvis.engines import Ray
 from kerasvis.storage.fields import Array
@@ -52,6 +52,7 @@ class FeatureVisualization(Result):
         boxes: int32 `(features, k, 4)`: the part of the window inside the image, as (top, left,
             bottom, right) in the window, half open.
         pixel_range: how the images were made from pixels, in words.
+        method: name of the method that made the projections.
     """
 
     layer: str
@@ -67,6 +68,7 @@ class FeatureVisualization(Result):
     ]
     boxes: Annotated[np.ndarray, Array("int32", "features", "k", 4)]
     pixel_range: str = ""
+    method: str = "deconvnet"
 
     def without_patches(self) -> Self:
         """The same without the image patches, to be given away where the images cannot be."""
@@ -85,14 +87,14 @@ def visualize_features(
     k: int = 9,
     num_features: int = 16,
     seed: int = 0,
+    methods: str | Callable | Sequence[str | Callable] | Mapping[str, str | Callable] = "deconvnet",
     preprocessing: Any = None,
-    rectification: str = "deconvnet",
     rules: str | Sequence[tuple] = (),
     batch_size: int | None = None,
     steps: int | None = None,
     engine: Ray | None = None,
     verbose: str | int = "auto",
-) -> FeatureVisualization | dict[str, FeatureVisualization]:
+) -> Any:
     """Projects the strongest activations of feature maps, each by itself.
 
     Args:
@@ -106,10 +108,13 @@ def visualize_features(
         k: strongest activations of each feature map, where a scan finds them.
         num_features: size of the random subset, all if there are fewer.
         seed: of the random subset.
+        methods: how they are projected: a name, which is a key of `kerasvis.attributions.METHODS`,
+            or a function; or several, as a list or a mapping from names. The deconvnet, `"guided"`
+            and `"gradient"` share the forward pass and start at the activation; others return what
+            `kerasvis.attribute` does, and are called with whole images.
         preprocessing: how `images` were made from pixels: what `kerasvis.data.Preprocessing.of`
             takes. By default that of the images, or of the model, or what the range of an array
             tells.
-        rectification: as of `DeconvModel`.
         rules: as of `DeconvModel`.
         batch_size: images (or crops of them) in a step; chosen from their size by default.
         steps: batches to read at most; needed where a data set has no end, or does not tell.
@@ -118,12 +123,13 @@ def visualize_features(
         verbose: 1 or 0, with or without progress bars; `"auto"`: with them on a terminal.
 
     Returns:
-        `{layer: FeatureVisualization}`; one `FeatureVisualization` where `layers` is one name.
-        Feature maps come in the order given, those of a random subset ascending.
+        `{layer: FeatureVisualization}`; one `FeatureVisualization` where `layers` is one name. Of
+        several methods, `{method: FeatureVisualization}` in the place of each. Feature maps come in
+        the order given, those of a random subset ascending.
 
     Raises:
-        ValueError: if `top` does not hold a layer, a feature map is outside its layer, or a layer
-            cannot be projected through.
+        ValueError: if `top` does not hold a layer, a feature map is outside its layer, a layer
+            cannot be projected through, or a method is unknown.
 
     Reference:
         Zeiler & Fergus 2013, Section 4 and Figure 2.
@@ -134,20 +140,22 @@ def visualize_features(
         model, images, preprocessing, batch_size=batch_size or 16, steps=steps, fetched=True
     )
     source.known_preprocessing()
-    deconvs = [DeconvModel(model, name, rectification, rules) for name in names]
-    chosen = [_features_of(deconv, features, num_features, seed) for deconv in deconvs]
+    each = [UnitProjections.of(model, name, methods, rules) for name in names]
+    chosen = [_features_of(one.deconv, features, num_features, seed) for one in each]
+    for projections in each:
+        projections.check(source.image_size)
     if top is None:
         top = find_top_activations(model, names, source, k, engine=engine, verbose=verbose)
     found = {}
-    for deconv, numbers in zip(deconvs, chosen, strict=True):
-        strongest = top[deconv.layer]
-        number = int((strongest.image_indices[numbers] >= 0).sum())
-        with tqdm.tqdm(
-            desc=deconv.layer, unit=" maxima", total=number, disable=not is_shown
-        ) as bar:
-            found[deconv.layer] = visualize_chosen(
-                deconv, source, strongest, numbers, batch_size, advance=bar.update
+    for projections, numbers in zip(each, chosen, strict=True):
+        layer = projections.layer
+        number = int((top[layer].image_indices[numbers] >= 0).sum())
+        with tqdm.tqdm(desc=layer, unit=" maxima", total=number, disable=not is_shown) as bar:
+            by_method = visualize_by(
+                projections, source, top[layer], numbers, batch_size, advance=bar.update
             )
+        is_one = isinstance(methods, str) or callable(methods)
+        found[layer] = next(iter(by_method.values())) if is_one else by_method
     return found[layers] if isinstance(layers, str) else found
 
 
@@ -159,8 +167,15 @@ def _features_of(deconv, features, num_features, seed):
     return choose_features(deconv.target_shape[-1], features, num_features, layer_seed)
 
 
-def visualize_chosen(
-    deconv,
+def visualize_chosen(deconv, images, found, features, batch_size=None, **options):
+    """`visualize_by` the rectification of a `DeconvModel`: a `FeatureVisualization`."""
+    projections = UnitProjections(deconv, deconv.rectification)
+    found = visualize_by(projections, images, found, features, batch_size, **options)
+    return found[deconv.rectification]
+
+
+def visualize_by(
+    projections,
     images,
     found,
     features,
@@ -172,43 +187,55 @@ def visualize_chosen(
     """`visualize_features` of some feature maps of one layer, without a progress bar.
 
     Args:
-        deconv: the `DeconvModel` of the layer.
+        projections: the `UnitProjections` of the layer.
         images: the `Images` that were scanned.
         found: the layer's `LayerActivations`.
         features: int64 `(features,)`.
         batch_size: images (or crops of them) in a step.
         with_patches: whether the image patches are shown, too; if not, it need not be known how
             the images were made from pixels.
-        advance: function of the number of projections that were made since it was called last.
+        advance: function of the number of units that were projected since it was called last.
+
+    Returns:
+        `{method: FeatureVisualization}`; they share the arrays that they have in common.
     """
+    deconv = projections.deconv
     images_used, image_numbers = fetch(images, found.image_indices[features])
     is_present = found.image_indices[features] >= 0
     positions = found.positions[features]
     windows = windows_of(deconv, images_used.shape[1:3], positions[is_present])
     at = [] if len(deconv.target_shape) == 1 else positions[is_present].T
     units = Unit(np.repeat(features, is_present.sum(axis=1)), *at)
-    projections = project_in_windows(
-        deconv, images_used, units, image_numbers, windows, batch_size, advance
+    projected = project_in_windows(
+        projections, images_used, units, image_numbers, windows, batch_size, advance
     )
+    first, *others = [
+        (name, _on_grid(images.rgb(parts), is_present, "float32"))
+        for name, parts in projected.items()
+    ]
     visualized = FeatureVisualization(
         layer=deconv.layer,
         feature_indices=features,
         activations=found.values[features],
         image_indices=found.image_indices[features],
         positions=positions,
-        projections=_on_grid(images.rgb(projections), is_present, "float32"),
+        projections=first[1],
         patches=np.zeros((*is_present.shape, 0, 0, images_used.shape[3]), "uint8"),
         boxes=_on_grid(windows.boxes, is_present, "int32"),
+        method=first[0],
     )
-    if not with_patches:
-        return visualized
-    pixels = images.to_pixels(images_used)
-    patches = [windows.cut(pixels[n], i) for i, n in enumerate(image_numbers)]
-    return dataclasses.replace(
-        visualized,
-        patches=_on_grid(patches, is_present, "uint8"),
-        pixel_range=str(images.known_preprocessing()),
-    )
+    if with_patches:
+        pixels = images.to_pixels(images_used)
+        patches = [windows.cut(pixels[n], i) for i, n in enumerate(image_numbers)]
+        visualized = dataclasses.replace(
+            visualized,
+            patches=_on_grid(patches, is_present, "uint8"),
+            pixel_range=str(images.known_preprocessing()),
+        )
+    return {visualized.method: visualized} | {
+        name: dataclasses.replace(visualized, projections=values, method=name)
+        for name, values in others
+    }
 
 
 def choose_features(num_maps, features=None, num_features=16, seed=0):
@@ -279,18 +306,20 @@ def windows_of(deconv, image_size, positions):
     return Windows(field.window_size, boxes[:, :2], tuple(image_size))
 
 
-def project_in_windows(deconv, images, units, image_numbers, windows, batch_size, advance):
-    """The projection of every unit, one in each image numbered, cut to its window."""
-    by_image = np.argsort(image_numbers, kind="stable")  # an image goes up once for its units
-    projections = np.zeros((len(image_numbers), *windows.size, images.shape[3]), "float32")
+def project_in_windows(projections, images, units, image_numbers, windows, batch_size, advance):
+    """`{method: projections}` of every unit, one in each image numbered, cut to its window."""
+    by_image = np.argsort(image_numbers, kind="stable")  # one forward pass of each image
+    shape = (len(image_numbers), *windows.size, images.shape[3])
+    projected = {name: np.zeros(shape, "float32") for name in projections.names}
     for begin in range(0, len(image_numbers), NUM_UNITS_AT_ONCE):
         part = by_image[begin : begin + NUM_UNITS_AT_ONCE]
         of_part = Unit(*(values if values is None else values[part] for values in units))
-        parts, origins = deconv.project_units(images, of_part, image_numbers[part], batch_size)
-        for number, projection, origin in zip(part, parts, origins, strict=True):
-            projections[number] = windows.cut(projection, number, origin)
+        found = projections.project_units(images, of_part, image_numbers[part], batch_size)
+        for name, (parts, origins) in found.items():
+            for number, projection, origin in zip(part, parts, origins, strict=True):
+                projected[name][number] = windows.cut(projection, number, origin)
         advance(len(part))
-    return projections
+    return projected
 
 
 def _on_grid(values, is_present, dtype):

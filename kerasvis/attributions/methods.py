@@ -152,6 +152,26 @@ def standardize_methods(
     return {name: _function_of(method) for name, method in methods.items()}
 
 
+def checked_maps(name: str, maps: Any, images_shape: tuple) -> np.ndarray:
+    """What a method returned, as float32 `(images, rows, columns, channels)`, or 1 channel.
+
+    Raises:
+        ValueError: if they are not of the shape of the images, or not finite.
+    """
+    maps = np.asarray(maps, "float32")
+    if maps.shape[:3] != images_shape[:3] or maps.ndim not in (3, 4):
+        raise ValueError(
+            f"The method {name!r} must return one value, or one per channel, for every pixel of "
+            f"the images, {images_shape}. Received: maps of shape {maps.shape}"
+        )
+    if not np.isfinite(maps).all():
+        raise ValueError(
+            f"The method {name!r} returned NaN or infinity: check the images and the weights. "
+            f"Received: {np.count_nonzero(~np.isfinite(maps)):,} of {maps.size:,} values not finite"
+        )
+    return maps if maps.ndim == 4 else maps[..., None]
+
+
 def _function_of(method):
     if callable(method):
         return method

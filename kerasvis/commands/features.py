@@ -8,8 +8,9 @@ from pathlib import Path
 from cyclopts import Parameter
 
 import kerasvis as kv
-from kerasvis.commands.argument_types import Count, FilePath, Index, Rectification, Seed
-from kerasvis.commands.image_arguments import check_images, print_skipped
+from kerasvis.commands.argument_types import Count, FilePath, Index, Seed
+from kerasvis.commands.image_arguments import OpenModel, check_images, print_skipped
+from kerasvis.commands.method_names import MethodName, load_methods
 from kerasvis.commands.options import EngineOptions, FolderOptions, ModelOptions
 from kerasvis.commands.output import (
     OutputFolder,
@@ -33,12 +34,15 @@ class FeatureOptions:
         num_features: how many random ones.
         seed: of the random ones.
         k: strongest activations of each feature map.
+        methods: how activations are projected, a block of the figure for each: names, or
+            module:NAME, a function of your own.
     """
 
     features: tuple[Index, ...] = ()
     num_features: Count = 16
     seed: Seed = 0
     k: Count = 9
+    methods: tuple[MethodName, ...] = ("deconvnet",)
 
 
 def features(
@@ -47,21 +51,19 @@ def features(
     images: FolderOptions,
     layers: tuple[str, ...] = (),
     shown: FeatureOptions = FeatureOptions(),
-    rectification: Rectification = "deconvnet",
     cluster: EngineOptions = EngineOptions(),
     tensorboard: FilePath | None = None,
     out: FilePath = Path("features"),
 ) -> None:
     """Show what the feature maps of a trained convnet respond to (Figure 2 of the paper).
 
-    Writes for every layer `<layer>.png` and `<layer>.npz`, the arrays of a `FeatureVisualization`;
-    all layers together in `features.png`; the strongest activations of all feature maps in
-    `top_activations.npz`; and in `images.csv` which image has which index. An interrupted run
-    resumes when it is started again.
+    Writes for every layer `<layer>.png` and `<layer>.npz`, the arrays of a `FeatureVisualization`,
+    those of further methods in `<layer>-<method>.npz`; all layers together in `features.png`; the
+    strongest activations of all feature maps in `top_activations.npz`; and in `images.csv` which
+    image has which index. An interrupted run resumes when it is started again.
 
     Args:
         layers: all convolution layers by default.
-        rectification: what a ReLU lets pass in the backward projection.
         tensorboard: folder; show the figures in TensorBoard, too.
         out: folder to write into.
     """
@@ -69,22 +71,20 @@ def features(
     if tensorboard is not None:
         OutputFolder(tensorboard, "--tensorboard", inputs=[images.images])
     check_images([images.images])
+    methods = load_methods(shown.methods)
     model.check()
     opened = model.open()
     photographs = images.open(opened)
-    layers = layers or convolution_layers(opened.model)
-    deconvs = [
-        kv.DeconvModel(opened.model, name, rectification, opened.rules)
-        for name in dict.fromkeys(layers)
-    ]
-    stems = layer_names([deconv.layer for deconv in deconvs], TOGETHER)
-    check_features(deconvs, shown.features)
-    output.expect([f"{stem}.{end}" for stem in stems for end in ("png", "npz")])
-    print(f"{photographs.count()} images, {len(deconvs)} layers of {opened.model.name}", flush=True)
+    layers = tuple(dict.fromkeys(layers or convolution_layers(opened.model)))
+    check_features(opened, layers, methods, shown.features)
+    files = file_names(layers, [*methods])
+    output.expect([f"{stem}.npz" for stems in files.values() for stem in stems])
+    output.expect([f"{stems[0]}.png" for stems in files.values()])
+    print(f"{photographs.count()} images, {len(layers)} layers of {opened.model.name}", flush=True)
     with output.made() as folder:
         top = kv.find_top_activations(
             opened.model,
-            [deconv.layer for deconv in deconvs],
+            layers,
             photographs,
             shown.k,
             filepath=folder / "top_activations.npz",
@@ -93,19 +93,30 @@ def features(
         write_csv(["image_index", "image"], enumerate(photographs.names), folder / "images.csv")
         print_skipped(photographs)
         first = []
-        for deconv, stem in zip(deconvs, stems, strict=True):
-            found = visualize(deconv, opened.rules, photographs, top, shown, folder / stem)
-            first.append(first_maps(found, NUM_MAPS_OF_EACH_LAYER))
+        for layer, stems in files.items():
+            found = visualize(opened, layer, methods, photographs, top, shown)
+            save_figures(found, folder, stems)
+            first += [first_maps(each, NUM_MAPS_OF_EACH_LAYER) for each in found]
         save_figure(kv.figures.feature_grid(first), folder / "features.png")
         if tensorboard is not None:
-            grids = {d.layer: folder / f"{s}.png" for d, s in zip(deconvs, stems, strict=True)}
+            grids = {layer: folder / f"{stems[0]}.png" for layer, stems in files.items()}
             write_to_tensorboard(tensorboard, grids)
     print(f"All layers: {folder / 'features.png'}")
 
 
-def check_features(deconvs, features) -> None:
-    """Refuses feature maps that a layer does not have, before the scan."""
-    for deconv in deconvs:
+def file_names(layers: tuple[str, ...], methods: list[str]) -> dict[str, tuple[str, ...]]:
+    """`{layer: names of its arrays' files}`, one for each method, without their ending."""
+    suffixes = ["", *(f"-{method}" for method in methods[1:])]
+    names = layer_names([f"{layer}{end}" for end in suffixes for layer in layers], TOGETHER)
+    return {layer: names[number :: len(layers)] for number, layer in enumerate(layers)}
+
+
+def check_features(opened: OpenModel, layers, methods, features) -> None:
+    """Refuses what cannot be projected, and feature maps that a layer lacks, before the scan."""
+    from kerasvis.attributions.unit_projections import UnitProjections
+
+    for layer in layers:
+        deconv = UnitProjections.of(opened.model, layer, methods, opened.rules).deconv
         num_features = deconv.target_shape[-1]
         if missing := [feature for feature in features if feature >= num_features]:
             raise ValueError(
@@ -114,31 +125,38 @@ def check_features(deconvs, features) -> None:
             )
 
 
-def visualize(deconv, rules, images, top, shown: FeatureOptions, path: Path):
-    """Visualizes and saves one layer; returns its `FeatureVisualization`."""
+def visualize(opened: OpenModel, layer: str, methods, images, top, shown: FeatureOptions) -> list:
+    """The `FeatureVisualization` of a layer by each method."""
     begin = time.monotonic()
-    found = kv.visualize_features(
-        deconv.convnet,
-        deconv.layer,
+    by_method = kv.visualize_features(
+        opened.model,
+        layer,
         images,
         shown.features or None,
         top=top,
         num_features=shown.num_features,
         seed=shown.seed,
-        rectification=deconv.rectification,
-        rules=rules,
+        methods=methods,
+        rules=opened.rules,
         verbose=0,
     )
-    found.save(path.with_name(f"{path.name}.npz"))
-    figure_path = path.with_name(f"{path.name}.png")
-    save_figure(kv.figures.feature_grid(found), figure_path)
-    num_features, k = found.activations.shape
+    found = [*by_method.values()]
+    num_features, k = found[0].activations.shape
     print(
-        f"{deconv.layer}: {num_features} feature maps, {k} activations of each, "
-        f"{time.monotonic() - begin:.1f} s: {figure_path}",
+        f"{layer}: {num_features} feature maps, {k} activations of each, "
+        f"{time.monotonic() - begin:.1f} s",
         flush=True,
     )
     return found
+
+
+def save_figures(found: list, folder: Path, stems: tuple[str, ...]) -> None:
+    """Writes the arrays of a layer by each method, and their figure."""
+    for each, stem in zip(found, stems, strict=True):
+        each.save(folder / f"{stem}.npz")
+    figure_path = folder / f"{stems[0]}.png"
+    save_figure(kv.figures.feature_grid(found), figure_path)
+    print(f"  {figure_path}", flush=True)
 
 
 def first_maps(found, number: int):
@@ -146,7 +164,7 @@ def first_maps(found, number: int):
     arrays = {
         field.name: getattr(found, field.name)[:number].copy()
         for field in dataclasses.fields(found)
-        if field.name not in ("layer", "pixel_range")
+        if field.name not in ("layer", "pixel_range", "method")
     }
     return dataclasses.replace(found, **arrays)
 

@@ -7,9 +7,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import kerasvis as kv
-from kerasvis.commands.argument_types import Count, FilePath, Rectification
+from kerasvis.commands.argument_types import Count, FilePath
 from kerasvis.commands.class_names import load_class_names
 from kerasvis.commands.image_arguments import check_images, print_skipped
+from kerasvis.commands.method_names import MethodName, load_methods
 from kerasvis.commands.options import EngineOptions, FolderOptions, ModelOptions
 from kerasvis.commands.output import OutputFolder
 from kerasvis.commands.trained_models import convolution_layers
@@ -28,6 +29,8 @@ class FindingOptions:
         occlusion: an .npz file of `kerasvis occlusion` and its photograph; can be repeated.
         evolution: folder of a FeatureEvolution, of the training of this model.
         fidelity: say on each layer's page how far its pictures go.
+        relevance: show for each feature map the images in which it matters most to the decision,
+            too.
     """
 
     class_names: FilePath | None = None
@@ -37,6 +40,7 @@ class FindingOptions:
     ] = ()
     evolution: FilePath | None = None
     fidelity: bool = False
+    relevance: bool = False
 
 
 def gallery(
@@ -46,7 +50,7 @@ def gallery(
     layers: tuple[str, ...] = (),
     k: Count = 9,
     findings: FindingOptions = FindingOptions(),
-    rectification: Rectification = "deconvnet",
+    methods: tuple[MethodName, ...] = ("deconvnet",),
     cluster: EngineOptions = EngineOptions(),
     out: FilePath = Path("gallery"),
 ) -> None:
@@ -59,12 +63,14 @@ def gallery(
     Args:
         layers: all convolution layers by default.
         k: strongest activations of each feature map.
-        rectification: what a ReLU lets pass in the backward projection.
+        methods: how activations are projected, between which the pages switch: names, or
+            module:NAME, a function of your own.
         out: folder to write into.
     """
     output = OutputFolder(out, inputs=[images.images])
     check_images([images.images])
     names = load_class_names(model.model, findings.class_names)
+    methods_by_name = load_methods(methods)
     model.check()
     opened = model.open()
     photographs = images.open(opened)
@@ -85,8 +91,9 @@ def gallery(
             occlusions=occlusions,
             evolution=evolution,
             fidelity=findings.fidelity,
+            relevance=findings.relevance,
             k=k,
-            rectification=rectification,
+            methods=methods_by_name,
             rules=opened.rules,
             engine=cluster.open(),
         )

@@ -93,5 +93,5 @@ def _fields(layer):
 
 FIELDS = (
     *("layer", "feature_indices", "activations", "image_indices", "positions"),
-    *("projections", "patches", "boxes", "pixel_range"),
+    *("projections", "patches", "boxes", "pixel_range", "method"),
 )

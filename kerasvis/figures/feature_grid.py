@@ -8,6 +8,7 @@ import numpy as np
 from kerasvis.figures.channels import channel_by_channel
 from kerasvis.figures.contrast import CONTRAST_RULE
 from kerasvis.figures.feature_tiles import check_layer, feature_mosaics, hangs_over
+from kerasvis.figures.mosaic import near_square
 from kerasvis.figures.page import (
     BESIDE_HEADING,
     CAPTION,
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
     from kerasvis.figures.figure import Figure
 
 
-# In inches; four maps of this size in a row fill the width of a journal page, 7.2 inches.
-MOSAIC_SIZE = 0.82
+# In inches. Four pairs of the smallest mosaics are as wide as the page of a journal; a pair of the
+# largest, nine tiles of a large receptive field, is as wide as a column.
+PAGE_WIDTH, COLUMN_WIDTH = 7.2, 3.5
+SMALLEST_MOSAIC = 0.82
+PIXELS_PER_INCH = 150  # of a receptive field between the smallest and the largest mosaic
 TILE_GAP, PAIR_GAP, MAP_GAP, ROW_GAP, LAYER_GAP = 0.012, 0.04, 0.13, 0.06, 0.12
 
 PAIR_CAPTION = (
@@ -39,12 +43,14 @@ def feature_grid(
     features: Any,
     *,
     channels: Sequence[int] | None = None,
-    maps_per_row: int = 4,
-    mosaic_size: float = MOSAIC_SIZE,
+    maps_per_row: int | None = None,
+    mosaic_size: float | None = None,
     title: str | None = None,
     caption: str | None = None,
 ) -> "Figure":
-    """Feature maps as mosaics of projections and of image patches, one block per layer.
+    """Feature maps as mosaics of projections and of image patches, in blocks.
+
+    There is a block for each layer, or for each method of a layer.
 
     Every feature map is a pair below its index: its projections on the left, the patches on the
     right, both row by row with the strongest activation first (3×3 for nine). Projections are shown
@@ -52,18 +58,21 @@ def feature_grid(
     image are light grey. If there are fewer images than tiles, the remaining tiles are blank.
 
     All sizes are print sizes: mosaics and text have the same size on a figure of 4 or of 96 feature
-    maps, and only the figure grows. Four maps in a row fill the width of a journal page.
+    maps, and only the figure grows. By default the mosaics of a layer suit its receptive field: 150
+    pixels to the inch, at least 0.82 inches, and at most so large that a pair fits into a column of
+    3.5 inches. A row holds as many maps as fit on a page of 7.2 inches.
 
     Args:
-        features: one `FeatureVisualization`, or a list or dict of them, one per layer. Read are
-            `layer`, `feature_indices` `(features,)`, `image_indices` `(features, k)` (-1: none),
-            `projections` `(features, k, height, width, channels)`, signed, `patches` uint8 of the
-            same shape, and `boxes` `(features, k, 4)`, the `(top, left, bottom, right)` of the part
-            inside the image.
+        features: one `FeatureVisualization`, or a list or dict of them, one per layer or method; or
+            a dict of such dicts, as `visualize_features` returns for several layers and methods.
+            Read are `method`, `layer`, `feature_indices` `(features,)`, `image_indices`
+            `(features, k)` (-1: none), `projections` `(features, k, height, width, channels)`,
+            signed, `patches` uint8 of the same shape, and `boxes` `(features, k, 4)`, the `(top,
+            left, bottom, right)` of the part inside the image.
         channels: numbers of the channels to show, one or three; by default all: 1 as grey, 3 as
             RGB, others one by one, see `channel_by_channel`.
-        maps_per_row: number of feature maps side by side.
-        mosaic_size: longer side of a mosaic in inches.
+        maps_per_row: number of feature maps side by side; by default as many as fit on the page.
+        mosaic_size: longer side of a mosaic in inches; by default from the receptive field.
         title: text above the figure.
         caption: text below the figure; by default a description with the contrast rule, "" for
             none.
@@ -86,27 +95,42 @@ def feature_grid(
         >>> features = kv.visualize_features(model, "conv2", photographs, [0, 5], k=4, verbose=0)
         >>> kv.figures.feature_grid(features).savefig("conv2.png")
     """
-    if isinstance(features, dict):
-        features = features.values()
-    layers = [features] if hasattr(features, "projections") else list(features)
-    layers = [channel_by_channel(layer, channels) for layer in layers]
+    layers = [channel_by_channel(layer, channels) for layer in _blocks(features)]
     _check(layers, maps_per_row, mosaic_size)
-    page = Page(_page_width(layers, maps_per_row, mosaic_size))
+    sizes = [mosaic_size or _mosaic_size(layer) for layer in layers]
+    rows = [maps_per_row or _maps_that_fit(size) for size in sizes]
+    is_named = len({_method(layer) for layer in layers} | {"deconvnet"}) > 1
+    headings = [(layer.layer, _beside(layer, is_named)) for layer in layers]
+    page = Page(_page_width(layers, rows, sizes, headings))
     if title:
         page.write(title, TITLE)
         page.move_down(ROW_GAP)
-    for number, layer in enumerate(layers):
+    for number, (layer, row, size) in enumerate(zip(layers, rows, sizes, strict=True)):
         page.move_down(LAYER_GAP if number else 0)
-        _put_heading(page, layer)
-        _put_maps(page, layer, maps_per_row, mosaic_size)
+        _put_heading(page, *headings[number])
+        _put_maps(page, layer, row, size)
     page.write(_caption(layers) if caption is None else caption, CAPTION)
     return page.figure()
+
+
+def _blocks(features):
+    """The `FeatureVisualization`s in order, out of whatever holds them."""
+    if hasattr(features, "projections"):
+        return [features]
+    if not isinstance(features, dict):
+        return list(features)
+    return [block for each in features.values() for block in _blocks_of_layer(each)]
+
+
+def _blocks_of_layer(features):
+    return features.values() if isinstance(features, dict) else [features]
 
 
 def _check(layers, maps_per_row, mosaic_size):
     if not layers:
         raise ValueError("Give one FeatureVisualization or a list of them. Received: features=[]")
-    if maps_per_row < 1 or mosaic_size <= 0:
+    is_wrong = maps_per_row is not None and maps_per_row < 1
+    if is_wrong or (mosaic_size is not None and mosaic_size <= 0):
         raise ValueError(
             "Give maps_per_row of 1 or more and mosaic_size above 0. Received: "
             f"maps_per_row={maps_per_row}, mosaic_size={mosaic_size}"
@@ -120,29 +144,49 @@ def _pitch(mosaic_size):
     return 2 * mosaic_size + PAIR_GAP + MAP_GAP
 
 
-def _page_width(layers, maps_per_row, mosaic_size):
-    longest_row = min(maps_per_row, max(len(layer.feature_indices) for layer in layers))
-    maps = longest_row * _pitch(mosaic_size) - MAP_GAP
-    return 2 * MARGIN + max(maps, *(_heading_width(layer) for layer in layers))
+def _mosaic_size(layer):
+    """Longer side of a layer's mosaics, from its receptive field."""
+    k, height, width = layer.projections.shape[1:4]
+    wanted = max(near_square(k)) * max(height, width) / PIXELS_PER_INCH
+    largest = (COLUMN_WIDTH - PAIR_GAP - 2 * MARGIN) / 2
+    return min(max(wanted, SMALLEST_MOSAIC), largest)
 
 
-def _heading_width(layer):
-    return _beside_heading(layer) + text_width(_receptive_field(layer), BESIDE_HEADING)
+def _maps_that_fit(mosaic_size):
+    """How many feature maps fit on a page side by side."""
+    return max(int((PAGE_WIDTH - 2 * MARGIN + MAP_GAP) / _pitch(mosaic_size) + 0.01), 1)
 
 
-def _beside_heading(layer):
-    return text_width(layer.layer, HEADING) + 0.08
+def _page_width(layers, rows, sizes, headings):
+    maps = [
+        min(row, len(layer.feature_indices)) * _pitch(size) - MAP_GAP
+        for layer, row, size in zip(layers, rows, sizes, strict=True)
+    ]
+    texts = [
+        _beside_heading(name) + text_width(beside, BESIDE_HEADING) for name, beside in headings
+    ]
+    return 2 * MARGIN + max(*maps, *texts)
 
 
-def _receptive_field(layer):
+def _beside_heading(name):
+    return text_width(name, HEADING) + 0.08
+
+
+def _method(layer):
+    return getattr(layer, "method", "deconvnet")
+
+
+def _beside(layer, is_named):
+    """What is written beside the layer's name: its receptive field, and the method."""
     height, width = layer.projections.shape[2:4]
-    return f"receptive field {height} × {width} pixels"
+    method = f", method {_method(layer).replace('_', ' ')}" if is_named else ""
+    return f"receptive field {height} × {width} pixels{method}"
 
 
-def _put_heading(page, layer):
-    left = MARGIN + _beside_heading(layer)
-    page.put_text(layer.layer, HEADING)
-    page.put_text(_receptive_field(layer), BESIDE_HEADING, left=left, beside=HEADING)
+def _put_heading(page, name, beside):
+    page.put_text(name, HEADING)
+    left = MARGIN + _beside_heading(name)
+    page.put_text(beside, BESIDE_HEADING, left=left, beside=HEADING)
     page.move_down(HEADING.line_height)
 
 

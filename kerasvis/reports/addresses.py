@@ -51,6 +51,11 @@ def sprite(layer, feature):
     return f"{layer_folder(layer)}/{int(feature)}.webp"
 
 
+def relevance_sprite(layer, feature):
+    """The picture of a map's projections and patches where it matters most to the decision."""
+    return f"{layer_folder(layer)}/relevance-{int(feature)}.webp"
+
+
 def evolution_sprite(layer, feature):
     """The picture of a map's projections and patches over epochs."""
     return f"{layer_folder(layer)}/evolution-{int(feature)}.webp"

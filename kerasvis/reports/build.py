@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kerasvis.activations import LayerActivations
+from kerasvis.activations.scan import progress_bar
 from kerasvis.analyses import (
     FilterDiagnosis,
     LayerFidelity,
@@ -14,10 +15,13 @@ from kerasvis.analyses import (
     filter_findings,
     layer_fidelity,
 )
+from kerasvis.analyses.feature_relevance import RelevanceScan
 from kerasvis.analyses.filters.dead_filters import NUM_IMAGES_NEEDED
 from kerasvis.analyses.filters.filter_diagnosis import DiagnosedModel
+from kerasvis.arguments import standardize_verbose
+from kerasvis.attributions.methods import METHODS
+from kerasvis.attributions.unit_projections import UnitProjections
 from kerasvis.data.image_sources import Images
-from kerasvis.deconvnet.deconv_model import DeconvModel
 from kerasvis.deconvnet.rectification import RECTIFICATIONS
 from kerasvis.deconvnet.rules import rule_names
 from kerasvis.engines import Ray
@@ -34,12 +38,15 @@ from kerasvis.reports.layer_pictures import (
 from kerasvis.reports.layer_report import LayerReport
 from kerasvis.reports.layer_scan import (
     discard_scans,
+    has_relevance,
     is_known,
     is_scanned,
     load_layer,
+    load_relevance,
     reducers_of_layer,
     run_scan,
     save_layer,
+    save_relevance,
 )
 from kerasvis.reports.recorded_evolution import recorded_evolutions
 from kerasvis.reports.sprites import SpriteLayout
@@ -50,13 +57,16 @@ DIAGNOSIS = "arrays/filter_diagnosis.npz"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Build:
-    """A gallery in the making; the attributes are the arguments of `write_gallery`."""
+    """A gallery in the making; the attributes are the arguments of `write_gallery`.
+
+    Of the methods, `{name: function}`.
+    """
 
     model: object
     images: Images
     directory: Path
     k: int
-    rectification: str
+    methods: dict
     rules: tuple
     batch_size: int
     verbose: object
@@ -73,8 +83,8 @@ class Build:
             "model": model_fingerprint(read_graph(self.model).nodes),
             "images": self.images.fingerprint(),
             "k": self.k,
+            "methods": [_full_name(name, each) for name, each in self.methods.items()],
             "preprocessing": self.images.known_preprocessing().mode,
-            "rectification": self.rectification,
             "rules": rule_names(self.rules),
         }
 
@@ -117,10 +127,13 @@ class Build:
         all_names = [node.name for node in graph.nodes]
         return [name for name in all_names if name in names or is_known(self.directory, name)]
 
+    def projections(self, layer):
+        """The `UnitProjections` of a layer."""
+        return UnitProjections.of(self.model, layer, self.methods, self.rules)
+
     def deconv(self, layer):
         """The `DeconvModel` of a layer."""
-        # Its own name would hold the model's, with some of which TensorFlow runs nothing.
-        return DeconvModel(self.model, layer, self.rectification, self.rules, name="deconvnet")
+        return self.projections(layer).deconv
 
     @functools.cached_property
     def diagnosed(self):
@@ -150,6 +163,21 @@ class Build:
             self.parts.save(DIAGNOSIS, diagnosis.to_arrays())
         discard_scans(self.parts)
 
+    def scan_relevance(self, layers):
+        """Looks for the images in which feature maps matter most, in one more pass."""
+        missing = [layer for layer in layers if not has_relevance(self.parts, layer)]
+        if not missing:
+            return
+        scan = RelevanceScan(self.model, missing, self.k)
+        is_shown = standardize_verbose(self.verbose)
+        with progress_bar("Relevance", self.images, is_shown) as on_progress:
+            found = scan.run(
+                self.images, self.parts, "arrays/scan-relevance.npz", on_progress=on_progress
+            )
+        for layer, top in zip(missing, found, strict=True):
+            save_relevance(self.parts, layer, top)
+        discard_scans(self.parts)
+
     def _prefetch(self, layers, of_diagnosis):
         """Reads the images whose activations will be projected, in one go where that helps."""
         tops = [load_layer(self.directory, layer)[0] for layer in layers]
@@ -161,7 +189,7 @@ class Build:
         """`{layer: RecordedEvolution}` of an `Evolution`; a ValueError if another model's."""
         return recorded_evolutions(evolution, self.model, self.deconv, self.image_size)
 
-    def report(self, layer, labels, evolution=None, with_fidelity=False):
+    def report(self, layer, labels, evolution=None, with_fidelity=False, with_relevance=False):
         """Makes the pictures of a layer that are not there yet; returns its `LayerReport`.
 
         Args:
@@ -169,10 +197,16 @@ class Build:
             labels: of the images, or None.
             evolution: the layer's `RecordedEvolution`, or None.
             with_fidelity: whether it says how far its pictures go.
+            with_relevance: whether it shows where feature maps matter most.
         """
-        deconv = self.deconv(layer)
+        projections = self.projections(layer)
+        deconv = projections.deconv
         top, statistics = load_layer(self.directory, layer)
-        write_sprites(deconv, self.images, top, self.parts, self.verbose)
+        write_sprites(projections, self.images, top, self.parts, self.verbose)
+        relevant = load_relevance(self.directory, layer) if with_relevance else None
+        if relevant is not None:
+            settings = (self.parts, self.verbose, addresses.relevance_sprite)
+            write_sprites(projections, self.images, relevant, *settings)
         filters = image_filters(self.model, layer, self.images.known_preprocessing())
         if filters is not None:
             write_filters(layer, filters, self.directory)
@@ -183,31 +217,35 @@ class Build:
             layer=layer,
             top=top,
             statistics=statistics,
-            layout=SpriteLayout.of(self.k, field.window_size),
+            layout=SpriteLayout.of(self.k, field.window_size, len(self.methods) + 1),
             receptive_field=field,
+            methods=projections.names,
             is_dense=len(deconv.target_shape) == 1,
             has_filters=filters is not None,
             class_means=None if labels is None else statistics.class_means(labels),
             evolution=evolution,
             fidelity=self.fidelity(layer, top) if with_fidelity else None,
+            relevant=relevant,
         )
 
     def fidelity(self, layer, top):
-        """The layer's `LayerFidelity`, of the rectification that is shown first; or None."""
-        methods = dict.fromkeys((self.rectification, *RECTIFICATIONS))
+        """The layer's `LayerFidelity`, of the methods shown first."""
+        methods = self.methods | {name: METHODS[name] for name in RECTIFICATIONS}
         name = f"arrays/fidelity-{addresses.slug(layer)}.npz"
         return self.parts.result(
             name,
             LayerFidelity,
-            lambda: layer_fidelity(
-                self.model, layer, self.images, top, tuple(methods), rules=self.rules
-            ),
+            lambda: layer_fidelity(self.model, layer, self.images, top, methods, rules=self.rules),
         )
+
+    def check_relevance(self, layers):
+        """Refuses a model without scores of classes, or a layer on which they do not depend."""
+        RelevanceScan(self.model, layers, self.k)
 
     def check_projections(self, layers):
         """Refuses a layer through which cannot be projected, for a page or for the findings."""
         for layer in layers:
-            self.deconv(layer)
+            self.projections(layer).check(self.image_size)
         if self.diagnosed is None:
             return
         try:
@@ -241,3 +279,11 @@ class Build:
 
     def _has_enough_images(self):
         return self.images.count() - len(self.images.skipped_reasons) >= NUM_IMAGES_NEEDED
+
+
+def _full_name(name, function):
+    """What tells a method from others: its name, and of a user's own function where it is from."""
+    if METHODS.get(name) is function:
+        return name
+    module, own = (getattr(function, key, "") for key in ("__module__", "__qualname__"))
+    return f"{name} ({module}.{own})"

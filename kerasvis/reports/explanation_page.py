@@ -186,7 +186,7 @@ class _Pictures:
         if len(numbers) == 0:
             return None, None
         layout = SpriteLayout.of(*_k_and_size(features))
-        content = webp(feature_sprite(features, int(numbers[0])), layout.is_pixelated)
+        content = webp(feature_sprite([features], int(numbers[0])), layout.is_pixelated)
         return self._write(layer, f"strongest-{feature}.webp", content), layout
 
     def _write(self, layer, name, content):

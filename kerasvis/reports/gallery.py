@@ -13,7 +13,7 @@ on where it was, and one with more layers adds these.
 import importlib.resources
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from kerasvis.arguments import standardize_engine, standardize_images
+from kerasvis.attributions.methods import standardize_methods
 from kerasvis.engines import Ray
 from kerasvis.figures.occlusion_panel import occlusion_panel
 from kerasvis.reports import addresses, pages
@@ -48,9 +49,10 @@ def write_gallery(
     occlusions: "Sequence[OcclusionRow]" = (),
     evolution: "Evolution | None" = None,
     fidelity: bool = False,
+    relevance: bool = False,
     k: int = 9,
+    methods: str | Callable | Sequence[str | Callable] | Mapping[str, str | Callable] = "deconvnet",
     preprocessing: Any = None,
-    rectification: str = "deconvnet",
     rules: str | Sequence[tuple] = (),
     batch_size: int = 16,
     steps: int | None = None,
@@ -82,11 +84,18 @@ def write_gallery(
             occlusions, give it again when a build goes on.
         fidelity: whether each layer's page says how far its pictures go, see
             `kerasvis.analyses.layer_fidelity`; some seconds for each layer.
+        relevance: whether each map's page shows the images in which it adds most to the score of
+            the class chosen, too, see `kerasvis.analyses.find_top_relevances`, and says where they
+            are others than those in which it is strongest; one more pass over the images.
         k: number of strongest activations of each feature map.
+        methods: how the activations are projected: a name, which is a key of
+            `kerasvis.attributions.METHODS`, or several, as a list or a mapping from names; also
+            functions of one's own. The pages switch between them and the image patches. The
+            deconvnet, `"guided"` and `"gradient"` share the forward pass; others see whole images,
+            and `"smoothgrad"` takes fifty passes for each.
         preprocessing: how `images` were made from pixels: what `kerasvis.data.Preprocessing.of`
             takes. By default that of the images, or of the model, or what the range of an array
             tells.
-        rectification: of the deconvnet, see `DeconvModel`.
         rules: of the deconvnet, see `kerasvis.rules`; give the same when a build goes on.
         batch_size: images in a step of the scan.
         steps: batches to read at most; needed where a data set has no end, or does not tell.
@@ -120,17 +129,23 @@ def write_gallery(
         model, images, preprocessing, batch_size=batch_size, steps=steps, fetched=True
     )
     source.known_preprocessing()
-    settings = (k, rectification, rules, batch_size, verbose, standardize_engine(engine))
+    methods = standardize_methods(methods)
+    settings = (k, methods, rules, batch_size, verbose, standardize_engine(engine))
     build = Build(model, source, directory, *settings)
     build.check_images(labels)
     layers = build.layers(layers)
     evolutions = build.evolutions(evolution) if evolution is not None else {}
     build.check_projections(layers)
+    if relevance:
+        build.check_relevance(layers)
     with build.parts:
         build.scan(layers)
+        if relevance:
+            build.scan_relevance(layers)
         build.check_labels(labels)
         reports = tuple(
-            build.report(layer, labels, evolutions.get(layer), fidelity) for layer in layers
+            build.report(layer, labels, evolutions.get(layer), fidelity, relevance)
+            for layer in layers
         )
         findings, no_findings = build.findings()
         overview = pages.Overview(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
-from kerasvis.analyses.feature_visualization import visualize_chosen
+from kerasvis.analyses.feature_visualization import visualize_by
 from kerasvis.analyses.filters.dead_filters import filters_of
 from kerasvis.graph import image_shape, read_graph
 from kerasvis.graph.convolution_nodes import convolution_nodes
@@ -22,52 +22,53 @@ NUM_BYTES_AT_ONCE = 2**30
 NUM_CHANNELS = 3  # at most
 
 
-def write_sprites(deconv, images, top, parts, verbose="auto"):
-    """Projects the strongest activations of every feature map that has no sprite yet.
+def write_sprites(projections, images, top, parts, verbose="auto", address=addresses.sprite):
+    """Projects the activations of every feature map that has no sprite yet.
 
     Args:
-        deconv: the `DeconvModel` of the layer.
+        projections: the `UnitProjections` of the layer.
         images: the `Images` that were scanned.
         top: the layer's `LayerActivations`.
         parts: the `Parts` of the gallery.
         verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+        address: of the sprites, function of a layer's name and the number of a feature map.
     """
-    names = [addresses.sprite(deconv.layer, f) for f in range(len(top.values))]
+    names = [address(projections.layer, f) for f in range(len(top.values))]
     missing = np.array([f for f, name in enumerate(names) if not parts.is_complete(name)], "int64")
     is_present = top.image_indices >= 0
     bar = tqdm.tqdm(
-        desc=deconv.layer,
+        desc=projections.layer,
         unit=" maxima",
         total=int(is_present.sum()),
         initial=int(is_present.sum() - is_present[missing].sum()),
         disable={"auto": None}.get(verbose, not verbose),
     )
-    num_at_once = max(NUM_BYTES_AT_ONCE // _num_bytes(deconv, images, top), 1)
+    num_at_once = max(NUM_BYTES_AT_ONCE // _num_bytes(projections, images, top), 1)
     with bar:
         for begin in range(0, len(missing), num_at_once):
             chosen = missing[begin : begin + num_at_once]
-            contents = _sprite_files(deconv, images, top, chosen, bar.update)
+            contents = _sprite_files(projections, images, top, chosen, bar.update)
             for feature, content in zip(chosen, contents, strict=True):
                 parts.write(names[feature], content)
 
 
-def _sprite_files(deconv, images, top, chosen, advance):
+def _sprite_files(projections, images, top, chosen, advance):
     """The sprites of the feature maps chosen; their projections are gone when it returns."""
-    features = visualize_chosen(deconv, images, top, chosen, advance=advance)
-    return [sprite_file(features, number) for number in range(len(chosen))]
+    by_method = visualize_by(projections, images, top, chosen, advance=advance)
+    return [sprite_file([*by_method.values()], number) for number in range(len(chosen))]
 
 
-def _num_bytes(deconv, images, top):
-    """Memory for the projections of one map."""
-    height, width = deconv.receptive_field(images.image_size).window_size
-    return 4 * top.values.shape[1] * height * width * NUM_CHANNELS
+def _num_bytes(projections, images, top):
+    """Memory for the projections of one map by all methods."""
+    height, width = projections.deconv.receptive_field(images.image_size).window_size
+    return 4 * len(projections.names) * top.values.shape[1] * height * width * NUM_CHANNELS
 
 
-def sprite_file(features, number):
-    """The sprite of one of the features as the bytes of a WebP file."""
-    k, *window_size = features.projections.shape[1:4]
+def sprite_file(by_method, number):
+    """The sprite of one feature map, see `feature_sprite`, as the bytes of a WebP file."""
+    k, *window_size = by_method[0].projections.shape[1:4]
     is_pixelated = SpriteLayout.of(k, window_size).is_pixelated
-    return webp(feature_sprite(features, number), lossless=is_pixelated)
+    return webp(feature_sprite(by_method, number), lossless=is_pixelated)
 
 
 def write_evolution(evolution, directory):
@@ -79,7 +80,7 @@ def write_evolution(evolution, directory):
     """
     for number, feature in enumerate(evolution.feature_indices.tolist()):
         file = Path(directory) / addresses.evolution_sprite(evolution.layer, feature)
-        write_if_changed(file, sprite_file(evolution, number))
+        write_if_changed(file, sprite_file([evolution], number))
 
 
 def write_filters(layer, filters, directory):

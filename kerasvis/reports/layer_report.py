@@ -74,10 +74,13 @@ class LayerReport:
         layout: of its maps' sprites.
         receptive_field: of its units.
         is_dense: whether its maps are units without a place.
+        methods: names of the methods that made the projections, in the order of the panels.
         has_filters: whether its filters look at the image, and so are pictures.
         class_means: None where the images' classes are not known.
         evolution: None where none was given.
-        fidelity: how far its pictures go; None where it was not measured, or cannot be.
+        fidelity: how far its pictures go; None where it was not measured.
+        relevant: in which images, and where, its maps add most to the score of the class chosen;
+            the values are relevances. None where it was not looked for.
     """
 
     layer: str
@@ -85,11 +88,19 @@ class LayerReport:
     statistics: MapStatistics
     layout: SpriteLayout
     receptive_field: ReceptiveField
+    methods: tuple[str, ...] = ("deconvnet",)
     is_dense: bool = False
     has_filters: bool = False
     class_means: ClassMeans | None = None
     evolution: RecordedEvolution | None = None
     fidelity: LayerFidelity | None = None
+    relevant: LayerActivations | None = None
+
+    @property
+    def panels(self):
+        """Names of what the panels of a sprite show."""
+        names = [name.replace("_", " ") for name in self.methods]
+        return (*(names if len(names) > 1 else ["projections"]), "patches")
 
     @property
     def num_maps(self):
@@ -124,14 +135,27 @@ class LayerReport:
 
     def units(self, feature):
         """The `ShownUnit`s of a map, the strongest first."""
-        values, image_indices, positions = (array[feature].tolist() for array in self.top)
-        return [
-            ShownUnit(place, value, index, tuple(position))
-            for place, (value, index, position) in enumerate(
-                zip(values, image_indices, positions, strict=True)
-            )
-            if index >= 0
+        return _units(self.top, feature)
+
+    def relevant_units(self, feature):
+        """Those where the map adds to a score, the most relevant first, by their relevance."""
+        if self.relevant is None:
+            return []
+        return [unit for unit in _units(self.relevant, feature) if unit.activation > 0]
+
+    def num_shared(self, feature):
+        """How many images of `relevant_units` are also among those of the strongest activations."""
+        strongest = {unit.image_index for unit in self.units(feature)}
+        return sum(unit.image_index in strongest for unit in self.relevant_units(feature))
+
+    @property
+    def num_disagreeing(self):
+        """How many maps matter mostly in other images than those in which they are strongest."""
+        shares = [
+            (self.num_shared(feature), len(self.relevant_units(feature)))
+            for feature in range(self.num_maps)
         ]
+        return sum(shared < number / 2 for shared, number in shares)
 
     def evolution_steps(self, feature):
         """The `EvolutionStep`s of a map, if its evolution was recorded."""
@@ -148,3 +172,15 @@ class LayerReport:
             for c in order
             if means[c, feature] > 0
         ]
+
+
+def _units(top, feature):
+    """The `ShownUnit`s of a map, of its images in the order of a `LayerActivations`."""
+    values, image_indices, positions = (array[feature].tolist() for array in top)
+    return [
+        ShownUnit(place, value, index, tuple(position))
+        for place, (value, index, position) in enumerate(
+            zip(values, image_indices, positions, strict=True)
+        )
+        if index >= 0
+    ]

@@ -44,6 +44,21 @@ def load_layer(directory, layer):
     return top, MapStatistics.load(directory / _statistics_part(layer))
 
 
+def save_relevance(parts, layer, top):
+    """Writes which images each feature map of a layer is most relevant in."""
+    parts.save(_relevance_part(layer), TopActivations({layer: top}).to_arrays())
+
+
+def has_relevance(parts, layer):
+    """Whether that part of a layer is complete."""
+    return parts.is_complete(_relevance_part(layer))
+
+
+def load_relevance(directory, layer):
+    """The `LayerActivations` of `save_relevance`, whose values are relevances."""
+    return TopActivations.load(Path(directory) / _relevance_part(layer))[layer]
+
+
 def run_scan(model, watched, images, parts, verbose, engine=None):
     """The results of one pass over the images; its state is a part until `discard_scans`.
 
@@ -72,6 +87,10 @@ def discard_scans(parts):
 
 def _top_part(layer):
     return f"arrays/{slug(layer)}-top.npz"
+
+
+def _relevance_part(layer):
+    return f"arrays/{slug(layer)}-relevance.npz"
 
 
 def _statistics_part(layer):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jinja2
 
+from kerasvis.figures.contrast import CONTRAST_RULE
 from kerasvis.reports import addresses
 from kerasvis.reports.model_table import edges
 
@@ -94,6 +95,7 @@ def map_page(overview, report, feature, names, labels):
         feature=feature,
         statistics=report.statistics,
         units=report.units(feature),
+        relevant=report.relevant_units(feature),
         steps=report.evolution_steps(feature),
         names=names,
         labels=labels,
@@ -280,7 +282,7 @@ def _environment():
     environment.filters.update(
         three_digits=three_digits, two_places=two_places, by=by, field_size=field_size
     )
-    environment.globals["addresses"] = addresses
+    environment.globals.update(addresses=addresses, contrast_rule=CONTRAST_RULE)
     return environment
 
 

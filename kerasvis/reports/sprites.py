@@ -1,7 +1,8 @@
 """All pictures of one feature map in one small file: a sprite.
 
-Left the projections, right the image patches, both row by row with the strongest activation first
-and without gaps; the page cuts out what it shows. What lies outside the image is transparent.
+It consists of panels: the projections by each method, then the image patches. All of them are row
+by row with the strongest activation first and without gaps; the page cuts out what it shows. What
+lies outside the image is transparent.
 """
 
 import io
@@ -25,25 +26,32 @@ class SpriteLayout(NamedTuple):
 
     Attributes:
         rows: of tiles.
-        columns: of tiles, of the projections or of the patches; there are twice as many.
+        columns: of tiles in a panel.
         tile_size: `(height, width)` in pixels.
+        num_panels: side by side: one for each method, and the image patches.
     """
 
     rows: int
     columns: int
     tile_size: tuple[int, int]
+    num_panels: int = 2
 
     @classmethod
-    def of(cls, k, window_size):
+    def of(cls, k, window_size, num_panels=2):
         """The layout for k windows of `(height, width)` pixels."""
         ratio = min(TILE_SIZE / max(window_size), 1)
         height, width = (max(round(length * ratio), 1) for length in window_size)
-        return cls(*near_square(k), (height, width))
+        return cls(*near_square(k), (height, width), num_panels)
+
+    @property
+    def panel_size(self):
+        """`(height, width)` of a panel in pixels."""
+        return self.rows * self.tile_size[0], self.columns * self.tile_size[1]
 
     @property
     def size(self):
         """`(height, width)` of the sprite in pixels."""
-        return self.rows * self.tile_size[0], 2 * self.columns * self.tile_size[1]
+        return self.panel_size[0], self.num_panels * self.panel_size[1]
 
     @property
     def is_pixelated(self):
@@ -51,35 +59,38 @@ class SpriteLayout(NamedTuple):
         return max(self.tile_size) < LOSSLESS_BELOW
 
 
-def feature_sprite(features, number):
+def feature_sprite(by_method, number):
     """The sprite of one feature map.
 
     Args:
-        features: a `FeatureVisualization`, of 1 or 3 channels; or a `LayerEvolution`, whose epochs
-            stand in the place of the strongest activations. The half of image patches that were
-            left out is transparent.
-        number: which of its feature maps.
+        by_method: the `FeatureVisualization` of each method, of 1 or 3 channels; or one
+            `LayerEvolution`, whose epochs are in the place of the strongest activations. The panel
+            of image patches that were left out is transparent.
+        number: which of their feature maps.
 
     Returns:
         uint8 `(height, width, 4)`, RGB and opacity, laid out as by `SpriteLayout`.
     """
+    features = by_method[0]
     k, *window_size = features.projections.shape[1:4]
     columns = SpriteLayout.of(k, window_size).columns
     inside = _inside(features, number)
     cover = shrink(inside.astype("float32"), TILE_SIZE)
-    projections = shrink(np.where(inside, features.projections[number], 0), TILE_SIZE)
     opacity = np.rint(255 * cover)
-    halves = [_half(signed_to_rgb(projections), opacity, columns)]
+    panels = []
+    for each in by_method:
+        projections = shrink(np.where(inside, each.projections[number], 0), TILE_SIZE)
+        panels.append(_panel(signed_to_rgb(projections), opacity, columns))
     if has_patches(features):
         patches = shrink(np.where(inside, features.patches[number], 0), TILE_SIZE)
         patches = np.rint(patches / np.maximum(cover, 1e-6)).clip(0, 255) + np.zeros(3)
-        halves.append(_half(patches, opacity, columns))
+        panels.append(_panel(patches, opacity, columns))
     else:
-        halves.append(np.zeros_like(halves[0]))
-    return np.concatenate(halves, axis=1)
+        panels.append(np.zeros_like(panels[0]))
+    return np.concatenate(panels, axis=1)
 
 
-def _half(rgb, opacity, columns):
+def _panel(rgb, opacity, columns):
     tiles = np.concatenate([rgb, opacity], axis=-1).astype("uint8")
     return mosaic(tiles, columns=columns, gap=0, background=0)
 

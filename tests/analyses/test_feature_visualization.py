@@ -84,18 +84,18 @@ def by_hand(deconv, images, pixels, found, feature_indices):
 
 
 @pytest.mark.parametrize(
-    ("layer", "rectification"),
+    ("layer", "method"),
     grid(
         ["conv1", "conv2", "both", "fc", "scores"],
         ["deconvnet", "gradient"],
         quick=[("conv2", "deconvnet"), ("both", "gradient"), ("fc", "deconvnet")],
     ),
 )
-def test_is_each_unit_projected_by_itself_and_cut(model, images, pixels, top, layer, rectification):
-    deconv = kv.DeconvModel(model, layer, rectification)
+def test_is_each_unit_projected_by_itself_and_cut(model, images, pixels, top, layer, method):
+    deconv = kv.DeconvModel(model, layer, method)
     feature_indices = [2, 0]
     features = kv.visualize_features(
-        deconv.convnet, deconv.layer, images, feature_indices, top=top, rectification=rectification
+        deconv.convnet, deconv.layer, images, feature_indices, top=top, methods=method
     )
     found = top[layer]
     expected = by_hand(deconv, images, pixels, found, feature_indices)
@@ -123,7 +123,7 @@ def test_shapes_and_dtypes(model, images, top):
     actual = {
         name: (array.dtype.name, array.shape)
         for name, array in dataclasses.asdict(features).items()
-        if name not in ("layer", "pixel_range")
+        if name not in ("layer", "pixel_range", "method")
     }
     window = (15, 10)  # rows: 3, then + 2 * 2, then + 2 * 4; columns: 4, then + 2 * 1, then + 2 * 2
     assert actual == {
@@ -360,3 +360,54 @@ def test_no_image_left(model, images):
     )
     with pytest.raises(ValueError, match="No image is left among the strongest activations: scan"):
         kv.visualize_features(model, "conv2", images, top=TopActivations({"conv2": nothing}))
+
+
+def brightness(model, layer, images, target):
+    """A user's own method: a heat map."""
+    return images.mean(axis=-1)
+
+
+@pytest.mark.parametrize("layer", ["conv2", "fc"])
+def test_several_methods_of_the_same_activations(model, images, top, layer):
+    methods = {"guided": "guided", "times input": "gradient_times_input", "mine": brightness}
+    methods["deconvnet"] = "deconvnet"
+    options = {"features": [2, 0], "top": top, "verbose": 0}
+    found = kv.visualize_features(model, layer, images, methods=methods, **options)
+    assert list(found) == list(methods)
+    for name, features in found.items():
+        assert features.method == name
+        for field in ("activations", "image_indices", "positions", "patches", "boxes"):
+            np.testing.assert_array_equal(
+                getattr(features, field), getattr(found["deconvnet"], field)
+            )
+    for name in ("deconvnet", "guided"):
+        alone = kv.visualize_features(model, layer, images, methods=name, **options)
+        scale = np.abs(alone.projections).max()
+        assert scale > 0
+        np.testing.assert_allclose(
+            found[name].projections, alone.projections, rtol=1e-5, atol=1e-5 * scale
+        )
+    unit = found["guided"]
+    target = kv.targets.Unit(2, *([] if layer == "fc" else unit.positions[0, 1]))
+    image = images[unit.image_indices[0, 1]][None]
+    top_, left, bottom, right = unit.boxes[0, 1]
+    for name in ("times input", "mine"):
+        (whole,) = kv.attribute(model, layer, image, target, methods[name])
+        shown = found[name].projections[0, 1, top_:bottom, left:right]
+        field = kv.DeconvModel(model, layer).receptive_field(SIZE)
+        row, column = field.box(*map(int, unit.positions[0, 1]))[:2]
+        rows, columns = (slice(row + top_, row + bottom), slice(column + left, column + right))
+        expected = whole[rows, columns]
+        expected = expected if expected.ndim == 3 else expected[..., None] + np.zeros(3)
+        np.testing.assert_allclose(shown, expected, rtol=1e-5, atol=1e-5 * np.abs(whole).max())
+
+
+def test_methods_that_need_no_rule_project_through_any_layer():
+    options = {"activation": "tanh", "kernel_initializer": keras.initializers.RandomNormal(0, 1e-4)}
+    model = keras.Sequential([keras.Input((9, 8, 3)), layers.Conv2D(4, 3, **options, name="tanh")])
+    images = np.random.default_rng(0).uniform(0, 255, (3, 9, 8, 3)).astype("float32")
+    options = {"preprocessing": "raw", "k": 1, "verbose": 0}
+    found = kv.visualize_features(model, "tanh", images, methods=["gradient"], **options)
+    assert np.abs(found["gradient"].projections).max() > 0
+    with pytest.raises(ValueError, match="no rule"):
+        kv.visualize_features(model, "tanh", images, methods=["gradient", "deconvnet"], **options)

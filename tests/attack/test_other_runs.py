@@ -17,7 +17,7 @@ from tests.attack.attacked import (
 
 OTHER_SETTINGS = {
     "features": "--k 3",
-    "gallery": "--rectification guided",
+    "gallery": "--methods guided",
     "occlusion": "--baseline blur",
     "diagnose": "--second-layer conv2",
     "invariance": "--layers conv2",

@@ -69,7 +69,7 @@ MISTAKES = {
     ),
     "none of many": ("features --model m --layers --k 3", "--layers takes 1 or more values, but 0"),
     "a choice": (
-        "features --model m --images a --rectification relu",
+        "export --model m --layer a --rectification relu",
         "--rectification takes one of deconvnet, guided, gradient. Received: --rectification=relu",
     ),
     "a flag": (

@@ -130,13 +130,13 @@ def test_writes_arrays_and_figures_of_all_convolution_layers(visualize, models, 
     assert str(out / "features.png") in printed
 
 
-def test_features_layers_and_rectification_are_those_asked_for(visualize, models):
+def test_features_layers_and_methods_are_those_asked_for(visualize, models):
     out = visualize(
         *"--layers conv2 conv2 --features 3 1 --k 2".split(),
-        *"--rectification guided --preprocessing caffe".split(),
+        *"--methods guided gradient_times_input --preprocessing caffe".split(),
     )
-    features = FeatureVisualization.load(out / "conv2.npz")
-    assert features.feature_indices.tolist() == [3, 1]
+    names = {"guided": "conv2.npz", "gradient_times_input": "conv2-gradient_times_input.npz"}
+    assert {path.name for path in out.glob("conv*")} == {*names.values(), "conv2.png"}
     assert not (out / "conv1.npz").exists()
     model = load_model(models)
     pixels = np.stack([random_pixels(number, SIZE) for number in range(NUM_PHOTOGRAPHS)])
@@ -148,10 +148,15 @@ def test_features_layers_and_rectification_are_those_asked_for(visualize, models
         [3, 1],
         top=kv.find_top_activations(model, ["conv2"], images, 2),
         preprocessing="caffe",
-        rectification="guided",
+        methods=[*names],
     )
-    np.testing.assert_allclose(features.projections, expected.projections, rtol=1e-5, atol=1e-4)
-    np.testing.assert_array_equal(features.patches, expected.patches)
+    for method, name in names.items():
+        features = FeatureVisualization.load(out / name)
+        assert features.method == method
+        assert features.feature_indices.tolist() == [3, 1]
+        projections = expected[method].projections
+        np.testing.assert_allclose(features.projections, projections, rtol=1e-5, atol=1e-4)
+        np.testing.assert_array_equal(features.patches, expected[method].patches)
 
 
 def test_number_of_feature_maps_and_seed(visualize, tmp_path):
@@ -327,8 +332,8 @@ def test_a_model_that_cannot_be_used(mistake, tmp_path, model, sentence):
             "--k takes a whole number from 1 to 10,000. Received: --k=0",
         ),
         (
-            "--rectification relu",
-            "--rectification takes one of deconvnet, guided, gradient. Received: ",
+            "--methods relu",
+            "--methods takes deconvnet, guided, gradient, ",
         ),
         ("--weights imagenet", "has weights of its own: leave out --weights, which is for models"),
     ],

@@ -171,13 +171,47 @@ def test_pictures_stay_apart_inside_the_page_and_in_shape(size, k):
     for number, (left, right, bottom, top) in enumerate(placed):
         assert 0 < left < right < width
         assert 0 < top < bottom < height
-        assert max(right - left, bottom - top) == pytest.approx(0.82)
         for other in placed[:number]:
             assert right < other[0] or left > other[1] or bottom < other[3] or top > other[2]
     for image in figure.axes[0].images:
         left, right, bottom, top = image.get_extent()
         rows, columns = image.get_array().shape[:2]
         assert (bottom - top) / (right - left) == pytest.approx(rows / columns)
+
+
+@pytest.mark.parametrize(
+    ("size", "k", "expected", "in_a_row"),
+    [
+        ((7, 5), 9, 0.82, 4),
+        ((50, 20), 9, 1.0, 3),  # 150 pixels to the inch
+        ((60, 75), 4, 1.0, 3),
+        ((224, 224), 9, 1.69, 2),  # a pair is as wide as a column of 3.5 inches
+        ((224, 224), 1, 224 / 150, 2),
+    ],
+)
+def test_mosaics_suit_the_receptive_field(size, k, expected, in_a_row):
+    placed = pictures(feature_grid(layer(num_maps=5, k=k, size=size)))
+    longest = [max(right - left, bottom - top) for left, right, bottom, top in placed.values()]
+    np.testing.assert_allclose(longest, expected, rtol=1e-6)
+    tops = [top for label, (*_, top) in placed.items() if label.endswith("patches")]
+    assert tops.count(tops[0]) == in_a_row
+    alone = feature_grid(layer(num_maps=1, k=k, size=size))
+    assert alone.get_size_inches()[0] <= 3.5 + 1e-6
+
+
+def test_methods_are_blocks_that_say_so():
+    def by(method, seed):
+        return SimpleNamespace(**vars(layer(size=(7, 7), seed=seed)), method=method)
+
+    by_method = {"deconvnet": by("deconvnet", 0), "grad_cam": by("grad_cam", 1)}
+    other = SimpleNamespace(**vars(layer("conv3", size=(9, 9))), method="deconvnet")
+    field = "receptive field 7 × 7 pixels"
+    figure = feature_grid({"conv2": by_method, "conv3": {"deconvnet": other}})
+    beside = [text for text in texts(figure) if text.startswith("receptive field")]
+    assert beside[:2] == [f"{field}, method deconvnet", f"{field}, method grad cam"]
+    assert len(beside) == 3
+    assert len(pictures(figure)) <= 2 * 3 * 3
+    assert texts(feature_grid({"conv2": other}))[1] == "receptive field 9 × 9 pixels"
 
 
 def test_mosaics_are_equally_large_on_every_page():

@@ -57,6 +57,23 @@ def evolving(model, images, evolution, tmp_path_factory):
     return directory
 
 
+def brightness(model, layer, images, target):
+    """A method of a user's own."""
+    return images.mean(axis=-1)
+
+
+METHODS = {"deconvnet": "deconvnet", "guided": "guided", "mine": brightness}
+
+
+@pytest.fixture(scope="session")
+def by_methods(model, images, tmp_path_factory):
+    """The folder of a gallery of several methods."""
+    directory = tmp_path_factory.mktemp("beside") / "methods"
+    options = {"labels": LABELS, "k": 4, "fidelity": True, "relevance": True, "verbose": 0}
+    write_gallery(model, [SECOND], images, directory, methods=METHODS, **options)
+    return directory
+
+
 @pytest.fixture
 def write(model, images, tmp_path):
     """Writes a gallery of its own; returns its folder."""
@@ -72,13 +89,13 @@ def write(model, images, tmp_path):
 def projected(monkeypatch):
     """`(layer, features)` of every projection made from now on."""
     calls = []
-    original = layer_pictures.visualize_chosen
+    original = layer_pictures.visualize_by
 
-    def recorded(deconv, images, top, features, *arguments, **options):
-        calls.append((deconv.layer, list(features)))
-        return original(deconv, images, top, features, *arguments, **options)
+    def recorded(projections, images, top, features, *arguments, **options):
+        calls.append((projections.layer, list(features)))
+        return original(projections, images, top, features, *arguments, **options)
 
-    monkeypatch.setattr(layer_pictures, "visualize_chosen", recorded)
+    monkeypatch.setattr(layer_pictures, "visualize_by", recorded)
     return calls
 
 

@@ -65,15 +65,15 @@ def test_step_by_step_and_at_once_are_the_same(write, gallery):
 
 def test_a_build_that_was_stopped_while_projecting_goes_on(write, gallery, monkeypatch):
     monkeypatch.setattr(layer_pictures, "NUM_BYTES_AT_ONCE", 1)  # a map at a time
-    original, calls = layer_pictures.visualize_chosen, []
+    original, calls = layer_pictures.visualize_by, []
 
-    def stopped(deconv, images, top, features, *arguments, **options):
-        calls.append((deconv.layer, *features))
+    def stopped(projections, images, top, features, *arguments, **options):
+        calls.append((projections.layer, *features))
         if len(calls) == 8:
             raise KeyboardInterrupt
-        return original(deconv, images, top, features, *arguments, **options)
+        return original(projections, images, top, features, *arguments, **options)
 
-    monkeypatch.setattr(layer_pictures, "visualize_chosen", stopped)
+    monkeypatch.setattr(layer_pictures, "visualize_by", stopped)
     options = {"labels": LABELS, "batch_size": 5}
     with pytest.raises(KeyboardInterrupt):
         write(**options)
@@ -112,7 +112,9 @@ def test_what_a_failed_scan_left_does_not_bind(write, images, monkeypatch):
         ("images", {"images": random_images(seed=1)}),
         ("k", {"k": 4}),
         ("preprocessing", {"preprocessing": "caffe"}),
-        ("rectification", {"rectification": "guided"}),
+        ("methods", {"methods": "guided"}),
+        ("methods", {"methods": ["deconvnet", "guided"]}),
+        ("methods", {"methods": {"deconvnet": lambda model, layer, images, target: images}}),
     ],
 )
 def test_a_gallery_of_something_else_is_refused(gallery, write_again, what, options):

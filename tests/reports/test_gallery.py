@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import kerasvis as kv
+from kerasvis.analyses import LayerFidelity
 from kerasvis.data import ImageFolder
 from kerasvis.graph import feature_extractor
 from kerasvis.reports import addresses
+from kerasvis.reports.sprites import SpriteLayout, feature_sprite
 from kerasvis.storage.files import TEMPORARY
+from tests.reports.conftest import brightness
 from tests.reports.small_galleries import (
     EVIL,
     FIRST,
@@ -354,4 +358,83 @@ def test_a_layer_without_a_rule_is_refused(write, scanned):
     )
     with pytest.raises(ValueError, match="norm"):
         write(model=model)
+    assert scanned == []
+
+
+# Several methods
+
+
+def test_sprites_hold_the_projections_by_each_method(by_methods, model, images):
+    found = kv.visualize_features(
+        model,
+        SECOND,
+        images,
+        [1],
+        k=4,
+        methods=["deconvnet", "guided", brightness],
+        preprocessing="raw",
+        verbose=0,
+    )
+    layout = SpriteLayout.of(4, found["guided"].projections.shape[2:4], 4)
+    with Image.open(by_methods / addresses.sprite(SECOND, 1)) as picture:
+        assert picture.size == layout.size[::-1]
+        sprite = np.asarray(picture.convert("RGBA")).astype(int)
+    expected = feature_sprite([*found.values()], 0)
+    opaque = expected[..., 3] == 255
+    np.testing.assert_array_equal(sprite[opaque], expected[opaque])
+    np.testing.assert_array_equal(sprite[..., 3], expected[..., 3])
+
+
+def test_pages_name_the_methods_and_say_how_far_each_goes(by_methods):
+    page = Page.read(by_methods / addresses.layer_page(SECOND))
+    choices = [
+        e.attributes["data-panel"] for e in page.all("input") if "data-panel" in e.attributes
+    ]
+    assert choices == ["deconvnet", "guided", "mine", "patches", "all"]
+    found = LayerFidelity.load(by_methods / "arrays" / f"fidelity-{addresses.slug(SECOND)}.npz")
+    assert found.methods == ("deconvnet", "guided", "mine", "gradient")
+    assert "99th percentile" in page.text
+    page = map_page(by_methods, SECOND, 1)
+    alts = [e.attributes["alt"] for e in page.all("img")]
+    first = [alt for alt in alts if alt.endswith("of activation 1")]
+    assert [alt.split(" of ")[0] for alt in first] == [
+        *("Projection by deconvnet", "Projection by guided", "Projection by mine", "Image patch")
+    ]
+
+
+def test_pages_show_where_a_map_matters_most(by_methods, model, images):
+    top = kv.analyses.find_top_relevances(model, SECOND, images, k=4, verbose=0)[SECOND]
+    strongest = kv.find_top_activations(model, SECOND, images, k=4, verbose=0)[SECOND]
+    num_disagreeing = 0
+    for feature in range(LAYERS[SECOND]):
+        page, positive = map_page(by_methods, SECOND, feature), top.values[feature] > 0
+        alts = [e.attributes["alt"] for e in page.all("img")]
+        shown = [alt for alt in alts if alt.startswith("Image patch of relevant")]
+        assert len(shown) == positive.sum()
+        if not positive.any():
+            assert "adds to the score of no image" in page.text
+            continue
+        assert f"relevance-{feature}.webp" in page.references
+        assert (by_methods / addresses.relevance_sprite(SECOND, feature)).is_file()
+        indices = top.image_indices[feature][positive]
+        shared = len(set(indices) & set(strongest.image_indices[feature]))
+        place = 2 * 4  # behind the strongest activations and their images
+        assert page.values[place] == shared
+        np.testing.assert_allclose(
+            page.values[place + 1 : place + 1 + 2 * len(indices) : 2],
+            top.values[feature][positive],
+            rtol=1e-4,
+        )
+        assert page.values[place + 2 : place + 2 + 2 * len(indices) : 2] == indices.tolist()
+        disagrees = shared < len(indices) / 2
+        assert ("matters mostly in other images" in page.text) == disagrees
+        num_disagreeing += disagrees
+    page = Page.read(by_methods / addresses.layer_page(SECOND))
+    assert f"{num_disagreeing} of 4 matter mostly" in " ".join(page.text.split())
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((1, 3)), np.full((1, *SIZE), np.nan)])
+def test_a_method_that_returns_no_maps_is_refused_before_the_scan(write, scanned, wrong):
+    with pytest.raises(ValueError, match="mine"):
+        write([SECOND], methods={"mine": lambda model, layer, images, target: wrong})
     assert scanned == []

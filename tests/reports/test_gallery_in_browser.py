@@ -129,25 +129,72 @@ def test_a_layer_is_sorted_by_class(open_page):
 def test_views_show_one_half_or_both(open_page):
     page = open_page(addresses.layer_page(SECOND))
     ratios = {}
-    for view in ("projections", "patches", "both"):
-        page.check(f"[name=view][value={view}]")
+    for view in ("0", "1", "all"):
+        page.check(f"[name=view][value='{view}']")
         mosaic, picture = (
             page.locator(f"#tiles {part}").first.bounding_box() for part in (".mosaic", "img")
         )
         ratios[view] = mosaic["width"] / mosaic["height"]
-        left = {"projections": 0, "patches": -mosaic["width"], "both": 0}[view]
+        left = {"0": 0, "1": -mosaic["width"], "all": 0}[view]
         assert picture["x"] - mosaic["x"] == pytest.approx(left, abs=1)
-        times = 1 if view == "both" else 2
+        times = 1 if view == "all" else 2
         assert picture["width"] == pytest.approx(times * mosaic["width"], abs=1)
-    assert ratios["both"] == pytest.approx(2 * ratios["projections"], rel=0.05)
+    assert ratios["all"] == pytest.approx(2 * ratios["0"], rel=0.05)
 
 
 def test_the_view_is_remembered(open_page):
     page = open_page(addresses.layer_page(SECOND))
-    page.check("[name=view][value=patches]")
+    page.check("[name=view][data-panel=patches]")
     page.reload()
-    assert page.is_checked("[name=view][value=patches]")
-    assert "view-patches" in page.get_attribute("#tiles", "class")
+    assert page.is_checked("[name=view][data-panel=patches]")
+    assert "view-one" in page.get_attribute("#tiles", "class")
+    page.goto(page.url.replace("index.html", "2.html"))
+    assert cells_shown(page) == [False, True]
+
+
+def cells_shown(page):
+    """Which of the panels of the strongest activation are shown on a map's page."""
+    cells = page.locator(".pair").first.locator(".cell")
+    return [cells.nth(number).is_visible() for number in range(cells.count())]
+
+
+def test_keys_switch_between_methods_and_patches_of_a_map(open_page, by_methods):
+    page = open_page(by_methods / addresses.map_page(SECOND, 2))
+    assert cells_shown(page) == [True] * 4
+    for key in "1342":
+        page.keyboard.press(key)
+        assert cells_shown(page) == [str(panel + 1) == key for panel in range(4)]
+        cell = page.locator(".cell:visible").first
+        box, picture = cell.bounding_box(), cell.locator("img").bounding_box()
+        place = 2 * (int(key) - 1)  # in a sprite of 2×2 tiles in each of 4 panels
+        assert (box["x"] - picture["x"]) / box["width"] == pytest.approx(place, abs=0.05)
+        assert picture["width"] == pytest.approx(8 * box["width"], rel=0.02)
+    page.keyboard.press("7")  # there is none
+    assert page.is_checked("[name=view][data-panel=guided]")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url(re.compile(r"/3\.html$"))
+    assert cells_shown(page) == [False, True, False, False]
+    page.keyboard.press("0")
+    assert cells_shown(page) == [True] * 4
+
+
+def test_keys_switch_between_methods_and_patches_of_a_layer(open_page, by_methods):
+    page = open_page(by_methods / addresses.layer_page(SECOND))
+    ratios = {}
+    for key in "1234":
+        page.keyboard.press(key)
+        mosaic, picture = (
+            page.locator(f"#tiles {part}").first.bounding_box() for part in (".mosaic", "img")
+        )
+        left = (picture["x"] - mosaic["x"]) / mosaic["width"]
+        assert left == pytest.approx(1 - int(key), abs=0.01)
+        ratios[key] = mosaic["width"] / mosaic["height"]
+    page.focus("[name=view][data-panel=mine]")
+    page.keyboard.press("0")  # a digit is no letter there
+    mosaic = page.locator("#tiles .mosaic").first.bounding_box()
+    assert mosaic["width"] / mosaic["height"] == pytest.approx(4 * ratios["1"], rel=0.05)
+    page.keyboard.press("ArrowDown")  # the next of the choices, not a tile
+    assert page.is_checked("[name=view][data-panel=patches]")
 
 
 def test_arrow_keys_move_among_tiles(open_page):
@@ -257,6 +304,7 @@ def test_an_evolution_is_loaded_when_it_comes_into_view(open_page, evolving):
     assert 0 <= top < layer_page.viewport_size["height"]
 
 
+BY_METHODS = ("index.html", addresses.layer_page(SECOND), addresses.map_page(SECOND, 1))
 EVOLVING = (addresses.layer_page(FIRST), addresses.map_page(FIRST, 3))
 
 ADDRESSES = (
@@ -279,6 +327,18 @@ def test_pages_fit_on_a_phone(open_page, address):
 def test_pages_with_an_evolution_fit_on_a_phone(open_page, evolving, address):
     page = open_page(evolving / address, viewport=PHONE)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+@pytest.mark.parametrize("address", BY_METHODS)
+def test_pages_of_several_methods_fit_on_a_phone(open_page, by_methods, address):
+    page = open_page(by_methods / address, viewport=PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("address", BY_METHODS)
+def test_pages_of_several_methods_are_accessible(open_page, by_methods, address, scheme):
+    assert complaints_of_axe(open_page(by_methods / address, color_scheme=scheme)) == []
 
 
 def complaints_of_axe(page):

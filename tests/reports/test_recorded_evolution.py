@@ -193,7 +193,7 @@ def test_more_epochs_take_the_place_of_fewer(write, evolving, evolution):
 def test_steps_of_a_map(evolution):
     recorded = RecordedEvolution(evolution.epochs, evolution[FIRST])
     assert recorded.features == [0, 3]
-    assert recorded.layout == (2, 2, (3, 3))
+    assert recorded.layout == (2, 2, (3, 3), 2)
     assert recorded.steps(1) == []
     steps = recorded.steps(3)
     assert [(step.place, step.epoch) for step in steps] == [(0, 1), (1, 4), (2, 20)]

@@ -26,7 +26,7 @@ def features_of(k=5, size=(7, 4), channels=3, seed=0):
 
 
 def tile(sprite, layout, place, half):
-    """One tile of a sprite; half 0 holds the projections."""
+    """One tile of a sprite; the first half, or panel, holds the projections."""
     height, width = layout.tile_size
     row, column = divmod(place, layout.columns)
     column += half * layout.columns
@@ -45,9 +45,12 @@ def tile(sprite, layout, place, half):
 )
 def test_layout(k, window, expected):
     layout = SpriteLayout.of(k, window)
-    assert layout == expected
+    assert layout == (*expected, 2)
     rows, columns, (height, width) = expected
     assert layout.size == (rows * height, 2 * columns * width)
+    layout = SpriteLayout.of(k, window, num_panels=4)
+    assert layout.panel_size == (rows * height, columns * width)
+    assert layout.size == (rows * height, 4 * columns * width)
 
 
 def test_small_tiles_are_pixelated():
@@ -58,7 +61,7 @@ def test_small_tiles_are_pixelated():
 def test_projections_left_and_patches_right():
     features = features_of()
     layout = SpriteLayout.of(5, (7, 4))
-    sprite = feature_sprite(features, 1)
+    sprite = feature_sprite([features], 1)
     assert sprite.shape == (*layout.size, 4)
     for place in range(5):
         projection, patch = (tile(sprite, layout, place, half) for half in (0, 1))
@@ -69,9 +72,20 @@ def test_projections_left_and_patches_right():
         assert (projection[..., 3] == 255).all()
 
 
+def test_a_panel_for_each_method():
+    first, second = features_of(), features_of(seed=1)
+    layout = SpriteLayout.of(5, (7, 4), num_panels=3)
+    sprite = feature_sprite([first, second], 1)
+    assert sprite.shape == (*layout.size, 4)
+    for panel, expected in enumerate(
+        [signed_to_rgb(f.projections[1, 3]) for f in (first, second)] + [first.patches[1, 3]]
+    ):
+        np.testing.assert_array_equal(tile(sprite, layout, 3, panel)[..., :3], expected)
+
+
 def test_places_left_over_are_transparent():
     layout = SpriteLayout.of(5, (7, 4))
-    sprite = feature_sprite(features_of(), 0)
+    sprite = feature_sprite([features_of()], 0)
     for half in (0, 1):
         assert (tile(sprite, layout, 5, half) == 0).all()
 
@@ -81,7 +95,7 @@ def test_what_lies_outside_the_image_is_transparent():
     features.boxes[0, 2] = (1, 0, 7, 3)
     layout = SpriteLayout.of(5, (7, 4))
     for half in (0, 1):
-        shown = tile(feature_sprite(features, 0), layout, 2, half)
+        shown = tile(feature_sprite([features], 0), layout, 2, half)
         expected = np.zeros((7, 4), "uint8")
         expected[1:, :3] = 255
         np.testing.assert_array_equal(shown[..., 3], expected)
@@ -90,20 +104,20 @@ def test_what_lies_outside_the_image_is_transparent():
 def test_absent_images_are_transparent():
     features = features_of()
     features.image_indices[1, 4] = -1
-    shown = tile(feature_sprite(features, 1), SpriteLayout.of(5, (7, 4)), 4, 0)
+    shown = tile(feature_sprite([features], 1), SpriteLayout.of(5, (7, 4)), 4, 0)
     assert (shown[..., 3] == 0).all()
 
 
 def test_grey_images():
     features = features_of(channels=1)
-    patch = tile(feature_sprite(features, 0), SpriteLayout.of(5, (7, 4)), 0, 1)
+    patch = tile(feature_sprite([features], 0), SpriteLayout.of(5, (7, 4)), 0, 1)
     np.testing.assert_array_equal(patch[..., :3], features.patches[0, 0].repeat(3, axis=-1))
 
 
 def test_large_windows_are_averaged():
     features = features_of(k=1, size=(224, 224))
     features.patches[:] = np.indices((224, 224)).sum(axis=0)[..., None] // 2 % 256
-    sprite = feature_sprite(features, 0)
+    sprite = feature_sprite([features], 0)
     assert sprite.shape == (112, 224, 4)
     means = features.patches[0, 0, :2, :2].mean(axis=(0, 1))
     np.testing.assert_array_equal(sprite[0, 112, :3], np.rint(means))
@@ -113,14 +127,14 @@ def test_an_edge_that_is_averaged_keeps_its_colour():
     features = features_of(k=1, size=(224, 224))
     features.patches[:] = 200
     features.boxes[:] = (0, 1, 224, 224)
-    patch = feature_sprite(features, 0)[:, 112:]
+    patch = feature_sprite([features], 0)[:, 112:]
     assert (patch[..., :3] == 200).all()
     assert patch[0, 0, 3] == 128
     assert (patch[:, 1:, 3] == 255).all()
 
 
 def test_webp_without_loss_gives_the_pixels_back():
-    pixels = feature_sprite(features_of(), 0)
+    pixels = feature_sprite([features_of()], 0)
     with Image.open(io.BytesIO(webp(pixels, lossless=True))) as image:
         assert image.format == "WEBP"
         read = np.asarray(image)

@@ -6,7 +6,7 @@ for every layer of a gallery.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import keras
@@ -15,9 +15,11 @@ import numpy as np
 from kerasvis.analyses.fidelity.chosen_units import boxes_seen, plan_of
 from kerasvis.analyses.fidelity.fidelity_report import fidelity_report
 from kerasvis.analyses.fidelity.map_similarity import MEASURES, SMALLEST_SIDE, mean_of_defined
-from kerasvis.analyses.fidelity.unit_maps import checked_maps, unit_methods
+from kerasvis.analyses.fidelity.unit_maps import unit_methods
 from kerasvis.analyses.fidelity.weight_randomization import initializers_of, weighted_layers
 from kerasvis.arguments import standardize_images
+from kerasvis.attributions.methods import checked_maps, standardize_methods
+from kerasvis.deconvnet.rectification import RECTIFICATIONS
 from kerasvis.deconvnet.targets import Unit
 from kerasvis.graph import read_graph
 from kerasvis.storage.fields import Array
@@ -112,7 +114,7 @@ def layer_fidelity(
     layer: str,
     images: Any,
     strongest: "LayerActivations",
-    methods: Sequence[str] = ("deconvnet", "guided", "gradient"),
+    methods: str | Sequence[str | Callable] | Mapping[str, str | Callable] = RECTIFICATIONS,
     *,
     num_images: int = 6,
     **settings: Any,
@@ -124,7 +126,7 @@ def layer_fidelity(
         layer: name of the layer.
         images: the images of the scan, which can be fetched again.
         strongest: the layer's `LayerActivations`.
-        methods: names of methods, the one that is displayed first.
+        methods: what `kerasvis.attributions.methods.standardize_methods` takes.
         num_images: maximum number of images.
         **settings: `preprocessing`, `rules` and `seed` of `fidelity_report`.
 
@@ -148,6 +150,7 @@ def layer_fidelity(
         >>> found.methods, found.specificity.shape
         (('deconvnet', 'guided', 'gradient'), (3,))
     """
+    methods = standardize_methods(methods)
     source = standardize_images(model, images, settings.pop("preprocessing", None), fetched=True)
     boxes = boxes_seen(model, layer, source.image_size, strongest.positions[:, 0])
     is_large_enough = (boxes[:, 2:] - boxes[:, :2] >= SMALLEST_SIDE).all(axis=1)
@@ -177,7 +180,7 @@ def layer_fidelity(
         num_images=len(features),
         specificity=1 - mean_of_defined(report.selectivity.between_units[..., SIGNED]),
         weight_dependence=1 - mean_of_defined(random_copy),
-        energy=_energy(model, report, pixels, settings.get("rules", ())),
+        energy=_energy(model, report, pixels, methods, settings.get("rules", ())),
         kept=mean_of_defined(patches.shown),
         kept_by_chance=mean_of_defined(patches.random_shown.reshape(len(report.methods), -1)),
     )
@@ -219,13 +222,13 @@ def lowest_of_own_weights(model: keras.Model, layer: str) -> str:
     return own[-1] if own else names[0]
 
 
-def _energy(model, report, images, rules):
+def _energy(model, report, images, methods, rules):
     """Share of each map's energy that lies in its patch, float64 `(methods,)`."""
     plan = plan_of(model, report.layer, rules=rules)
     is_dense = len(plan.shapes[plan.target]) == 2
     target = Unit(report.features, *([] if is_dense else report.positions.T))
     shares = []
-    for number, (name, method) in enumerate(unit_methods(report.methods, rules).items()):
+    for number, (name, method) in enumerate(unit_methods(methods, rules).items()):
         maps = np.square(
             checked_maps(name, method(model, report.layer, images, target), images.shape),
             dtype="float64",

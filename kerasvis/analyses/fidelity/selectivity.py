@@ -23,7 +23,7 @@ from kerasvis.analyses.fidelity.map_similarity import (
     map_similarity,
     mean_of_defined,
 )
-from kerasvis.analyses.fidelity.unit_maps import checked_maps
+from kerasvis.attributions.methods import checked_maps
 from kerasvis.deconvnet.targets import Unit
 from kerasvis.graph import receptive_field
 from kerasvis.storage.fields import Array

@@ -8,11 +8,10 @@ import dataclasses
 import functools
 import inspect
 
-import numpy as np
 from keras import ops
 
 from kerasvis.analyses.fidelity.chosen_units import in_batches, plan_of
-from kerasvis.attributions.methods import METHODS, standardize_methods
+from kerasvis.attributions.methods import METHODS, checked_maps, standardize_methods
 from kerasvis.deconvnet import passes
 from kerasvis.deconvnet.rectification import RECTIFICATIONS, Rectification
 from kerasvis.deconvnet.targets import as_arrays
@@ -103,23 +102,3 @@ def maps_of(name, method, units, model=None):
     model = units.model if model is None else model
     maps = method(model, units.layer, units.images, units.target)
     return checked_maps(name, maps, units.images.shape)
-
-
-def checked_maps(name, maps, images_shape):
-    """The maps that a method returned, as float32 with channels.
-
-    Raises:
-        ValueError: if it is not of the shape of the images, or not finite.
-    """
-    maps = np.asarray(maps, "float32")
-    if maps.shape[:3] != images_shape[:3] or maps.ndim not in (3, 4):
-        raise ValueError(
-            f"The method {name!r} must return one value, or one per channel, for every pixel of "
-            f"the images, {images_shape}. Received: maps of shape {maps.shape}"
-        )
-    if not np.isfinite(maps).all():
-        raise ValueError(
-            f"The method {name!r} returned NaN or infinity: check the images and the weights. "
-            f"Received: {np.count_nonzero(~np.isfinite(maps)):,} of {maps.size:,} values not finite"
-        )
-    return maps if maps.ndim == 4 else maps[..., None]

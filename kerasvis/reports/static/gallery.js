@@ -32,7 +32,7 @@ const isNumber = (word) => /^\d+$/.test(word);
 
 // A layer's page: which maps are shown, in which order, and as what.
 function startTiles() {
-  const form = document.querySelector(".controls"), list = byId("tiles");
+  const list = byId("tiles");
   const items = [...list.children];
   const filter = byId("filter"), order = byId("order"), status = byId("num-shown");
   const value = (item, key) => { const n = Number(item.dataset[key]); return Number.isNaN(n) ? -Infinity : n; };
@@ -56,22 +56,41 @@ function startTiles() {
     }
     status.textContent = `${shown} of ${items.length}`;
   }
-  function view(name) {
-    list.className = `tiles view-${name}`;
-    form.querySelector(`[name=view][value=${name}]`).checked = true;
-  }
-  const chosen = remembered("view");
-  if (["projections", "patches", "both"].includes(chosen)) view(chosen);
   filter.addEventListener("input", show);
   order.addEventListener("change", () => list.append(...items.sort(orders[order.value])));
-  form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("change", (event) => {
-    if (event.target.name !== "view") return;
-    view(event.target.value);
-    remember("view", event.target.value);
-  });
-  form.hidden = false;
   show();
+}
+
+// Which panels of the pictures are shown: one, or all. Chosen by name, for all pages.
+function startViews() {
+  const form = document.querySelector(".controls"), views = [...form.elements.view];
+  const tiles = byId("tiles");
+  function show({ value }) {
+    const isAll = value === "all";
+    tiles?.classList.toggle("view-all", isAll);
+    tiles?.classList.toggle("view-one", !isAll);
+    tiles?.style.setProperty("--panel", isAll ? 0 : value);
+    for (const units of document.querySelectorAll(".units")) {
+      units.style.setProperty("--shown", isAll ? views.length - 1 : 1);
+    }
+    for (const pair of document.querySelectorAll(".units .pair")) {
+      [...pair.children].forEach((cell, panel) => { cell.hidden = !isAll && panel !== Number(value); });
+    }
+  }
+  function choose(view) {
+    view.checked = true;
+    show(view);
+    remember("view", view.dataset.panel);
+  }
+  const before = views.find((view) => view.dataset.panel === remembered("view"));
+  if (before) { before.checked = true; show(before); }
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("change", (event) => { if (event.target.name === "view") choose(event.target); });
+  form.hidden = false;
+  return (key) => {
+    const view = views.find(({ value }) => value === (key === "0" ? "all" : String(key - 1)));
+    return view && (() => choose(view));
+  };
 }
 
 // The first page's search over all maps.
@@ -103,12 +122,15 @@ function startSearch() {
   show();
 }
 
-// Keys: arrows between tiles, or to the page before and after; u upwards; / to the search.
-function startKeys() {
+// Keys: arrows between tiles, or to the page before and after; u upwards; / to the search; digits
+// for what the pictures show.
+function startKeys(viewOf) {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
-    if (event.target.matches("input, select, textarea, [tabindex]")) return;
-    const act = event.key === "/" ? focusSearch : moveAmongTiles(event) ?? follow(event.key);
+    const isDigit = /^\d$/.test(event.key), fields = "input, select, textarea, [tabindex]";
+    if (event.target.matches(fields) && !(isDigit && event.target.type === "radio")) return;
+    const act = event.key === "/" ? focusSearch : isDigit ? viewOf(event.key)
+      : moveAmongTiles(event) ?? follow(event.key);
     if (act) { event.preventDefault(); act(); }
   });
 }
@@ -138,6 +160,6 @@ function moveAmongTiles(event) {
 }
 
 startTheme();
-startKeys();
+startKeys(document.querySelector("[name=view]") ? startViews() : () => null);
 if (byId("tiles")) startTiles();
 if (byId("query")) startSearch();

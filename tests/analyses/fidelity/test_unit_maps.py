@@ -7,8 +7,9 @@ import tensorflow as tf
 from keras import layers
 
 from kerasvis.analyses.fidelity.chosen_units import choose_units
-from kerasvis.analyses.fidelity.unit_maps import checked_maps, unit_methods
+from kerasvis.analyses.fidelity.unit_maps import unit_methods
 from kerasvis.attributions.edges import edges
+from kerasvis.attributions.methods import checked_maps
 from kerasvis.deconvnet import DeconvModel
 from kerasvis.deconvnet.targets import Unit
 
