@@ -15,7 +15,7 @@ from keras import ops
 from kerasvis.deconvnet import DeconvModel, passes
 from kerasvis.deconvnet.images import check_images
 from kerasvis.deconvnet.plan import Start
-from kerasvis.deconvnet.targets import WHOLE, Strongest, Unit, as_arrays
+from kerasvis.deconvnet.targets import Strongest, Unit, as_arrays
 from kerasvis.deconvnet.whole_images import fitting_batch_size
 from kerasvis.graph import read_graph
 from kerasvis.graph.dependence import tensors_that_depend_on
@@ -129,7 +129,7 @@ class ActivationGradient(_OfActivations):
             return passes.with_positions(ops.cast(above[self._start.target], dtype))
 
         activations, pullback = output_and_pullback(function, [maps])
-        signal, position = ones_at(activations, inputs["feature"], inputs["position"])
+        signal, position = passes.ones_at(activations, inputs["feature"], inputs["position"])
         (gradient,) = pullback(signal)
         if gradient is None:
             raise ValueError(
@@ -165,17 +165,10 @@ class GuidedGradient(_OfActivations):
         target = tensors[self._plan.target]
         dtype = self._plan.steps[0].mirrors[0].compute_dtype
         activations = passes.with_positions(ops.cast(target, dtype))
-        signal, position = ones_at(activations, inputs["feature"], inputs["position"])
+        signal, position = passes.ones_at(activations, inputs["feature"], inputs["position"])
         start = ops.reshape(signal, ops.shape(target))
         return {
             "gradient": passes.project(self._plan, start, tensors, switches),
             "activation": ops.sum(signal * activations, axis=(1, 2, 3)),
             "position": position,
         }
-
-
-def ones_at(activations, features, positions):
-    """1 at the chosen units, 0 at all others; and the positions of the chosen ones."""
-    _, _, found = passes.choose(activations, features, positions)
-    chosen = ops.where(ops.equal(positions, WHOLE), positions, found)
-    return passes.choose(ops.ones_like(activations), features, chosen)[0], chosen

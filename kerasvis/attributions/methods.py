@@ -10,6 +10,7 @@
 | `grad_cam`             | 1              | heat map (Selvaraju et al. 2017)                  |
 | `edges`                |                | control that looks at the image alone             |
 
+`DeconvModel(..., starts_at="one")` starts the first three where it is told to.
 What starts at 1 is in units of the activation per unit of the image; times the image, or summed
 over feature maps (`grad_cam`), it is in units of the activation, as is a projection.
 """

@@ -66,6 +66,7 @@ def stem_layer(layer: keras.Layer) -> str:
     is_automatic = layer.name.rstrip("_0123456789").replace("_", "") == type_name.lower()
     shapes = ["×".join(map(str, weight.shape)) for weight in layer.weights]
     strides = getattr(layer, "strides", ())
+    strides = strides if isinstance(strides, tuple | list) else (strides,)  # a layer of anybody's
     name = "" if is_automatic else layer.name
     return f"{name} {type_name} {' '.join(shapes)}/{'×'.join(map(str, strides))}"
 

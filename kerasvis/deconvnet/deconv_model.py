@@ -55,6 +55,9 @@ class DeconvModel(keras.Model):
             `"gradient"` (gradient saliency): what a ReLU passes on in the backward projection.
         rules: pairs `(layer type or activation function, rule)` in front of the built-in ones, or
             `"relaxed"`; see `kerasvis.rules`.
+        starts_at: the value that the chosen units start with: `"activation"`, their own, as in the
+            paper, or `"one"`. They differ by a factor, but for negative activations, as of a class
+            score, whose own signal the first rectification below sets to zero.
         name: of this model.
 
     Call arguments:
@@ -65,8 +68,8 @@ class DeconvModel(keras.Model):
 
     Returns:
         A dict of tensors: `"projection"` `(batch, rows, columns, channels)`, signed, in units of
-        the activation; `"activation"` `(batch,)`, the value that is projected; `"position"`
-        int32 `(batch, 2)`.
+        the activation (of 1, where it starts at one); `"activation"` `(batch,)`, of the unit;
+        `"position"` int32 `(batch, 2)`.
 
     Raises:
         ValueError: if the layer is unknown (similar names are suggested), a layer below it has no
@@ -94,13 +97,14 @@ class DeconvModel(keras.Model):
         layer: str,
         rectification: str = "deconvnet",
         rules: str | Sequence[tuple] = (),
+        starts_at: str = "activation",
         name: str | None = None,
     ):
         check_readable(model)
         super().__init__(name=name or f"deconvnet_of_{model.name}", autocast=False)
         self._image_shape = image_shape(model)
         self._graph = read_graph(model)
-        self._plan = make_plan(model, self._graph, layer, rectification, rules)
+        self._plan = make_plan(model, self._graph, layer, rectification, rules, starts_at)
         self._rules = standardize_rules(rules)
         self.convnet = model
         self.mirrors = [mirror for step in self._plan.steps for mirror in step.mirrors]
@@ -320,7 +324,9 @@ class DeconvModel(keras.Model):
         return tuple(
             self._plan
             if name == self.rectification
-            else make_plan(self.convnet, self._graph, self.layer, name, self._rules)
+            else make_plan(
+                self.convnet, self._graph, self.layer, name, self._rules, self._plan.starts_at
+            )
             for name in rectifications
         )
 
@@ -376,6 +382,7 @@ class DeconvModel(keras.Model):
             "model": keras.saving.serialize_keras_object(self.convnet),
             "layer": self.layer,
             "rectification": self.rectification,
+            "starts_at": self._plan.starts_at,
             "rules": [[_serialized(key), _serialized(rule)] for key, rule in self._rules],
         }
 
@@ -396,9 +403,9 @@ class Stack(keras.Model):
         self.built = True
         for step in plan.steps:
             record = _symbolic_record(plan, step)
-            shape = plan.shapes[step.node.outputs[0]]
+            signals = [keras.KerasTensor(plan.shapes[number]) for number in step.node.outputs]
             for mirror in step.mirrors:
-                mirror(keras.KerasTensor(shape), record)
+                mirror(signals if mirror.takes_several and signals[1:] else signals[0], record)
 
 
 def _image_numbers(image_numbers, num_images):

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasvis.deconvnet.mirror import Mirror, first_output
+from kerasvis.deconvnet.mirror import Mirror, first_output, in_one_row
 from kerasvis.graph.activation_functions import FUSED, fused_activation, without_activation
 from kerasvis.graph.affinity import are_same, is_affine
 from kerasvis.graph.differentiation import vector_jacobian_product
@@ -29,6 +29,7 @@ class Derivative(Mirror):
 
     verb = "derive"
     includes_activation = True
+    takes_several = True
     departure: str | None = "layers without a rule of their own pass their derivative at the image"
 
     def __init__(self, call, layer=None):
@@ -44,6 +45,8 @@ class Derivative(Mirror):
             for x, is_signal in zip(record.inputs, self._is_signal, strict=True)
         ]
         signals = [x for x, is_signal in zip(operands, self._is_signal, strict=True) if is_signal]
+        if isinstance(signal, list):
+            signal = in_one_row(signal, self.compute_dtype)
         found = vector_jacobian_product(self._of_signals(operands), signals, signal)
         if all(part is None for part in found):
             raise ValueError(
@@ -99,6 +102,7 @@ class AttentionAsGate(Derivative):
     Deviation: the attention weights depend on the image, too, like a gate.
     """
 
+    takes_several = False
     departure = "attention weights are held constant, like gates"
 
     def __init__(self, call):

@@ -58,7 +58,9 @@ class Call(NamedTuple):
         return "_".join([self.name.replace("/", "_").replace(":", "_call"), verb])
 
     def of_signals(self, operands: Sequence[Any], layer: Any = None) -> Callable:
-        """The call as a function of the operands that receive a signal.
+        """The call as a function of the operands that receive a signal, to one tensor.
+
+        That of several outputs returns their values in one row, see `in_one_row`.
 
         Args:
             operands: tensors in place of all operands; those that receive no signal are held.
@@ -69,7 +71,10 @@ class Call(NamedTuple):
             rest = iter(signals)
             pairs = zip(operands, self.is_signal, strict=True)
             given = [next(rest) if is_signal else x for x, is_signal in pairs]
-            return first_output(call_on(self.node, given, layer), self.dtype)
+            outputs = call_on(self.node, given, layer)
+            if len(self.node.outputs) > 1:
+                return in_one_row(keras.tree.flatten(outputs), self.dtype)
+            return first_output(outputs, self.dtype)
 
         return function
 
@@ -83,7 +88,8 @@ class Mirror(keras.layers.Layer):
         call: the `Call` that is mirrored.
 
     Call arguments:
-        signal: tensor of the shape of the layer's output.
+        signal: tensor of the shape of the layer's output; of several outputs a list, if the mirror
+            `takes_several`, or else that of the first.
         record: the `Record` of the call.
 
     Returns:
@@ -93,6 +99,7 @@ class Mirror(keras.layers.Layer):
 
     verb = "pass"  # what the plan prints
     includes_activation = False  # whether it mirrors the layer's fused activation, too
+    takes_several = False  # whether it mirrors a layer of several outputs, too
     departure: str | None = None  # from the paper, in a sentence
 
     def __init__(self, call: Call):
@@ -191,6 +198,11 @@ def are_compatible(shape: Sequence[int | None], other: Sequence[int | None]) -> 
     return len(shape) == len(other) and all(
         a is None or b is None or a == b for a, b in zip(shape, other, strict=True)
     )
+
+
+def in_one_row(tensors: Sequence[Any], dtype: str) -> Any:
+    """All values of some tensors, one after the other, in a dtype."""
+    return ops.concatenate([ops.reshape(ops.cast(x, dtype), (-1,)) for x in tensors])
 
 
 def first_output(outputs: Any, dtype: str) -> Any:

@@ -74,6 +74,20 @@ def choose(activations, features, positions):
     return signal, activation, ops.stack([chosen // width, chosen % width], axis=1)
 
 
+def ones_at(activations, features, positions):
+    """1 at the chosen units, 0 at all others; and the positions of the chosen ones.
+
+    Args:
+        activations, features, positions: as `choose` takes them.
+
+    Returns:
+        `(signal, positions)`.
+    """
+    _, _, found = choose(activations, features, positions)
+    chosen = ops.where(ops.equal(positions, WHOLE), positions, found)
+    return choose(ops.ones_like(activations), features, chosen)[0], chosen
+
+
 def project(plan, signal, tensors, switches):
     """Projects the signal through the deconvnet.
 
@@ -106,15 +120,16 @@ def projected_signals(plan, signal, tensors, switches):
     """
     signals = {plan.target: signal}
     for step in plan.steps:
-        if step.node.outputs[0] not in signals:  # a user's rule passed nothing on
+        arriving = {n: signals.pop(n) for n in step.node.outputs if n in signals}
+        if not arriving:  # a user's rule passed nothing on
             continue
         record = Record(
             tuple(tensors[x.number] if isinstance(x, Tensor) else x for x in step.operands),
             tuple(tensors[number] for number in step.node.outputs),
             (switches[step.node.name],) if step.node.name in switches else (),
         )
-        below = [signals.pop(step.node.outputs[0])]
-        yield step.node.outputs[0], below[0]
+        yield from arriving.items()
+        below = [_of_outputs(arriving, step, record, signal.dtype)]
         for mirror in step.mirrors:
             below = mirror(below[0], record)
         receivers = step.receivers(plan.shapes)
@@ -124,6 +139,17 @@ def projected_signals(plan, signal, tensors, switches):
     if plan.image not in signals:
         signals[plan.image] = ops.zeros_like(tensors[plan.image], dtype=signal.dtype)
     yield plan.image, signals[plan.image]
+
+
+def _of_outputs(arriving, step, record, dtype):
+    """The signal of a step's output; of several a list, of zeros where none arrives."""
+    first = step.node.outputs[0]
+    if not step.mirrors[0].takes_several or len(step.node.outputs) == 1:
+        return arriving[first]
+    return [
+        arriving[number] if number in arriving else ops.zeros_like(output, dtype=dtype)
+        for number, output in zip(step.node.outputs, record.outputs, strict=True)
+    ]
 
 
 def with_positions(tensor):
@@ -142,12 +168,12 @@ def forward_and_project(plan, images, features, positions):
 
 def project_chosen(plan, tensors, switches, features, positions):
     """Chooses activations and projects them, from what `forward` returned."""
-    activations = tensors[plan.target]
-    dtype = plan.steps[0].mirrors[0].compute_dtype
-    signal, activation, position = choose(
-        with_positions(ops.cast(activations, dtype)), features, positions
-    )
-    signal = ops.reshape(signal, ops.shape(activations))
+    target = tensors[plan.target]
+    activations = with_positions(ops.cast(target, plan.steps[0].mirrors[0].compute_dtype))
+    signal, activation, position = choose(activations, features, positions)
+    if plan.starts_at == "one":
+        signal, _ = ones_at(activations, features, positions)
+    signal = ops.reshape(signal, ops.shape(target))
     return project(plan, signal, tensors, switches), activation, position
 
 

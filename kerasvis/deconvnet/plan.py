@@ -23,6 +23,8 @@ from kerasvis.graph.nodes import Graph, Node, Tensor, call_layer, operands_of
 from kerasvis.graph.shapes import infer_shapes
 from kerasvis.storage.html_table import html_text
 
+STARTS = ("activation", "one")
+
 
 @dataclasses.dataclass(frozen=True)
 class Step:
@@ -64,6 +66,7 @@ class Plan:
             where the target's own activation stays.
         shapes: `{tensor number: shape}`, the batch axis None.
         image_dtype: dtype of the images that the model takes.
+        starts_at: `"activation"` or `"one"`: the value that the chosen units start with.
     """
 
     layer: str
@@ -75,6 +78,7 @@ class Plan:
     scored: Node | None
     shapes: dict
     image_dtype: str
+    starts_at: str = "activation"
 
     @property
     def layers(self) -> tuple[keras.layers.Layer, ...]:
@@ -89,7 +93,7 @@ class Plan:
         start = " before its activation" if self.scored else ""
         lines = [
             f"deconvnet of layer {self.layer!r}{start} ({self._shape(self.target)}), "
-            f"rectification {self.rectification!r}"
+            f"rectification {self.rectification!r}" + self._started
         ]
         for step in self.steps:
             verbs = " · ".join(mirror.describe() for mirror in step.mirrors)
@@ -114,6 +118,10 @@ class Plan:
                     found.setdefault(mirror.departure, []).append(step.node.name)
         return found
 
+    @property
+    def _started(self):
+        return ", starts at 1" if self.starts_at == "one" else ""
+
     def _repr_html_(self):
         return html_text(self)
 
@@ -121,7 +129,7 @@ class Plan:
         return "×".join("?" if n is None else str(n) for n in self.shapes[number][1:])
 
 
-def make_plan(model, graph, layer, rectification="deconvnet", rules=()):
+def make_plan(model, graph, layer, rectification="deconvnet", rules=(), starts_at=STARTS[0]):
     """Plans the deconvnet of `layer`.
 
     Args:
@@ -130,10 +138,11 @@ def make_plan(model, graph, layer, rectification="deconvnet", rules=()):
         layer: name of the target layer.
         rectification: `"deconvnet"`, `"guided"` or `"gradient"`.
         rules: the user's pairs, see `kerasvis.deconvnet.rules`.
+        starts_at: `"activation"` or `"one"`.
 
     Raises:
-        ValueError: if the layer is unknown or does not depend on the image, or a layer below it
-            has no rule.
+        ValueError: if an argument or the layer is unknown, the layer does not depend on the image,
+            or one below it has no rule.
     """
     table = rule_table(rectification, rules)
     start = Start.of(model, graph, layer)
@@ -146,11 +155,11 @@ def make_plan(model, graph, layer, rectification="deconvnet", rules=()):
             continue
         try:
             steps.append(plan_step(node, table, below, is_scored=node is scored))
+            check_outputs(steps[-1], signals)
             signals.update(steps[-1].receivers(shapes))
         except ProjectionError as error:
             refused.append(error)
             signals.update(below.image_dependent.intersection(node.inputs))
-        check_outputs(node, signals)
     if refused:
         raise ValueError(refusal(layer, refused, rules))
     return Plan(
@@ -163,6 +172,7 @@ def make_plan(model, graph, layer, rectification="deconvnet", rules=()):
         scored,
         shapes,
         image_dtype=keras.backend.standardize_dtype(model.inputs[0].dtype),
+        starts_at=standardize_start(starts_at),
     )
 
 
@@ -242,6 +252,20 @@ class Below:
         return cls(nodes, tensors_that_depend_on(image, nodes), shapes, known_shapes)
 
 
+def standardize_start(starts_at: str) -> str:
+    """The value that the chosen units start with: `"activation"` or `"one"`.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    if starts_at not in STARTS:
+        raise ValueError(
+            f"Give {' or '.join(map(repr, STARTS))}, the value that the chosen units start with. "
+            f"Received: starts_at={starts_at!r}"
+        )
+    return starts_at
+
+
 SOME_LENGTH = 64  # of images of any size, where one is to be tried
 
 
@@ -292,12 +316,15 @@ def plan_step(node, table, below, is_scored):
     return Step(node, mirrors_of(call, table, is_scored), operands, is_signal)
 
 
-def check_outputs(node, signals):
+def check_outputs(step, signals):
+    node = step.node
+    if step.mirrors[0].takes_several:
+        return
     if len(signals.intersection(node.outputs)) > (node.outputs[0] in signals):
         raise ValueError(
             f"Layer {node.name!r} ({node.type_name}) returns several tensors, and the target "
-            "depends on others than the first, through which the deconvnet cannot project: give a "
-            "target below it."
+            f"depends on others than the first, which its rule {step.mirrors[0].describe()!r} does "
+            "not take: give kerasvis.rules.Derivative as its rule, or a target below it."
         )
 
 

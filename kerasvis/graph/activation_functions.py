@@ -8,7 +8,7 @@ from keras import layers
 
 from kerasvis.graph.function_families import Family, family_of
 from kerasvis.graph.layer_kinds import kind_of
-from kerasvis.graph.nodes import Node, Tensor, call_on, operands_of
+from kerasvis.graph.nodes import Node, Tensor, call_on, keeps_shape, operands_of
 
 # Layers that apply an `activation` to what they have computed.
 FUSED = (
@@ -47,12 +47,18 @@ def without_activation(layer: Any) -> Any:
 
 
 def function_of(node: Node) -> Callable | None:
-    """A call as a function of one tensor; None if it takes several, or its layer has weights."""
+    """A call as a function of one tensor, which it returns in the same shape.
+
+    None if it takes several, or its layer has weights. A slice or a resizing is no such function,
+    although there is a shape that it leaves alone.
+    """
     layer = node.layer
     if kind_of(layer) is layers.Activation:
         return layer.activation
     has_weights = bool(getattr(layer, "variables", ()))
     if has_weights or len(node.inputs) != 1 or isinstance(layer, keras.Model):
+        return None
+    if not keeps_shape(layer):
         return None
     operands = operands_of(node)
 

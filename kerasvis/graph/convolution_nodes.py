@@ -30,8 +30,8 @@ def rectified_node(graph, node):
         if _activation_of(node) is not None or len(users) != 1:
             return None
         (node,) = users
-        if not isinstance(node.layer, _BETWEEN) and _activation_of(node) is None:
-            return None
+        if not isinstance(node.layer, _BETWEEN) and function_of(node) is None:
+            return None  # a layer of its own, be its own maps rectified
     return node
 
 

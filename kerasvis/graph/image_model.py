@@ -25,7 +25,8 @@ def image_model(
 
     Args:
         model: a functional or Sequential `keras.Model`.
-        input: name of the input of images; by default the only one with rows, columns and channels.
+        input: name of the input of images; by default the only one with rows, columns and channels
+            that is not held fixed.
         fixed: `{name: value}` of the other inputs that the output depends on: a number, or an
             array without the batch axis, which is broadcast to the input's shape. If there is only
             one such input, its value alone is enough.
@@ -51,7 +52,7 @@ def image_model(
     """
     check_readable(model)
     target = _target(model, output)
-    image = _image_input(model, input)
+    image = _image_input(model, input, held=fixed if isinstance(fixed, Mapping) else ())
     needed = [x for x in _inputs_below(model, target) if x is not image]
     if not needed and len(model.inputs) == len(model.outputs) == 1 and target is model.outputs[0]:
         return model
@@ -85,8 +86,8 @@ def _target(model, output):
     )
 
 
-def _image_input(model, name):
-    images = [x for x in model.inputs if len(x.shape) == 4]
+def _image_input(model, name, held):
+    images = [x for x in model.inputs if len(x.shape) == 4 and x.name not in held]
     found = [x for x in (images if name is None else model.inputs) if name in (None, x.name)]
     if len(found) != 1 or len(found[0].shape) != 4:
         raise ValueError(

@@ -221,6 +221,20 @@ def call_of(tensor):
     return layer._inbound_nodes[call_index]
 
 
+def input_shape_of(layer: Any) -> tuple[int | None, ...]:
+    """The shape of the first tensor of a layer's first call; empty if it was called on none."""
+    tensors = [x for call in layer._inbound_nodes[:1] for x in call.input_tensors]
+    return tuple(tensors[0].shape) if tensors else ()
+
+
+def keeps_shape(layer: Any) -> bool:
+    """Whether a layer's first call returned one tensor of the shape of the one it was called on."""
+    return all(
+        len(call.outputs) == 1 and tuple(call.outputs[0].shape) == input_shape_of(layer)
+        for call in layer._inbound_nodes[:1]
+    )
+
+
 def calls_in_order(model):
     """The calls between the model's inputs and outputs, each after those it depends on."""
     order, done = [], {id(x) for x in model.inputs}

@@ -24,6 +24,7 @@ from kerasvis.graph.activation_functions import (
 from kerasvis.graph.identities import IDENTITIES
 from kerasvis.graph.layer_kinds import kind_of
 from kerasvis.graph.nodes import read_graph
+from kerasvis.graph.pointwise_layers import is_pointwise_layer
 from kerasvis.graph.shapes import image_shape, infer_shapes
 from kerasvis.layers.fixed_value import FixedValue
 from kerasvis.layers.local_response_normalization import LocalResponseNormalization
@@ -344,7 +345,10 @@ def _window_of(node):
     is_operation = kind.__module__.startswith("keras.src.ops.")
     if is_operation and node.type_name in _POINTWISE_OPERATIONS:
         return _unchanged
-    return _WINDOWS.get(kind) or (_unchanged if activation_family(node).keeps_positions else None)
+    if kind in _WINDOWS:
+        return _WINDOWS[kind]
+    is_known = activation_family(node).keeps_positions or is_pointwise_layer(node)
+    return _unchanged if is_known else None
 
 
 def is_pointwise(node):

@@ -1,6 +1,5 @@
 """The deconvnet of well-known nets with random weights, held against the modified gradient."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,7 +8,7 @@ from keras import applications
 import kerasvis as kv
 from tests.marks import grid
 from tests.oracles import modified_gradient
-from tests.oracles.random_graphs import randomize_weights
+from tests.oracles.lively_models import make_lively
 from tests.oracles.random_targets import draw_target
 
 TOLERANCE = 1e-5
@@ -67,31 +66,11 @@ def op_by_op(test):
     return pytest.mark.filterwarnings("ignore:Even though the `tf.config:UserWarning")(test)
 
 
-def alive_net(build, layer, rng):
-    """A net with random weights whose activations stay of one scale; two images for it.
-
-    The statistics of its batch normalisations are first those of the images, and then changed at
-    random: drawn without regard to the activations, they leave a deep net dead or linear.
-    """
-    model = build()
-    images = (50 * rng.normal(size=(2, *model.input_shape[1:]))).astype("float32")
-    randomize_weights(model, rng)
-    normalizations = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
-    for x in normalizations:
-        x.momentum = 0.0
-    if normalizations:
-        more_images = 50 * rng.normal(size=(8, *model.input_shape[1:]))
-        model(more_images.astype("float32"), training=True)
-    for x in normalizations:
-        deviation = np.sqrt(x.moving_variance)
-        x.moving_mean.assign_add(0.3 * deviation * rng.normal(size=deviation.shape))
-        x.moving_variance.assign(x.moving_variance * rng.uniform(0.5, 2.0, deviation.shape))
-    return model, layer or model.layers[-1].name, images
-
-
 def assert_projects_like_oracle(build, layer, rectification):
     rng = np.random.default_rng(0)
-    model, layer, images = alive_net(build, layer, rng)
+    model = build()
+    images = make_lively(model, rng)
+    layer = layer or model.layers[-1].name
     maps = modified_gradient.activations(model, layer, images)
     assert np.isfinite(maps).all()
     assert np.mean(maps != 0) > 0.05

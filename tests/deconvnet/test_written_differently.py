@@ -126,6 +126,18 @@ CONSTANTS = {
         lambda x: layers.Concatenate(axis=1)([x, x]),
     ),
     "channels turned round": (lambda x: x[..., ::-1], lambda x: x[..., ::-1]),
+    "split and joined": (
+        lambda x: ops.concatenate(ops.split(x, 3, axis=-1)[::-1], axis=-1),
+        lambda x: x[..., ::-1],
+    ),
+    "the last of a split": (
+        lambda x: ops.split(x, [4, 9], axis=1)[1],
+        layers.Cropping2D(((4, 2), (0, 0))),
+    ),
+    "unstacked": (
+        lambda x: ops.stack(ops.unstack(x, 3, axis=-1), axis=-1) * 2,
+        layers.Rescaling(2.0),
+    ),
     "Lambda": (layers.Lambda(lambda x: x / 4 + 1), layers.Rescaling(0.25, 1.0)),
     "a product with a constant": (
         lambda x: x * np.full((1, 1, 1, 3), 2.0, "float32"),
@@ -191,3 +203,28 @@ def test_receptive_fields_pass_what_is_pointwise_however_it_is_written():
     assert kv.receptive_field(net(mixing), "top").is_whole_image
     fused = layers.Conv2D(4, 1, activation=lambda x: x / (1 + ops.mean(x, axis=1, keepdims=True)))
     assert kv.receptive_field(net(fused), "top").is_whole_image
+
+
+SLICES_THAT_LEAVE_SMALL_MAPS_ALONE = {
+    "columns": (lambda x: x[:, :, :12], layers.Cropping2D(((0, 0), (0, 4)))),
+    "rows": (layers.Lambda(lambda x: x[:, :8]), layers.Cropping2D(((0, 12), (0, 0)))),
+    "a limit": (lambda x: ops.image.resize(x, (7, 11)), layers.Resizing(7, 11)),
+}
+
+
+@pytest.mark.parametrize("name", SLICES_THAT_LEAVE_SMALL_MAPS_ALONE)
+def test_what_leaves_maps_of_some_size_alone_is_no_activation(name):
+    def convnet(between):
+        inputs = keras.Input((20, 16, 3))
+        x = between(layers.Conv2D(3, 1, name="below")(inputs))
+        model = keras.Model(inputs, layers.Conv2D(5, 2, name="top")(x))
+        rng = np.random.default_rng(3)
+        model.set_weights([rng.normal(size=weight.shape) for weight in model.get_weights()])
+        return model
+
+    written, layer = SLICES_THAT_LEAVE_SMALL_MAPS_ALONE[name]
+    maps = np.random.default_rng(0).normal(size=(2, 20, 16, 3)).astype("float32")
+    deconv = kv.DeconvModel(convnet(written), "top")
+    actual = deconv.project(maps, kv.targets.Unit(2, 3, 1))
+    expected = modified_gradient.project(convnet(layer), "top", maps, 2, 3, 1)
+    assert modified_gradient.relative_difference(actual, expected) <= TOLERANCE

@@ -282,6 +282,19 @@ def grey_vgg():
     return keras.applications.VGG16(weights=None, include_top=False, input_shape=(32, 32, 1))
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class OneStride(keras.layers.Layer):
+    """A block of a user's own, whose attributes are not those of a layer of Keras."""
+
+    def __init__(self, strides=2, **kwargs):
+        super().__init__(**kwargs)
+        self.strides = strides
+        self.convolution = keras.layers.Conv2D(4, 3, strides)
+
+    def call(self, images):
+        return self.convolution(images)
+
+
 UNKNOWN = {
     "resnet20_cifar10": resnet20,
     "vgg16": own_vgg,
@@ -293,6 +306,7 @@ UNKNOWN = {
     "efficientnet without images": lambda: keras.Sequential(
         [keras.Input((8,)), keras.layers.Dense(4)], name="efficientnetb0"
     ),
+    "a layer of one stride": lambda: keras.Sequential([keras.Input((8, 8, 3)), OneStride()]),
     "grey": grey_vgg,
     "behind a rescaling of its own": lambda: with_top(vgg(), keras.layers.Rescaling(1 / 255)),
 }

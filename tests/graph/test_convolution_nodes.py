@@ -34,6 +34,8 @@ def model_of(*parts):
         ),
         ([layers.Conv2D(2, 3, name="a")], None),
         ([layers.Conv2D(2, 3, activation="tanh", name="a"), layers.ReLU(name="r")], None),
+        ([layers.Conv2D(2, 3, name="a"), layers.Conv2D(4, 3, activation="relu")], None),
+        ([layers.Conv2D(2, 3, name="a"), layers.Dense(4, activation="relu")], None),
         ([layers.Conv2D(2, 3, name="a"), layers.LeakyReLU()], None),
         ([layers.Conv2D(2, 3, name="a"), layers.ReLU(negative_slope=0.1)], None),
         ([layers.Conv2D(2, 3, name="a"), layers.MaxPooling2D(2), layers.ReLU()], None),

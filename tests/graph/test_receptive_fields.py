@@ -227,7 +227,38 @@ WHOLE_IMAGE = {
     "random crop": lambda x: layers.RandomCrop(6, 6)(x),
     "slice": lambda x: x[:, 1:],
     "joined operation": lambda x: ops.concatenate([x, x], axis=1),
+    "a layer's own filter, whose scale is still 0": lambda x: OwnFilter()(x),
+    "a Lambda that counts rows": lambda x: layers.Lambda(weighted_by_row)(x),
 }
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class OwnScale(layers.Layer):
+    """A scale for each channel, as ConvNeXt and transformers have it."""
+
+    def build(self, shape):
+        self.scale = self.add_weight(shape=shape[-1:], initializer="zeros")
+
+    def call(self, x):
+        return x * self.scale
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class OwnFilter(OwnScale):
+    """A residual block that begins as the identity."""
+
+    def build(self, shape):
+        super().build(shape)
+        self.kernel = self.add_weight(shape=(3, 3, shape[-1], shape[-1]), initializer="zeros")
+
+    def call(self, x):
+        return x + ops.conv(x, self.kernel, padding="same") * self.scale
+
+
+@keras.saving.register_keras_serializable(package="tests")
+def weighted_by_row(x):
+    """The same at no two rows."""
+    return x * ops.reshape(ops.arange(x.shape[1], dtype=x.dtype), (1, -1, 1, 1))
 
 
 @pytest.mark.parametrize("name", WHOLE_IMAGE)
@@ -249,6 +280,7 @@ IN_PLACE = {
     "operations": lambda x: ops.relu(x * 2 + np.ones(3, "float32")) - x,
     "constant image": lambda x: x + np.ones((12, 12, 3), "float32"),
     "flip": lambda x: layers.RandomFlip()(x),
+    "a layer's own scale": lambda x: OwnScale()(x),
     "nested": lambda x: keras.Sequential([keras.Input((12, 12, 3)), layers.ReLU()])(x),
 }
 
@@ -259,6 +291,22 @@ def test_units_that_stay_in_place(name):
     x = IN_PLACE[name](layers.Conv2D(3, 3, padding="same")(inputs))
     top = layers.Activation("linear", name="top")(x)
     assert receptive_field(keras.Model(inputs, top), "top") == ((3, 3), (1, 1), (-1, -1), (12, 12))
+
+
+def test_a_layer_that_is_tried_is_left_as_it_is():
+    layer = OwnScale()
+    model = keras.Sequential([keras.Input((12, 12, 3)), layer])
+    assert receptive_field(model, layer.name).size == (1, 1)
+    np.testing.assert_array_equal(layer.scale, np.zeros(3))
+
+
+def test_units_of_convnext_see_windows():
+    model = keras.applications.ConvNeXtTiny(
+        weights=None, include_top=False, input_shape=(224, 224, 3)
+    )
+    field = receptive_field(model, "convnext_tiny_stage_1_block_0_identity")
+    assert field.strides == (8, 8)
+    assert field.size == (8 + 3 * 6 * 4 + 6 * 8,) * 2  # patches of 8 in blocks of 7×7 at 4 and 8
 
 
 def test_pooling_with_switches():

@@ -7,15 +7,14 @@ import tensorflow as tf
 from keras import layers
 
 from kerasvis.convnets import AlexNet, SqueezeNet, ZFNet
-from kerasvis.graph import Scores, feature_extractor
+from kerasvis.graph import feature_extractor
 from kerasvis.occlusion import Occluders, OcclusionSweep, inference_plan
 from tests.marks import slow
-from tests.oracles.occluded_images import looked_at, occluded_images
 from tests.oracles.random_graphs import draw_graph, randomize_weights
+from tests.zoo.checks import assert_occludes_like_the_whole_model
 
 NUM_GRAPHS = 40  # enough to hold every layer with a rule
 NUM_MORE_GRAPHS = 60
-TOLERANCE = 1e-5
 
 
 @pytest.fixture
@@ -30,37 +29,6 @@ def eager_functions():
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
-
-
-def assert_like_occluding(model, layer, image, patch_size, strides, seed=0, **options):
-    """Holds probabilities, labels and activity of `method="incremental"` against the definition."""
-    rng = np.random.default_rng(seed)
-    fill = rng.normal(size=image.shape).astype("float32") * image.std()
-    occluders = Occluders(image.shape[:2], patch_size, strides)
-    scores = Scores(model, activation="linear", image_size=image.shape[:2])
-    sweep = OcclusionSweep(model, occluders, layer, scores, method="incremental", **options)
-    base, activities, _ = sweep.base(image)
-    feature = int(rng.integers(len(activities)))
-    probabilities, label, activity = sweep.run(
-        image, fill, feature, np.arange(len(base)), verbose=0
-    )
-
-    images = occluded_images(image, fill, occluders.patch_size, occluders.strides)
-    expected, sums = looked_at(model, layer, images)
-    assert probabilities.shape == expected.shape
-    scale = max(1.0, np.abs(expected).max())
-    assert np.abs(probabilities - expected).max() <= TOLERANCE * scale
-    tops = np.sort(expected, axis=-1)
-    is_clear = tops[..., -1] - tops[..., -2] > 2 * TOLERANCE * scale
-    np.testing.assert_array_equal(label[is_clear], expected.argmax(axis=-1)[is_clear])
-    assert np.abs(activity - sums[..., feature]).max() <= TOLERANCE * magnitude(model, layer, image)
-    return sweep.plan
-
-
-def magnitude(model, layer, image):
-    """What errors of a sum over a map are measured by: the sum of magnitudes, of any map."""
-    (maps,) = feature_extractor(model, [layer])(image[None])
-    return max(1.0, float(np.abs(maps).sum(axis=(1, 2)).max()))
 
 
 def with_scores(graph):
@@ -90,13 +58,13 @@ def test_random_graph(seed):
     patch_size = [int(rng.integers(1, n // 2)) for n in image.shape[:2]]
     strides = [int(rng.integers(1, 6)) for _ in range(2)]
     layer = rng.choice(layers_of_maps(model, graph.targets))
-    assert_like_occluding(model, str(layer), image, patch_size, strides, seed)
+    assert_occludes_like_the_whole_model(model, str(layer), image, patch_size, strides, seed)
 
 
 @pytest.mark.usefixtures("windows_everywhere")
 def test_random_graphs_hold_every_layer_with_a_rule():
     seen = set()
-    for seed in range(NUM_GRAPHS):
+    for seed in range(2 * NUM_GRAPHS):
         graph = draw_graph(seed, num_images=1)
         model = with_scores(graph)
         layer = layers_of_maps(model, graph.targets)[0]
@@ -137,7 +105,7 @@ LARGE_NETS = [
 def assert_net_is_exact(name, size, layer):
     model = build(name, size)
     image = np.random.default_rng(1).normal(size=(*size, 3)).astype("float32")
-    plan = assert_like_occluding(model, layer, image, (17, 12), (29, 25))
+    plan = assert_occludes_like_the_whole_model(model, layer, image, (17, 12), (29, 25))
     assert plan.method == "incremental"
 
 

@@ -6,6 +6,7 @@ Fergus 2013, Section 2.1; Springenberg et al. 2014, Section 3.4). So a copy of t
 under a gradient tape with these calls exchanged:
 
 - ReLU and ReLU with a maximum, layers of their own or fused, get the wanted rule;
+- a maximum with 0 is a ReLU; of other maxima and minima the first that holds the value gets all;
 - max pooling sends its gradient to the first maximum in row-major order, which TensorFlow's
   gradient leaves open (and it shares the global one out among all maxima);
 - contrast normalisation passes the signal unchanged ("deconvnet" only);
@@ -41,6 +42,8 @@ def project(
     column=None,
     rectification="deconvnet",
     whole_map=False,
+    exchange=None,
+    starts_at="activation",
 ):
     """Projects one activation per image, or a whole feature map.
 
@@ -53,6 +56,9 @@ def project(
         row, column: the unit's position, or one for each image; None for the strongest.
         rectification: `"deconvnet"`, `"guided"` or `"gradient"`.
         whole_map: whether the whole feature map is the signal.
+        exchange: `exchange(operation)` may give an operation of the copy another gradient than the
+            paper's rules, and returns whether it did.
+        starts_at: `"activation"` or `"one"`.
 
     Returns:
         A float64 array of the shape of `images`.
@@ -63,9 +69,11 @@ def project(
         decisions.append(decision)
         return decision
 
-    run = functools.partial(_run, model, layer_name, images, rectification)
+    run = functools.partial(_run, model, layer_name, images, rectification, exchange=exchange)
     _, _, target = run(None, record)
-    signal = _signal(target.numpy(), feature, row, column, whole_map)
+    signal = _chosen(target.numpy(), feature, row, column, whole_map)
+    if starts_at == "activation":
+        signal = signal * target.numpy()
 
     recorded = iter(decisions)
     tape, images, target = run(_precision(model), lambda _: next(recorded))
@@ -97,13 +105,15 @@ def relative_difference(actual, expected):
         return np.where(difference == 0, 0.0, difference / scale).max()
 
 
-def _run(model, layer_name, images, rectification, dtype, decide):
+def _run(model, layer_name, images, rectification, dtype, decide, exchange=None):
     """Runs an exchanged copy of the model; returns `(tape, images, target)`."""
     convnet = _copy(model, dtype)
     images = tf.constant(images, dtype or model.inputs[0].dtype)
     outputs = {}
-    for name, operation in _operations(convnet):
-        _exchange(operation, rectification, decide, is_target=name == layer_name.split(":")[0])
+    names = [name for name, _ in _operations(model)]  # those of operations may differ in the copy
+    for name, (_, operation) in zip(names, _operations(convnet), strict=True):
+        if exchange is None or not exchange(operation):
+            _exchange(operation, rectification, decide, is_target=name == layer_name.split(":")[0])
         _keep_outputs(operation, name, outputs)
     with tf.GradientTape() as tape:
         tape.watch(images)
@@ -176,6 +186,10 @@ def _exchange(operation, rectification, decide, is_target):
         operation.call = functools.partial(relu, maximum=operation.max_value)
     elif kind in ("Relu", "Relu6"):  # keras.ops
         operation.call = functools.partial(relu, maximum=6.0 if kind == "Relu6" else None)
+    elif kind in ("Maximum", "Minimum") and _is_of_zero(operation):
+        operation.call = lambda *inputs: relu(next(filter(tf.is_tensor, inputs)), maximum=None)
+    elif kind in ("Maximum", "Minimum"):
+        operation.call = functools.partial(_extreme, kind=kind, decide=decide)
     elif kind == "MaxPooling2D":
         window = (operation.pool_size, operation.strides, operation.padding)
         operation.call = functools.partial(_max_pool, window=window, decide=decide)
@@ -242,14 +256,25 @@ def _global_max_pool(inputs, keepdims, decide):
     return pooled[:, None, None, :] if keepdims else pooled
 
 
-def _maximum_of(cells, decide):
+def _is_of_zero(operation):
+    """Whether one operand is the number 0."""
+    arguments = operation._inbound_nodes[0].arguments.args
+    return any(isinstance(x, int | float) and x == 0 for x in arguments)
+
+
+def _extreme(*operands, kind, decide):
+    cells = operands[0] if isinstance(operands[0], list | tuple) else operands
+    return _maximum_of(cells, decide, np.argmax if kind == "Maximum" else np.argmin)
+
+
+def _maximum_of(cells, decide, argument=np.argmax):
     """The maximum of tensors; its gradient goes to the first that holds it."""
-    first = decide(np.argmax([cell.numpy() for cell in cells], axis=0))
+    first = decide(argument([cell.numpy() for cell in cells], axis=0))
     return tf.add_n([tf.where(first == i, cell, 0) for i, cell in enumerate(cells)])
 
 
-def _signal(target, feature, row, column, whole_map):
-    """The activations that are projected, 0 everywhere else."""
+def _chosen(target, feature, row, column, whole_map):
+    """1 where the activations are projected, 0 everywhere else."""
     mask = np.zeros(target.shape)
     for image, number in enumerate(np.broadcast_to(feature, len(mask))):
         if target.ndim == 2:
@@ -263,4 +288,4 @@ def _signal(target, feature, row, column, whole_map):
         else:
             position = [np.broadcast_to(x, len(mask))[image] for x in (row, column)]
             mask[(image, *position, number)] = 1
-    return mask * target
+    return mask

@@ -32,16 +32,16 @@ def occluded_images(image, fill, patch_size, strides):
 def looked_at(model, layer, images, batch_size=64):
     """`(scores, activities)` of `(rows, columns, ...)` images: `(rows, columns, classes or maps)`.
 
-    Activities are the sums of the maps of `layer`.
+    Activities are the sums of the maps of `layer`; none where it is None.
     """
     grid = images.shape[:2]
     images = images.reshape(-1, *images.shape[2:])
-    extractor = feature_extractor(model, [layer])
+    extractor = None if layer is None else feature_extractor(model, [layer])
     scores, activities = [], []
     for begin in range(0, len(images), batch_size):
         batch = images[begin : begin + batch_size]
         scores.append(keras.ops.convert_to_numpy(model(batch, training=False)))
-        (maps,) = extractor(batch)
+        (maps,) = extractor(batch) if extractor else (np.zeros((len(batch), 1, 1, 0)),)
         activities.append(keras.ops.convert_to_numpy(maps).sum(axis=(1, 2), dtype="float64"))
     scores = np.concatenate(scores)
     activities = np.concatenate(activities)

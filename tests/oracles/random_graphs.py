@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
 from kerasvis.layers import LocalResponseNormalization
 
@@ -19,11 +19,15 @@ MAX_CHANNELS = 8
 
 
 class RandomGraph(NamedTuple):
-    """A model, the names of its calls that may be targets (in order), and images."""
+    """A model, the names of its calls that may be targets (in order), and images.
+
+    With gates it is projected by the relaxed rules, or derived.
+    """
 
     model: keras.Model
     targets: tuple[str, ...]
     images: np.ndarray
+    has_gates: bool
 
 
 def draw_graph(seed, num_images=2):
@@ -32,19 +36,26 @@ def draw_graph(seed, num_images=2):
     drawing = _Drawing(rng)
     size = rng.integers(8, 18, 2)
     inputs = keras.Input((*map(int, size), int(rng.integers(1, 5))), name="images")
-    x = drawing.pieces(inputs, rng.integers(3, 9))
+    x = drawing.pieces(inputs, rng.integers(4, 11))
     if drawing.chance(0.5):
         x = drawing.head(x)
     model = keras.Model(inputs, x, name="convnet")
     randomize_weights(model, rng)
     images = rng.normal(size=(num_images, *inputs.shape[1:])).astype("float32")
-    return RandomGraph(model, tuple(drawing.targets), images)
+    has_gates = any(name.startswith("gated") for name in layer_names(model))
+    return RandomGraph(model, tuple(drawing.targets), images, has_gates)
+
+
+def layer_names(model):
+    """The names of all layers, nested ones included."""
+    return [layer.name for layer in model._flatten_layers()]
 
 
 def randomize_weights(model, rng):
     """Weights as large as keep activations alive, biases, and batch-norm statistics."""
     for variable in model.weights:
-        variable.assign(_random_weight(variable, rng))
+        if "float" in variable.dtype:  # a table of positions has whole numbers
+            variable.assign(_random_weight(variable, rng))
 
 
 def _random_weight(variable, rng):
@@ -77,7 +88,8 @@ class _Drawing:
 
     def name(self, kind):
         self.num_names += 1
-        return f"{re.sub('(?<=[a-z])(?=[A-Z])', '_', kind.__name__).lower()}_{self.num_names}"
+        kind = re.sub("(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()
+        return f"{kind}_no{self.num_names}"  # Keras gives operations names such as multiply_1
 
     def make(self, kind, *args, **kwargs):
         return kind(*args, **kwargs, name=self.name(kind))
@@ -346,7 +358,90 @@ def _concatenation(drawing, x):
     return drawing.call(layers.Concatenate, [branches[0], x, branches[1]])
 
 
+def _extreme(drawing, x):
+    """The larger or smaller of two tensors, as a layer or an operation."""
+    branch = _same_size_convolution(drawing, x)
+    if drawing.chance(0.5):
+        kind = drawing.choice([layers.Maximum, layers.Minimum])
+        return drawing.call(kind, [x, branch] if drawing.chance(0.5) else [branch, x, x * 0.5])
+    return drawing.choice([ops.maximum, ops.minimum])(branch, x)
+
+
+def _gate(drawing, x):
+    """Squeeze and excitation, or a gate for each position; the gate first or last."""
+    channels = x.shape[-1]
+    if drawing.chance(0.6):
+        gate = drawing.make(layers.GlobalAveragePooling2D, keepdims=True)(x)
+    else:
+        gate = x
+    filters = channels if drawing.chance(0.7) else 1
+    gate = drawing.make(layers.Conv2D, filters, 1, activation="sigmoid")(gate)
+    drawing.num_names += 1
+    name = f"gated_{drawing.num_names}"
+    drawing.targets.append(drawing.prefix + name)
+    return layers.Multiply(name=name)([x, gate] if drawing.chance(0.5) else [gate, x])
+
+
+# Operations, as users write them without layers
+
+
+def _arithmetic(drawing, x):
+    factors = drawing.rng.uniform(0.5, 2, x.shape[-1]).astype("float32")
+    return drawing.choice(
+        [
+            lambda x: x / 1.7,
+            lambda x: x * 2 - 0.3,
+            lambda x: 0.4 - x,
+            lambda x: (x - factors) / (factors + 1),
+            lambda x: ops.multiply(factors, x),
+            lambda x: x + ops.mean(x, axis=(1, 2), keepdims=True),
+        ]
+    )(x)
+
+
+def _relu_operation(drawing, x):
+    return drawing.choice([ops.relu, ops.relu6, lambda x: ops.maximum(x, 0.0)])(x)
+
+
+def _moving_operation(drawing, x):
+    rows, columns, channels = x.shape[1:]
+    half = max(channels // 2, 1)
+    moves = [
+        lambda x: x[..., ::-1],
+        lambda x: ops.flip(x, axis=2),
+        lambda x: ops.roll(x, 1, axis=1),
+        lambda x: ops.transpose(x, (0, 2, 1, 3)),
+        lambda x: ops.concatenate(ops.split(x, [half], axis=-1)[::-1], axis=-1),
+        lambda x: ops.reshape(x, (-1, columns, rows, channels)),
+    ]
+    if max(rows, columns) < MAX_SIZE:
+        moves.append(lambda x: ops.pad(x, [(0, 0), (1, 0), (0, 2), (0, 0)]))
+    if min(rows, columns) > 5:
+        moves.append(lambda x: x[:, 1:-1, : columns - 2])
+    if channels * 2 <= MAX_CHANNELS:
+        moves.append(lambda x: ops.repeat(x, 2, axis=-1))
+    return drawing.choice(moves)(x)
+
+
+def _resizing(drawing, x):
+    size = [
+        int(drawing.rng.integers(max(3, n - 4), min(n + 5, MAX_SIZE) + 1)) for n in x.shape[1:3]
+    ]
+    interpolation = drawing.choice(["nearest", "bilinear", "bicubic"])
+    if drawing.chance(0.5):
+        return drawing.call(layers.Resizing, x, *size, interpolation=interpolation)
+    return ops.image.resize(x, size, interpolation=interpolation)
+
+
 # Shared layers and nested models
+
+
+def _layer_called_at_two_sizes(drawing, x):
+    """A feature pyramid; neither call is a target, as which is the first is not defined."""
+    layer = drawing.make(layers.Conv2D, x.shape[-1], 2, padding="same", activation="relu")
+    smaller = layer(drawing.make(layers.AveragePooling2D, 2, padding="same")(x))
+    pooling = drawing.choice([layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D])
+    return drawing.call(layers.Add, [layer(x), drawing.make(pooling, keepdims=True)(smaller)])
 
 
 def _layer_called_twice_in_a_chain(drawing, x):
@@ -417,6 +512,7 @@ PIECES = (
     *(_rescaling, _normalization, _multiplication_by_a_constant),
     *(_zero_padding, _cropping, _upsampling, _permutation, _reshaping, _dropout),
     *(_sum, _sum_with_broadcast, _difference, _mean, _concatenation),
-    *(_layer_called_twice_in_a_chain, _layer_called_in_two_branches),
+    *(_extreme, _gate, _arithmetic, _relu_operation, _moving_operation, _resizing),
+    *(_layer_called_twice_in_a_chain, _layer_called_in_two_branches, _layer_called_at_two_sizes),
     *(_functional_model, _functional_model_called_twice, _sequential_model),
 )

@@ -69,7 +69,8 @@ def measure_cosine_convergence(
             inputs = {"images": images, "first": first, "second": second}
             of_pairs.append(in_batches(cosines, inputs))
             advance()
-        calls = tuple(name for name in _names_of_calls(plan).values() if name in of_pairs[0])
+        names = dict.fromkeys(_names_of_calls(plan).values())
+        calls = tuple(name for name in names if name in of_pairs[0])
         found.append([[of_pair[name] for of_pair in of_pairs] for name in calls])
     shape = (len(found), len(calls), num_pairs, len(images))
     values = np.array(found, "float64").reshape(shape)
@@ -102,7 +103,8 @@ def signal_cosines(plan):
 
 def _names_of_calls(plan):
     """`{tensor number: name}` of the tensors that the signals pass, from the top."""
-    return {step.node.outputs[0]: step.node.name for step in plan.steps} | {plan.image: IMAGE}
+    names = {n: step.node.name for step in plan.steps for n in step.node.outputs}
+    return names | {plan.image: IMAGE}
 
 
 def cosine(first, second):
