@@ -22,9 +22,11 @@ RESULTS = ("index.html", "layers", "occlusion")
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class FindingOptions:
-    """What the pages show besides activations.
+    """What the pages show.
 
     Attributes:
+        methods: how activations are projected, between which the pages switch: names, or
+            module:NAME, a function of your own.
         class_names: JSON file of them; by default classes.json in the model's folder.
         occlusion: an .npz file of `kerasvis occlusion` and its photograph; can be repeated.
         evolution: folder of a FeatureEvolution, of the training of this model.
@@ -33,6 +35,7 @@ class FindingOptions:
             too.
     """
 
+    methods: tuple[MethodName, ...] = ("deconvnet",)
     class_names: FilePath | None = None
     occlusion: Annotated[
         tuple[tuple[FilePath, FilePath], ...],
@@ -50,7 +53,6 @@ def gallery(
     layers: tuple[str, ...] = (),
     k: Count = 9,
     findings: FindingOptions = FindingOptions(),
-    methods: tuple[MethodName, ...] = ("deconvnet",),
     cluster: EngineOptions = EngineOptions(),
     out: FilePath = Path("gallery"),
 ) -> None:
@@ -63,14 +65,12 @@ def gallery(
     Args:
         layers: all convolution layers by default.
         k: strongest activations of each feature map.
-        methods: how activations are projected, between which the pages switch: names, or
-            module:NAME, a function of your own.
         out: folder to write into.
     """
     output = OutputFolder(out, inputs=[images.images])
     check_images([images.images])
     names = load_class_names(model.model, findings.class_names)
-    methods_by_name = load_methods(methods)
+    methods_by_name = load_methods(findings.methods)
     model.check()
     opened = model.open()
     photographs = images.open(opened)

@@ -131,8 +131,8 @@ CONSTANTS = {
         lambda x: x[..., ::-1],
     ),
     "the last of a split": (
-        lambda x: ops.split(x, [4, 9], axis=1)[1],
-        layers.Cropping2D(((4, 2), (0, 0))),
+        lambda x: ops.split(x, [1, 9], axis=1)[1],
+        layers.Cropping2D(((1, 2), (0, 0))),
     ),
     "unstacked": (
         lambda x: ops.stack(ops.unstack(x, 3, axis=-1), axis=-1) * 2,
