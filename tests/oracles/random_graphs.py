@@ -425,7 +425,8 @@ def _moving_operation(drawing, x):
 
 def _resizing(drawing, x):
     size = [
-        int(drawing.rng.integers(max(3, n - 4), min(n + 5, MAX_SIZE) + 1)) for n in x.shape[1:3]
+        int(drawing.rng.integers(max(3, min(n - 4, MAX_SIZE)), min(n + 5, MAX_SIZE) + 1))
+        for n in x.shape[1:3]
     ]
     interpolation = drawing.choice(["nearest", "bilinear", "bicubic"])
     if drawing.chance(0.5):
