@@ -27,6 +27,7 @@ from kerasvis.commands.image_arguments import (
 )
 from kerasvis.commands.options import (
     BaselineOptions,
+    EngineOptions,
     ModelOptions,
     ScoreOptions,
     as_size,
@@ -118,6 +119,7 @@ def occlusion(
     watched: WatchedOptions = WatchedOptions(),
     occluder: OccluderOptions = OccluderOptions(),
     computing: ComputingOptions = ComputingOptions(),
+    cluster: EngineOptions = EngineOptions(),
     out: FilePath = Path("occlusion"),
 ) -> None:
     """Occlude each part of photographs in turn, and show what the model makes of it (Figure 6).
@@ -161,7 +163,8 @@ def occlusion(
         output.expect(files)
         print_plan(analysis, len(photographs))
         with output.made() as folder:
-            write_results(analysis, photographs, folder, class_index, names, others)
+            results = analyse(analysis, photographs, folder, class_index, cluster.open())
+            write_results(results, photographs, folder, names, others)
     print(f"Scores: {analysis.scores.interpretation}.")
     print(f"All photographs: {out / 'occlusion.png'}")
 
@@ -214,17 +217,22 @@ def print_plan(analysis, num_photographs: int) -> None:
     )
 
 
-def write_results(analysis, photographs, folder, class_index, names, others) -> None:
-    """Analyzes the photographs one by one, and writes what was found."""
+def analyse(analysis, photographs, folder, class_index, engine):
+    """The result of each photograph, as it is there."""
     from kerasvis.analyses.occlusion.occlusion_of_images import stream_occlusion_sensitivity
 
-    results = stream_occlusion_sensitivity(
+    return stream_occlusion_sensitivity(
         analysis,
         (analysis.preprocessing.images(photograph.pixels) for photograph in photographs),
         [class_index] * len(photographs),
         folder,
         [photograph.name for photograph in photographs],
+        engine,
     )
+
+
+def write_results(results, photographs, folder, names, others) -> None:
+    """Writes what was found on the photographs, one by one."""
     rows, lines = [], []
     for photograph, result in zip(photographs, results, strict=True):
         projections = others.of_feature(result.feature_index)

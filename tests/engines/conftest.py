@@ -14,6 +14,7 @@ class Machines:
 
     def __init__(self, cluster):
         self.address, self._cluster, self._others = cluster.address, cluster, []
+        self.shared = None  # the `engine` whose workers hold processors between tests
         self.restore()
 
     def restore(self):
@@ -42,9 +43,12 @@ def ray_cluster():
 
 
 @pytest.fixture
-def machines(ray_cluster):
-    """The cluster, with two machines."""
+def machines(ray_cluster, request):
+    """The cluster, with two machines; all of it for a test that does not use `engine`."""
     ray_cluster.restore()
+    if ray_cluster.shared is not None and "engine" not in request.fixturenames:
+        ray_cluster.shared.__exit__()
+        ray_cluster.shared.__enter__()  # its workers start again with the next call
     return ray_cluster
 
 
@@ -54,4 +58,5 @@ def engine(ray_cluster):
     from kerasvis.engines import Ray
 
     with Ray() as engine:
+        ray_cluster.shared = engine
         yield engine

@@ -30,6 +30,7 @@ def given(tmp_path_factory):
 OPTIONS = {
     "features": ["--layers", "first", "--k", "2", "--batch-size", "2"],
     "gallery": ["--layers", "first", "--k", "2", "--batch-size", "2"],
+    "occlusion": ["--patch-size", "7", "--strides", "9"],
 }
 
 

@@ -15,6 +15,7 @@ from kerasvis.analyses.occlusion.occlusion_result import NO_CLASS, OcclusionSens
 from kerasvis.arguments import (
     standardize_class,
     standardize_classes,
+    standardize_engine,
     standardize_images,
     standardize_model,
     standardize_preprocessing,
@@ -24,6 +25,7 @@ from kerasvis.data import Preprocessing
 from kerasvis.deconvnet import DeconvModel
 from kerasvis.deconvnet.rules import rule_names, standardize_rules
 from kerasvis.deconvnet.targets import WholeMap
+from kerasvis.engines import Ray
 from kerasvis.graph import Scores, image_shape, read_graph
 from kerasvis.occlusion.baselines import baseline_image
 from kerasvis.occlusion.data_set_mean import mean_of_data_set
@@ -37,6 +39,8 @@ def occlusion_sensitivity(
     model: keras.Model,
     image: Any,
     class_index: int | Sequence[int] | None = None,
+    *,
+    engine: Ray | None = None,
     **settings: Any,
 ) -> OcclusionSensitivity | list[OcclusionSensitivity]:
     """Occludes each part of an image in turn, and records what the model makes of it.
@@ -49,6 +53,8 @@ def occlusion_sensitivity(
             `kerasvis.find_top_activations` takes for images.
         class_index: number of the correct class; for several images, one number or one for each.
             The most probable class of the unoccluded image by default.
+        engine: a `kerasvis.engines.Ray`, to analyse several images on the machines of a cluster;
+            None for this process.
         **settings: those of `OcclusionAnalysis`.
 
     Returns:
@@ -75,7 +81,7 @@ def occlusion_sensitivity(
         >>> heat.probability.shape, heat.boxes[0, 1].tolist()
         ((7, 7), [0, 4, 8, 12])
     """
-    is_one = getattr(image, "ndim", None) == 3
+    is_one, engine = getattr(image, "ndim", None) == 3, standardize_engine(engine)
     images = np.asarray(image)[None] if is_one else image
     model = standardize_model(model, images, needs_graph=False)
     images = standardize_images(model, images, settings.pop("preprocessing", None))
@@ -83,7 +89,13 @@ def occlusion_sensitivity(
     analysis = OcclusionAnalysis(model, images.image_size, **settings)
     images = images.all()
     class_indices = analysis.classes_of(class_index, len(images))
-    results = [analysis(*pair) for pair in zip(images, class_indices, strict=True)]
+    if engine is None:
+        results = [analysis(*pair) for pair in zip(images, class_indices, strict=True)]
+    else:
+        from kerasvis.analyses.occlusion.occlusion_on_engine import occlusion_on_engine
+
+        found = dict(occlusion_on_engine(engine, analysis, images, class_indices))
+        results = [found[index] for index in range(len(images))]
     return results[0] if is_one else results
 
 
@@ -132,6 +144,8 @@ class OcclusionAnalysis:
         preprocessing: the `Preprocessing` that was stated, or None.
         layer: name of the layer that is watched, or None.
         nodes: the nodes of the model that run.
+        model: the model, in a form whose graph can be read.
+        arguments: `{name: value}` of the others, by which the same analysis can be made elsewhere.
 
     Call arguments:
         image: `(rows, columns, channels)`, as the model takes it.
@@ -170,6 +184,8 @@ class OcclusionAnalysis:
         batch_size: int | None = None,
         verbose: str | int = "auto",
     ):
+        given = dict(locals())
+        self.arguments = {name: given[name] for name in given if name not in ("self", "model")}
         if method not in ("auto", "incremental", "full"):
             raise ValueError(f"method is {method!r}: give 'auto', 'incremental' or 'full'.")
         model = standardize_model(model, needs_graph=False)
@@ -189,7 +205,7 @@ class OcclusionAnalysis:
             model, self.occluders, self.layer, self.scores, method=method, batch_size=batch_size
         )
         self.nodes = self.sweep.nodes
-        self._model, self._activation, self._method = model, activation, method
+        self.model, self._activation, self._method = model, activation, method
         self._feature, self._class_indices = feature, class_indices
         self._verbose, self._rules = standardize_verbose(verbose), standardize_rules(rules)
         self._deconv, self._projection_reason = _deconv_or_reason(model, self.layer, rules)
@@ -198,12 +214,13 @@ class OcclusionAnalysis:
     def with_baseline(self, baseline: Any, seed: int = 0) -> Self:
         """The same analysis with another baseline; what was compiled is shared."""
         other = copy.copy(self)
+        other.arguments = {**self.arguments, "baseline": baseline, "seed": seed}
         other._set_baseline(baseline, seed)
         return other
 
     def _set_baseline(self, baseline, seed):
         self._baseline, self._seed = baseline, seed
-        preprocessing = standardize_preprocessing(self._model, self.preprocessing)
+        preprocessing = standardize_preprocessing(self.model, self.preprocessing)
         self._baseline_image(np.zeros(self.image_shape, "float32"), preprocessing)  # fail early
 
     @property
@@ -283,7 +300,7 @@ class OcclusionAnalysis:
         )
 
     def _baseline_image(self, image, preprocessing):
-        mean = mean_of_data_set(self._model, preprocessing)
+        mean = mean_of_data_set(self.model, preprocessing)
         return baseline_image(
             image,
             self._baseline,
@@ -304,7 +321,7 @@ class OcclusionAnalysis:
         if not np.isfinite(image).all():
             raise ValueError("The image holds NaN or infinity: correct it.")
         preprocessing = standardize_images(
-            self._model, image[None], self.preprocessing
+            self.model, image[None], self.preprocessing
         ).preprocessing
         if preprocessing is not None:
             preprocessing.check_range(image)
