@@ -158,8 +158,12 @@ class CosineDense(layers.Dense):
         return ops.matmul(ops.normalize(inputs, axis=-1), kernel)
 
 
-@pytest.mark.parametrize("layer", [SquaredMaximum(2, name="own"), CosineDense(4, name="own")])
-def test_a_subclass_that_computes_otherwise_is_refused(layer):
+@pytest.mark.parametrize(
+    ("layer", "size"),
+    [(SquaredMaximum(2, name="own"), (9, 7)), (CosineDense(4, name="own"), (2, 2))],
+    ids=["of windows", "pointwise"],
+)
+def test_a_subclass_that_computes_otherwise_is_refused(layer, size):
     layer = type(layer).from_config(layer.get_config())
     model = randomized(layer, layers.Conv2D(2, 2, name="top"))
     pixels = tf.constant(images())
@@ -171,7 +175,7 @@ def test_a_subclass_that_computes_otherwise_is_refused(layer):
         kv.DeconvModel(model, "top")
     actual = projected(model, "top", kv.targets.Unit(1, 1, 1), rectification="gradient")
     assert modified_gradient.relative_difference(actual, expected) <= 1e-5
-    assert kv.receptive_field(model, "top").is_whole_image
+    assert kv.receptive_field(model, "top").size == size  # the whole image, unless it is pointwise
 
 
 def test_the_model_is_left_as_it_is():
