@@ -1,6 +1,8 @@
 """A model as bytes, to be sent to other machines and loaded there."""
 
+import json
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +28,6 @@ class SentModel:
 
     def __init__(self, model: keras.Model, layers: Sequence[str] | None = None):
         self._name = model.name
-        self._custom_objects = _custom_objects(model)
         outputs = _outputs_of(model, layers) or model.outputs
         bare = keras.Model(model.inputs, outputs, name=model.name)
         with tempfile.TemporaryDirectory() as folder:
@@ -36,6 +37,11 @@ class SentModel:
             except Exception as error:  # whatever a layer's get_config raises
                 raise ValueError(self._refusal("saved", error)) from error
             self._content = path.read_bytes()
+            with zipfile.ZipFile(path) as archive:
+                config = archive.read("config.json").decode()
+        # Others may come from modules that the workers do not have.
+        own = _custom_objects(model).items()
+        self._custom_objects = {name: value for name, value in own if json.dumps(name) in config}
 
     def load(self) -> keras.Model:
         """The model.
