@@ -100,6 +100,7 @@ class ComputingOptions:
     method: Literal["auto", "incremental", "full"] = "auto"
     devices: Devices | None = None
     batch_size: BatchSize | None = None
+    cluster: EngineOptions = EngineOptions()
 
     def scope(self):
         """Where the model is made; several devices share the positions of an image."""
@@ -119,7 +120,6 @@ def occlusion(
     watched: WatchedOptions = WatchedOptions(),
     occluder: OccluderOptions = OccluderOptions(),
     computing: ComputingOptions = ComputingOptions(),
-    cluster: EngineOptions = EngineOptions(),
     out: FilePath = Path("occlusion"),
 ) -> None:
     """Occlude each part of photographs in turn, and show what the model makes of it (Figure 6).
@@ -163,7 +163,7 @@ def occlusion(
         output.expect(files)
         print_plan(analysis, len(photographs))
         with output.made() as folder:
-            results = analyse(analysis, photographs, folder, class_index, cluster.open())
+            results = analyse(analysis, photographs, folder, class_index, computing.cluster.open())
             write_results(results, photographs, folder, names, others)
     print(f"Scores: {analysis.scores.interpretation}.")
     print(f"All photographs: {out / 'occlusion.png'}")
