@@ -15,14 +15,12 @@ layer type applies to the whole layer, its fused activation included.
 `rules="relaxed"` puts `RELAXED_RULES` there, and refuses nothing. Its departures from the paper,
 which the plan prints where they apply:
 
-| layers                                                    | what is done                        |
-|-----------------------------------------------------------|-------------------------------------|
-| silu, gelu, hard silu, mish, elu, celu, selu, softplus,   | rectified as a ReLU is              |
-| squareplus, leaky and parametric ReLU                     |                                     |
-| products of several signals (squeeze and excitation)      | the gate is held constant           |
-| layer, group, unit and RMS normalization                  | the signal passes unchanged         |
-| attention                                                 | its weights are held constant       |
-| all others                                                | their derivative at the image       |
+- silu, gelu, hard silu, mish, elu, celu, selu, softplus, squareplus, leaky and parametric ReLU:
+  rectified as a ReLU is;
+- products of several signals (squeeze and excitation): the gate is held constant;
+- layer, group, unit and RMS normalization: the signal passes unchanged;
+- attention: its weights are held constant;
+- all others: their derivative at the image.
 
 With the rectifications `"guided"` and `"gradient"` every layer passes its own derivative, and these
 rules change nothing.
