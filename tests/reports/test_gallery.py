@@ -173,7 +173,7 @@ def test_a_map_that_never_fires(gallery, model, images):
     page = map_page(gallery, FIRST, silent)
     assert page.values[2 * K : 2 * K + 3] == [0, 0, 0]
     assert "No class drives it above 0." in page.text
-    assert "Maps that fire alike" not in page.text
+    assert "Co-activated feature maps" not in page.text
     assert "1 fire in none of 13 images" in Page.read(
         gallery / addresses.layer_page(FIRST)
     ).text.replace("  ", " ")

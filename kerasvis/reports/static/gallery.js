@@ -106,7 +106,7 @@ function startSearch() {
     link.href = `${map.folder}/${map.number}.html`;
     link.textContent = `${map.layer} ${map.number}`;
     note.className = "note";
-    note.textContent = ` max ${map.strongest}, fires in ${(100 * map.rate).toFixed(1)} %${map.classes.length ? `: ${map.classes.join(", ")}` : ""}`;
+    note.textContent = ` max ${map.strongest}, active in ${(100 * map.rate).toFixed(1)} %${map.classes.length ? `: ${map.classes.join(", ")}` : ""}`;
     item.append(link, note);
     return item;
   }
