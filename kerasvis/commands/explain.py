@@ -29,18 +29,27 @@ class EvidenceOptions:
         layers: by default the last of each size of feature maps, the four deepest.
         num_features: shown of each layer.
         strongest_in: folder of photographs, or demo, whose strongest images are shown, too.
-        gallery: folder of `kerasvis gallery` of the same model, to whose pages they lead.
+        relevance: beside these, the images in which they matter most to the decision.
+        gallery: folder of `kerasvis gallery` of the same model, to whose pages they lead and whose
+            images are shown where --strongest-in is not given.
     """
 
     layers: tuple[str, ...] = ()
     num_features: Count = 6
     strongest_in: Name | None = None
+    relevance: bool = False
     gallery: FilePath | None = None
 
     def check(self) -> None:
         """Refuses folders that are not there."""
         if self.strongest_in is not None:
             check_images([self.strongest_in])
+        elif self.relevance:
+            raise ValueError(
+                "It is not known among which images: give --strongest-in, or a gallery that was "
+                "written with --relevance, of which they are shown in any case. Received: "
+                "--relevance"
+            )
         if self.gallery is not None and not (self.gallery / "index.html").is_file():
             raise ValueError(
                 "There is no gallery: give a folder that `kerasvis gallery` wrote. Received: "
@@ -112,12 +121,14 @@ def explain(
             **occluder.settings(),
         )
         found.save(folder / "explanation.npz")
+        strongest, relevant = reference_images(found, evidence, opened)
         page = kv.reports.write_explanation(
             found,
             folder,
             title=photograph.title,
             class_names=names,
-            strongest=strongest_images(found, evidence.strongest_in, opened),
+            strongest=strongest,
+            relevant=relevant,
             gallery=evidence.gallery and os.path.relpath(evidence.gallery, folder),
         )
     print_summary(found, names)
@@ -140,14 +151,22 @@ def classes_of(scores: ScoreOptions, versus: str | None, names: dict[int, str], 
     return scores.class_index(names, num_classes), other
 
 
-def strongest_images(found, directory: str | None, opened) -> dict:
-    """`{layer: FeatureVisualization}` of the feature maps shown, over a folder of photographs."""
-    if directory is None or not found.projections:
-        return {}
-    images = open_images(directory, opened)
+def reference_images(found, evidence: EvidenceOptions, opened) -> tuple[dict, dict]:
+    """Two of `{layer: FeatureVisualization}` of the feature maps shown, over a folder.
+
+    The one is of the strongest activations, the other of the highest relevances.
+    """
+    if evidence.strongest_in is None or not found.projections:
+        return {}, {}
+    images = open_images(evidence.strongest_in, opened)
     features = {layer: found.maps[layer].feature_indices for layer in found.projections}
     features = {layer: numbers for layer, numbers in features.items() if len(numbers)}
-    return kv.visualize_features(opened.model, list(features), images, features, rules=opened.rules)
+    given = (opened.model, list(features), images)
+    strongest = kv.visualize_features(*given, features, rules=opened.rules)
+    if not evidence.relevance:
+        return strongest, {}
+    top = kv.analyses.find_top_relevances(*given)
+    return strongest, kv.visualize_features(*given, features, top=top, rules=opened.rules)
 
 
 def print_summary(found, names: dict[int, str]) -> None:

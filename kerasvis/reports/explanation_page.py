@@ -14,7 +14,12 @@ from kerasvis.figures import OcclusionRow, occlusion_panel
 from kerasvis.figures.activity_overlay import activity_overlay
 from kerasvis.figures.contrast import signed_to_rgb
 from kerasvis.reports import addresses, pages
-from kerasvis.reports.sprites import SpriteLayout, feature_sprite, webp
+from kerasvis.reports.reference_images import (
+    GalleryReferences,
+    ReferenceImages,
+    VisualizedReferences,
+)
+from kerasvis.reports.sprites import SpriteLayout, webp
 from kerasvis.storage.files import write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -23,6 +28,23 @@ if TYPE_CHECKING:
 HEIGHT = 168  # of the pictures of a feature map, in pixels
 FIGURE_DPI = 150
 OUTSIDE = 235  # of the image, in a patch that hangs over its border
+
+
+class Mosaic(NamedTuple):
+    """A feature map's images in one ranking, on the page.
+
+    Attributes:
+        file: of the picture.
+        layout: of it.
+        num_shown: images in it.
+        num_images: of these, the first ones, by which it is known: where the feature map adds to
+            the score, in a ranking by that.
+    """
+
+    file: str
+    layout: SpriteLayout
+    num_shown: int
+    num_images: int
 
 
 class Card(NamedTuple):
@@ -35,8 +57,9 @@ class Card(NamedTuple):
         estimated_rank: its place by that estimate, from 1.
         picture: file of the pictures side by side: where it is active, projection, image patch.
         has_projection: whether the latter two are there.
-        strongest: file of its strongest images elsewhere; None where these are not known.
-        layout: of that file, a `SpriteLayout`.
+        strongest: the `Mosaic` of its strongest images elsewhere; None where these are not known.
+        relevant: that of the images in which it adds most to the score of the most probable class.
+        num_shared: how many images of the latter are also among the former.
         page: of the feature map in a gallery; None where there is none.
     """
 
@@ -46,9 +69,20 @@ class Card(NamedTuple):
     estimated_rank: int
     picture: str
     has_projection: bool
-    strongest: str | None
-    layout: SpriteLayout | None
+    strongest: Mosaic | None
+    relevant: Mosaic | None
+    num_shared: int
     page: str | None
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether it is known in which images it is strongest and in which it matters most."""
+        return None not in (self.strongest, self.relevant) and self.relevant.num_images > 0
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether it matters mostly in other images than those in which it is strongest."""
+        return self.is_compared and self.num_shared < self.relevant.num_images / 2
 
 
 class LayerCards(NamedTuple):
@@ -76,6 +110,12 @@ class LayerCards(NamedTuple):
     for_lead: tuple[Card, ...]
     reason: str
 
+    @property
+    def compared(self) -> tuple[Card, ...]:
+        """The cards of both rankings of images, each feature map once."""
+        cards = {card.feature: card for card in (*self.for_class, *self.for_lead)}
+        return tuple(card for card in cards.values() if card.is_compared)
+
 
 def write_explanation(
     explanation: "Explanation",
@@ -84,6 +124,7 @@ def write_explanation(
     title: str = "",
     class_names: Mapping[int, str] | Sequence[str] | None = None,
     strongest: "Mapping[str, FeatureVisualization] | None" = None,
+    relevant: "Mapping[str, FeatureVisualization] | None" = None,
     gallery: str | None = None,
 ) -> Path:
     """Writes an explanation as a page, to be opened from disk.
@@ -95,19 +136,27 @@ def write_explanation(
         class_names: `{class index: name}` or a sequence of names; by default numbers.
         strongest: `{layer: FeatureVisualization}`: the images of a data set in which the feature
             maps that are shown are strongest.
-        gallery: address of a gallery's folder as seen from `directory`, to whose pages the feature
-            maps lead.
+        relevant: the same of `top=kerasvis.analyses.find_top_relevances(...)` over the same data
+            set: the images in which they matter most to the decision. Where these are others than
+            those in which they are strongest, the page says so.
+        gallery: address of a gallery's folder of the same model as seen from `directory`, to whose
+            pages the feature maps lead. Of layers of which neither `strongest` nor `relevant` is
+            given, it shows the images of the gallery; the relevant ones, too, if it has them.
 
     Returns:
         Path of the page, `index.html`.
 
     Raises:
+        ValueError: if the gallery's layers have fewer feature maps.
         OSError: if it cannot be written; existing files stay intact.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     names = OcclusionRow(explanation.occlusion, explanation.pixels, class_names).name
-    writer = _Pictures(explanation, directory, strongest or {}, gallery)
+    sources = [VisualizedReferences(strongest or {}, relevant or {})]
+    if gallery is not None:
+        sources.append(GalleryReferences(directory / gallery))
+    writer = _Pictures(explanation, directory, sources, gallery)
     layers = [writer.cards_of(layer) for layer in reversed(explanation.evidence)]
     rgb = _rgb(explanation.pixels)
     write_bytes(directory / "photograph.png", _png(rgb))
@@ -123,9 +172,9 @@ def write_explanation(
 class _Pictures:
     """Writes the pictures of feature maps, each once, and tells what the page says of them."""
 
-    def __init__(self, explanation, directory, strongest, gallery):
+    def __init__(self, explanation, directory, sources, gallery):
         self._explanation, self._directory = explanation, directory
-        self._strongest, self._gallery = strongest, gallery
+        self._sources, self._gallery = sources, gallery
 
     def cards_of(self, layer):
         evidence, comparison = (
@@ -156,7 +205,8 @@ class _Pictures:
     def _card(self, layer, feature, number, evidence, estimated_rank):
         projections = self._explanation.projections.get(layer)
         picture = self._write(layer, f"{feature}.webp", self._here(layer, number, projections))
-        strongest, layout = self._elsewhere(layer, feature)
+        elsewhere = self._elsewhere(layer, feature)
+        both = [frozenset() if each is None else each.image_indices for each in elsewhere]
         page = self._gallery and f"{self._gallery}/{addresses.map_page(layer, feature)}"
         return Card(
             feature=feature,
@@ -165,8 +215,9 @@ class _Pictures:
             estimated_rank=estimated_rank,
             picture=picture,
             has_projection=projections is not None,
-            strongest=strongest,
-            layout=layout,
+            strongest=self._mosaic(layer, f"strongest-{feature}.webp", elsewhere.strongest),
+            relevant=self._mosaic(layer, f"relevant-{feature}.webp", elsewhere.relevant),
+            num_shared=len(frozenset.intersection(*both)),
             page=page,
         )
 
@@ -180,14 +231,18 @@ class _Pictures:
         return webp(_side_by_side(pictures))
 
     def _elsewhere(self, layer, feature):
-        """`(file, layout)` of its strongest images in a data set."""
-        features = self._strongest.get(layer)
-        numbers = [] if features is None else np.flatnonzero(features.feature_indices == feature)
-        if len(numbers) == 0:
-            return None, None
-        layout = SpriteLayout.of(*_k_and_size(features))
-        content = webp(feature_sprite([features], int(numbers[0])), layout.is_pixelated)
-        return self._write(layer, f"strongest-{feature}.webp", content), layout
+        """Its `ReferenceImages` in a data set, from the first source that has the layer."""
+        projections = self._explanation.projections.get(layer)
+        source = next((source for source in self._sources if source.has(layer)), None)
+        if source is None or projections is None:
+            return ReferenceImages()
+        return source.of(layer, feature, projections.projections.shape[2:4])
+
+    def _mosaic(self, layer, name, ranked):
+        if ranked is None:
+            return None
+        file = self._write(layer, name, ranked.content)
+        return Mosaic(file, ranked.layout, ranked.num_shown, len(ranked.image_indices))
 
     def _write(self, layer, name, content):
         file = f"{addresses.layer_folder(layer)}/{name}"
@@ -203,11 +258,6 @@ def _patch(projections, number):
     pixels = _rgb(projections.patches[number, 0])
     patch[top:bottom, left:right] = pixels[top:bottom, left:right]
     return patch
-
-
-def _k_and_size(features):
-    k, *window_size = features.projections.shape[1:4]
-    return k, window_size
 
 
 def _rgb(pixels):

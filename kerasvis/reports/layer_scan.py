@@ -54,6 +54,11 @@ def has_relevance(parts, layer):
     return parts.is_complete(_relevance_part(layer))
 
 
+def is_relevance_known(directory, layer):
+    """Whether a gallery has that part of a layer."""
+    return (Path(directory) / _relevance_part(layer)).is_file()
+
+
 def load_relevance(directory, layer):
     """The `LayerActivations` of `save_relevance`, whose values are relevances."""
     return TopActivations.load(Path(directory) / _relevance_part(layer))[layer]

@@ -145,6 +145,7 @@ def explanation_page(explanation, layers, title, name):
         classes=classes,
         has_projections=any(card.has_projection for card in cards),
         has_strongest=any(card.strongest for card in cards),
+        has_relevant=any(card.relevant for card in cards),
     )
 
 

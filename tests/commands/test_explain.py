@@ -56,7 +56,7 @@ def explain(folder):
 
 @pytest.fixture(scope="module")
 def written(explain, folder):
-    return explain("--strongest-in", folder / "photographs", "--num-features", 2)
+    return explain("--strongest-in", folder / "photographs", "--relevance", "--num-features", 2)
 
 
 class Page(html.parser.HTMLParser):
@@ -103,6 +103,8 @@ def test_the_numbers_are_those_of_the_result(written, capsys):
     best = int(found.maps["conv2"].feature_indices[0])
     with Image.open(written / "layers" / "conv2" / f"strongest-{best}.webp") as picture:
         assert picture.width > picture.height
+    assert (written / "layers" / "conv2" / f"relevant-{best}.webp").is_file()
+    assert "matter mostly in other images" in " ".join(page.texts)
 
 
 def test_two_classes_by_name(explain):
@@ -131,6 +133,7 @@ def test_leads_to_the_pages_of_a_gallery(explain, folder):
         (("--class", "dog", "--versus", "dog"), "other_index=1"),
         (("--gallery", "none"), "--gallery=none"),
         (("--strongest-in", "none"), "none"),
+        (("--relevance",), "--strongest-in"),
         (("--layers", "conv9"), "conv9"),
         (("--num-features", "0"), "--num-features=0"),
     ],
