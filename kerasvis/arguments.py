@@ -140,7 +140,9 @@ def standardize_images(
     standardize_model(model, images)
     source = images
     if not isinstance(images, Images):
-        stated = None if preprocessing is None else Preprocessing.of(preprocessing)
+        stated = None
+        if preprocessing is not None:
+            stated = Preprocessing.of(preprocessing, image_shape(model)[2])
         source = _source(model, images, stated, batch_size, steps)
     _check_fits(model, source)
     if fetched and isinstance(source, StreamImages):
@@ -221,7 +223,7 @@ def standardize_preprocessing(model: keras.Model, preprocessing: Any = None) -> 
     KerasHub by what it is; other models take pixels.
     """
     if preprocessing is not None:
-        return Preprocessing.of(preprocessing)
+        return Preprocessing.of(preprocessing, image_shape(model)[2])
     return preprocessing_of_model(model) or Preprocessing("raw")
 
 

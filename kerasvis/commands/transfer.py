@@ -111,8 +111,11 @@ def transfer(
         OutputFolder(heads.cache, "--cache", inputs=inputs)
     model.check()
     opened = model.open()
+    from kerasvis.analyses.transfer.feature_cache import check_channels
+
     layers = tuple(dict.fromkeys(layers or convolution_layers(opened.model)))
     kv.feature_extractor(opened.model, layers)  # fails early for unknown names
+    check_channels(opened.model)
     recipe = scratch_recipe(heads.scratch_epochs, opened.image_size, data.seed)
     references = open_references(data.trained_on)
     labelled = kv.data.load_labelled(data.data, image_size=opened.image_size, seed=data.seed)

@@ -68,12 +68,13 @@ class Preprocessing:
             )
 
     @classmethod
-    def of(cls, preprocessing: Any) -> Self:
+    def of(cls, preprocessing: Any, num_channels: int | None = None) -> Self:
         """The `Preprocessing` for an argument.
 
         Args:
             preprocessing: a `Preprocessing`; the name of a mode; a pair of functions `(forward,
                 inverse)`; or the `preprocess_input` of a module of `keras.applications`.
+            num_channels: of the images, where it is known and the functions may take no others.
 
         Raises:
             ValueError: if it is none of these.
@@ -83,7 +84,12 @@ class Preprocessing:
         if isinstance(preprocessing, str):
             return cls(preprocessing)
         if isinstance(preprocessing, tuple | list) and len(preprocessing) == 2:
-            return cls.of_functions(*preprocessing)
+            try:
+                return cls.of_functions(*preprocessing)
+            except ValueError:
+                if num_channels in (None, 3):
+                    raise
+            return cls.of_functions(*preprocessing, num_channels)
         module = str(getattr(preprocessing, "__module__", ""))
         if callable(preprocessing) and "keras" in module and ".applications." in module:
             return cls.of_application(module.rpartition(".")[2])
@@ -94,12 +100,13 @@ class Preprocessing:
         )
 
     @classmethod
-    def of_functions(cls, forward: Callable, inverse: Callable) -> Self:
+    def of_functions(cls, forward: Callable, inverse: Callable, num_channels: int = 3) -> Self:
         """Your own preprocessing.
 
         Args:
             forward: from pixels, float32 `(..., rows, columns, channels)` in [0, 255], to images.
             inverse: from images to pixels.
+            num_channels: of the images on which the functions are tried.
 
         Raises:
             ValueError: if `inverse` does not return the pixels, within half a grey level.
@@ -111,14 +118,14 @@ class Preprocessing:
             >>> halves.pixels(halves.images(np.full((1, 2, 2, 3), 200, "uint8")))[0, 0, 0].tolist()
             [200, 200, 200]
         """
-        probe = _probe_pixels()
+        probe = _probe_pixels(num_channels)
         try:
             images = np.asarray(forward(probe.copy()), "float32")
             back = np.asarray(inverse(images.copy()), "float32")
         except Exception as error:
             raise ValueError(
-                "The functions of the preprocessing fail on pixels (images, rows, columns, 3), "
-                f"float32 in [0, 255] ({error}): give functions of arrays. "
+                "The functions of the preprocessing fail on pixels (images, rows, columns, "
+                f"{num_channels}), float32 in [0, 255] ({error}): give functions of arrays. "
                 f"Received: preprocessing=({forward!r}, {inverse!r})"
             ) from error
         if back.shape != probe.shape or not np.abs(back - probe).max() < 0.5:
@@ -292,8 +299,8 @@ def _finite_range(images):
     return (float(finite.min()), float(finite.max())) if len(finite) else (np.nan, np.nan)
 
 
-def _probe_pixels():
-    """Pixels for testing functions: float32 `(4, 3, 5, 3)`, from 0 to 255."""
-    pixels = np.random.default_rng(0).integers(0, 256, (4, 3, 5, 3)).astype("float32")
+def _probe_pixels(num_channels):
+    """Pixels for testing functions: float32 `(4, 3, 5, channels)`, from 0 to 255."""
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 3, 5, num_channels)).astype("float32")
     pixels[0], pixels[1] = 0, 255
     return pixels

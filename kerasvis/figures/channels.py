@@ -17,6 +17,58 @@ def is_picture(num_channels: int) -> bool:
     return num_channels in (1, 3)
 
 
+def num_pictures(num_channels: int, channels: Sequence[int] | None = None) -> int:
+    """How many pictures show so many channels, or those chosen of them; see `pictures`."""
+    return 1 if channels is not None or is_picture(num_channels) else num_channels
+
+
+def pictures(values: np.ndarray, channels: Sequence[int] | None = None) -> list[np.ndarray]:
+    """Values of any number of channels as pictures of 1 or 3.
+
+    Args:
+        values: `(..., channels)`.
+        channels: numbers of the channels to show, as `check_channels` returns them.
+
+    Returns:
+        A list of `(..., 1)` or `(..., 3)`: the channels chosen; by default 1 or 3 channels as they
+        are, others one by one.
+    """
+    if channels is not None:
+        return [values[..., list(channels)]]
+    if is_picture(values.shape[-1]):
+        return [values]
+    return [values[..., channel : channel + 1] for channel in range(values.shape[-1])]
+
+
+def signed_picture(values: np.ndarray) -> np.ndarray:
+    """Signed values of 1 or 3 channels as they are; for other numbers their sum, as grey.
+
+    Args:
+        values: `(..., channels)`.
+
+    Returns:
+        Array `(..., 1)` or `(..., 3)`.
+    """
+    values = np.asarray(values)
+    return values if is_picture(values.shape[-1]) else values.sum(axis=-1, keepdims=True)
+
+
+def check_channels(channels: Sequence[int], num_channels: int) -> tuple[int, ...]:
+    """The numbers of the channels to show: one, or three as red, green and blue.
+
+    Raises:
+        ValueError: if there is no such channel, or the number of channels is not one or three.
+    """
+    chosen = np.asarray(channels)
+    fits = chosen.ndim == 1 and chosen.dtype.kind in "iu" and is_picture(len(chosen))
+    if not fits or chosen.min() < 0 or chosen.max() >= num_channels:
+        raise ValueError(
+            f"Give one channel, or three as red, green and blue, from 0 to {num_channels - 1}. "
+            f"Received: channels={channels!r}"
+        )
+    return tuple(chosen.tolist())
+
+
 def channel_by_channel(layer: Any, channels: Sequence[int] | None = None) -> Any:
     """A layer's feature maps as pictures of 1 or 3 channels.
 
@@ -36,10 +88,10 @@ def channel_by_channel(layer: Any, channels: Sequence[int] | None = None) -> Any
         return layer  # drawing it raises the error
     num_channels = layer.projections.shape[-1]
     if channels is not None:
-        chosen = _chosen(channels, num_channels)
-        return _with(
-            layer, projections=layer.projections[..., chosen], patches=layer.patches[..., chosen]
-        )
+        chosen = check_channels(channels, num_channels)
+        (projections,) = pictures(layer.projections, chosen)
+        (patches,) = pictures(layer.patches, chosen)
+        return _with(layer, projections=projections, patches=patches)
     if is_picture(num_channels):
         return layer
     names = [f"{f}, channel {c}" for f in layer.feature_indices for c in range(num_channels)]
@@ -70,17 +122,6 @@ def _one_by_one(values):
     """`(features, k, height, width, channels)` as `(features × channels, k, height, width, 1)`."""
     moved = np.moveaxis(values, -1, 1)
     return moved.reshape(-1, *moved.shape[2:])[..., None]
-
-
-def _chosen(channels, num_channels):
-    chosen = np.asarray(channels)
-    fits = chosen.ndim == 1 and chosen.dtype.kind in "iu" and is_picture(len(chosen))
-    if not fits or chosen.min() < 0 or chosen.max() >= num_channels:
-        raise ValueError(
-            f"Give one channel, or three as red, green and blue, from 0 to {num_channels - 1}. "
-            f"Received: channels={channels!r}"
-        )
-    return chosen
 
 
 def _with(layer, **changed):

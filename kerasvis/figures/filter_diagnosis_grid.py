@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kerasvis.figures.channels import is_picture, pictures
 from kerasvis.figures.contrast import CONTRAST_RULE, signed_to_rgb
 from kerasvis.figures.mosaic import mosaic, near_square
 from kerasvis.figures.page import (
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 COLUMN_WIDTH, COLUMN_GAP = 3.46, 0.2
 CHART_HEIGHT, CHART_SIDES = 1.15, {"left": 0.3, "right": 0.06, "below": 0.3, "above": 0.16}
 TILE_GAP, ROW_GAP = 0.02, 0.06
-FEATURES_PER_ROW = 8
+FEATURES_PER_ROW, MAX_COLUMNS = 8, 64
 
 # Cycles per pixel, as in the analysis; the upper end is the corner of the spectrum.
 BANDS = {"low": (0, 0.1), "middle": (0.1, 0.25), "high": (0.25, 0.71)}
@@ -44,6 +45,7 @@ PROJECTIONS_CAPTION = (
     "Second layer: projections of the strongest units of active feature maps, evenly spaced over "
     f"their indices, {CONTRAST_RULE}."
 )
+CHANNELS_CAPTION = "Other than 1 or 3 channels of each are shown one by one."
 
 
 def filter_diagnosis_grid(
@@ -59,11 +61,11 @@ def filter_diagnosis_grid(
 
     Args:
         diagnoses: a `FilterDiagnosis` or a list of them. Read are `model`, `first_layer`,
-            `second_layer`, `kernels` `(height, width, channels, filters)` with 1 or 3 channels,
-            `strides` `(2,)`, `frequencies` `(frequencies,)`, `spectra` `(filters, frequencies)`,
-            `band_shares` `(filters, 3)`, `correlations` `(filters,)`, `dominance`, `first.is_dead`,
-            `projections` `(features, height, width, channels)`, `activations` `(features,)` and
-            `median_aliasing`.
+            `second_layer`, `kernels` `(height, width, channels, filters)`, `strides` `(2,)`,
+            `frequencies` `(frequencies,)`, `spectra` `(filters, frequencies)`, `band_shares`
+            `(filters, 3)`, `correlations` `(filters,)`, `dominance`, `first.is_dead`, `projections`
+            `(features, height, width, channels)`, `activations` `(features,)` and
+            `median_aliasing`. Other than 1 or 3 channels are shown one by one.
         num_features: maximum number of projections.
         title: text above the figure.
         caption: text below the figure; by default a description, "" for none.
@@ -98,11 +100,17 @@ def filter_diagnosis_grid(
     has_projections = any(len(_active_features(d)) for d in diagnoses)
     if has_projections:
         _put_side_by_side(page, columns, _put_projections, num_features)
-    text = f"{DIAGNOSIS_CAPTION} {PROJECTIONS_CAPTION}" if has_projections else DIAGNOSIS_CAPTION
-    page.write(text if caption is None else caption, CAPTION)
+    page.write(_caption(diagnoses, has_projections) if caption is None else caption, CAPTION)
     figure = page.figure()
     _draw_spectra(figure, columns, charts_top)
     return figure
+
+
+def _caption(diagnoses, has_projections):
+    sentences = [DIAGNOSIS_CAPTION, *[PROJECTIONS_CAPTION] * has_projections]
+    if not all(is_picture(np.shape(diagnosis.kernels)[2]) for diagnosis in diagnoses):
+        sentences.append(CHANNELS_CAPTION)
+    return " ".join(sentences)
 
 
 def _put_side_by_side(page, columns, put, *options):
@@ -129,14 +137,25 @@ def _put_filters(page, diagnosis, left):
         f"{np.max(diagnosis.correlations):.2f}",
     )
     filters = np.moveaxis(np.asarray(diagnosis.kernels), -1, 0)
-    columns = _columns_for_width(num_filters)
+    num_tiles, filters = _one_after_the_other(filters)
+    columns = _columns_for_width(len(filters), num_tiles)
     pixels = signed_to_rgb(filters, percentile=100, shared=True)
     _put_mosaic(page, pixels, columns, left, f"{diagnosis.model} filters")
 
 
-def _columns_for_width(num_filters):
-    """The number of columns for which the block is about half as high as wide."""
-    return min(num_filters, 2 * near_square(-(-num_filters // 2))[1])
+def _one_after_the_other(values):
+    """`(tiles of each, all tiles)`: other than 1 or 3 channels of each are shown one by one."""
+    tiles = pictures(values)
+    return len(tiles), np.stack(tiles, axis=1).reshape(-1, *tiles[0].shape[1:])
+
+
+def _columns_for_width(num_tiles, num_together=1):
+    """The number of columns for which the block is about half as high as wide.
+
+    It is a multiple of the tiles that belong together, where so many fit.
+    """
+    columns = min(num_tiles, 2 * near_square(-(-num_tiles // 2))[1], MAX_COLUMNS)
+    return max(columns // num_together, 1) * num_together if num_together < columns else columns
 
 
 def _put_projections(page, diagnosis, left, num_features):
@@ -154,10 +173,11 @@ def _put_projections(page, diagnosis, left, num_features):
         f"{_aliasing(diagnosis)}",
     )
     size = COLUMN_WIDTH / FEATURES_PER_ROW * DPI
-    projections = np.asarray(diagnosis.projections)[shown]
+    num_tiles, projections = _one_after_the_other(np.asarray(diagnosis.projections)[shown])
     pixels = signed_to_rgb(shrink(projections, round(size)))
     label = f"{diagnosis.model} projections"
-    _put_mosaic(page, pixels, min(FEATURES_PER_ROW, len(shown)), left, label)
+    per_row = FEATURES_PER_ROW // num_tiles * num_tiles or FEATURES_PER_ROW
+    _put_mosaic(page, pixels, min(per_row, len(pixels)), left, label)
 
 
 def _aliasing(diagnosis):
@@ -253,9 +273,9 @@ def _check(diagnoses, num_features):
         )
     for diagnosis in diagnoses:
         shape = np.shape(diagnosis.kernels)
-        if len(shape) != 4 or 0 in shape or shape[2] not in (1, 3):
+        if len(shape) != 4 or 0 in shape:
             raise ValueError(
-                "Only filters of grey or RGB pixels can be shown: give kernels of shape (height, "
-                f"width, channels, filters) with 1 or 3 channels. Received: model "
-                f"{diagnosis.model!r} with kernels of shape {shape}"
+                "Only filters of images can be shown: give kernels of shape (height, width, "
+                f"channels, filters). Received: model {diagnosis.model!r} with kernels of shape "
+                f"{shape}"
             )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kerasvis.figures.channels import as_rgb, is_picture
+from kerasvis.figures.channels import as_rgb, is_picture, signed_picture
 from kerasvis.figures.colour_scale import ColourScale
 from kerasvis.figures.contrast import CONTRAST_RULE, signed_to_rgb
 from kerasvis.figures.occlusion_overlay import overlaid
@@ -118,14 +118,8 @@ def _tiles(comparison, number, num_dots):
         elif maps.ndim == 3:
             tiles.append(_heat(pixels, maps[number]))
         else:
-            tiles.append(signed_to_rgb(shrink(_as_picture(maps[number]), num_dots)))
+            tiles.append(signed_to_rgb(shrink(signed_picture(maps[number]), num_dots)))
     return [enlarge(tile, num_dots) for tile in tiles]
-
-
-def _as_picture(values):
-    """Signed values of 1 or 3 channels; for other numbers of channels their sum, as grey."""
-    is_one = is_picture(values.shape[-1])
-    return values if is_one else values.sum(axis=-1, keepdims=True)
 
 
 def _heat(pixels, values):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kerasvis.figures.channels import is_picture, signed_picture
 from kerasvis.figures.contrast import CONTRAST_RULE, GREY, signed_to_rgb
 from kerasvis.figures.label_map import label_counts, label_pixels
 from kerasvis.figures.occlusion_row import (
@@ -294,7 +295,7 @@ def occluded(row):
 def projection_pixels(projection, dots):
     """A projection as RGB pixels, its longer side about `dots` long."""
     # Averaged before it is scaled: its signs alternate, so colours would fade to grey.
-    return enlarge(signed_to_rgb(shrink(np.asarray(projection), dots)), dots)
+    return enlarge(signed_to_rgb(shrink(signed_picture(projection), dots)), dots)
 
 
 def _check(rows, panel_size):
@@ -310,6 +311,10 @@ def _caption(rows, letters):
     results = [row.result for row in rows]
     values = " or ".join(dict.fromkeys(map(_value, results)))
     sentences = [CAPTIONS[letter].format(value=values) for letter in letters]
+    shown = [result.projection for result in results if result.projection is not None]
+    num_channels = {np.shape(projection)[-1] for projection in shown}
+    if "c" in letters and not all(map(is_picture, num_channels)):
+        sentences.append(f"Of {max(num_channels)} channels, (c) shows the sum.")
     sentences += filter(None, [interpretation(results)])
     if any(np.isnan(row.result.heat_map(row.result.probability)).any() for row in rows):
         sentences.append(NEVER_OCCLUDED_CAPTION)

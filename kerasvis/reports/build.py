@@ -25,7 +25,8 @@ from kerasvis.data.image_sources import Images
 from kerasvis.deconvnet.rectification import RECTIFICATIONS
 from kerasvis.deconvnet.rules import rule_names
 from kerasvis.engines import Ray
-from kerasvis.graph import image_shape, read_graph
+from kerasvis.figures.channels import num_pictures
+from kerasvis.graph import read_graph
 from kerasvis.graph.convolution_nodes import convolution_nodes
 from kerasvis.graph.model_fingerprint import model_fingerprint
 from kerasvis.reports import addresses
@@ -71,6 +72,7 @@ class Build:
     batch_size: int
     verbose: object
     engine: Ray | None
+    channels: tuple[int, ...] | None = None
 
     @functools.cached_property
     def parts(self):
@@ -79,7 +81,8 @@ class Build:
 
     def built_from(self):
         """`{what: value}` of all that the parts are computed from."""
-        return {
+        chosen = {} if self.channels is None else {"channels": self.channels}
+        return chosen | {
             "model": model_fingerprint(read_graph(self.model).nodes),
             "images": self.images.fingerprint(),
             "k": self.k,
@@ -93,16 +96,19 @@ class Build:
         """`(height, width)` of the images in pixels."""
         return self.images.image_size
 
-    def check_images(self, labels):
-        """Refuses images that a gallery cannot show, and labels that do not fit them."""
-        channels = image_shape(self.model)[2]
-        if channels not in (1, 3):
-            raise ValueError(
-                f"The model {self.model.name!r} takes images of {channels} channels, which are no "
-                "pictures: a gallery shows images of 1 channel or 3."
-            )
-        if self.images.num_images is not None:
-            self.check_labels(labels)
+    @functools.cached_property
+    def num_pictures(self):
+        """Of how many pictures a projection and an image patch each consist."""
+        num_channels = self.images.image_shape[-1]
+        pixels = self.images.known_preprocessing().pixels(np.zeros((1, 1, 1, num_channels)))
+        return tuple(num_pictures(n, self.channels) for n in (num_channels, pixels.shape[-1]))
+
+    def layout(self, layer):
+        """The `SpriteLayout` of a layer."""
+        window_size = self.deconv(layer).receptive_field(self.image_size).window_size
+        num_projections, num_patches = self.num_pictures
+        num_panels = len(self.methods) * num_projections + num_patches
+        return SpriteLayout.of(self.k, window_size, num_panels)
 
     def check_labels(self, labels):
         """Refuses labels that are not one for each image, when it is known how many there are."""
@@ -187,7 +193,12 @@ class Build:
 
     def evolutions(self, evolution):
         """`{layer: RecordedEvolution}` of an `Evolution`; a ValueError if another model's."""
-        return recorded_evolutions(evolution, self.model, self.deconv, self.image_size)
+        found = recorded_evolutions(
+            evolution, self.model, self.deconv, self.image_size, self.channels
+        )
+        for layer, recorded in found.items():
+            recorded.layout.check(layer)
+        return found
 
     def report(self, layer, labels, evolution=None, with_fidelity=False, with_relevance=False):
         """Makes the pictures of a layer that are not there yet; returns its `LayerReport`.
@@ -202,29 +213,31 @@ class Build:
         projections = self.projections(layer)
         deconv = projections.deconv
         top, statistics = load_layer(self.directory, layer)
-        write_sprites(projections, self.images, top, self.parts, self.verbose)
+        settings = (self.parts, self.verbose, self.channels)
+        write_sprites(projections, self.images, top, *settings)
         relevant = load_relevance(self.directory, layer) if with_relevance else None
         if relevant is not None:
-            settings = (self.parts, self.verbose, addresses.relevance_sprite)
-            write_sprites(projections, self.images, relevant, *settings)
+            address = addresses.relevance_sprite
+            write_sprites(projections, self.images, relevant, *settings, address)
         filters = image_filters(self.model, layer, self.images.known_preprocessing())
         if filters is not None:
-            write_filters(layer, filters, self.directory)
+            write_filters(layer, filters, self.directory, self.channels)
         if evolution is not None:
-            write_evolution(evolution.maps, self.directory)
-        field = deconv.receptive_field(self.image_size)
+            write_evolution(evolution.maps, self.directory, self.channels)
         return LayerReport(
             layer=layer,
             top=top,
             statistics=statistics,
-            layout=SpriteLayout.of(self.k, field.window_size, len(self.methods) + 1),
-            receptive_field=field,
+            layout=self.layout(layer),
+            receptive_field=deconv.receptive_field(self.image_size),
             methods=projections.names,
             is_dense=len(deconv.target_shape) == 1,
             has_filters=filters is not None,
             class_means=None if labels is None else statistics.class_means(labels),
             evolution=evolution,
             fidelity=self.fidelity(layer, top) if with_fidelity else None,
+            num_pictures=self.num_pictures,
+            channels=self.channels,
             relevant=relevant,
         )
 
@@ -246,6 +259,7 @@ class Build:
         """Refuses a layer through which cannot be projected, for a page or for the findings."""
         for layer in layers:
             self.projections(layer).check(self.image_size)
+            self.layout(layer).check(layer)
         if self.diagnosed is None:
             return
         try:

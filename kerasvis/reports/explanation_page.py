@@ -12,6 +12,7 @@ from PIL import Image
 
 from kerasvis.figures import OcclusionRow, occlusion_panel
 from kerasvis.figures.activity_overlay import activity_overlay
+from kerasvis.figures.channels import as_rgb, pictures
 from kerasvis.figures.contrast import signed_to_rgb
 from kerasvis.reports import addresses, pages
 from kerasvis.reports.reference_images import (
@@ -158,7 +159,7 @@ def write_explanation(
         sources.append(GalleryReferences(directory / gallery))
     writer = _Pictures(explanation, directory, sources, gallery)
     layers = [writer.cards_of(layer) for layer in reversed(explanation.evidence)]
-    rgb = _rgb(explanation.pixels)
+    rgb = as_rgb(explanation.pixels)
     write_bytes(directory / "photograph.png", _png(rgb))
     row = OcclusionRow(explanation.occlusion, rgb, class_names)
     write_bytes(directory / "occlusion.webp", _panel(row))
@@ -223,12 +224,13 @@ class _Pictures:
 
     def _here(self, layer, number, projections):
         """Where it is active, its projection and its image patch, side by side."""
-        rgb = _rgb(self._explanation.pixels)
-        pictures = [activity_overlay(rgb, self._explanation.maps[layer].values[number])]
+        rgb = as_rgb(self._explanation.pixels)
+        tiles = [activity_overlay(rgb, self._explanation.maps[layer].values[number])]
         if projections is not None:
-            pictures.append(signed_to_rgb(_three(projections.projections[number, 0])))
-            pictures.append(_patch(projections, number))
-        return webp(_side_by_side(pictures))
+            tiles += map(signed_to_rgb, pictures(projections.projections[number, 0]))
+            box = projections.boxes[number, 0]
+            tiles += [_patch(pixels, box) for pixels in pictures(projections.patches[number, 0])]
+        return webp(_side_by_side(tiles))
 
     def _elsewhere(self, layer, feature):
         """Its `ReferenceImages` in a data set, from the first source that has the layer."""
@@ -251,29 +253,18 @@ class _Pictures:
         return file
 
 
-def _patch(projections, number):
-    """The image patch, in which what lies outside the image is light grey."""
-    patch = np.full((*projections.patches.shape[2:4], 3), OUTSIDE, "uint8")
-    top, left, bottom, right = projections.boxes[number, 0]
-    pixels = _rgb(projections.patches[number, 0])
+def _patch(pixels, box):
+    """An image patch of 1 or 3 channels, in which what lies outside the image is light grey."""
+    patch = np.full((*pixels.shape[:2], 3), OUTSIDE, "uint8")
+    top, left, bottom, right = box
     patch[top:bottom, left:right] = pixels[top:bottom, left:right]
     return patch
 
 
-def _rgb(pixels):
-    """Pixels of any number of channels as RGB."""
-    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels[..., :3]
-
-
-def _three(projection):
-    """A projection of 1 or 3 channels; the first three of more."""
-    return projection if projection.shape[-1] == 1 else projection[..., :3]
-
-
-def _side_by_side(pictures):
+def _side_by_side(rgb_tiles):
     """Pictures of one height, with a gap of white between them."""
     tiles = []
-    for picture in pictures:
+    for picture in rgb_tiles:
         width = max(1, round(picture.shape[1] * HEIGHT / picture.shape[0]))
         resampling = Image.Resampling.LANCZOS
         if picture.shape[0] < HEIGHT / 4:  # pixels that are to be seen one by one

@@ -24,6 +24,7 @@ from PIL import Image
 from kerasvis.arguments import standardize_engine, standardize_images
 from kerasvis.attributions.methods import standardize_methods
 from kerasvis.engines import Ray
+from kerasvis.figures.channels import check_channels
 from kerasvis.figures.occlusion_panel import occlusion_panel
 from kerasvis.reports import addresses, pages
 from kerasvis.reports.build import Build
@@ -51,6 +52,7 @@ def write_gallery(
     fidelity: bool = False,
     relevance: bool = False,
     k: int = 9,
+    channels: Sequence[int] | None = None,
     methods: str | Callable | Sequence[str | Callable] | Mapping[str, str | Callable] = "deconvnet",
     preprocessing: Any = None,
     rules: str | Sequence[tuple] = (),
@@ -73,8 +75,8 @@ def write_gallery(
     Args:
         model: a functional or Sequential `keras.Model`; it is left as it is.
         layers: names of layers, or one name; None for all convolutions.
-        images: what `kerasvis.arguments.standardize_images` takes, of 1 channel or 3; those with
-            the strongest activations are fetched again.
+        images: what `kerasvis.arguments.standardize_images` takes; those with the strongest
+            activations are fetched again.
         directory: folder to write into.
         labels: the name of each image's class, in the images' order, None for an image without;
             see `class_labels`.
@@ -88,6 +90,8 @@ def write_gallery(
             the class chosen, too, see `kerasvis.analyses.find_top_relevances`, and says where they
             are others than those in which it is strongest; one more pass over the images.
         k: number of strongest activations of each feature map.
+        channels: numbers of the channels to show, one or three; by default all: 1 as grey, 3 as
+            RGB, others one by one. Give the same when a build goes on.
         methods: how the activations are projected: a name, which is a key of
             `kerasvis.attributions.METHODS`, or several, as a list or a mapping from names; also
             functions of one's own. The pages switch between them and the image patches. The
@@ -109,7 +113,8 @@ def write_gallery(
     Raises:
         ValueError: if the folder holds a gallery of another model or of other images, a layer is
             unknown or cannot be projected, the labels do not fit the images, the evolution is
-            that of another model, or the model or the images are wrong, see `find_top_activations`.
+            that of another model, there is no such channel, or the model or the images are wrong,
+            see `find_top_activations`.
 
     Reference:
         Zeiler & Fergus 2013, Figure 2, for all feature maps, and Figure 4.
@@ -130,9 +135,12 @@ def write_gallery(
     )
     source.known_preprocessing()
     methods = standardize_methods(methods)
-    settings = (k, methods, rules, batch_size, verbose, standardize_engine(engine))
+    if channels is not None:
+        channels = check_channels(channels, source.image_shape[-1])
+    settings = (k, methods, rules, batch_size, verbose, standardize_engine(engine), channels)
     build = Build(model, source, directory, *settings)
-    build.check_images(labels)
+    if source.num_images is not None:
+        build.check_labels(labels)
     layers = build.layers(layers)
     evolutions = build.evolutions(evolution) if evolution is not None else {}
     build.check_projections(layers)

@@ -19,10 +19,11 @@ from kerasvis.storage.files import write_if_changed
 # Of projections that are not yet in a sprite. The more at once, the more units lie in one image,
 # which then goes up through the net once for all.
 NUM_BYTES_AT_ONCE = 2**30
-NUM_CHANNELS = 3  # at most
 
 
-def write_sprites(projections, images, top, parts, verbose="auto", address=addresses.sprite):
+def write_sprites(
+    projections, images, top, parts, verbose="auto", channels=None, address=addresses.sprite
+):
     """Projects the activations of every feature map that has no sprite yet.
 
     Args:
@@ -31,6 +32,7 @@ def write_sprites(projections, images, top, parts, verbose="auto", address=addre
         top: the layer's `LayerActivations`.
         parts: the `Parts` of the gallery.
         verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+        channels: the channels to show; None for all.
         address: of the sprites, function of a layer's name and the number of a feature map.
     """
     names = [address(projections.layer, f) for f in range(len(top.values))]
@@ -47,51 +49,54 @@ def write_sprites(projections, images, top, parts, verbose="auto", address=addre
     with bar:
         for begin in range(0, len(missing), num_at_once):
             chosen = missing[begin : begin + num_at_once]
-            contents = _sprite_files(projections, images, top, chosen, bar.update)
+            contents = _sprite_files(projections, images, top, chosen, bar.update, channels)
             for feature, content in zip(chosen, contents, strict=True):
                 parts.write(names[feature], content)
 
 
-def _sprite_files(projections, images, top, chosen, advance):
+def _sprite_files(projections, images, top, chosen, advance, channels):
     """The sprites of the feature maps chosen; their projections are gone when it returns."""
     by_method = visualize_by(projections, images, top, chosen, advance=advance)
-    return [sprite_file([*by_method.values()], number) for number in range(len(chosen))]
+    return [sprite_file([*by_method.values()], number, channels) for number in range(len(chosen))]
 
 
 def _num_bytes(projections, images, top):
     """Memory for the projections of one map by all methods."""
     height, width = projections.deconv.receptive_field(images.image_size).window_size
-    return 4 * len(projections.names) * top.values.shape[1] * height * width * NUM_CHANNELS
+    num_channels = projections.deconv.convnet.inputs[0].shape[-1] or 3
+    return 4 * len(projections.names) * top.values.shape[1] * height * width * num_channels
 
 
-def sprite_file(by_method, number):
+def sprite_file(by_method, number, channels=None):
     """The sprite of one feature map, see `feature_sprite`, as the bytes of a WebP file."""
     k, *window_size = by_method[0].projections.shape[1:4]
     is_pixelated = SpriteLayout.of(k, window_size).is_pixelated
-    return webp(feature_sprite(by_method, number), lossless=is_pixelated)
+    return webp(feature_sprite(by_method, number, channels), lossless=is_pixelated)
 
 
-def write_evolution(evolution, directory):
+def write_evolution(evolution, directory, channels=None):
     """Writes a sprite of every feature map of an evolution, one epoch after the other.
 
     Args:
         evolution: the `LayerEvolution`.
         directory: of the gallery.
+        channels: the channels to show; None for all.
     """
     for number, feature in enumerate(evolution.feature_indices.tolist()):
         file = Path(directory) / addresses.evolution_sprite(evolution.layer, feature)
-        write_if_changed(file, sprite_file([evolution], number))
+        write_if_changed(file, sprite_file([evolution], number, channels))
 
 
-def write_filters(layer, filters, directory):
+def write_filters(layer, filters, directory, channels=None):
     """Writes a picture of each filter of a layer that looks at the image.
 
     Args:
         layer: its name.
-        filters: `(height, width, channels, filters)`, 1 channel or 3 in RGB order.
+        filters: `(height, width, channels, filters)`, 3 channels in RGB order.
         directory: of the gallery.
+        channels: the channels to show; None for all.
     """
-    for feature, pixels in enumerate(filter_pixels(filters)):
+    for feature, pixels in enumerate(filter_pixels(filters, channels)):
         content = webp(pixels, lossless=True)
         write_if_changed(Path(directory) / addresses.filter_picture(layer, feature), content)
 

@@ -10,7 +10,7 @@ from kerasvis.activations.map_statistics import ClassMeans, MapStatistics
 from kerasvis.analyses import LayerFidelity
 from kerasvis.graph import ReceptiveField
 from kerasvis.reports.recorded_evolution import RecordedEvolution
-from kerasvis.reports.sprites import SpriteLayout
+from kerasvis.reports.sprites import Panel, SpriteLayout, each_channel
 
 NUM_CLASSES = 5
 
@@ -79,6 +79,9 @@ class LayerReport:
         class_means: None where the images' classes are not known.
         evolution: None where none was given.
         fidelity: how far its pictures go; None where it was not measured.
+        num_pictures: of how many pictures a projection and an image patch each consist: 1, or one
+            for each channel.
+        channels: those that the pictures show, if they were chosen.
         relevant: in which images, and where, its maps add most to the score of the class chosen;
             the values are relevances. None where it was not looked for.
     """
@@ -94,13 +97,30 @@ class LayerReport:
     class_means: ClassMeans | None = None
     evolution: RecordedEvolution | None = None
     fidelity: LayerFidelity | None = None
+    num_pictures: tuple[int, int] = (1, 1)
+    channels: tuple[int, ...] | None = None
     relevant: LayerActivations | None = None
 
     @property
     def panels(self):
-        """Names of what the panels of a sprite show."""
-        names = [name.replace("_", " ") for name in self.methods]
-        return (*(names if len(names) > 1 else ["projections"]), "patches")
+        """The `Panel`s of a sprite, from left to right."""
+        shown = [Panel(name, f"Projection by {name}") for name in self.method_names]
+        if len(shown) == 1:
+            shown = [Panel("projections", "Projection")]
+        num_projections, num_patches = self.num_pictures
+        panels = [one for panel in shown for one in each_channel(panel, num_projections)]
+        return (*panels, *each_channel(Panel("patches", "Image patch"), num_patches))
+
+    @property
+    def panels_in_row(self):
+        """How many panels stand side by side where there is room for rows of them."""
+        most = max(self.num_pictures)
+        return most if most > 1 else len(self.panels)
+
+    @property
+    def method_names(self):
+        """Names of the methods, to be shown."""
+        return [name.replace("_", " ") for name in self.methods]
 
     @property
     def num_maps(self):

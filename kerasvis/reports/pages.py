@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jinja2
 
+from kerasvis.figures.channels import is_picture
 from kerasvis.figures.contrast import CONTRAST_RULE
 from kerasvis.reports import addresses
 from kerasvis.reports.model_table import edges
@@ -146,6 +147,7 @@ def explanation_page(explanation, layers, title, name):
         has_projections=any(card.has_projection for card in cards),
         has_strongest=any(card.strongest for card in cards),
         has_relevant=any(card.relevant for card in cards),
+        is_picture=is_picture(explanation.pixels.shape[-1]),
     )
 
 

@@ -7,9 +7,10 @@ import numpy as np
 
 from kerasvis.analyses import Evolution
 from kerasvis.analyses.evolution.feature_evolution import LayerEvolution
+from kerasvis.figures.channels import num_pictures
 from kerasvis.figures.feature_tiles import has_patches
 from kerasvis.graph import read_graph
-from kerasvis.reports.sprites import SpriteLayout
+from kerasvis.reports.sprites import Panel, SpriteLayout, each_channel
 
 REMEDY = "give the snapshots of this model's training."
 
@@ -37,10 +38,12 @@ class RecordedEvolution:
     Attributes:
         epochs: int64 `(epochs,)`, ascending.
         maps: the `LayerEvolution`.
+        channels: those that the pictures show, if they were chosen.
     """
 
     epochs: np.ndarray
     maps: LayerEvolution
+    channels: tuple[int, ...] | None = None
 
     @property
     def features(self):
@@ -55,7 +58,19 @@ class RecordedEvolution:
     @property
     def layout(self):
         """The `SpriteLayout` of each feature map's epochs."""
-        return SpriteLayout.of(len(self.epochs), self.maps.projections.shape[2:4])
+        return SpriteLayout.of_features(self.maps, self.channels)
+
+    @property
+    def panels(self):
+        """The `Panel`s of the sprites that show something."""
+        kinds = [(Panel("projections", "Projection"), self.maps.projections)]
+        if self.has_patches:
+            kinds.append((Panel("patches", "Image patch"), self.maps.patches))
+        return [
+            each
+            for panel, values in kinds
+            for each in each_channel(panel, num_pictures(values.shape[-1], self.channels))
+        ]
 
     def steps(self, feature):
         """The `EvolutionStep`s of a feature map in order; none if it was not recorded."""
@@ -67,7 +82,7 @@ class RecordedEvolution:
         return [EvolutionStep(place, *step) for place, step in enumerate(steps)]
 
 
-def recorded_evolutions(evolution, model, deconv_of, image_size):
+def recorded_evolutions(evolution, model, deconv_of, image_size, channels=None):
     """The evolution of each layer, if it is that of the gallery's model.
 
     Args:
@@ -75,6 +90,7 @@ def recorded_evolutions(evolution, model, deconv_of, image_size):
         model: the gallery's.
         deconv_of: function from a layer's name to its `DeconvModel`.
         image_size: `(height, width)` of the gallery's images.
+        channels: those that the pictures are to show, or None.
 
     Returns:
         `{layer: RecordedEvolution}`.
@@ -95,7 +111,10 @@ def recorded_evolutions(evolution, model, deconv_of, image_size):
                 f"have: {REMEDY}"
             )
         _check_maps(evolution[layer], deconv_of(layer), image_size)
-    return {layer: RecordedEvolution(evolution.epochs, evolution[layer]) for layer in evolution}
+    return {
+        layer: RecordedEvolution(evolution.epochs, evolution[layer], channels)
+        for layer in evolution
+    }
 
 
 def _check_maps(maps, deconv, image_size):

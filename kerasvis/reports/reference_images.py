@@ -138,8 +138,7 @@ def _visualized(features, feature, least):
     if len(numbers) == 0:
         return None
     number = int(numbers[0])
-    k, *window_size = features.projections.shape[1:4]
-    layout = SpriteLayout.of(k, window_size)
+    layout = SpriteLayout.of_features(features)
     content = webp(feature_sprite([features], number), layout.is_pixelated)
     ranked = _indices(features.activations[number], features.image_indices[number], least)
     return RankedImages(content, layout, *ranked)

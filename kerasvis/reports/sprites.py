@@ -1,8 +1,9 @@
 """All pictures of one feature map in one small file: a sprite.
 
-It consists of panels: the projections by each method, then the image patches. All of them are row
-by row with the strongest activation first and without gaps; the page cuts out what it shows. What
-lies outside the image is transparent.
+It consists of panels: the projections by each method, then the image patches; of other than 1 or 3
+channels, a panel for each channel of these. All of them are row by row with the strongest
+activation first and without gaps; the page cuts out what it shows. What lies outside the image is
+transparent.
 """
 
 import io
@@ -11,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from kerasvis.figures.channels import num_pictures, pictures
 from kerasvis.figures.contrast import signed_to_rgb
 from kerasvis.figures.feature_tiles import has_patches
 from kerasvis.figures.mosaic import mosaic, near_square
@@ -19,6 +21,7 @@ from kerasvis.figures.resampling import shrink
 TILE_SIZE = 112  # pixels of the longer side; smaller windows keep their own
 LOSSLESS_BELOW = 40  # pixels; compression would blur pixels that are seen one by one
 QUALITY = 80
+LONGEST_SIDE = 16_383  # pixels of a WebP file
 
 
 class SpriteLayout(NamedTuple):
@@ -28,7 +31,8 @@ class SpriteLayout(NamedTuple):
         rows: of tiles.
         columns: of tiles in a panel.
         tile_size: `(height, width)` in pixels.
-        num_panels: side by side: one for each method, and the image patches.
+        num_panels: side by side: one for each method, and the image patches; or for each channel
+            of these.
     """
 
     rows: int
@@ -43,6 +47,14 @@ class SpriteLayout(NamedTuple):
         height, width = (max(round(length * ratio), 1) for length in window_size)
         return cls(*near_square(k), (height, width), num_panels)
 
+    @classmethod
+    def of_features(cls, features, channels=None):
+        """The layout of a `FeatureVisualization` or `LayerEvolution`, of the channels chosen."""
+        k, *window_size = features.projections.shape[1:4]
+        values = (features.projections, features.patches)
+        num_panels = sum(num_pictures(each.shape[-1], channels) for each in values)
+        return cls.of(k, window_size, num_panels)
+
     @property
     def panel_size(self):
         """`(height, width)` of a panel in pixels."""
@@ -53,20 +65,58 @@ class SpriteLayout(NamedTuple):
         """`(height, width)` of the sprite in pixels."""
         return self.panel_size[0], self.num_panels * self.panel_size[1]
 
+    def check(self, layer):
+        """Refuses a sprite that is larger than its file can be, before any work.
+
+        Raises:
+            ValueError: if it is.
+        """
+        if max(self.size) > LONGEST_SIDE:
+            height, width = self.size
+            raise ValueError(
+                f"The pictures of a feature map of layer {layer!r} side by side would have "
+                f"{width} × {height} pixels, more than {LONGEST_SIDE}: give a smaller k, fewer "
+                f"methods, or one or three channels. Received: {self.num_panels} panels of "
+                f"{self.rows} × {self.columns} tiles"
+            )
+
     @property
     def is_pixelated(self):
         """Whether the pixels of the image are to be seen one by one."""
         return max(self.tile_size) < LOSSLESS_BELOW
 
 
-def feature_sprite(by_method, number):
+class Panel(NamedTuple):
+    """What one panel of a sprite shows.
+
+    Attributes:
+        name: of a method, or "projections" or "patches"; and the channel, if only one is shown.
+        text: what one of its pictures is.
+    """
+
+    name: str
+    text: str
+
+
+def each_channel(panel, num_pictures):
+    """A list of the panel, or of one for each channel, if these are shown one by one."""
+    if num_pictures == 1:
+        return [panel]
+    return [
+        Panel(*(f"{text}, channel {channel}" for text in panel)) for channel in range(num_pictures)
+    ]
+
+
+def feature_sprite(by_method, number, channels=None):
     """The sprite of one feature map.
 
     Args:
-        by_method: the `FeatureVisualization` of each method, of 1 or 3 channels; or one
-            `LayerEvolution`, whose epochs are in the place of the strongest activations. The panel
-            of image patches that were left out is transparent.
+        by_method: the `FeatureVisualization` of each method; or one `LayerEvolution`, whose epochs
+            are in the place of the strongest activations. The panels of image patches that were
+            left out are transparent.
         number: which of their feature maps.
+        channels: the channels to show, one or three; by default all, see
+            `kerasvis.figures.channels.pictures`.
 
     Returns:
         uint8 `(height, width, 4)`, RGB and opacity, laid out as by `SpriteLayout`.
@@ -79,14 +129,16 @@ def feature_sprite(by_method, number):
     opacity = np.rint(255 * cover)
     panels = []
     for each in by_method:
-        projections = shrink(np.where(inside, each.projections[number], 0), TILE_SIZE)
-        panels.append(_panel(signed_to_rgb(projections), opacity, columns))
-    if has_patches(features):
-        patches = shrink(np.where(inside, features.patches[number], 0), TILE_SIZE)
-        patches = np.rint(patches / np.maximum(cover, 1e-6)).clip(0, 255) + np.zeros(3)
-        panels.append(_panel(patches, opacity, columns))
-    else:
-        panels.append(np.zeros_like(panels[0]))
+        for projections in pictures(each.projections[number], channels):
+            projections = shrink(np.where(inside, projections, 0), TILE_SIZE)
+            panels.append(_panel(signed_to_rgb(projections), opacity, columns))
+    for patches in pictures(features.patches[number], channels):
+        if has_patches(features):
+            patches = shrink(np.where(inside, patches, 0), TILE_SIZE)
+            patches = np.rint(patches / np.maximum(cover, 1e-6)).clip(0, 255) + np.zeros(3)
+            panels.append(_panel(patches, opacity, columns))
+        else:
+            panels.append(np.zeros_like(panels[0]))
     return np.concatenate(panels, axis=1)
 
 
@@ -104,17 +156,24 @@ def _inside(features, number):
     return inside & present[:, None, None, None]
 
 
-def filter_pixels(filters):
+def filter_pixels(filters, channels=None):
     """Filters that look at an image, as pictures.
 
     Args:
-        filters: `(height, width, channels, filters)`, 1 channel or 3 in RGB order.
+        filters: `(height, width, channels, filters)`; 3 channels in RGB order.
+        channels: the channels to show, as of `feature_sprite`.
 
     Returns:
         uint8 `(filters, height, width, 3)`: grey is zero, full contrast the largest weight of the
-        filter.
+        filter. Channels shown one by one lie side by side on white, in a square.
     """
-    return signed_to_rgb(np.moveaxis(np.asarray(filters), -1, 0), percentile=100)
+    filters = np.moveaxis(np.asarray(filters), -1, 0)
+    return np.stack(
+        [
+            mosaic(signed_to_rgb(np.stack(pictures(each, channels)), percentile=100, shared=True))
+            for each in filters
+        ]
+    )
 
 
 def webp(pixels, lossless=False):

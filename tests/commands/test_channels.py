@@ -1,4 +1,4 @@
-"""Models of one channel and of four: all commands that take photographs serve them."""
+"""Models of one channel and of four: all commands serve them, or refuse them in a sentence."""
 
 import json
 
@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import kerasvis as kv
 from kerasvis.analyses import FeatureVisualization, OcclusionSensitivity
 from kerasvis.commands.command_line import run
+from tests.marks import grid
 
 SIZE = (16, 20)
 
@@ -48,6 +50,12 @@ COMMANDS = {
     "features": "--images photographs",
     "gallery": "--images photographs --layers conv2",
     "occlusion": "--images photographs/0.png photographs/1.png --patch-size 6 --strides 6",
+    "explain": (
+        "--image photographs/0.png --patch-size 6 --strides 6 --layers conv2 "
+        "--strongest-in photographs"
+    ),
+    "diagnose": "",
+    "export": "--layer conv2",
     "compare": "--images photographs/0.png --num-samples 2",
     "invariance": "--images photographs/0.png --translation 0 2 2 --scale 1 1 1 --rotation 0 0 1",
     "fidelity": "--images photographs --layer conv2 --num-images 2 --checks selectivity",
@@ -56,9 +64,11 @@ COMMANDS = {
 }
 
 
+QUICK = [(command, 4) for command in ("features", "gallery", "explain", "diagnose")]
+
+
 @pytest.mark.parametrize(
-    ("command", "channels"),
-    [(command, n) for command in COMMANDS for n in (1, 4) if (command, n) != ("gallery", 4)],
+    ("command", "channels"), grid(COMMANDS, [1, 4], quick=[*QUICK, ("occlusion", 1)])
 )
 def test_models_of_other_channels(command, channels, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
@@ -78,8 +88,36 @@ def test_models_of_other_channels(command, channels, folder, tmp_path, monkeypat
         assert OcclusionSensitivity.load(tmp_path / "0.npz").projection.shape == (*SIZE, channels)
 
 
-def test_a_gallery_of_four_channels_is_refused(folder, tmp_path, sentence_of, monkeypatch):
+@pytest.mark.parametrize("channels", [1, 4])
+def test_what_is_known_of_a_model(channels, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
-    given = ["--model", "4.keras", "--images", "photographs", "--out", str(tmp_path / "out")]
-    assert "takes images of 4 channels" in sentence_of(run)(["gallery", *given])
+    run(["info", "--model", f"{channels}.keras"])
+    assert f"{SIZE[0]}×{SIZE[1]}×{channels}" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_an_evolution_of_four_channels(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    model = keras.models.load_model("4.keras")
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    images = np.random.default_rng(1).integers(0, 256, (6, *SIZE, 4)).astype("float32")
+    watch = kv.callbacks.FeatureEvolution(["conv2"], images, directory=tmp_path / "snapshots")
+    model.fit(images, np.arange(6) % 3, epochs=2, verbose=0, callbacks=[watch])
+    model.save(tmp_path / "trained.keras")
+    run(["evolution", "--snapshots", str(tmp_path / "snapshots"), "--out", str(tmp_path / "evo")])
+    given = ["--model", str(tmp_path / "trained.keras"), "--images", "photographs"]
+    evolution = ["--evolution", str(tmp_path / "snapshots")]
+    run(["gallery", *given, *evolution, "--layers", "conv2", "--out", str(tmp_path / "gallery")])
+    with Image.open(tmp_path / "gallery/layers/conv2/0.webp") as image:
+        width = image.width
+    with Image.open(tmp_path / "gallery/layers/conv2/evolution-0.webp") as image:
+        assert image.width == width // 3 * 2  # two epochs side by side, in each of 8 panels
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_labelled_photographs_are_rgb(channels, folder, tmp_path, sentence_of, monkeypatch):
+    monkeypatch.chdir(folder)
+    given = ["--model", f"{channels}.keras", "--data", "photographs", "--out"]
+    sentence = sentence_of(run)(["transfer", *given, str(tmp_path / "out")])
+    assert f"takes images of {channels} channels, but" in sentence
     assert not (tmp_path / "out").exists()

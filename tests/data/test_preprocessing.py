@@ -148,3 +148,17 @@ def test_scaled_pixels_are_no_raw_ones():
 
 def test_black_image_is_in_range():
     Preprocessing("raw").check_range(np.zeros((4, 3, 3)))
+
+
+def test_functions_of_five_channels():
+    means = np.linspace(10, 50, 5).astype("float32")
+    pair = (lambda pixels: pixels - means, lambda images: images + means)
+    with pytest.raises(ValueError, match=r"fail on pixels \(images, rows, columns, 3\)"):
+        Preprocessing.of(pair)
+    preprocessing = Preprocessing.of(pair, 5)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 5)).astype("uint8")
+    images = preprocessing.images(pixels)
+    np.testing.assert_array_equal(images, pixels - means)
+    np.testing.assert_array_equal(preprocessing.pixels(images), pixels)
+    with pytest.raises(ValueError, match=r"fail on pixels \(images, rows, columns, 4\)"):
+        Preprocessing.of(pair, 4)

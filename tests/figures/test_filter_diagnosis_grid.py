@@ -71,6 +71,21 @@ def test_every_filter_stands_at_its_index_on_one_scale(channels):
         )
 
 
+@pytest.mark.parametrize(("channels", "columns"), [(2, 8), (4, 8), (13, 13)])
+def test_other_channels_are_shown_one_by_one(channels, columns):
+    diagnosis = Diagnosis(channels=channels, num_features=3)
+    figure = filter_diagnosis_grid(diagnosis)
+    image = pictures(figure)["my_net filters"]
+    shown = list(tiles_of(image, (7, 5), columns, channels * NUM_FILTERS))
+    largest = np.abs(diagnosis.kernels).max()
+    for number, tile in enumerate(shown):
+        weights = diagnosis.kernels[..., number % channels, number // channels]
+        grey = np.rint(128 + 127 * weights / largest)
+        np.testing.assert_allclose(tile.astype(int), grey[..., None] + np.zeros(3), atol=1)
+    assert "my_net projections" in pictures(figure)
+    assert "channels of each are shown one by one" in words(figure)
+
+
 def test_projections_of_features_that_fire_are_shown():
     diagnosis = Diagnosis()
     diagnosis.activations[[0, 5]] = 0
@@ -159,10 +174,7 @@ def test_evenly():
     ("arguments", "sentence"),
     [
         (([],), "Received: 0 diagnoses, num_features=32"),
-        (
-            (Diagnosis(channels=5),),
-            "1 or 3 channels. Received: model 'my_net' with kernels of shape (7, 5, 5, 10)",
-        ),
+        ((Diagnosis(size=(7,)),), "Received: model 'my_net' with kernels of shape (7, 3, 10)"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(arguments, sentence):

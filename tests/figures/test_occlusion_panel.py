@@ -488,6 +488,20 @@ def test_classes_and_a_function_side_by_side():
     assert "(e) most probable label" in words
 
 
+def test_a_projection_of_four_channels_is_summed():
+    projection = np.random.default_rng(3).normal(size=(*IMAGE_SIZE, 4))
+    (summed, grey) = (
+        occlusion_panel(row(result(projection=each)))
+        for each in (projection, projection.sum(axis=-1, keepdims=True))
+    )
+    shown = [
+        next(i for i in f.axes[0].images if i.get_label() == "row 0 c 0") for f in (summed, grey)
+    ]
+    np.testing.assert_array_equal(*(np.asarray(image.get_array()) for image in shown))
+    assert "Of 4 channels, (c) shows the sum." in " ".join(texts(summed))
+    assert "channels" not in " ".join(texts(grey))
+
+
 def test_why_there_is_no_projection_stands_in_its_place():
     reason = "Layer 'gelu' has the activation 'gelu', which cannot be projected through."
     figure = occlusion_panel(row(result(projection=None, projection_reason=reason)))

@@ -340,12 +340,6 @@ def test_a_model_without_convolutions_needs_layers(write):
         write(model=model)
 
 
-def test_images_that_are_no_pictures_are_refused(write):
-    model = keras.Sequential([keras.Input((8, 8, 4)), keras.layers.Conv2D(2, 3)], name="four")
-    with pytest.raises(ValueError, match="The model 'four' takes images of 4 channels, which are"):
-        write(model=model, images=np.zeros((2, 8, 8, 4)))
-
-
 def test_a_layer_without_a_rule_is_refused(write, scanned):
     layers = keras.layers
     model = keras.Sequential(

@@ -190,6 +190,21 @@ def test_more_epochs_take_the_place_of_fewer(write, evolving, evolution):
 # What is told
 
 
+def test_panels_of_other_channels(evolution):
+    maps = evolution[FIRST]
+    four = dataclasses.replace(
+        maps, **{n: np.repeat(getattr(maps, n)[..., :1], 4, -1) for n in ("projections", "patches")}
+    )
+    recorded = RecordedEvolution(evolution.epochs, four)
+    assert recorded.layout == (2, 2, (3, 3), 8)
+    texts = [panel.text for panel in recorded.panels]
+    assert texts[3:5] == ["Projection, channel 3", "Image patch, channel 0"]
+    assert RecordedEvolution(evolution.epochs, four, (2, 1, 0)).layout == (2, 2, (3, 3), 2)
+    nothing = np.zeros((*four.patches.shape[:2], 0, 0, 4), "uint8")
+    without = RecordedEvolution(evolution.epochs, dataclasses.replace(four, patches=nothing))
+    assert len(without.panels) == 4
+
+
 def test_steps_of_a_map(evolution):
     recorded = RecordedEvolution(evolution.epochs, evolution[FIRST])
     assert recorded.features == [0, 3]

@@ -191,7 +191,9 @@ class OcclusionAnalysis:
         model = standardize_model(model, needs_graph=False)
         self.image_shape = (*_checked_size(model, image_size), image_shape(model)[2])
         self.occluders = Occluders(self.image_shape[:2], patch_size, strides, box)
-        self.preprocessing = None if preprocessing is None else Preprocessing.of(preprocessing)
+        self.preprocessing = None
+        if preprocessing is not None:
+            self.preprocessing = Preprocessing.of(preprocessing, self.image_shape[2])
         self.scores = Scores(
             model,
             output=output,

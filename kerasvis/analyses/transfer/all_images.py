@@ -20,6 +20,7 @@ class AllImages:
         is_train: bool `(images,)`, whether an image is one of `data.train`.
         class_names: tuple of names, in label order.
         size: `(height, width)` in pixels.
+        num_channels: of the images.
         fingerprint: hexadecimal digits that change with the images.
     """
 
@@ -28,6 +29,8 @@ class AllImages:
         self.labels = np.concatenate([np.asarray(each.labels, "int64") for each in self._sets])
         self.is_train = np.arange(len(self.labels)) < data.train.num_images
         self.class_names, self.size = tuple(data.class_names), tuple(data.image_size)
+        pixels = getattr(data.train, "pixels", None)  # of those in memory
+        self.num_channels = 3 if pixels is None else pixels.shape[-1]
         self.fingerprint = data.fingerprint
 
     def __len__(self):

@@ -68,6 +68,7 @@ class FeatureCache:
         self.preprocessing = preprocessing
         self.largest_map = None if largest_map is None else tuple(largest_map)
         _check_size(model, images.size)
+        check_channels(model, images.num_channels)
         self._features_of(self.layers)  # fail early if a layer is unsuitable
         self._computed_from = {layer: self._what_is_computed_from(layer) for layer in self.layers}
         self.folders = {
@@ -233,6 +234,17 @@ def _check_size(model, size):
             f"The model {model.name!r} takes images of {own_size[0]}×{own_size[1]} pixels: load "
             f"the data with image_size={tuple(own_size)}. Received: images of "
             f"{size[0]}×{size[1]} pixels"
+        )
+
+
+def check_channels(model, num_channels=3):
+    """Refuses a model that takes images of other channels than labelled photographs have."""
+    own = image_shape(model)[2]
+    if own not in (None, num_channels):
+        raise ValueError(
+            f"The model {model.name!r} takes images of {own} channels, but the labelled images "
+            f"have {num_channels}, as photographs are read as RGB: give a model of {num_channels} "
+            f"channels. Received: a model of images of shape {image_shape(model)}"
         )
 
 

@@ -71,7 +71,7 @@ function startViews() {
     tiles?.classList.toggle("view-one", !isAll);
     tiles?.style.setProperty("--panel", isAll ? 0 : value);
     for (const units of document.querySelectorAll(".units")) {
-      units.style.setProperty("--shown", isAll ? views.length - 1 : 1);
+      units.style.setProperty("--shown", isAll ? units.dataset.shown : 1);
     }
     for (const pair of document.querySelectorAll(".units .pair")) {
       [...pair.children].forEach((cell, panel) => { cell.hidden = !isAll && panel !== Number(value); });
