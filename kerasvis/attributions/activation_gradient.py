@@ -30,6 +30,7 @@ class _OfActivations(keras.Model):
         super().__init__(autocast=False)
         self._convnet = convnet
         self._target_shape = target_shape
+        self._batch_sizes = set()  # for which it was compiled
         self.built = True
 
     def check_images(self, images: Any) -> np.ndarray:
@@ -58,12 +59,18 @@ class _OfActivations(keras.Model):
         inputs = self.inputs_for(images, target)
         is_quiet = not verbose or len(images) <= batch_size
         begins = tqdm.trange(0, len(images), batch_size, desc="Gradients", disable=is_quiet)
-        # Batch by batch: `predict` takes longer to start than a small batch to run.
+        # Batch by batch: `predict` takes longer to start than a small batch to run. The last image
+        # is repeated until the last batch is as large as those for which it is compiled.
+        number = len(images)
+        self._batch_sizes.add(min(number, batch_size))
+        if batch_size in self._batch_sizes and number % batch_size:
+            rows = np.minimum(np.arange(-(-number // batch_size) * batch_size), number - 1)
+            inputs = {name: values[rows] for name, values in inputs.items()}
         parts = [
             self.predict_on_batch({k: v[i : i + batch_size] for k, v in inputs.items()})
             for i in begins
         ]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return {name: np.concatenate([part[name] for part in parts])[:number] for name in parts[0]}
 
     def inputs_for(self, images, target):
         """The dict that the model takes, for images and a target that are checked here."""

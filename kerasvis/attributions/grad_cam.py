@@ -4,6 +4,7 @@ import numpy as np
 from keras import layers, ops
 
 from kerasvis.attributions.activation_gradient import ActivationGradient
+from kerasvis.attributions.made_once import made_once
 from kerasvis.deconvnet.plan import Start
 from kerasvis.graph import read_graph
 from kerasvis.graph.dependence import tensors_that_depend_on
@@ -56,8 +57,8 @@ def coarse_grad_cam(model, layer, images, target, *, batch_size=None, verbose=0,
         float32 `(images, rows, columns)`.
     """
     if maps_layer is None:
-        maps_layer = last_feature_maps(model, layer, np.shape(images)[1:3])
-    derivatives = ActivationGradient(model, layer, maps_layer)
+        maps_layer = made_once(last_feature_maps, model, layer, np.shape(images)[1:3])
+    derivatives = made_once(ActivationGradient, model, layer, maps_layer)
     found = derivatives.derive(images, target, batch_size, verbose)
     if found["maps"].ndim != 4:
         raise ValueError(

@@ -1,6 +1,7 @@
 """The three rules for rectification as methods: deconvnet, gradient saliency, guided backprop."""
 
 from kerasvis.attributions.activation_gradient import ActivationGradient, GuidedGradient
+from kerasvis.attributions.made_once import made_once
 from kerasvis.deconvnet import DeconvModel
 
 
@@ -25,7 +26,7 @@ def gradient(model, layer, images, target, *, batch_size=None, verbose=0):
         Simonyan, Vedaldi & Zisserman 2013, "Deep Inside Convolutional Networks", Section 3.
         Deviation: they show the largest absolute value over the channels.
     """
-    derivatives = ActivationGradient(model, layer)
+    derivatives = made_once(ActivationGradient, model, layer)
     return derivatives.derive(images, target, batch_size, verbose)["gradient"]
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import tqdm
 
 from kerasvis.attributions.activation_gradient import ActivationGradient
+from kerasvis.attributions.made_once import made_once
 
 
 def smoothgrad(
@@ -46,7 +47,7 @@ def smoothgrad(
             f"num_samples is {num_samples} and noise_level {noise_level}: give 1 or more, and 0 or "
             "more."
         )
-    derivatives = ActivationGradient(model, layer)
+    derivatives = made_once(ActivationGradient, model, layer)
     images = derivatives.check_images(images).astype("float32")
     target = derivatives.fixed(images, target, batch_size)
     deviations = noise_level * np.ptp(images, axis=(1, 2, 3), keepdims=True)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from kerasvis.attributions.made_once import sharing, uncompiled
 from kerasvis.attributions.methods import attribute, checked_maps, standardize_methods
 from kerasvis.attributions.projections import deconvnet, gradient, guided
 from kerasvis.deconvnet import DeconvModel
@@ -15,7 +16,8 @@ class UnitProjections:
 
     The deconvnet, guided backpropagation and the gradient differ in their rule for rectification
     alone. They share the forward pass, run in crops around the receptive fields where that saves
-    work, and start at the activation. All other methods are called with whole images.
+    work, and start at the activation. All other methods are called with whole images; gradients are
+    compiled once for all calls.
 
     Args:
         deconv: a `DeconvModel` of the layer, of any rectification.
@@ -29,7 +31,7 @@ class UnitProjections:
 
     def __init__(self, deconv, methods, rules=()):
         self.deconv = deconv
-        self._rules = rules
+        self._rules, self._made = rules, {}
         self._functions = standardize_methods(methods)
         self._rectifications = rectifications_among(self._functions)
         deconv.plans_by(tuple(self._rectifications.values()))
@@ -71,7 +73,8 @@ class UnitProjections:
             return
         image = np.zeros((1, *image_size, self.deconv.convnet.inputs[0].shape[-1]), "float32")
         position = [0] * (len(self.deconv.target_shape) - 1)
-        self._others(image, Unit(0, *position), None)
+        with uncompiled():
+            self._others(image, Unit(0, *position), None)
 
     def project_units(self, images, unit, image_numbers, batch_size=None):
         """Projects units, as `DeconvModel.project_units` does.
@@ -93,7 +96,8 @@ class UnitProjections:
             )
             found = {name: (parts[rule], origins) for name, rule in self._rectifications.items()}
         if len(found) < len(self._functions):
-            found |= self._others(images[image_numbers], unit, batch_size)
+            with sharing(self._made):
+                found |= self._others(images[image_numbers], unit, batch_size)
         return {name: found[name] for name in self._functions}
 
     def _others(self, images, unit, batch_size):

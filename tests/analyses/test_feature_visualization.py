@@ -411,3 +411,33 @@ def test_methods_that_need_no_rule_project_through_any_layer():
     assert np.abs(found["gradient"].projections).max() > 0
     with pytest.raises(ValueError, match="no rule"):
         kv.visualize_features(model, "tanh", images, methods=["gradient", "deconvnet"], **options)
+
+
+class Counting(layers.Layer):
+    """Counts how often its Python code runs: once for each compilation."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.count = 0
+
+    def call(self, inputs):
+        self.count += 1
+        return inputs
+
+
+@pytest.mark.parametrize("method", ["gradient_times_input", "grad_cam"])
+def test_a_method_is_compiled_once_for_all_units(method, monkeypatch):
+    monkeypatch.setattr("kerasvis.analyses.feature_visualization.NUM_UNITS_AT_ONCE", 5)
+    counting = Counting()
+    below = layers.Conv2D(3, 3, activation="relu")
+    conv = layers.Conv2D(9, 3, activation="relu", bias_initializer="ones", name="conv")
+    model = keras.Sequential([keras.Input((9, 8, 3)), counting, below, conv])
+    images = np.random.default_rng(0).uniform(0, 255, (4, 9, 8, 3)).astype("float32")
+    options = {"preprocessing": "raw", "methods": [method], "batch_size": 5, "verbose": 0}
+    top = kv.find_top_activations(model, "conv", images, 2, verbose=0)
+    counts = []
+    for features in ([0], list(range(9))):
+        counting.count = 0
+        kv.visualize_features(model, "conv", images, features, top=top, **options)
+        counts.append(counting.count)
+    assert counts[0] == counts[1] > 0
