@@ -162,14 +162,14 @@ def map_statistics(
     scan resumes, see `scan_layers`.
 
     Args:
-        model: a functional or Sequential `keras.Model`; it is left as it is.
+        model: a functional or Sequential `keras.Model`; it is not changed.
         layers: names of layers, or one name.
         images: what `find_top_activations` takes.
         batch_size: images per step, of an array or a folder.
         steps: batches to read at most, where a data set has no end.
         directory: folder for the state of the scan.
         engine: a `kerasvis.engines.Ray`, or None for this process.
-        verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+        verbose: 1 shows a progress bar, 0 none; `"auto"` shows one on a terminal.
 
     Returns:
         `{layer: MapStatistics}`.

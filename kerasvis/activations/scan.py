@@ -66,16 +66,16 @@ def scan_layers(
     from there. When the scan is finished they stay, and the same call returns at once.
 
     Args:
-        model: a functional or Sequential `keras.Model`; it is left as it is.
+        model: a functional or Sequential `keras.Model`; it is not changed.
         layers: names of layers, or one name.
         images: what `find_top_activations` takes.
         reducers: `Reducer`s, as `StrongestActivations(k=9)` or one of your own.
         batch_size: images per step, of an array or a folder.
-        steps: batches to read at most; needed where a data set has no end, or does not tell.
+        steps: maximum number of batches to read; required for data sets without a known end.
         directory: folder for the state of the scan.
         engine: a `kerasvis.engines.Ray`, to scan on the machines of a cluster; None for this
             process.
-        verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+        verbose: 1 shows a progress bar, 0 none; `"auto"` shows one on a terminal.
 
     Returns:
         For each reducer `{layer: result}`.

@@ -116,19 +116,19 @@ def find_top_activations(
     images are divided among the machines of a cluster. The result is the same, to the bit.
 
     Args:
-        model: a functional or Sequential `keras.Model`; it is left as it is. Of a subclassed one
-            the outputs can be watched: `"output"`, or the keys of a dict that it returns.
+        model: a functional or Sequential `keras.Model`; it is not changed. Of a subclassed one the
+            outputs can be watched: `"output"`, or the keys of a dict that it returns.
         layers: names of layers, or one name; `"outer/inner"` inside a nested model. The units of a
             dense layer count as feature maps of one element.
         images: what `kerasvis.arguments.standardize_images` takes: an array, a folder, batches.
         k: number of activations per feature map.
         batch_size: images per step, of an array or a folder.
-        steps: batches to read at most; needed where a data set has no end, or does not tell.
+        steps: maximum number of batches to read; required for data sets without a known end.
         filepath: where to write the result, a file that `TopActivations.load` reads. The state of
             an unfinished scan is in the folder of that name with `.partial` added.
         engine: a `kerasvis.engines.Ray`, to scan on the machines of a cluster; None for this
             process.
-        verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+        verbose: 1 shows a progress bar, 0 none; `"auto"` shows one on a terminal.
 
     Returns:
         A `TopActivations`.

@@ -130,7 +130,7 @@ def measure_correspondence(
         seed: of the random boxes, and of noise.
         directory: folder that caches the results of each set of boxes, from which an interrupted
             analysis resumes. By default nothing is cached.
-        verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+        verbose: 1 shows a progress bar, 0 none; `"auto"` shows one on a terminal.
 
     Returns:
         A `Correspondence`.

@@ -48,14 +48,14 @@ def find_top_relevances(
     class. That takes about three forward passes of each image, for all layers together.
 
     Args:
-        model: a functional or Sequential `keras.Model` of scores; it is left as it is.
+        model: a functional or Sequential `keras.Model` of scores; it is not changed.
         layers: names of layers on which the score depends, or one name.
         images: what `kerasvis.arguments.standardize_images` takes.
         k: number of images of each feature map.
         output: which of the model's outputs, see `kerasvis.graph.Scores`.
-        batch_size: images in a step.
-        steps: batches to read at most; needed where a data set has no end, or does not tell.
-        verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+        batch_size: images per step.
+        steps: maximum number of batches to read; required for data sets without a known end.
+        verbose: 1 shows a progress bar, 0 none; `"auto"` shows one on a terminal.
 
     Returns:
         A `TopActivations` whose values are relevances, in units of the score, and whose positions

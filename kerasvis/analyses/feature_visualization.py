@@ -1,7 +1,7 @@
 """Figure 2: what the feature maps of a layer respond to.
 
-For each feature map the strongest activations over a data set, each projected to pixel space by
-itself, beside the image patch that caused it.
+For each feature map, the strongest activations over a data set. Each is projected to pixel space on
+its own and shown next to the image patch that caused it.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from kerasvis.activations.top_activations import TopActivations
 
 
-NUM_UNITS_AT_ONCE = 64  # bounds the memory for projections that are not yet cut
+NUM_UNITS_AT_ONCE = 64  # limits the memory for projections of whole images
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,8 +37,8 @@ class FeatureVisualization(Result):
     """Projections and patches of some feature maps of one layer.
 
     A window is the receptive field of the layer's units, `(height, width)` pixels, or the whole
-    image where they see all of it. Where a window hangs over the image border, its cells outside
-    the image are 0.
+    image where they see all of it. Where a window extends beyond the image border, its pixels
+    outside the image are 0.
 
     Attributes:
         layer: name of the layer.
@@ -47,8 +47,8 @@ class FeatureVisualization(Result):
         image_indices: int64 `(features, k)`; -1 where there are fewer than k images.
         positions: int32 `(features, k, 2)`, (row, column) in the feature map.
         projections: float32 `(features, k, height, width, channels)`, RGB, signed.
-        patches: uint8 `(features, k, height, width, channels)`, RGB pixels; of 0 × 0 pixels where
-            they were left out.
+        patches: uint8 `(features, k, height, width, channels)`, RGB pixels; 0 × 0 pixels if they
+            were left out.
         boxes: int32 `(features, k, 4)`: the part of the window inside the image, as (top, left,
             bottom, right) in the window, half open.
         pixel_range: how the images were made from pixels, in words.
@@ -71,7 +71,7 @@ class FeatureVisualization(Result):
     method: str = "deconvnet"
 
     def without_patches(self) -> Self:
-        """The same without the image patches, to be given away where the images cannot be."""
+        """A copy without the image patches, for sharing where the images cannot be shared."""
         features, k, *_, num_channels = self.patches.shape
         nothing = np.zeros((features, k, 0, 0, num_channels), "uint8")
         return dataclasses.replace(self, patches=nothing)
@@ -95,37 +95,39 @@ def visualize_features(
     engine: Ray | None = None,
     verbose: str | int = "auto",
 ) -> Any:
-    """Projects the strongest activations of feature maps, each by itself.
+    """Projects the strongest activations of feature maps, one at a time.
 
     Args:
-        model: a functional or Sequential `keras.Model`; it is left as it is.
-        layers: names of layers, or one name.
-        images: what `kerasvis.arguments.standardize_images` takes: an array, a folder, batches;
-            those with the strongest activations are fetched again.
+        model: a functional or Sequential `keras.Model`; it is not changed.
+        layers: names of layers, or a single name.
+        images: what `kerasvis.arguments.standardize_images` takes: an array, a folder, batches; the
+            images with the strongest activations are read a second time.
         features: numbers of the feature maps, for one layer or for all of them; or `{layer:
-            numbers}`; by default `num_features` of each layer, a random subset.
-        top: the `TopActivations` of these layers over `images`; found by a scan by default.
-        k: strongest activations of each feature map, where a scan finds them.
-        num_features: size of the random subset, all if there are fewer.
-        seed: of the random subset.
-        methods: how they are projected: a name, which is a key of `kerasvis.attributions.METHODS`,
-            or a function; or several, as a list or a mapping from names. The deconvnet, `"guided"`
-            and `"gradient"` share the forward pass and start at the activation; others return what
-            `kerasvis.attribute` does, and are called with whole images.
+            numbers}`; by default a random subset of `num_features` feature maps of each layer.
+        top: the `TopActivations` of these layers over `images`; by default found by a scan.
+        k: number of strongest activations that the scan finds for each feature map.
+        num_features: size of the random subset; all feature maps if there are fewer.
+        seed: seed of the random subset.
+        methods: how the activations are projected: the name of a method in
+            `kerasvis.attributions.METHODS`, or a function; for several methods, a list of these or
+            a mapping from names to them. `"deconvnet"`, `"guided"` and `"gradient"` share the
+            forward pass and start at the activation; the others are called with whole images and
+            return the same as `kerasvis.attribute`.
         preprocessing: how `images` were made from pixels: what `kerasvis.data.Preprocessing.of`
-            takes. By default that of the images, or of the model, or what the range of an array
-            tells.
-        rules: as of `DeconvModel`.
-        batch_size: images (or crops of them) in a step; chosen from their size by default.
-        steps: batches to read at most; needed where a data set has no end, or does not tell.
-        engine: a `kerasvis.engines.Ray`, for a scan on the machines of a cluster; None for this
+            takes. By default that of the images or of the model, or inferred from the range of an
+            array.
+        rules: see `DeconvModel`.
+        batch_size: images (or crops of them) per step; by default chosen from their size.
+        steps: maximum number of batches to read; required for data sets without a known end.
+        engine: a `kerasvis.engines.Ray` to scan on the machines of a cluster; None to scan in this
             process.
-        verbose: 1 or 0, with or without progress bars; `"auto"`: with them on a terminal.
+        verbose: 1 shows progress bars, 0 none; `"auto"` shows them on a terminal.
 
     Returns:
-        `{layer: FeatureVisualization}`; one `FeatureVisualization` where `layers` is one name. Of
-        several methods, `{method: FeatureVisualization}` in the place of each. Feature maps come in
-        the order given, those of a random subset ascending.
+        `{layer: FeatureVisualization}`, or a single `FeatureVisualization` if `layers` is a single
+        name. With several methods, each `FeatureVisualization` is replaced by a dict `{method:
+        FeatureVisualization}`. Feature maps are in the given order; a random subset is in ascending
+        order.
 
     Raises:
         ValueError: if `top` does not hold a layer, a feature map is outside its layer, a layer
@@ -168,7 +170,7 @@ def _features_of(deconv, features, num_features, seed):
 
 
 def visualize_chosen(deconv, images, found, features, batch_size=None, **options):
-    """`visualize_by` the rectification of a `DeconvModel`: a `FeatureVisualization`."""
+    """Like `visualize_by`, with the rectification of a `DeconvModel`: a `FeatureVisualization`."""
     projections = UnitProjections(deconv, deconv.rectification)
     found = visualize_by(projections, images, found, features, batch_size, **options)
     return found[deconv.rectification]
@@ -184,20 +186,20 @@ def visualize_by(
     with_patches=True,
     advance=lambda number: None,
 ):
-    """`visualize_features` of some feature maps of one layer, without a progress bar.
+    """Like `visualize_features`, for some feature maps of one layer and without a progress bar.
 
     Args:
         projections: the `UnitProjections` of the layer.
         images: the `Images` that were scanned.
         found: the layer's `LayerActivations`.
         features: int64 `(features,)`.
-        batch_size: images (or crops of them) in a step.
-        with_patches: whether the image patches are shown, too; if not, it need not be known how
-            the images were made from pixels.
-        advance: function of the number of units that were projected since it was called last.
+        batch_size: images (or crops of them) per step.
+        with_patches: whether to include the image patches. Without them, the preprocessing of the
+            images need not be known.
+        advance: function that is called with the number of units projected since its last call.
 
     Returns:
-        `{method: FeatureVisualization}`; they share the arrays that they have in common.
+        `{method: FeatureVisualization}`; they share all arrays but the projections.
     """
     deconv = projections.deconv
     images_used, image_numbers = fetch(images, found.image_indices[features])
@@ -256,20 +258,21 @@ def choose_features(num_maps, features=None, num_features=16, seed=0):
 
 
 def fetch(images, image_indices):
-    """The images needed, each once.
+    """Reads each needed image once.
 
     Returns:
-        `(images, numbers)`: an array, and for every index that is not -1 its number in it.
+        `(images, numbers)`: an array of images, and for every index that is not -1 the number of
+        its image in that array.
     """
     needed, numbers = np.unique(image_indices[image_indices >= 0], return_inverse=True)
     if len(needed) == 0:
-        raise ValueError("No image is left among the strongest activations: scan some images.")
+        raise ValueError("There is no image among the strongest activations: scan some images.")
     return images[needed], numbers.ravel()
 
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-    """Windows of one size in images of one size, some of them hanging over the border.
+    """Windows of one size in images of one size; they may extend beyond the image border.
 
     Attributes:
         size: `(height, width)` of every window.
@@ -307,7 +310,7 @@ def windows_of(deconv, image_size, positions):
 
 
 def project_in_windows(projections, images, units, image_numbers, windows, batch_size, advance):
-    """`{method: projections}` of every unit, one in each image numbered, cut to its window."""
+    """`{method: projections}` of every unit in its image, cut to the unit's window."""
     by_image = np.argsort(image_numbers, kind="stable")  # one forward pass of each image
     shape = (len(image_numbers), *windows.size, images.shape[3])
     projected = {name: np.zeros(shape, "float32") for name in projections.names}
@@ -323,7 +326,7 @@ def project_in_windows(projections, images, units, image_numbers, windows, batch
 
 
 def _on_grid(values, is_present, dtype):
-    """Values of the units present, at their places among `(features, k)`, 0 elsewhere."""
+    """Arranges the values of the present units as `(features, k, …)`, with 0 elsewhere."""
     values = np.asarray(values)
     if is_present.all() and values.dtype == dtype:  # not copied, as it may be a gigabyte
         return values.reshape(*is_present.shape, *values.shape[1:])

@@ -1,4 +1,4 @@
-"""Several methods on the same activations of the same images."""
+"""Compares several methods on the same activations of the same images."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MethodComparison(Result):
-    """What methods say about one activation of each image.
+    """The maps of several methods for one activation of each image.
 
     Attributes:
         layer: name of the layer.
         feature_indices: int64 `(images,)`.
-        positions: int64 `(images, 2)`, the unit's (row, column); (0, 0) in a dense layer, and
-            (-2, -2) for a whole map.
-        activations: float32 `(images,)`; of a whole map the sum.
+        positions: int64 `(images, 2)`, the unit's (row, column); (0, 0) in a dense layer, and (-2,
+            -2) for a whole feature map.
+        activations: float32 `(images,)`; for a whole feature map, their sum.
         pixels: uint8 `(images, rows, columns, channels)`, RGB.
         maps: `{method: array}`: float32 `(images, rows, columns, channels)`, signed, RGB; or heat
-            maps, float32 `(images, rows, columns)`, at least 0; or uint8 pixels, images that a
-            method made.
+            maps, float32 `(images, rows, columns)`, at least 0; or uint8 pixels, if a method makes
+            images.
     """
 
     layer: str
@@ -57,20 +57,21 @@ def compare_methods(
     """Traces the same activations back to the images by several methods.
 
     Args:
-        model, layer, images, target, rules, batch_size, verbose: as of `attribute`. Of a target
-            `Strongest`, all methods take the same unit.
-        methods: what `kerasvis.attributions.methods.standardize_methods` takes: names, keys of
-            `METHODS`; functions of one's own; or a mapping from names to these.
-        options: `{method: {option: value}}`, for some of the methods.
+        model, layer, images, target, rules, batch_size, verbose: see `attribute`. For the target
+            `Strongest`, all methods use the same unit.
+        methods: what `kerasvis.attributions.methods.standardize_methods` takes: names of `METHODS`,
+            your own functions, or a mapping from names to either.
+        options: `{method: {option: value}}` for those methods that need options.
         preprocessing: how `images` were made from pixels: what `kerasvis.data.Preprocessing.of`
-            takes. By default that of the images, or of the model, or what the range of an array
-            tells.
+            takes. By default that of the images or of the model, or inferred from the range of an
+            array.
 
     Returns:
         A `MethodComparison`.
 
     Raises:
-        ValueError: as `attribute`, or if there are no methods, or options of one that is not there.
+        ValueError: as `attribute`; also if there are no methods, or options for a method that was
+            not given.
 
     Example:
         >>> import keras
@@ -114,6 +115,6 @@ def compare_methods(
 def _check_options(methods, options):
     if unknown := [name for name in options if name not in methods]:
         raise ValueError(
-            f"There are options of {unknown[0]!r}, which is not among the methods: give it, too. "
+            f"There are options for {unknown[0]!r}, which is not among the methods: add it. "
             f"Received: methods={list(methods)}"
         )

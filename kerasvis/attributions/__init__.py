@@ -1,4 +1,4 @@
-"""Methods beside the deconvnet, through the same calls: gradients, Grad-CAM and their like."""
+"""Attribution methods: the deconvnet, gradients, Grad-CAM and others, through one call."""
 
 from kerasvis.attributions.methods import METHODS as METHODS
 from kerasvis.attributions.methods import attribute as attribute

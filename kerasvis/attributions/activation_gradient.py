@@ -1,8 +1,8 @@
 """The derivative of an activation with respect to the image, or to feature maps below it.
 
-By the backend's own differentiation, so that any layer will do, and a model without a graph of
-layers, too. Guided backpropagation is no derivative of the model: it is the deconvnet's backward
-projection with another rule for rectification, here with a signal that starts at 1.
+The backend differentiates, so this works for any layer and for models without a graph of layers.
+Guided backpropagation is not a derivative of the model: it is the deconvnet's backward projection
+with another rule for rectification. Here its signal starts at 1.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ from kerasvis.graph.nodes import replay
 
 
 class _OfActivations(keras.Model):
-    """Maps images and targets to something of the shape of the images, for each."""
+    """Base of the models that map images and targets to arrays of the shape of the images."""
 
     def __init__(self, convnet, target_shape):
         super().__init__(autocast=False)
@@ -34,27 +34,27 @@ class _OfActivations(keras.Model):
         self.built = True
 
     def check_images(self, images: Any) -> np.ndarray:
-        """Refuses images that do not fit the model; returns them as an array."""
+        """Returns the images as an array; raises a ValueError if they do not fit the model."""
         return check_images(self._convnet, images)
 
     def derive(self, images, target, batch_size=None, verbose=0):
-        """Derives the chosen activation of every image.
+        """Differentiates the chosen activation of every image.
 
         Args:
             images: array `(images, rows, columns, channels)`, as the model takes them.
             target: `kerasvis.targets.Unit`, `Strongest` or `WholeMap`.
-            batch_size: images in a step; chosen from their size by default.
-            verbose: whether a progress bar is shown, where there are several steps.
+            batch_size: images per step; by default chosen from their size.
+            verbose: whether a progress bar is shown if there are several steps.
 
         Returns:
             A dict of float32 arrays, as the model returns it.
 
         Raises:
-            ValueError: if images or target do not fit the model, or there is no image.
+            ValueError: if images or target do not fit the model, or there are no images.
         """
         images = self.check_images(images)
         if len(images) == 0:
-            raise ValueError(f"Images of shape {images.shape} came: give at least one image.")
+            raise ValueError(f"Give at least one image. Received: images of shape {images.shape}")
         batch_size = batch_size or fitting_batch_size(images.shape)
         inputs = self.inputs_for(images, target)
         is_quiet = not verbose or len(images) <= batch_size
@@ -73,12 +73,12 @@ class _OfActivations(keras.Model):
         return {name: np.concatenate([part[name] for part in parts])[:number] for name in parts[0]}
 
     def inputs_for(self, images, target):
-        """The dict that the model takes, for images and a target that are checked here."""
+        """Checks images and target; returns the dict that the model takes."""
         features, positions = as_arrays(target, len(images), self._target_shape)
         return {"images": images, "feature": features, "position": positions}
 
     def fixed(self, images, target, batch_size=None):
-        """The target with the strongest unit of every image as that unit, wherever it is then."""
+        """The target, with `Strongest` replaced by the `Unit` that is strongest in each image."""
         if not isinstance(target, Strongest):
             return target
         positions = self.derive(images, target, batch_size)["position"]
@@ -86,26 +86,28 @@ class _OfActivations(keras.Model):
 
 
 class ActivationGradient(_OfActivations):
-    """Maps images and targets to the derivatives of the activations.
+    """Maps images and targets to derivatives of the activations.
 
     Args:
         model: a functional or Sequential `keras.Model` with one input of images, channels last; or
             a `OneNodeModel` around one without a graph.
-        layer: name of the layer whose activations are derived; a softmax or sigmoid there is left
-            out, as in a `DeconvModel`.
-        maps_layer: name of a layer below, whose first output is derived by; None for the image.
+        layer: name of the layer whose activations are differentiated; a softmax or sigmoid at that
+            layer is left out, as in a `DeconvModel`.
+        maps_layer: name of a layer below; activations are differentiated with respect to its first
+            output. None for the image.
 
     Call arguments:
-        inputs: a dict of tensors as those of a `DeconvModel`.
+        inputs: a dict of tensors, as for a `DeconvModel`.
 
     Returns:
-        A dict of tensors: `"gradient"`, of the shape of the images, or of `"maps"`, the outputs of
-        `maps_layer`, which are there where it was given; `"activation"` `(batch,)`, what is
-        derived: of a whole map the sum; and `"position"` int32 `(batch, 2)`, of the unit.
+        A dict of tensors: `"gradient"`, of the shape of the images, or of `"maps"` if `maps_layer`
+        was given; `"maps"`, the outputs of `maps_layer`, only if it was given; `"activation"`
+        `(batch,)`, the value that was differentiated (for a whole feature map, the sum); and
+        `"position"` int32 `(batch, 2)`, of the unit.
 
     Raises:
         ValueError: if the layer is unknown, does not depend on the image or on `maps_layer`, or
-            returns neither feature maps nor units; when it is called, if no derivative is defined.
+            returns neither feature maps nor units; in a call, if no derivative is defined.
     """
 
     def __init__(self, model, layer, maps_layer=None):
@@ -140,9 +142,9 @@ class ActivationGradient(_OfActivations):
         (gradient,) = pullback(signal)
         if gradient is None:
             raise ValueError(
-                f"The activations of {self._layer!r} cannot be derived by what lies below, as "
-                "whole numbers or a constant lie between: give a model without them. Received: "
-                f"layer={self._layer!r}"
+                f"The activations of {self._layer!r} have no derivative with respect to what lies "
+                "below, since integers or a constant lie between: give a model without them. "
+                f"Received: layer={self._layer!r}"
             )
         activation = ops.sum(signal * activations, axis=(1, 2, 3))
         outputs = {"gradient": gradient, "activation": activation, "position": position}
@@ -153,10 +155,10 @@ class GuidedGradient(_OfActivations):
     """Maps images and targets to guided backpropagation, with a signal that starts at 1.
 
     Args:
-        model, layer, rules: as of a `DeconvModel`.
+        model, layer, rules: as for a `DeconvModel`.
 
     Returns:
-        A dict of tensors as of an `ActivationGradient`.
+        A dict of tensors, as from an `ActivationGradient`.
 
     Raises:
         ValueError: as `DeconvModel`.

@@ -1,11 +1,11 @@
-"""The control among the methods: how steep the image is, whatever the model has learned."""
+"""A control for the other methods: an edge detector, which does not depend on the model."""
 
 import numpy as np
 import scipy.ndimage
 
 
 def edges(model, layer, images, target):
-    """How steep the image is at each pixel: a control that knows neither model nor unit.
+    """Magnitude of the image gradient at each pixel: a control that uses neither model nor unit.
 
     Reference:
         Adebayo et al. 2018, "Sanity checks for saliency maps", Section 5: an edge detector.

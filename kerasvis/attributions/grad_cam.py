@@ -1,4 +1,4 @@
-"""Grad-CAM: feature maps, weighted by what the activation gains from each."""
+"""Grad-CAM: a sum of feature maps, weighted by the activation's derivatives."""
 
 import numpy as np
 from keras import layers, ops
@@ -14,11 +14,11 @@ _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 
 
 def grad_cam(model, layer, images, target, *, batch_size=None, verbose=0, maps_layer=None):
-    """Heat maps of where the feature maps that the activation depends on are active.
+    """Heat maps that show where the feature maps that drive the activation are active.
 
     Args:
         model, layer, images, target, batch_size, verbose: see `attribute`.
-        maps_layer: name of the layer whose feature maps are weighted; by default that of
+        maps_layer: name of the layer whose feature maps are weighted; by default the result of
             `last_feature_maps`.
 
     Returns:
@@ -26,7 +26,8 @@ def grad_cam(model, layer, images, target, *, batch_size=None, verbose=0, maps_l
         `coarse_grad_cam`, resized bilinearly.
 
     Raises:
-        ValueError: if the target does not depend on `maps_layer`, or it has no feature maps.
+        ValueError: if the target does not depend on `maps_layer`, or that layer has no feature
+            maps.
 
     Reference:
         Selvaraju et al. 2017, "Grad-CAM", Section 3.
@@ -50,8 +51,8 @@ def grad_cam(model, layer, images, target, *, batch_size=None, verbose=0, maps_l
 def coarse_grad_cam(model, layer, images, target, *, batch_size=None, verbose=0, maps_layer=None):
     """Grad-CAM at the size of the feature maps: see `grad_cam`.
 
-    The weight of a map is the mean over its positions of the activation's derivative. The weighted
-    sum of the maps in the units of the activation is then cut off at 0.
+    The weight of a feature map is the mean of the activation's derivative over its positions.
+    Negative values of the weighted sum are set to 0. The result is in units of the activation.
 
     Returns:
         float32 `(images, rows, columns)`.
@@ -62,7 +63,7 @@ def coarse_grad_cam(model, layer, images, target, *, batch_size=None, verbose=0,
     found = derivatives.derive(images, target, batch_size, verbose)
     if found["maps"].ndim != 4:
         raise ValueError(
-            f"Layer {maps_layer!r} returns arrays of shape {found['maps'].shape}, which are no "
+            f"Layer {maps_layer!r} returns arrays of shape {found['maps'].shape}, which are not "
             "feature maps: give a convolution layer as maps_layer."
         )
     weights = found["gradient"].mean(axis=(1, 2))
@@ -72,17 +73,17 @@ def coarse_grad_cam(model, layer, images, target, *, batch_size=None, verbose=0,
 def last_feature_maps(model, layer, image_size=None):
     """Name of the layer with the last feature maps below a target layer.
 
-    It is the last call that returns maps of the size of the last convolution's: after the
-    normalisation and rectification of that convolution and a shortcut that is added to it, before
-    pooling. Convolutions of maps of one position, as in squeeze and excitation, do not count.
+    It is the last layer call whose feature maps have the size of the last convolution's. It comes
+    after that convolution's normalisation, its rectification and the addition of a shortcut, and
+    before pooling. Convolutions of 1×1 feature maps, as in squeeze and excitation, are ignored.
 
     Args:
         model: the `keras.Model`.
         layer: name of the target layer.
-        image_size: `(height, width)` in pixels, for a model that takes any size.
+        image_size: `(height, width)` in pixels, for a model that takes images of any size.
 
     Raises:
-        ValueError: if no convolution lies below the target.
+        ValueError: if there is no convolution below the target.
     """
     graph = read_graph(model)
     start = Start.of(model, graph, layer)
@@ -98,8 +99,8 @@ def last_feature_maps(model, layer, image_size=None):
     convolutions = [node for node in nodes if isinstance(node.layer, _CONVOLUTIONS)]
     if not convolutions:
         raise ValueError(
-            f"No convolution lies below the target in layer {layer!r} of {model.name!r}: give a "
-            "layer further up, or maps_layer."
+            f"There is no convolution below the target in layer {layer!r} of {model.name!r}: give "
+            "a layer further up, or maps_layer."
         )
     last = convolutions[-1]
     size = shapes[last.outputs[0]][1:3]

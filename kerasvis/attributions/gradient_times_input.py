@@ -1,4 +1,4 @@
-"""Gradient × input: what every value of the image adds to the activation, to first order."""
+"""Gradient × input: each value's contribution to the activation, to first order."""
 
 import numpy as np
 
@@ -6,11 +6,11 @@ from kerasvis.attributions.projections import gradient
 
 
 def gradient_times_input(model, layer, images, target, *, batch_size=None, verbose=0):
-    """The derivative of the activation times the image, value by value.
+    """The elementwise product of the activation's derivative and the image.
 
-    The image counts in the units that the model takes, so the baseline is where they are 0: black
-    for raw pixels, the mean colour for images whose mean was subtracted. For a net of ReLUs, max
-    pooling and no biases, the values sum to the activation.
+    The image is in the units that the model takes. The implicit baseline is therefore 0 in these
+    units: black for raw pixels, the mean colour for images whose mean was subtracted. For a model
+    of ReLUs and max pooling without biases, the values sum to the activation.
 
     See `attribute` for the arguments.
 

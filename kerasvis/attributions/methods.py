@@ -1,4 +1,4 @@
-"""The registry of methods: all behind one call, and the user's own beside them.
+"""The registry of attribution methods, all with the same call; users can add their own.
 
 | method                 | starts at      | returns                                           |
 |------------------------|----------------|---------------------------------------------------|
@@ -10,9 +10,9 @@
 | `grad_cam`             | 1              | heat map (Selvaraju et al. 2017)                  |
 | `edges`                |                | control that looks at the image alone             |
 
-`DeconvModel(..., starts_at="one")` starts the first three where it is told to.
-What starts at 1 is in units of the activation per unit of the image; times the image, or summed
-over feature maps (`grad_cam`), it is in units of the activation, as is a projection.
+`DeconvModel(..., starts_at=...)` sets the start of the first three methods. Maps that start at 1
+are in units of the activation per unit of the image. Projections, products with the image and sums
+over feature maps (`grad_cam`) are in units of the activation.
 """
 
 import difflib
@@ -33,12 +33,12 @@ from kerasvis.attributions.smoothgrad import smoothgrad
 if TYPE_CHECKING:
     from kerasvis.deconvnet.targets import Target
 
-# What a model without a graph of layers has, too: the derivatives of its outputs.
+# Methods that also work for a model without a graph of layers.
 OF_OUTPUTS = ("gradient", "gradient_times_input", "smoothgrad", "edges")
 
-# name → function (model, layer, images, target, *, rules, batch_size, verbose, ...) of a map for
-# each image. A function of one's own may leave out any of the keywords; METHODS["mine"] = function
-# makes its name known wherever methods are chosen.
+# name → function (model, layer, images, target, *, rules, batch_size, verbose, ...) that returns a
+# map for each image. Your own function may omit any of the keywords; METHODS["mine"] = function
+# registers it.
 METHODS: dict[str, Callable[..., np.ndarray]] = {
     "deconvnet": deconvnet,
     "guided": guided,
@@ -63,32 +63,33 @@ def attribute(
     verbose: str | int = 0,
     **options: Any,
 ) -> np.ndarray:
-    """Traces activations back to the image by one of several methods.
+    """Attributes activations to the image by one of several methods.
 
     Args:
         model: a functional or Sequential `keras.Model` with one input of images, channels last; it
-            is left as it is. Of a subclassed one the outputs can be derived: layer `"output"`, by
-            `"gradient"`, `"gradient_times_input"` and `"smoothgrad"`.
-        layer: name of the layer of the activation. A softmax or sigmoid there is left out: the
-            score before it is meant.
+            is not changed. For a subclassed model, only the layer `"output"` and the methods
+            `"gradient"`, `"gradient_times_input"` and `"smoothgrad"` are available.
+        layer: name of the activation's layer. A softmax or sigmoid at this layer is left out, so
+            that scores before it are explained.
         images: what `kerasvis.arguments.standardize_images` takes.
-        target: `kerasvis.targets.Unit`, `Strongest` or `WholeMap`; of a class score
-            `Unit(class_index)`. A whole map counts as the sum of its units.
-        method: name of a method, a key of `METHODS`; or a function of one's own, see there.
-        rules: pairs in front of the built-in rules, see `kerasvis.rules`, of the deconvnet and of
-            guided backpropagation. Derivatives are the backend's own, and need none.
-        batch_size: images in a step; chosen from their size by default.
+        target: `kerasvis.targets.Unit`, `Strongest` or `WholeMap`; for a class score,
+            `Unit(class_index)`. For a whole feature map, the sum of its units is explained.
+        method: name of a method in `METHODS`, or your own function with the same signature.
+        rules: rules that precede the built-in ones, see `kerasvis.rules`, for the deconvnet and
+            guided backpropagation. The other methods differentiate with the backend and need no
+            rules.
+        batch_size: images per step; by default chosen from their size.
         verbose: whether a progress bar is shown.
-        **options: of the method: `num_samples`, `noise_level` and `seed` of `smoothgrad`,
-            `maps_layer` of `grad_cam`.
+        **options: options of the method: `num_samples`, `noise_level` and `seed` of
+            `smoothgrad`, `maps_layer` of `grad_cam`.
 
     Returns:
-        float32 array of the shape of `images`, signed; of `grad_cam` `(images, rows, columns)`, at
-        least 0.
+        float32 array of the shape of `images`, signed; from `grad_cam`, `(images, rows, columns)`
+        and at least 0.
 
     Raises:
-        ValueError: if the method is unknown, the layer is unknown or one below it cannot be
-            projected through, or images or target do not fit the model.
+        ValueError: if the method or the layer is unknown, a layer below it cannot be projected
+            through, or images or target do not fit the model.
 
     Example:
         >>> import keras
@@ -116,17 +117,17 @@ def attribute(
 def standardize_methods(
     methods: str | Callable | Sequence[str | Callable] | Mapping[str, str | Callable],
 ) -> dict[str, Callable[..., np.ndarray]]:
-    """The functions of methods that are given by name, as functions, or as a mapping of either.
+    """Standardises methods to functions by name.
 
     Args:
-        methods: a name, which is a key of `METHODS`; a list of names and functions, of which a
-            function goes by its own name; or a mapping from any name to one of these.
+        methods: the name of a method in `METHODS`, or a function; a list of these, in which a
+            function is named after itself; or a mapping from names of your choice to them.
 
     Returns:
         `{name: function}`.
 
     Raises:
-        ValueError: if a name is unknown, given twice, or there is none.
+        ValueError: if a name is unknown or given twice, or there are no methods.
 
     Example:
         >>> import numpy as np
@@ -154,10 +155,10 @@ def standardize_methods(
 
 
 def checked_maps(name: str, maps: Any, images_shape: tuple) -> np.ndarray:
-    """What a method returned, as float32 `(images, rows, columns, channels)`, or 1 channel.
+    """The maps that a method returned, as float32 `(images, rows, columns, channels or 1)`.
 
     Raises:
-        ValueError: if they are not of the shape of the images, or not finite.
+        ValueError: if they do not have the shape of the images, or are not finite.
     """
     maps = np.asarray(maps, "float32")
     if maps.shape[:3] != images_shape[:3] or maps.ndim not in (3, 4):
@@ -187,7 +188,7 @@ def _function_of(method):
 
 
 def _accepted(function, keywords):
-    """Those of the keywords that the function takes."""
+    """The subset of the keywords that the function accepts."""
     parameters = inspect.signature(function).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return keywords

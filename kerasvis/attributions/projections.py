@@ -6,9 +6,10 @@ from kerasvis.deconvnet import DeconvModel
 
 
 def deconvnet(model, layer, images, target, *, rules=(), batch_size=None, verbose=0):
-    """The deconvnet's projections, in units of the activation, at which the signal starts.
+    """The deconvnet's projections, in units of the activation.
 
-    See `attribute` for the arguments. The same as `DeconvModel.project`.
+    The signal starts at the activation, as in `DeconvModel.project`. See `attribute` for the
+    arguments.
 
     Reference:
         Zeiler & Fergus 2013, Section 2.1.
@@ -31,10 +32,11 @@ def gradient(model, layer, images, target, *, batch_size=None, verbose=0):
 
 
 def guided(model, layer, images, target, *, rules=(), batch_size=None, verbose=0):
-    """Guided backpropagation: the gradient, of which only positive parts pass each activation.
+    """Guided backpropagation: the gradient, of which only the positive part passes each ReLU.
 
-    See `attribute` for the arguments. The signal starts at 1; `DeconvModel` with rectification
-    `"guided"` starts at the activation, and where that is positive returns as many times the same.
+    See `attribute` for the arguments. The signal starts at 1. `DeconvModel` with rectification
+    `"guided"` starts at the activation; for a positive activation its result is this one times the
+    activation.
 
     Reference:
         Springenberg et al. 2014, "Striving for Simplicity", Section 3.4.

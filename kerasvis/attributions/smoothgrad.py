@@ -21,22 +21,21 @@ def smoothgrad(
 ):
     """The mean derivative of the activation over copies of the image with Gaussian noise.
 
-    Every image gets the same noise but for its scale, so that its map does not depend on the other
-    images. `Strongest` stands for the unit that is strongest without noise.
+    Every image gets the same noise up to its scale, so that its map does not depend on the other
+    images. `Strongest` refers to the unit that is strongest without noise.
 
     Args:
         model, layer, images, target, batch_size: see `attribute`.
         verbose: whether a progress bar is shown.
-        num_samples: noisy copies of each image.
-        noise_level: standard deviation of the noise, as a share of the image's largest value minus
-            its smallest.
-        seed: of the noise.
+        num_samples: number of noisy copies of each image.
+        noise_level: standard deviation of the noise, as a fraction of the image's range of values.
+        seed: seed of the noise.
 
     Returns:
         float32 array of the shape of `images`.
 
     Raises:
-        ValueError: if there are no samples, or the noise level is negative.
+        ValueError: if `num_samples` is not positive, or the noise level is negative.
 
     Reference:
         Smilkov et al. 2017, "SmoothGrad: removing noise by adding noise", Section 3: 10% to 20%
@@ -44,8 +43,8 @@ def smoothgrad(
     """
     if num_samples < 1 or not noise_level >= 0:
         raise ValueError(
-            f"num_samples is {num_samples} and noise_level {noise_level}: give 1 or more, and 0 or "
-            "more."
+            "Give num_samples, 1 or more, and noise_level, 0 or more. Received: "
+            f"num_samples={num_samples!r}, noise_level={noise_level!r}"
         )
     derivatives = made_once(ActivationGradient, model, layer)
     images = derivatives.check_images(images).astype("float32")

@@ -1,4 +1,4 @@
-"""Single units traced back to the image by several methods; what these share runs once."""
+"""Attributes single units to the image by several methods, which share the forward pass."""
 
 import numpy as np
 
@@ -14,19 +14,19 @@ RECTIFICATION_OF = {deconvnet: "deconvnet", guided: "guided", gradient: "gradien
 class UnitProjections:
     """Projects single units of a layer by several methods.
 
-    The deconvnet, guided backpropagation and the gradient differ in their rule for rectification
-    alone. They share the forward pass, run in crops around the receptive fields where that saves
-    work, and start at the activation. All other methods are called with whole images; gradients are
-    compiled once for all calls.
+    The deconvnet, guided backpropagation and the gradient differ only in their rule for
+    rectification. They share the forward pass, run in crops around the receptive fields if that
+    saves work, and start at the activation. All other methods are called with whole images;
+    gradients are compiled once for all calls.
 
     Args:
-        deconv: a `DeconvModel` of the layer, of any rectification.
+        deconv: a `DeconvModel` of the layer, with any rectification.
         methods: what `kerasvis.attributions.methods.standardize_methods` takes.
-        rules: those of the `DeconvModel`, for methods that take rules.
+        rules: the rules of the `DeconvModel`, for methods that take rules.
 
     Attributes:
         deconv: as given.
-        names: of the methods, in order.
+        names: names of the methods, in order.
     """
 
     def __init__(self, deconv, methods, rules=()):
@@ -38,15 +38,15 @@ class UnitProjections:
 
     @classmethod
     def of(cls, model, layer, methods, rules=()):
-        """Those of a layer of a model.
+        """Creates the projections for a layer of a model.
 
         Raises:
-            ValueError: if a method or the layer is unknown, or one of the three cannot project
-                through a layer below.
+            ValueError: if a method or the layer is unknown, or a layer below cannot be projected
+                through.
         """
         among = rectifications_among(standardize_methods(methods))
         rectification = next(iter(among.values()), "gradient")  # which needs no rules
-        # Its own name would hold the model's, with some of which TensorFlow runs nothing.
+        # A fixed name: by default it contains the model's, which TensorFlow may reject.
         deconv = DeconvModel(model, layer, rectification, rules, name="deconvnet")
         return cls(deconv, methods, rules)
 
@@ -61,13 +61,13 @@ class UnitProjections:
         return tuple(self._functions)
 
     def check(self, image_size):
-        """Tries each method that is not one of the three on one blank image, before long work.
+        """Tries each method that is called with whole images on a blank one, to fail early.
 
         Args:
             image_size: `(height, width)` in pixels.
 
         Raises:
-            ValueError: what the method raises, or if it does not return a map.
+            ValueError: if the method raises one, or does not return a map.
         """
         if len(self._rectifications) == len(self._functions):
             return
@@ -82,7 +82,7 @@ class UnitProjections:
         Args:
             images: array `(images, rows, columns, channels)`.
             unit: `kerasvis.targets.Unit`.
-            image_numbers: int `(units,)`, the image of each.
+            image_numbers: int `(units,)`, the image of each unit.
             batch_size: units per step.
 
         Returns:
@@ -101,7 +101,7 @@ class UnitProjections:
         return {name: found[name] for name in self._functions}
 
     def _others(self, images, unit, batch_size):
-        """`{method: (maps, origins)}` of the methods that are called with whole images."""
+        """`{method: (maps, origins)}` for the methods that are called with whole images."""
         origins, found = np.zeros((len(images), 2), "int32"), {}
         for name, function in self._functions.items():
             if name not in self._rectifications:
@@ -120,7 +120,7 @@ class UnitProjections:
 
 
 def rectifications_among(functions):
-    """`{name: rectification}` of those methods that are one of the three."""
+    """`{name: rectification}` for the methods that are rules for rectification."""
     return {
         name: RECTIFICATION_OF[function]
         for name, function in functions.items()

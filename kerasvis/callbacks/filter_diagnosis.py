@@ -52,8 +52,8 @@ class FilterDiagnosis(keras.callbacks.Callback):
         tensorboard: folder for event files, a curve for each count and layer; none by default.
         preprocessing: how `images` were made from pixels: what `kerasvis.data.Preprocessing.of`
             takes; by default found as `kerasvis.arguments.standardize_images` does.
-        batch_size: images in a step.
-        steps: batches to read at most; needed where a data set has no end, or does not tell.
+        batch_size: images per step.
+        steps: maximum number of batches to read; required for data sets without a known end.
         verbose: 1 or 0, whether a line tells of what has become worse.
 
     Raises:

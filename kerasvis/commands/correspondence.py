@@ -79,7 +79,7 @@ def correspondence(
 
     Args:
         layers: the paper's are 5 and 7.
-        batch_size: images in a step.
+        batch_size: images per step.
         out: folder to write into.
     """
     model.check()

@@ -43,7 +43,7 @@ class LookedAtOptions:
         images: folder of photographs, or demo for bundled images; 50 or more.
         first_layer: that looks at the image; by default the first convolution.
         second_layer: whose features are projected; by default the next one.
-        batch_size: images in a step of the scan.
+        batch_size: images per step of the scan.
     """
 
     images: Name | None = None

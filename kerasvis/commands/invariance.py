@@ -113,7 +113,7 @@ def invariance(
     Args:
         images: photographs, or folders of them.
         layers: by default the first convolution and the last layer before the scores.
-        batch_size: images in a step.
+        batch_size: images per step.
         out: folder to write into.
     """
     output = OutputFolder(out, inputs=images, files=FILES)

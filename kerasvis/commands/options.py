@@ -191,7 +191,7 @@ class FolderOptions:
     Attributes:
         images: folder of photographs, or demo for bundled images.
         strict: stop at a file that cannot be decoded.
-        batch_size: images in a step of the scan.
+        batch_size: images per step of the scan.
     """
 
     images: Name

@@ -73,7 +73,7 @@ class HeadOptions:
         largest_map: rows and columns to which larger feature maps are averaged.
         scratch_epochs: also train the same model from scratch, for every fold: takes long.
         cache: folder; cache the features there for the next run.
-        batch_size: images in a step, for features.
+        batch_size: images per step, for features.
     """
 
     head: tuple[Literal["svm", "softmax"], ...] = ("svm", "softmax")

@@ -18,7 +18,7 @@ class SentModel:
     comes out of the file; classes and functions of the user's own are sent along by pickle.
 
     Args:
-        model: a functional or Sequential `keras.Model`; it is left as it is.
+        model: a functional or Sequential `keras.Model`; it is not changed.
         layers: names of the layers whose outputs are needed; what comes behind all of them is left
             out where this is possible. None for the whole model.
 

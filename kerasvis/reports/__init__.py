@@ -1,4 +1,4 @@
-"""What a trained convnet responds to, as pages for a browser."""
+"""HTML pages on what a trained convnet responds to."""
 
 from kerasvis.reports.demo_page import write_demo_page as write_demo_page
 from kerasvis.reports.explanation_page import write_explanation as write_explanation

@@ -1,23 +1,23 @@
-"""Where things lie in a gallery: addresses that any name of a layer can be given.
+"""Addresses of the files in a gallery, for any name of a layer.
 
-Names come from models, so they are not trusted: an address holds lower-case letters, digits,
-dashes and underscores alone, and cannot lead out of the folder.
+Names come from models and are not trusted: an address contains only lower-case letters, digits,
+dashes and underscores, and cannot lead out of the folder.
 """
 
 import re
 
 from kerasvis.storage.fingerprints import digest
 
-LONGEST = 48  # characters of a name that are kept
-# What looks like a name with its digest, and what Windows keeps for its devices.
+LONGEST = 48  # characters of a name that an address contains
+# Names that look like a name with a digest, and the device names of Windows.
 NOT_AS_IT_IS = re.compile(r"(.*-)?[0-9a-f]{16}|con|prn|aux|nul|(com|lpt)\d")
 
 
 def slug(name):
-    """The folder's name for a layer, always the same and never that of another layer.
+    """The folder name of a layer: deterministic, and different for every layer.
 
-    A name that cannot be kept as it is, in capitals too, which some file systems do not tell
-    apart, gets a digest.
+    A digest is appended to names that have to be changed. This includes names with capitals, since
+    some file systems ignore case.
 
     Example:
         >>> from kerasvis.reports.addresses import slug
@@ -34,7 +34,7 @@ def slug(name):
 
 
 def layer_folder(layer):
-    """Folder of a layer's pages, from the gallery's own."""
+    """Folder of a layer's pages, relative to the gallery."""
     return f"layers/{slug(layer)}"
 
 
@@ -47,17 +47,17 @@ def map_page(layer, feature):
 
 
 def sprite(layer, feature):
-    """The picture of a map's projections and patches."""
+    """The sprite of a feature map's projections and patches."""
     return f"{layer_folder(layer)}/{int(feature)}.webp"
 
 
 def relevance_sprite(layer, feature):
-    """The picture of a map's projections and patches where it matters most to the decision."""
+    """The sprite of a feature map for the images in which it is most relevant to the decision."""
     return f"{layer_folder(layer)}/relevance-{int(feature)}.webp"
 
 
 def evolution_sprite(layer, feature):
-    """The picture of a map's projections and patches over epochs."""
+    """The sprite of a feature map's projections and patches over epochs."""
     return f"{layer_folder(layer)}/evolution-{int(feature)}.webp"
 
 

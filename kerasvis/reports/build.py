@@ -1,4 +1,4 @@
-"""The long work behind a gallery: scan, project, diagnose. What is done is kept in files."""
+"""The computation of a gallery: scan, project, diagnose. Completed parts are stored in files."""
 
 import dataclasses
 import functools
@@ -51,6 +51,7 @@ from kerasvis.reports.layer_scan import (
 )
 from kerasvis.reports.recorded_evolution import recorded_evolutions
 from kerasvis.reports.sprites import SpriteLayout
+from kerasvis.storage.counted import counted
 from kerasvis.storage.parts import Parts
 
 DIAGNOSIS = "arrays/filter_diagnosis.npz"
@@ -58,9 +59,9 @@ DIAGNOSIS = "arrays/filter_diagnosis.npz"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Build:
-    """A gallery in the making; the attributes are the arguments of `write_gallery`.
+    """Builds a gallery.
 
-    Of the methods, `{name: function}`.
+    The attributes are the arguments of `write_gallery`; `methods` is `{name: function}`.
     """
 
     model: object
@@ -76,11 +77,11 @@ class Build:
 
     @functools.cached_property
     def parts(self):
-        """The `Parts` of the gallery; to be entered before anything is written."""
+        """The `Parts` of the gallery; enter them before writing anything."""
         return Parts(self.directory, self.built_from)
 
     def built_from(self):
-        """`{what: value}` of all that the parts are computed from."""
+        """`{name: value}` of everything that the parts are computed from."""
         chosen = {} if self.channels is None else {"channels": self.channels}
         return chosen | {
             "model": model_fingerprint(read_graph(self.model).nodes),
@@ -98,7 +99,7 @@ class Build:
 
     @functools.cached_property
     def num_pictures(self):
-        """Of how many pictures a projection and an image patch each consist."""
+        """The number of pictures of a projection and of an image patch."""
         num_channels = self.images.image_shape[-1]
         pixels = self.images.known_preprocessing().pixels(np.zeros((1, 1, 1, num_channels)))
         return tuple(num_pictures(n, self.channels) for n in (num_channels, pixels.shape[-1]))
@@ -111,15 +112,15 @@ class Build:
         return SpriteLayout.of(self.k, window_size, num_panels)
 
     def check_labels(self, labels):
-        """Refuses labels that are not one for each image, when it is known how many there are."""
+        """Raises a ValueError if it is known that there is not one label for each image."""
         if labels is not None and len(labels) != self.images.count():
             raise ValueError(
-                f"{len(labels)} labels were given for {self.images.count()} images: give one for "
-                "each, None for an image without."
+                "Give one label for each image, None for an image without a class. Received: "
+                f"{counted(len(labels), 'label')} for {counted(self.images.count(), 'image')}"
             )
 
     def layers(self, asked):
-        """Names of the layers to show: those asked for and those of an earlier build, in order."""
+        """Names of the layers to show: those requested and those of an earlier build, in order."""
         graph = read_graph(self.model)
         if asked is None:
             asked = [node.name for node in convolution_nodes(graph)]
@@ -143,15 +144,15 @@ class Build:
 
     @functools.cached_property
     def diagnosed(self):
-        """The `DiagnosedModel`; None if it has no convolutions."""
+        """The `DiagnosedModel`; None if the model has no convolutions."""
         if not convolution_nodes(read_graph(self.model)):
             return None
         return DiagnosedModel(self.model, rules=self.rules)
 
     def scan(self, layers):
-        """Scans what was not scanned yet, for the layers' pages and for the findings, in one pass.
+        """Scans what is still missing for the layers' pages and the findings, in one pass.
 
-        The images with the strongest activations are then at hand.
+        Afterwards the images with the strongest activations are known.
         """
         missing = [layer for layer in layers if not is_scanned(self.parts, layer)]
         diagnosed = self.diagnosed if self._may_be_diagnosed_by_images() else None
@@ -170,7 +171,7 @@ class Build:
         discard_scans(self.parts)
 
     def scan_relevance(self, layers):
-        """Looks for the images in which feature maps matter most, in one more pass."""
+        """Finds the images in which feature maps are most relevant, in one more pass."""
         missing = [layer for layer in layers if not has_relevance(self.parts, layer)]
         if not missing:
             return
@@ -185,14 +186,14 @@ class Build:
         discard_scans(self.parts)
 
     def _prefetch(self, layers, of_diagnosis):
-        """Reads the images whose activations will be projected, in one go where that helps."""
+        """Reads the images whose activations will be projected, all at once if that is faster."""
         tops = [load_layer(self.directory, layer)[0] for layer in layers]
         tops += [each for each in of_diagnosis if isinstance(each, LayerActivations)]
         indices = np.unique(np.concatenate([top.image_indices.ravel() for top in tops]))
         self.images.prefetch(indices[indices >= 0])
 
     def evolutions(self, evolution):
-        """`{layer: RecordedEvolution}` of an `Evolution`; a ValueError if another model's."""
+        """`{layer: RecordedEvolution}`; raises a ValueError if it is of another model."""
         found = recorded_evolutions(
             evolution, self.model, self.deconv, self.image_size, self.channels
         )
@@ -201,14 +202,14 @@ class Build:
         return found
 
     def report(self, layer, labels, evolution=None, with_fidelity=False, with_relevance=False):
-        """Makes the pictures of a layer that are not there yet; returns its `LayerReport`.
+        """Makes the missing pictures of a layer; returns its `LayerReport`.
 
         Args:
             layer: its name.
             labels: of the images, or None.
             evolution: the layer's `RecordedEvolution`, or None.
-            with_fidelity: whether it says how far its pictures go.
-            with_relevance: whether it shows where feature maps matter most.
+            with_fidelity: whether to measure the fidelity of its projections.
+            with_relevance: whether to show where feature maps are most relevant.
         """
         projections = self.projections(layer)
         deconv = projections.deconv
@@ -242,7 +243,7 @@ class Build:
         )
 
     def fidelity(self, layer, top):
-        """The layer's `LayerFidelity`, of the methods shown first."""
+        """The `LayerFidelity` of the layer for the displayed methods and all rectifications."""
         methods = self.methods | {name: METHODS[name] for name in RECTIFICATIONS}
         name = f"arrays/fidelity-{addresses.slug(layer)}.npz"
         return self.parts.result(
@@ -252,11 +253,11 @@ class Build:
         )
 
     def check_relevance(self, layers):
-        """Refuses a model without scores of classes, or a layer on which they do not depend."""
+        """Raises a ValueError if no class scores depend on a layer."""
         RelevanceScan(self.model, layers, self.k)
 
     def check_projections(self, layers):
-        """Refuses a layer through which cannot be projected, for a page or for the findings."""
+        """Raises a ValueError if a layer needed for a page or the findings cannot be projected."""
         for layer in layers:
             self.projections(layer).check(self.image_size)
             self.layout(layer).check(layer)
@@ -265,11 +266,11 @@ class Build:
         try:
             self.diagnosed.check_projection()
         except ValueError:
-            if self._has_enough_images():  # a stream is read for it only here
+            if self._has_enough_images():  # only now is a stream read
                 raise
 
     def findings(self):
-        """`(findings, reason)`: the `Finding`s on the model's filters, or why there are none."""
+        """`(findings, reason)`: the `Finding`s about the model's filters, or why there are none."""
         if self.diagnosed is None:
             return (), "The model has no convolution layer whose filters could be diagnosed."
         diagnosis = self.parts.result(
@@ -286,7 +287,7 @@ class Build:
         return filter_findings(diagnosis), ""
 
     def _may_be_diagnosed_by_images(self):
-        """Whether a diagnosis is missing, and there may be enough images for it."""
+        """Whether a diagnosis is missing and there may be enough images for it."""
         if self.diagnosed is None or self.parts.is_complete(DIAGNOSIS):
             return False
         return self.images.num_images is None or self._has_enough_images()
@@ -296,7 +297,7 @@ class Build:
 
 
 def _full_name(name, function):
-    """What tells a method from others: its name, and of a user's own function where it is from."""
+    """Identifies a method: its name and, for a user's function, its module."""
     if METHODS.get(name) is function:
         return name
     module, own = (getattr(function, key, "") for key in ("__module__", "__qualname__"))

@@ -1,4 +1,4 @@
-"""The first page of `kerasvis demo`, which leads to all that it made."""
+"""The start page of `kerasvis demo`, with links to all of its results."""
 
 import importlib.resources
 import os
@@ -9,10 +9,10 @@ from kerasvis.storage.files import write_bytes, write_text
 
 
 def write_demo_page(directory: str | os.PathLike) -> Path:
-    """Writes the first page of a demonstration, to be opened from disk.
+    """Writes the start page of a demonstration, to be opened from disk.
 
     Args:
-        directory: folder that holds what `kerasvis demo` made: `gallery`, `explanation`,
+        directory: folder with the results of `kerasvis demo`: `gallery`, `explanation`,
             `evolution`, `features` and `occlusion`.
 
     Returns:

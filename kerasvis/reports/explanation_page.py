@@ -1,4 +1,4 @@
-"""A page for a browser on one decision: an `Explanation`, its pictures and what leads further."""
+"""An HTML page on one decision: an `Explanation`, its pictures and links to a gallery."""
 
 import importlib.resources
 import io
@@ -26,20 +26,20 @@ from kerasvis.storage.files import write_bytes, write_text
 if TYPE_CHECKING:
     from kerasvis.analyses import Explanation, FeatureVisualization
 
-HEIGHT = 168  # of the pictures of a feature map, in pixels
+HEIGHT = 168  # height of the pictures of a feature map, in pixels
 FIGURE_DPI = 150
-OUTSIDE = 235  # of the image, in a patch that hangs over its border
+OUTSIDE = 235  # light grey, for the part of a patch outside the image
 
 
 class Mosaic(NamedTuple):
     """A feature map's images in one ranking, on the page.
 
     Attributes:
-        file: of the picture.
-        layout: of it.
-        num_shown: images in it.
-        num_images: of these, the first ones, by which it is known: where the feature map adds to
-            the score, in a ranking by that.
+        file: name of the picture's file.
+        layout: `SpriteLayout` of the picture.
+        num_shown: number of images in the picture.
+        num_images: number of images that count, from the first on: in a ranking by relevance, those
+            in which the feature map adds to the score.
     """
 
     file: str
@@ -53,15 +53,17 @@ class Card(NamedTuple):
 
     Attributes:
         feature: its number.
-        effect: what it adds to the score.
-        estimate: of that, by gradient × activation.
-        estimated_rank: its place by that estimate, from 1.
-        picture: file of the pictures side by side: where it is active, projection, image patch.
-        has_projection: whether the latter two are there.
-        strongest: the `Mosaic` of its strongest images elsewhere; None where these are not known.
-        relevant: that of the images in which it adds most to the score of the most probable class.
-        num_shared: how many images of the latter are also among the former.
-        page: of the feature map in a gallery; None where there is none.
+        effect: its contribution to the score.
+        estimate: estimate of that contribution, by gradient × activation.
+        estimated_rank: its rank by that estimate, from 1.
+        picture: file of the pictures side by side: where it is active, its projection, the image
+            patch.
+        has_projection: whether the latter two are included.
+        strongest: the `Mosaic` of its strongest images in a data set; None if they are unknown.
+        relevant: the `Mosaic` of the images in which it adds most to the score of the most probable
+            class.
+        num_shared: number of images that are in both.
+        page: page of the feature map in a gallery; None without a gallery.
     """
 
     feature: int
@@ -77,28 +79,28 @@ class Card(NamedTuple):
 
     @property
     def is_compared(self) -> bool:
-        """Whether it is known in which images it is strongest and in which it matters most."""
+        """Whether its strongest and its most relevant images are both known."""
         return None not in (self.strongest, self.relevant) and self.relevant.num_images > 0
 
     @property
     def disagrees(self) -> bool:
-        """Whether it matters mostly in other images than those in which it is strongest."""
+        """Whether it is mostly relevant in images other than its strongest."""
         return self.is_compared and self.num_shared < self.relevant.num_images / 2
 
 
 class LayerCards(NamedTuple):
-    """A layer on the page: its feature maps for the class, and for its lead.
+    """A layer on the page: its feature maps for the class, and for its lead over another class.
 
     Attributes:
         layer: its name.
-        num_features: feature maps of the layer.
-        num_active: those that are not 0 everywhere.
-        agreement: of effects and estimates.
-        score: of the class.
-        lead: of the class over the other one.
-        for_class: a `Card` for each feature map that adds most to the score.
+        num_features: number of feature maps of the layer.
+        num_active: number of feature maps that are not 0 everywhere.
+        agreement: rank correlation of effects and estimates.
+        score: score of the class.
+        lead: lead of the class over the other one.
+        for_class: a `Card` for each of the feature maps that add most to the score.
         for_lead: the same for the lead.
-        reason: why there are no projections, or "".
+        reason: why there are no projections; "" if there are.
     """
 
     layer: str
@@ -133,23 +135,23 @@ def write_explanation(
     Args:
         explanation: an `Explanation`.
         directory: folder to write into.
-        title: what the image is called.
-        class_names: `{class index: name}` or a sequence of names; by default numbers.
-        strongest: `{layer: FeatureVisualization}`: the images of a data set in which the feature
-            maps that are shown are strongest.
-        relevant: the same of `top=kerasvis.analyses.find_top_relevances(...)` over the same data
-            set: the images in which they matter most to the decision. Where these are others than
-            those in which they are strongest, the page says so.
-        gallery: address of a gallery's folder of the same model as seen from `directory`, to whose
-            pages the feature maps lead. Of layers of which neither `strongest` nor `relevant` is
-            given, it shows the images of the gallery; the relevant ones, too, if it has them.
+        title: name of the image.
+        class_names: `{class index: name}` or a sequence of names; numbers by default.
+        strongest: `{layer: FeatureVisualization}`: the images of a data set in which the displayed
+            feature maps are strongest.
+        relevant: the same with `top=kerasvis.analyses.find_top_relevances(...)` over the same data
+            set: the images in which they are most relevant to the decision. The page says how far
+            these differ from the strongest.
+        gallery: address of a gallery's folder of the same model, relative to `directory`; the
+            feature maps link to its pages. For layers without `strongest` and `relevant`, the page
+            shows the images of the gallery, with the relevant ones if it has them.
 
     Returns:
         Path of the page, `index.html`.
 
     Raises:
-        ValueError: if the gallery's layers have fewer feature maps.
-        OSError: if it cannot be written; existing files stay intact.
+        ValueError: if the gallery's layers have fewer feature maps than the model's.
+        OSError: if the page cannot be written; existing files stay intact.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -171,7 +173,7 @@ def write_explanation(
 
 
 class _Pictures:
-    """Writes the pictures of feature maps, each once, and tells what the page says of them."""
+    """Writes the pictures of feature maps, each once, and collects the contents of the page."""
 
     def __init__(self, explanation, directory, sources, gallery):
         self._explanation, self._directory = explanation, directory
@@ -223,7 +225,7 @@ class _Pictures:
         )
 
     def _here(self, layer, number, projections):
-        """Where it is active, its projection and its image patch, side by side."""
+        """Where the feature map is active, its projection and its image patch, side by side."""
         rgb = as_rgb(self._explanation.pixels)
         tiles = [activity_overlay(rgb, self._explanation.maps[layer].values[number])]
         if projections is not None:
@@ -233,7 +235,7 @@ class _Pictures:
         return webp(_side_by_side(tiles))
 
     def _elsewhere(self, layer, feature):
-        """Its `ReferenceImages` in a data set, from the first source that has the layer."""
+        """The feature map's `ReferenceImages`, from the first source that has the layer."""
         projections = self._explanation.projections.get(layer)
         source = next((source for source in self._sources if source.has(layer)), None)
         if source is None or projections is None:
@@ -254,7 +256,7 @@ class _Pictures:
 
 
 def _patch(pixels, box):
-    """An image patch of 1 or 3 channels, in which what lies outside the image is light grey."""
+    """An image patch of 1 or 3 channels, light grey outside the image."""
     patch = np.full((*pixels.shape[:2], 3), OUTSIDE, "uint8")
     top, left, bottom, right = box
     patch[top:bottom, left:right] = pixels[top:bottom, left:right]
@@ -267,7 +269,7 @@ def _side_by_side(rgb_tiles):
     for picture in rgb_tiles:
         width = max(1, round(picture.shape[1] * HEIGHT / picture.shape[0]))
         resampling = Image.Resampling.LANCZOS
-        if picture.shape[0] < HEIGHT / 4:  # pixels that are to be seen one by one
+        if picture.shape[0] < HEIGHT / 4:  # so that single pixels stay visible
             resampling = Image.Resampling.NEAREST
         tile = np.asarray(Image.fromarray(picture).resize((width, HEIGHT), resampling))
         tiles += [tile, np.full((HEIGHT, 6, 3), 255, "uint8")]

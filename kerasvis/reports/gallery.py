@@ -6,8 +6,8 @@
            arrays/   layers/<layer>/<map>.webp, .html
 ```
 
-Each arrow leaves files behind, and what is there is not done again: a build that was stopped goes
-on where it was, and one with more layers adds these.
+Each step stores its results in files, and existing results are not computed again: an interrupted
+build resumes, and a build with more layers adds these.
 """
 
 import importlib.resources
@@ -61,60 +61,63 @@ def write_gallery(
     engine: Ray | None = None,
     verbose: str | int = "auto",
 ) -> Path:
-    """Writes pages on every feature map of some layers, to be opened in a browser.
+    """Writes HTML pages about every feature map of some layers.
 
-    The first page, `index.html`, shows the model's graph, what is found on its filters, and the
-    layers; a layer's page all of its feature maps; a map's page its strongest activations as
-    projections and image patches, its activations over all images, the classes it prefers, the
-    maps most like it, its filter where that looks at the image, and its evolution where that was
-    recorded. The pages are plain files that need neither a server nor a network.
+    The first page, `index.html`, shows the layers, the findings about the filters and the model's
+    graph. The page of a layer shows all of its feature maps. The page of a feature map shows its
+    strongest activations as projections and image patches, its activations over all images, the
+    classes it prefers, co-activated feature maps, its filter if the layer's input is the image, and
+    its evolution if that was recorded. The pages are plain files that need neither a server nor a
+    network.
 
-    A build that was stopped goes on with the same call. One with other layers adds these; those of
-    an earlier build stay.
+    An interrupted build resumes when it is called again. A build with other layers adds these to
+    the layers of earlier builds.
 
     Args:
-        model: a functional or Sequential `keras.Model`; it is left as it is.
+        model: a functional or Sequential `keras.Model`; it is not changed.
         layers: names of layers, or one name; None for all convolutions.
-        images: what `kerasvis.arguments.standardize_images` takes; those with the strongest
-            activations are fetched again.
+        images: what `kerasvis.arguments.standardize_images` takes; the images with the strongest
+            activations are read a second time.
         directory: folder to write into.
-        labels: the name of each image's class, in the images' order, None for an image without;
-            see `class_labels`.
-        occlusions: `kerasvis.figures.OcclusionRow`s, a page for each.
+        labels: the class name of each image, in order, or None for an image without a class; see
+            `class_labels`.
+        occlusions: `kerasvis.figures.OcclusionRow`s; each gets a page.
         evolution: an `Evolution` of this model, as `kerasvis.analyses.load_evolution` returns it;
-            the pages of its feature maps show what these responded to over epochs. Like labels and
-            occlusions, give it again when a build goes on.
-        fidelity: whether each layer's page says how far its pictures go, see
-            `kerasvis.analyses.layer_fidelity`; some seconds for each layer.
-        relevance: whether each map's page shows the images in which it adds most to the score of
-            the class chosen, too, see `kerasvis.analyses.find_top_relevances`, and says where they
-            are others than those in which it is strongest; one more pass over the images.
+            the pages of its feature maps show what they responded to over the epochs. Like labels
+            and occlusions, it must be given again to resume a build.
+        fidelity: whether the page of each layer tells how faithful its projections are, see
+            `kerasvis.analyses.layer_fidelity`; takes a few seconds per layer.
+        relevance: whether the page of each feature map also shows the images in which it adds most
+            to the score of the most probable class, see `kerasvis.analyses.find_top_relevances`,
+            and how far they differ from the images in which it is strongest; takes one more pass
+            over the images.
         k: number of strongest activations of each feature map.
         channels: numbers of the channels to show, one or three; by default all: 1 as grey, 3 as
-            RGB, others one by one. Give the same when a build goes on.
-        methods: how the activations are projected: a name, which is a key of
-            `kerasvis.attributions.METHODS`, or several, as a list or a mapping from names; also
-            functions of one's own. The pages switch between them and the image patches. The
-            deconvnet, `"guided"` and `"gradient"` share the forward pass; others see whole images,
-            and `"smoothgrad"` takes fifty passes for each.
+            RGB, others one by one. They must be given again to resume a build.
+        methods: how the activations are projected: the name of a method in
+            `kerasvis.attributions.METHODS`, or a function; for several methods, a list of these or
+            a mapping from names to them. The pages can switch between the methods and the image
+            patches. `"deconvnet"`, `"guided"` and `"gradient"` share the forward pass; the others
+            are called with whole images, and `"smoothgrad"` takes fifty passes for each image.
         preprocessing: how `images` were made from pixels: what `kerasvis.data.Preprocessing.of`
-            takes. By default that of the images, or of the model, or what the range of an array
-            tells.
-        rules: of the deconvnet, see `kerasvis.rules`; give the same when a build goes on.
-        batch_size: images in a step of the scan.
-        steps: batches to read at most; needed where a data set has no end, or does not tell.
-        engine: a `kerasvis.engines.Ray`, to scan on the machines of a cluster; None for this
+            takes. By default that of the images or of the model, or inferred from the range of an
+            array.
+        rules: rules of the deconvnet, see `kerasvis.rules`; they must be given again to resume a
+            build.
+        batch_size: images per step of the scan.
+        steps: maximum number of batches to read; required for data sets without a known end.
+        engine: a `kerasvis.engines.Ray` to scan on the machines of a cluster; None to scan in this
             process.
-        verbose: 1 or 0, with or without progress bars; `"auto"`: with them on a terminal.
+        verbose: 1 shows progress bars, 0 none; `"auto"` shows them on a terminal.
 
     Returns:
         Path of the first page.
 
     Raises:
         ValueError: if the folder holds a gallery of another model or of other images, a layer is
-            unknown or cannot be projected, the labels do not fit the images, the evolution is
-            that of another model, there is no such channel, or the model or the images are wrong,
-            see `find_top_activations`.
+            unknown or cannot be projected, the labels do not fit the images, the evolution is of
+            another model, there is no such channel, or the model or the images are invalid, see
+            `find_top_activations`.
 
     Reference:
         Zeiler & Fergus 2013, Figure 2, for all feature maps, and Figure 4.
@@ -186,7 +189,7 @@ def _write_site(overview, names, labels, directory):
         write_if_changed(directory / file.name, file.read_bytes())
     write_if_changed(directory / "search.js", pages.search_index(overview))
     first_page = directory / "index.html"
-    write_if_changed(first_page, pages.overview_page(overview))  # last: all it leads to is there
+    write_if_changed(first_page, pages.overview_page(overview))  # last: all its links work now
     return first_page
 
 

@@ -1,4 +1,4 @@
-"""What the images of a data set are called, and which class each belongs to, as far as known."""
+"""The names of a data set's images and of their classes, as far as known."""
 
 import collections
 import re
@@ -9,11 +9,11 @@ from kerasvis.data.file_names import shown_name
 from kerasvis.data.image_folder import ImageFolder
 from kerasvis.data.splits import without_splits
 
-WNID = re.compile(r"(n\d{8})(?:_(.*))?")  # of ImageNet's classes, as n01440764_tench
+WNID = re.compile(r"(n\d{8})(?:_(.*))?")  # names of ImageNet's classes, as n01440764_tench
 
 
 def image_names(images: Any) -> tuple[str, ...]:
-    """A name for each image: its path in the folder, or its place in the photograph or array.
+    """A name for each image: its path in the folder, its place in the photograph, or its index.
 
     Args:
         images: an `ImageFolder`, `DemoPhotographs`, or an array.
@@ -29,18 +29,18 @@ def image_names(images: Any) -> tuple[str, ...]:
 
 
 def class_labels(images: Any, names: Mapping[str, str] | None = None) -> tuple[str, ...] | None:
-    """The name of each image's class, from where its file lies or what it is called.
+    """The class name of each image, from the folder or the name of its file.
 
-    The class is the folder, where all photographs lie in several: `<class>/…`, or
-    `<split>/<class>/…` with a folder that `find_splits` takes for a split. Otherwise it is what
-    follows ImageNet's number of a class, where all files have one: `n01440764_tench.jpg`.
+    The class is the name of the folder if all photographs are in two or more folders, `<class>/…`
+    or `<split>/<class>/…`, where `find_splits` recognises the split. Otherwise, if the names of
+    all files begin with ImageNet's number of a class, as in `n01440764_tench.jpg`, it is the rest.
 
     Args:
-        images: an `ImageFolder`; others have no classes.
+        images: an `ImageFolder`; other images have no classes.
         names: `{class as found, or its ImageNet number: name to show}`.
 
     Returns:
-        Tuple of names, or None where the classes are not known.
+        Tuple of names, or None if the classes are unknown.
 
     Example:
         >>> from pathlib import Path
@@ -57,7 +57,7 @@ def class_labels(images: Any, names: Mapping[str, str] | None = None) -> tuple[s
     paths = images.relative_paths
     folders = without_splits([path.parts[:-1] for path in paths])
     found = [shown_name(names[0]) if names else None for names in folders]
-    if not all(found) or len(set(found)) == 1:  # one folder tells no class from another
+    if not all(found) or len(set(found)) == 1:  # a single folder does not distinguish classes
         found = [_class_in_name(shown_name(path.stem)) for path in paths]
     if not all(found):
         return None

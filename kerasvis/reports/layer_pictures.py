@@ -1,6 +1,6 @@
-"""The pictures of a layer: a sprite for each feature map, and its filters where these are pictures.
+"""The pictures of a layer: a sprite for each feature map, and its filters if they can be shown.
 
-Sprites are `Parts` of the gallery; those that are complete are not made again.
+Sprites are `Parts` of the gallery; completed sprites are not made again.
 """
 
 from pathlib import Path
@@ -16,24 +16,25 @@ from kerasvis.reports import addresses
 from kerasvis.reports.sprites import SpriteLayout, feature_sprite, filter_pixels, webp
 from kerasvis.storage.files import write_if_changed
 
-# Of projections that are not yet in a sprite. The more at once, the more units lie in one image,
-# which then goes up through the net once for all.
+# Memory for projections that are not yet in a sprite. The more of them, the more units share an
+# image and hence one forward pass.
 NUM_BYTES_AT_ONCE = 2**30
 
 
 def write_sprites(
     projections, images, top, parts, verbose="auto", channels=None, address=addresses.sprite
 ):
-    """Projects the activations of every feature map that has no sprite yet.
+    """Projects the activations of all feature maps without a sprite.
 
     Args:
         projections: the `UnitProjections` of the layer.
         images: the `Images` that were scanned.
         top: the layer's `LayerActivations`.
         parts: the `Parts` of the gallery.
-        verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+        verbose: 1 shows a progress bar, 0 none; `"auto"` shows one on a terminal.
         channels: the channels to show; None for all.
-        address: of the sprites, function of a layer's name and the number of a feature map.
+        address: function from a layer's name and the number of a feature map to the address of the
+            sprite.
     """
     names = [address(projections.layer, f) for f in range(len(top.values))]
     missing = np.array([f for f, name in enumerate(names) if not parts.is_complete(name)], "int64")
@@ -55,13 +56,13 @@ def write_sprites(
 
 
 def _sprite_files(projections, images, top, chosen, advance, channels):
-    """The sprites of the feature maps chosen; their projections are gone when it returns."""
+    """Writes the sprites of the chosen feature maps; frees their projections when it returns."""
     by_method = visualize_by(projections, images, top, chosen, advance=advance)
     return [sprite_file([*by_method.values()], number, channels) for number in range(len(chosen))]
 
 
 def _num_bytes(projections, images, top):
-    """Memory for the projections of one map by all methods."""
+    """Memory for the projections of one feature map by all methods."""
     height, width = projections.deconv.receptive_field(images.image_size).window_size
     num_channels = projections.deconv.convnet.inputs[0].shape[-1] or 3
     return 4 * len(projections.names) * top.values.shape[1] * height * width * num_channels
@@ -75,7 +76,7 @@ def sprite_file(by_method, number, channels=None):
 
 
 def write_evolution(evolution, directory, channels=None):
-    """Writes a sprite of every feature map of an evolution, one epoch after the other.
+    """Writes a sprite of every feature map of an evolution; its tiles are the epochs.
 
     Args:
         evolution: the `LayerEvolution`.
@@ -88,7 +89,7 @@ def write_evolution(evolution, directory, channels=None):
 
 
 def write_filters(layer, filters, directory, channels=None):
-    """Writes a picture of each filter of a layer that looks at the image.
+    """Writes a picture of each filter of a layer whose input is the image.
 
     Args:
         layer: its name.
@@ -102,10 +103,10 @@ def write_filters(layer, filters, directory, channels=None):
 
 
 def image_filters(model, layer, preprocessing):
-    """The filters of a layer, if it is a convolution that looks at the image; None otherwise.
+    """The filters of a layer if it is a convolution whose input is the image; None otherwise.
 
     Returns:
-        float32 `(height, width, channels, filters)`, channels in RGB order where there are three.
+        float32 `(height, width, channels, filters)`, in RGB order if there are three channels.
     """
     graph, num_channels = read_graph(model), image_shape(model)[2]
     node = graph.node(layer)

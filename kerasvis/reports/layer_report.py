@@ -1,4 +1,4 @@
-"""Everything that the pages of one layer tell, gathered from its arrays."""
+"""The contents of the pages of one layer, computed from its arrays."""
 
 import dataclasses
 from typing import NamedTuple
@@ -16,14 +16,14 @@ NUM_CLASSES = 5
 
 
 class MapSummary(NamedTuple):
-    """One feature map in a line.
+    """Summary of one feature map.
 
     Attributes:
         feature: its number.
         strongest: its strongest activation.
-        firing_rate: share of the images in which it fires, in [0, 1].
+        firing_rate: share of the images in which it is active, in [0, 1].
         sparseness: see `MapStatistics`.
-        classes: names of the classes it prefers, as many as are shown.
+        classes: names of its preferred classes, as many as are shown.
     """
 
     feature: int
@@ -34,12 +34,12 @@ class MapSummary(NamedTuple):
 
 
 class PreferredClass(NamedTuple):
-    """A class that drives a map strongly.
+    """A class that activates a feature map strongly.
 
     Attributes:
         name: of the class.
-        mean: of the map's maxima over the images of the class.
-        num_images: how many there are.
+        mean: mean of the feature map's per-image maxima over the images of the class.
+        num_images: number of images of the class.
     """
 
     name: str
@@ -48,12 +48,12 @@ class PreferredClass(NamedTuple):
 
 
 class ShownUnit(NamedTuple):
-    """One of a map's strongest activations.
+    """One of a feature map's strongest activations.
 
     Attributes:
-        place: among them, from 0; also among the tiles of the sprite.
+        place: its rank, from 0; also the number of its tile in the sprite.
         activation: its value.
-        image_index: of the image it was found in.
+        image_index: index of the image in which it was found.
         position: `(row, column)` in the feature map.
     """
 
@@ -65,25 +65,25 @@ class ShownUnit(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LayerReport:
-    """What the pages of one layer are made of.
+    """The contents of the pages of one layer.
 
     Attributes:
         layer: name of the layer.
         top: its strongest activations.
-        statistics: its maxima over all images.
-        layout: of its maps' sprites.
-        receptive_field: of its units.
-        is_dense: whether its maps are units without a place.
-        methods: names of the methods that made the projections, in the order of the panels.
-        has_filters: whether its filters look at the image, and so are pictures.
-        class_means: None where the images' classes are not known.
-        evolution: None where none was given.
-        fidelity: how far its pictures go; None where it was not measured.
-        num_pictures: of how many pictures a projection and an image patch each consist: 1, or one
-            for each channel.
-        channels: those that the pictures show, if they were chosen.
-        relevant: in which images, and where, its maps add most to the score of the class chosen;
-            the values are relevances. None where it was not looked for.
+        statistics: statistics of its per-image maxima.
+        layout: layout of its sprites.
+        receptive_field: receptive field of its units.
+        is_dense: whether it is a dense layer, whose units have no position.
+        methods: names of the methods that computed the projections, in the order of the panels.
+        has_filters: whether the input of its filters is the image, so that they can be shown.
+        class_means: mean of the per-image maxima for each class; None if the classes are unknown.
+        evolution: the `RecordedEvolution`; None if none was given.
+        fidelity: the fidelity of its projections; None if it was not measured.
+        num_pictures: number of pictures of a projection and of an image patch: 1, or one for each
+            channel.
+        channels: the channels that the pictures show, if they were chosen.
+        relevant: the images and positions in which its feature maps add most to the score of the
+            most probable class; the values are relevances. None if they were not computed.
     """
 
     layer: str
@@ -113,13 +113,13 @@ class LayerReport:
 
     @property
     def panels_in_row(self):
-        """How many panels stand side by side where there is room for rows of them."""
+        """Number of panels in a row if there is room for rows of them."""
         most = max(self.num_pictures)
         return most if most > 1 else len(self.panels)
 
     @property
     def method_names(self):
-        """Names of the methods, to be shown."""
+        """Names of the methods, as displayed."""
         return [name.replace("_", " ") for name in self.methods]
 
     @property
@@ -132,11 +132,11 @@ class LayerReport:
 
     @property
     def num_silent(self):
-        """How many maps fire in none of the images."""
+        """Number of feature maps that are not active in any image."""
         return int((self.statistics.num_firing == 0).sum())
 
     def summaries(self):
-        """A `MapSummary` of every map, in order."""
+        """A `MapSummary` of every feature map, in order."""
         return [
             MapSummary(
                 feature,
@@ -150,27 +150,27 @@ class LayerReport:
 
     @property
     def strongest_map(self):
-        """The number of the map with the strongest activation."""
+        """The number of the feature map with the strongest activation."""
         return int(np.argmax(self.top.values[:, 0]))
 
     def units(self, feature):
-        """The `ShownUnit`s of a map, the strongest first."""
+        """The `ShownUnit`s of a feature map, the strongest first."""
         return _units(self.top, feature)
 
     def relevant_units(self, feature):
-        """Those where the map adds to a score, the most relevant first, by their relevance."""
+        """The `ShownUnit`s where the feature map adds to a score, the most relevant first."""
         if self.relevant is None:
             return []
         return [unit for unit in _units(self.relevant, feature) if unit.activation > 0]
 
     def num_shared(self, feature):
-        """How many images of `relevant_units` are also among those of the strongest activations."""
+        """Number of images that are both among the most relevant and among the strongest."""
         strongest = {unit.image_index for unit in self.units(feature)}
         return sum(unit.image_index in strongest for unit in self.relevant_units(feature))
 
     @property
     def num_disagreeing(self):
-        """How many maps matter mostly in other images than those in which they are strongest."""
+        """Number of feature maps that are mostly relevant in images other than their strongest."""
         shares = [
             (self.num_shared(feature), len(self.relevant_units(feature)))
             for feature in range(self.num_maps)
@@ -178,11 +178,11 @@ class LayerReport:
         return sum(shared < number / 2 for shared, number in shares)
 
     def evolution_steps(self, feature):
-        """The `EvolutionStep`s of a map, if its evolution was recorded."""
+        """The `EvolutionStep`s of a feature map, if its evolution was recorded."""
         return self.evolution.steps(feature) if self.evolution else []
 
     def preferred_classes(self, feature):
-        """The `PreferredClass`es of a map, by their means, as far as these are above 0."""
+        """The `PreferredClass`es of a feature map, by descending mean; only means above 0."""
         if self.class_means is None:
             return []
         names, num_images, means = self.class_means
@@ -195,7 +195,7 @@ class LayerReport:
 
 
 def _units(top, feature):
-    """The `ShownUnit`s of a map, of its images in the order of a `LayerActivations`."""
+    """The `ShownUnit`s of a feature map in a `LayerActivations`, in order."""
     values, image_indices, positions = (array[feature].tolist() for array in top)
     return [
         ShownUnit(place, value, index, tuple(position))

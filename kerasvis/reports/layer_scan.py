@@ -1,4 +1,4 @@
-"""What the scan leaves behind of each layer: parts of the gallery, never computed twice."""
+"""The results of the scan for each layer, stored as parts of the gallery."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from kerasvis.arguments import standardize_verbose
 from kerasvis.reports.addresses import slug
 from kerasvis.storage.fingerprints import digest
 
-UNFINISHED = "arrays/scan-"  # beginning of the name of an unfinished scan's state
+UNFINISHED = "arrays/scan-"  # prefix of the file of an unfinished scan
 
 
 def is_known(directory, layer):
@@ -23,18 +23,18 @@ def is_scanned(parts, layer):
 
 
 def reducers_of_layer(k):
-    """The reducers whose results `save_layer` takes, given the number of activations."""
+    """The reducers whose results `save_layer` stores, for a number of activations."""
     return StrongestActivations(k), AllMaxima()
 
 
 def save_layer(parts, layer, top, statistics):
-    """Writes the parts of a layer."""
+    """Stores the results of a layer."""
     parts.save(_top_part(layer), TopActivations({layer: top}).to_arrays())
     parts.save(_statistics_part(layer), statistics.to_arrays())
 
 
 def load_layer(directory, layer):
-    """`(LayerActivations, MapStatistics)` of a layer that was scanned.
+    """`(LayerActivations, MapStatistics)` of a scanned layer.
 
     Raises:
         ValueError: if a file is missing or damaged.
@@ -45,12 +45,12 @@ def load_layer(directory, layer):
 
 
 def save_relevance(parts, layer, top):
-    """Writes which images each feature map of a layer is most relevant in."""
+    """Stores in which images each feature map of a layer is most relevant."""
     parts.save(_relevance_part(layer), TopActivations({layer: top}).to_arrays())
 
 
 def has_relevance(parts, layer):
-    """Whether that part of a layer is complete."""
+    """Whether the relevances of a layer are stored."""
     return parts.is_complete(_relevance_part(layer))
 
 
@@ -60,19 +60,19 @@ def is_relevance_known(directory, layer):
 
 
 def load_relevance(directory, layer):
-    """The `LayerActivations` of `save_relevance`, whose values are relevances."""
+    """The `LayerActivations` stored by `save_relevance`; its values are relevances."""
     return TopActivations.load(Path(directory) / _relevance_part(layer))[layer]
 
 
 def run_scan(model, watched, images, parts, verbose, engine=None):
-    """The results of one pass over the images; its state is a part until `discard_scans`.
+    """Scans the images once; the state of the scan is a part until `discard_scans`.
 
     Args:
         model: a functional or Sequential `keras.Model`.
         watched: pairs of a layer and a `Reducer`.
         images: the `Images`.
         parts: the `Parts` of the gallery.
-        verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+        verbose: 1 shows a progress bar, 0 none; `"auto"` shows one on a terminal.
         engine: the `Ray` to scan on; None for this process.
     """
     if not watched:
@@ -85,7 +85,7 @@ def run_scan(model, watched, images, parts, verbose, engine=None):
 
 
 def discard_scans(parts):
-    """Removes the states of scans, whose results are parts by now."""
+    """Removes the states of scans whose results are stored."""
     for name in parts.names(UNFINISHED):
         parts.discard(name)
 

@@ -1,7 +1,7 @@
-"""A model layer by layer: what each is, what it sees, and where in a drawing of the graph it goes.
+"""A table of a model's layers, with a drawing of the graph next to it.
 
-The drawing is one of lanes beside the table, as histories of versions are drawn: a layer is a dot
-in its row, and keeps its lane until the last layer that needs it.
+The graph is drawn in lanes, like the history of a version control system: a layer is a dot in its
+row and occupies its lane down to the last layer that needs it.
 """
 
 from typing import NamedTuple
@@ -17,11 +17,11 @@ class ModelRow(NamedTuple):
     Attributes:
         name: of the layer.
         type_name: its type.
-        shape: of its first output, without the batch axis.
-        num_parameters: of the layer; 0 where it was called before.
-        receptive_field: a `ReceptiveField`; None for what does not depend on the image.
-        sources: rows that it gets its inputs from.
-        lane: of its dot, from 0.
+        shape: shape of its first output, without the batch axis.
+        num_parameters: number of parameters; 0 if the layer was called before.
+        receptive_field: its `ReceptiveField`; None if it does not depend on the image.
+        sources: rows of its inputs.
+        lane: lane of its dot, from 0.
     """
 
     name: str
@@ -73,13 +73,13 @@ def model_table(model, image_size):
 
 
 def lanes(sources):
-    """The lane of every row, such that no dot lies on the lane of another that is still needed.
+    """The lane of every row, such that no dot lies on a lane that is still in use.
 
     Args:
-        sources: for every row, the earlier rows that it needs.
+        sources: for every row, the earlier rows that are its inputs.
 
     Returns:
-        List of numbers from 0; a row goes on in the lane of what it needs last, if it can.
+        List of numbers from 0; if possible, a row takes over the lane of one of its inputs.
 
     Example:
         >>> from kerasvis.reports.model_table import lanes
@@ -90,7 +90,7 @@ def lanes(sources):
     for row, earlier in enumerate(sources):
         for source in earlier:
             needed_until[source] = row
-    taken, found = {}, []  # lane → the row that holds it
+    taken, found = {}, []  # lane → the row that occupies it
     for row, earlier in enumerate(sources):
         free = {lane for lane, holder in taken.items() if needed_until[holder] <= row}
         own = [found[source] for source in earlier if found[source] in free]

@@ -1,7 +1,6 @@
-"""The gallery's pages as text: what the reports say, put into templates.
+"""The text of the pages: reports rendered by templates.
 
-Every text that comes from outside, names of models, layers, files and classes, passes the
-templates' escaping.
+The templates escape all text from outside: the names of models, layers, files and classes.
 """
 
 import functools
@@ -15,23 +14,24 @@ from kerasvis.figures.channels import is_picture
 from kerasvis.figures.contrast import CONTRAST_RULE
 from kerasvis.reports import addresses
 from kerasvis.reports.model_table import edges
+from kerasvis.storage.counted import counted
 
 NUM_ALIKE = 6
-ROW_HEIGHT, LANE_WIDTH = 36, 14  # CSS pixels of the drawing; the style sheet has the same height
+ROW_HEIGHT, LANE_WIDTH = 36, 14  # height of a row in CSS pixels, the same as in the style sheet
 HISTOGRAM_HEIGHT, HISTOGRAM_WIDTH = 60, 240  # units of the drawing
 
 
 class Overview(NamedTuple):
-    """What the first page tells.
+    """The contents of the first page.
 
     Attributes:
         model_name: of the model.
         num_parameters: of the model.
         image_size: `(height, width)` in pixels.
-        num_images: how many were scanned.
+        num_images: number of scanned images.
         table: the `ModelRow`s.
-        findings: the `Finding`s on its filters.
-        no_findings: why there are none, a sentence; "" if there are.
+        findings: the `Finding`s about its filters.
+        no_findings: a sentence that says why there are none; "" if there are findings.
         layers: a `LayerReport` for each layer in the gallery.
         occlusions: the `OcclusionRow`s.
     """
@@ -59,7 +59,7 @@ def overview_page(overview):
 
 
 def layer_page(overview, report):
-    """The page of a layer: all its maps."""
+    """The page of a layer, with all of its feature maps."""
     layers = [other.layer for other in overview.layers]
     place = layers.index(report.layer)
     return _render(
@@ -79,9 +79,9 @@ def map_page(overview, report, feature, names, labels):
     Args:
         overview: the `Overview`.
         report: the layer's `LayerReport`.
-        feature: number of the map.
-        names: of the images.
-        labels: of the images, or None.
+        feature: number of the feature map.
+        names: names of the images.
+        labels: class names of the images, or None.
     """
     watching = [
         number
@@ -129,7 +129,7 @@ def explanation_page(explanation, layers, title, name):
     Args:
         explanation: an `Explanation`.
         layers: its `LayerCards`, the deepest first.
-        title: of the image, or "".
+        title: name of the image, or "".
         name: function from the number of a class to its name.
     """
     occlusion = explanation.occlusion
@@ -156,37 +156,37 @@ DEMO_PARTS = (
         "What each feature map responds to: the gallery",
         "gallery/index.html",
         "features/features.png",
-        "A page for every feature map: its strongest activations, each projected to pixel space, "
-        "beside the image patches that caused them.",
+        "A page for every feature map shows its strongest activations, projected to pixel space, "
+        "next to the image patches that caused them.",
     ),
     (
         "Why did it say that? One decision explained",
         "explanation/index.html",
         "explanation/occlusion.webp",
-        "Which parts of a photograph its class needs, and which feature maps carry it.",
+        "The parts of a photograph and the feature maps that its class depends on.",
     ),
     (
         "How its features evolved in training (Figure 4)",
         "evolution/evolution.png",
         "evolution/convergence.png",
-        "Lower layers settle early, upper ones late.",
+        "The lower layers converge early, the upper layers late.",
     ),
     (
         "Where does it look? Occlusion sensitivity (Figure 6)",
         "occlusion/occlusion.png",
         "occlusion/occlusion.png",
-        "A grey square occludes one part of the photograph after the other.",
+        "A grey square occludes one part of the photograph after another.",
     ),
 )
 
 
 def demo_page():
-    """The first page of a demonstration."""
+    """The start page of a demonstration."""
     return _render("demo.html", root="", parts=DEMO_PARTS)
 
 
 def search_index(overview):
-    """What the first page's search reads: a script, since a page on disk can read nothing else."""
+    """The search index of the first page, as a script: a page on disk cannot read other files."""
     layers = [
         [
             report.layer,
@@ -206,7 +206,7 @@ def _rounded(number):
 
 
 def _drawing(table):
-    """The graph as paths and dots, beside the table."""
+    """The drawing of the graph as paths and dots."""
 
     def x(row):
         return LANE_WIDTH * (table[row].lane + 0.75)
@@ -228,7 +228,7 @@ def _drawing(table):
 
 
 def _bars(histogram):
-    """The bars of a histogram in its drawing, and its ends."""
+    """The bars of a histogram, and the ends of its axis."""
     counts, edges_of = histogram.counts.tolist(), histogram.edges.tolist()
     width = HISTOGRAM_WIDTH / len(counts)
     heights = [HISTOGRAM_HEIGHT * count / max(*counts, 1) for count in counts]
@@ -249,7 +249,7 @@ def _bars(histogram):
 
 
 def three_digits(number):
-    """A number with three digits that count: 4910, 0.0032, 12.5; a dash for what is none."""
+    """A number with three significant digits: 4910, 0.0032, 12.5; a dash if it is not finite."""
     if math.isnan(number):
         return "–"
     rounded = float(f"{number:.3g}")
@@ -257,7 +257,7 @@ def three_digits(number):
 
 
 def two_places(number):
-    """A number in [-1, 1] with two decimal places; a dash where it is not defined."""
+    """A number in [-1, 1] with two decimal places; a dash if it is undefined."""
     return "–" if math.isnan(number) else f"{number:.2f}"
 
 
@@ -267,7 +267,7 @@ def by(size):
 
 
 def field_size(field):
-    """What a unit sees, as text."""
+    """A receptive field as text."""
     if field is None:
         return ""
     return "whole image" if field.is_whole_image else by(field.window_size)
@@ -285,7 +285,7 @@ def _environment():
     environment.filters.update(
         three_digits=three_digits, two_places=two_places, by=by, field_size=field_size
     )
-    environment.globals.update(addresses=addresses, contrast_rule=CONTRAST_RULE)
+    environment.globals.update(addresses=addresses, contrast_rule=CONTRAST_RULE, counted=counted)
     return environment
 
 

@@ -1,4 +1,4 @@
-"""How the feature maps of a layer evolved while the model was trained, as their pages tell it."""
+"""The evolution of a layer's feature maps during training, as shown on their pages."""
 
 import dataclasses
 from typing import NamedTuple
@@ -16,13 +16,14 @@ REMEDY = "give the snapshots of this model's training."
 
 
 class EvolutionStep(NamedTuple):
-    """A map's strongest activation at the end of one epoch.
+    """A feature map's strongest activation at the end of one epoch.
 
     Attributes:
-        place: of the epoch among those recorded, from 0; also among the tiles of the sprite.
+        place: number of the epoch among those recorded, from 0; also the number of its tile in the
+            sprite.
         epoch: its number, from 1.
         activation: its value.
-        is_jump: whether another image than in the step before is the strongest.
+        is_jump: whether the strongest image differs from that of the step before.
     """
 
     place: int
@@ -38,7 +39,7 @@ class RecordedEvolution:
     Attributes:
         epochs: int64 `(epochs,)`, ascending.
         maps: the `LayerEvolution`.
-        channels: those that the pictures show, if they were chosen.
+        channels: the channels that the pictures show, if they were chosen.
     """
 
     epochs: np.ndarray
@@ -52,7 +53,7 @@ class RecordedEvolution:
 
     @property
     def has_patches(self):
-        """Whether the image patches were recorded, too."""
+        """Whether the image patches were recorded."""
         return has_patches(self.maps)
 
     @property
@@ -83,20 +84,21 @@ class RecordedEvolution:
 
 
 def recorded_evolutions(evolution, model, deconv_of, image_size, channels=None):
-    """The evolution of each layer, if it is that of the gallery's model.
+    """The evolution of each layer, checked against the gallery's model.
 
     Args:
         evolution: an `Evolution`.
-        model: the gallery's.
+        model: the gallery's model.
         deconv_of: function from a layer's name to its `DeconvModel`.
         image_size: `(height, width)` of the gallery's images.
-        channels: those that the pictures are to show, or None.
+        channels: the channels that the pictures show, or None for all.
 
     Returns:
         `{layer: RecordedEvolution}`.
 
     Raises:
-        ValueError: if the model lacks one of its layers or feature maps, or sees other windows.
+        ValueError: if the model lacks a recorded layer or feature map, or the receptive fields
+            differ.
     """
     if not isinstance(evolution, Evolution):
         raise ValueError(

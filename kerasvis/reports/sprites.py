@@ -1,8 +1,8 @@
 """All pictures of one feature map in one small file: a sprite.
 
-It consists of panels: the projections by each method, then the image patches; of other than 1 or 3
-channels, a panel for each channel of these. All of them are row by row with the strongest
-activation first and without gaps; the page cuts out what it shows. What lies outside the image is
+It consists of panels: the projections by each method, then the image patches; with other than 1 or
+3 channels, a panel for each channel. The tiles of a panel are in row-major order, the strongest
+activation first, without gaps; the page shows parts of the sprite. Pixels outside the image are
 transparent.
 """
 
@@ -18,8 +18,8 @@ from kerasvis.figures.feature_tiles import has_patches
 from kerasvis.figures.mosaic import mosaic, near_square
 from kerasvis.figures.resampling import shrink
 
-TILE_SIZE = 112  # pixels of the longer side; smaller windows keep their own
-LOSSLESS_BELOW = 40  # pixels; compression would blur pixels that are seen one by one
+TILE_SIZE = 112  # pixels of a tile's longer side; smaller windows are not enlarged
+LOSSLESS_BELOW = 40  # pixels; lossy compression would blur such small tiles
 QUALITY = 80
 LONGEST_SIDE = 16_383  # pixels of a WebP file
 
@@ -28,11 +28,11 @@ class SpriteLayout(NamedTuple):
     """Where the tiles of a sprite are.
 
     Attributes:
-        rows: of tiles.
-        columns: of tiles in a panel.
+        rows: rows of tiles.
+        columns: columns of tiles in a panel.
         tile_size: `(height, width)` in pixels.
-        num_panels: side by side: one for each method, and the image patches; or for each channel
-            of these.
+        num_panels: number of panels side by side: one for each method and one for the image
+            patches, or one for each channel of these.
     """
 
     rows: int
@@ -49,7 +49,7 @@ class SpriteLayout(NamedTuple):
 
     @classmethod
     def of_features(cls, features, channels=None):
-        """The layout of a `FeatureVisualization` or `LayerEvolution`, of the channels chosen."""
+        """The layout of a `FeatureVisualization` or `LayerEvolution`, for the chosen channels."""
         k, *window_size = features.projections.shape[1:4]
         values = (features.projections, features.patches)
         num_panels = sum(num_pictures(each.shape[-1], channels) for each in values)
@@ -66,11 +66,7 @@ class SpriteLayout(NamedTuple):
         return self.panel_size[0], self.num_panels * self.panel_size[1]
 
     def check(self, layer):
-        """Refuses a sprite that is larger than its file can be, before any work.
-
-        Raises:
-            ValueError: if it is.
-        """
+        """Raises a ValueError if the sprite is larger than a WebP file can be."""
         if max(self.size) > LONGEST_SIDE:
             height, width = self.size
             raise ValueError(
@@ -82,16 +78,17 @@ class SpriteLayout(NamedTuple):
 
     @property
     def is_pixelated(self):
-        """Whether the pixels of the image are to be seen one by one."""
+        """Whether single pixels of the image should be visible."""
         return max(self.tile_size) < LOSSLESS_BELOW
 
 
 class Panel(NamedTuple):
-    """What one panel of a sprite shows.
+    """One panel of a sprite.
 
     Attributes:
-        name: of a method, or "projections" or "patches"; and the channel, if only one is shown.
-        text: what one of its pictures is.
+        name: name of a method, or "projections" or "patches"; and the channel, if only one is
+            shown.
+        text: description of one of its pictures.
     """
 
     name: str
@@ -99,7 +96,7 @@ class Panel(NamedTuple):
 
 
 def each_channel(panel, num_pictures):
-    """A list of the panel, or of one for each channel, if these are shown one by one."""
+    """A list of the panel, or of a panel for each channel if these are shown one by one."""
     if num_pictures == 1:
         return [panel]
     return [
@@ -112,8 +109,8 @@ def feature_sprite(by_method, number, channels=None):
 
     Args:
         by_method: the `FeatureVisualization` of each method; or one `LayerEvolution`, whose epochs
-            are in the place of the strongest activations. The panels of image patches that were
-            left out are transparent.
+            take the place of the strongest activations. Without image patches, their panels are
+            transparent.
         number: which of their feature maps.
         channels: the channels to show, one or three; by default all, see
             `kerasvis.figures.channels.pictures`.
@@ -157,15 +154,15 @@ def _inside(features, number):
 
 
 def filter_pixels(filters, channels=None):
-    """Filters that look at an image, as pictures.
+    """Pictures of filters whose input is the image.
 
     Args:
         filters: `(height, width, channels, filters)`; 3 channels in RGB order.
-        channels: the channels to show, as of `feature_sprite`.
+        channels: the channels to show, see `feature_sprite`.
 
     Returns:
-        uint8 `(filters, height, width, 3)`: grey is zero, full contrast the largest weight of the
-        filter. Channels shown one by one lie side by side on white, in a square.
+        uint8 `(filters, height, width, 3)`: grey is zero, and the largest weight of each filter has
+        full contrast. Channels shown one by one lie side by side on white, in a square.
     """
     filters = np.moveaxis(np.asarray(filters), -1, 0)
     return np.stack(
@@ -177,7 +174,7 @@ def filter_pixels(filters, channels=None):
 
 
 def webp(pixels, lossless=False):
-    """Pixels as the bytes of a WebP file, without the opacity where all is opaque."""
+    """Pixels as the bytes of a WebP file; the opacity is left out if all pixels are opaque."""
     if pixels.shape[-1] == 4 and (pixels[..., 3] == 255).all():
         pixels = pixels[..., :3]
     file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""What TensorBoard shows: figures of feature maps as images, and numbers as curves."""
+"""Event files for TensorBoard: figures of feature maps as images, and numbers as curves."""
 
 import io
 
@@ -15,11 +15,11 @@ METADATA = tf.compat.v1.SummaryMetadata(
 def write_feature_grids(log_dir, grids, step=0):
     """Writes a figure of each layer into an event file, as the image `features/<layer>`.
 
-    The PNG files come out of TensorBoard as they are. Needs TensorFlow alone: TensorBoard has to be
-    installed only where it is looked at.
+    TensorBoard shows the PNG files unchanged. Writing needs only TensorFlow; TensorBoard must be
+    installed only where it is viewed.
 
     Args:
-        log_dir: folder for event files; made where there is none.
+        log_dir: folder for event files; created if necessary.
         grids: `{layer: PNG file as bytes}`, of figures as `kerasvis.figures.feature_grid` draws.
         step: number under which TensorBoard shows them, such as the epoch.
     """
@@ -36,7 +36,7 @@ def write_scalars(log_dir, values, step):
     """Writes numbers into an event file, a point of a curve for each.
 
     Args:
-        log_dir: folder for event files; made where there is none.
+        log_dir: folder for event files; created if necessary.
         values: `{name of the curve: number}`.
         step: number under which TensorBoard shows them, such as the epoch.
     """

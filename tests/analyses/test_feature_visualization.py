@@ -358,7 +358,7 @@ def test_no_image_left(model, images):
     nothing = LayerActivations(
         np.full((6, 2), -np.inf, "float32"), np.full((6, 2), -1), np.full((6, 2, 2), -1, "int32")
     )
-    with pytest.raises(ValueError, match="No image is left among the strongest activations: scan"):
+    with pytest.raises(ValueError, match="no image among the strongest activations: scan"):
         kv.visualize_features(model, "conv2", images, top=TopActivations({"conv2": nothing}))
 
 

@@ -108,7 +108,7 @@ ERRORS = [
     ({"methods": ["grad_cma"]}, "There is no method 'grad_cma': did you mean grad_cam"),
     (
         {"methods": ["gradient"], "options": {"grad_cam": {}}},
-        "There are options of 'grad_cam', which is not among the methods: give it, too.",
+        "There are options for 'grad_cam', which is not among the methods: add it.",
     ),
     ({"preprocessing": "bgr"}, "preprocessing='bgr'"),
     ({"target": Unit(9)}, "feature is 9, but the layer has 4 features"),

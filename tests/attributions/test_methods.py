@@ -235,10 +235,10 @@ ERRORS = [
     (
         ("gradient", convnet, "scores", 0, Unit(1)),
         {},
-        "of shape (0, 15, 12, 3) came: give at least",
+        "Give at least one image. Received: images of shape (0, 15, 12, 3)",
     ),
-    (("smoothgrad", convnet, "scores", 3, Unit(1)), {"num_samples": 0}, "num_samples is 0 and"),
-    (("smoothgrad", convnet, "scores", 3, Unit(1)), {"noise_level": -1}, "noise_level -1: give 1"),
+    (("smoothgrad", convnet, "scores", 3, Unit(1)), {"num_samples": 0}, "Received: num_samples=0"),
+    (("smoothgrad", convnet, "scores", 3, Unit(1)), {"noise_level": -1}, "noise_level=-1"),
     (
         ("grad_cam", convnet, "conv2", 3, Unit(1, 0, 0)),
         {"maps_layer": "norm2"},
@@ -257,12 +257,12 @@ ERRORS = [
     (
         ("grad_cam", convnet, "scores", 3, Unit(1)),
         {"maps_layer": "pooled"},
-        "'pooled' returns arrays of shape (3, 5), which are no feature maps: give a convolution",
+        "'pooled' returns arrays of shape (3, 5), which are not feature maps: give a conv",
     ),
     (
         ("grad_cam", no_convolution, "scores", 3, Unit(1)),
         {},
-        "No convolution lies below the target in layer 'scores' of 'dense': give a layer further",
+        "There is no convolution below the target in layer 'scores' of 'dense': give a",
     ),
 ]
 

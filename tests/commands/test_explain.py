@@ -104,7 +104,7 @@ def test_the_numbers_are_those_of_the_result(written, capsys):
     with Image.open(written / "layers" / "conv2" / f"strongest-{best}.webp") as picture:
         assert picture.width > picture.height
     assert (written / "layers" / "conv2" / f"relevant-{best}.webp").is_file()
-    assert "matter mostly in other images" in " ".join(page.texts)
+    assert "Mostly relevant in images other than their strongest" in " ".join(page.texts)
 
 
 def test_two_classes_by_name(explain):

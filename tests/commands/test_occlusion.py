@@ -150,7 +150,7 @@ MISTAKES = {
         "There is no such class: the model knows 4, give 0 to 3. Received: --class=4",
     ),
     "layer": (["--layer", "conv3"], "no layer 'conv3': did you mean conv2 or conv1?"),
-    "feature": (["--feature", "6"], "no feature map 6, but 6 of them: give 0 to 5"),
+    "feature": (["--feature", "6"], "has 6 feature maps: give 0 to 5. Received: feature=6"),
     "dense layer": (["--layer", "scores"], "has no rows and columns: give a layer of feature maps"),
     "large": (
         ["--patch-size", "21", "--strides", "4"],

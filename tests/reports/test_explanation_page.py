@@ -76,8 +76,8 @@ def written(explanation, directory, **options):
 def check_numbers(explanation, text):
     evidence = explanation.evidence["colours"]
     assert evidence.effects[[RED, GREEN]].tolist() == pytest.approx([80, 0.2], rel=1e-4)
-    assert "1 of the 2 shown matter mostly in other images" in text
-    red = text.index("0 of 2 relevant images are also among its strongest: it matters mostly")
+    assert "Mostly relevant in images other than their strongest: 1 of the 2 shown" in text
+    red = text.index("0 of 2 relevant images are also among its strongest: it is mostly")
     assert red < text.index("2 of 2 relevant images are also among its strongest.")
 
 
@@ -123,7 +123,7 @@ def test_a_map_that_adds_to_no_score(model, explanation, images, tmp_path):
     options |= {"features": [RED, GREEN], "preprocessing": "raw", "top": top}
     relevant = kv.visualize_features(model, ["colours"], without_red, **options)
     _, text = written(explanation, tmp_path, relevant=relevant)
-    assert "It adds to the score of none of these images." in text
+    assert "It does not add to the score in any of these images." in text
 
 
 def test_a_gallery_of_a_narrower_model_is_refused(images, explanation, tmp_path):

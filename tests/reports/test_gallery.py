@@ -168,13 +168,13 @@ def test_maps_that_fire_alike(gallery, model, images):
         assert pictures[-len(others) :] == [f"{other}.webp" for other in others]
 
 
-def test_a_map_that_never_fires(gallery, model, images):
+def test_a_feature_map_that_is_never_active(gallery, model, images):
     (silent,) = np.flatnonzero(~maxima_of(model, images, FIRST).any(axis=0))
     page = map_page(gallery, FIRST, silent)
     assert page.values[2 * K : 2 * K + 3] == [0, 0, 0]
-    assert "No class drives it above 0." in page.text
+    assert "The mean is not above 0 for any class." in page.text
     assert "Co-activated feature maps" not in page.text
-    assert "1 fire in none of 13 images" in Page.read(
+    assert "1 not active in any of 13 images" in Page.read(
         gallery / addresses.layer_page(FIRST)
     ).text.replace("  ", " ")
 
@@ -327,7 +327,7 @@ def test_mistakes_are_told(write, model, images, scanned):
         write(["conv9"])
     with pytest.raises(ValueError, match=r"read once only|whether it has an end"):
         write(images=iter([images]))
-    with pytest.raises(ValueError, match="2 labels were given for 13 images: give one for each"):
+    with pytest.raises(ValueError, match=r"one label for each image.*2 labels for 13 images"):
         write(labels=["a", "b"])
     with pytest.raises(ValueError, match="preprocessing='rgb'"):
         write(preprocessing="rgb")
@@ -396,7 +396,7 @@ def test_pages_name_the_methods_and_say_how_far_each_goes(by_methods):
     ]
 
 
-def test_pages_show_where_a_map_matters_most(by_methods, model, images):
+def test_pages_show_the_most_relevant_images(by_methods, model, images):
     top = kv.analyses.find_top_relevances(model, SECOND, images, k=4, verbose=0)[SECOND]
     strongest = kv.find_top_activations(model, SECOND, images, k=4, verbose=0)[SECOND]
     num_disagreeing = 0
@@ -406,7 +406,7 @@ def test_pages_show_where_a_map_matters_most(by_methods, model, images):
         shown = [alt for alt in alts if alt.startswith("Image patch of relevant")]
         assert len(shown) == positive.sum()
         if not positive.any():
-            assert "adds to the score of no image" in page.text
+            assert "does not add to the score in any image" in page.text
             continue
         assert f"relevance-{feature}.webp" in page.references
         assert (by_methods / addresses.relevance_sprite(SECOND, feature)).is_file()
@@ -421,10 +421,11 @@ def test_pages_show_where_a_map_matters_most(by_methods, model, images):
         )
         assert page.values[place + 2 : place + 2 + 2 * len(indices) : 2] == indices.tolist()
         disagrees = shared < len(indices) / 2
-        assert ("matters mostly in other images" in page.text) == disagrees
+        assert ("mostly relevant in images other than its strongest" in page.text) == disagrees
         num_disagreeing += disagrees
     page = Page.read(by_methods / addresses.layer_page(SECOND))
-    assert f"{num_disagreeing} of 4 matter mostly" in " ".join(page.text.split())
+    text = " ".join(page.text.split())
+    assert f"Mostly relevant in images other than their strongest: {num_disagreeing} of 4" in text
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((1, 3)), np.full((1, *SIZE), np.nan)])

@@ -68,7 +68,7 @@ def test_search_finds_a_map_and_leads_to_it(open_page):
     found = page.locator("#found a")
     assert found.count() == 1
     assert found.first.inner_text() == f"{SECOND} 2"
-    assert page.inner_text("#num-found") == "1 of 13 maps"
+    assert page.inner_text("#num-found") == "1 of 13 feature maps"
     found.first.click()
     assert page.inner_text("h1") == f"{SECOND}, feature map 2"
 
@@ -79,7 +79,7 @@ def test_search_by_class_and_for_nothing(open_page):
     assert 0 < page.locator("#found a").count() <= 5
     assert EVIL in page.locator("#found li").first.inner_text()
     page.fill("#query", "no such class")
-    assert page.inner_text("#num-found") == "0 of 13 maps"
+    assert page.inner_text("#num-found") == "0 of 13 feature maps"
     page.fill("#query", "")
     assert page.locator("#found a").count() == 0
 
@@ -122,7 +122,7 @@ def test_a_layer_is_sorted_by_class(open_page):
     page = open_page(addresses.layer_page(FIRST))
     page.select_option("#order", "class")
     classes = data_of(page, "class")
-    assert classes[-1] == ""  # the map that never fires
+    assert classes[-1] == ""  # the feature map that is never active
     assert len(set(classes)) == 1 + sum(a != b for a, b in itertools.pairwise(classes))
 
 

@@ -108,7 +108,7 @@ def test_patches_that_were_left_out_are_not_shown(write, evolution, evolving):
     page = evolution_page(folder, FIRST, 3)
     pictures = [e for e in page.all("img") if e.attributes["src"] == "evolution-3.webp"]
     assert [e.attributes["alt"] for e in pictures] == [f"Projection at epoch {e}" for e in EPOCHS]
-    assert "the projection; the image patches were left out" in page.text
+    assert "the projection, without the image patch" in page.text
     assert "below the image patch" not in page.text
     address = addresses.evolution_sprite(FIRST, 3)
     with Image.open(folder / address) as image, Image.open(evolving / address) as with_patches:

@@ -98,7 +98,7 @@ def explain(
     the estimate from a single backward pass, and how well the two agree.
 
     Args:
-        model: a functional or Sequential `keras.Model` of scores; it is left as it is.
+        model: a functional or Sequential `keras.Model` of scores; it is not changed.
         image: `(rows, columns, channels)`, as the model takes it.
         class_index: number of the class; the most probable one by default.
         other_index: number of the class that it is compared with; by default the most probable one

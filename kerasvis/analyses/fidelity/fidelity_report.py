@@ -96,7 +96,7 @@ def fidelity_report(
         seed: of random weights, signals, boxes and orders.
         directory: folder that caches the results, one part per check and method, so that an
             interrupted run resumes; see `kerasvis.analyses.fidelity.fidelity_parts`.
-        verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+        verbose: 1 shows a progress bar, 0 none; `"auto"` shows one on a terminal.
 
     Returns:
         A `FidelityReport`.

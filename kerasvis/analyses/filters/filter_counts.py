@@ -53,7 +53,7 @@ class FilterCounter:
     """Counts what is wrong with the convolutions of a model, with the weights of that moment.
 
     Args:
-        model: a functional or Sequential `keras.Model`; it is left as it is.
+        model: a functional or Sequential `keras.Model`; it is not changed.
         chosen: names of convolution layers; None for all.
         with_maps: whether dead feature maps are counted, too.
 

@@ -168,7 +168,7 @@ def diagnose_filters(
             removed at the end.
         engine: a `kerasvis.engines.Ray`, for a scan on the machines of a cluster; None for this
             process.
-        verbose: 1 or 0, with or without progress bars; `"auto"`: with them on a terminal.
+        verbose: 1 shows progress bars, 0 none; `"auto"` shows them on a terminal.
 
     Returns:
         A `FilterDiagnosis`; `filter_findings` puts it into words.

@@ -1,1 +1,1 @@
-"""Figure 6: how the answer changes when a part of the image is occluded."""
+"""Figure 6: how the model's output changes when a part of the image is occluded."""

@@ -1,4 +1,4 @@
-"""How far the maps of an occlusion analysis depend on the occluder: its size, and what it shows."""
+"""How much the heat maps of an occlusion analysis depend on the occluder's size and baseline."""
 
 import dataclasses
 import itertools
@@ -19,17 +19,17 @@ PATCH_SIZES = (16, 32)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OcclusionAgreement(Result):
-    """The maps of several occluders over one image, and how alike their ranks are.
+    """The heat maps of several occluders for one image, and their rank correlations.
 
     Attributes:
         occluders: str `(settings,)`, as `"16×16 grey"`.
-        drops: float32 `(settings, height, width)`: what the correct class loses of its probability,
-            over pixels.
-        activity_drops: float32 `(settings, height, width)`: what the feature map loses; NaN where
-            none is watched.
+        drops: float32 `(settings, height, width)`: drop in the probability of the correct class,
+            per pixel.
+        activity_drops: float32 `(settings, height, width)`: drop in the activity of the feature
+            map; NaN if none is watched.
         agreement: float64 `(settings, settings)`: Spearman's rank correlation of the drops over the
-            pixels, in [-1, 1]; NaN for a map that is constant.
-        activity_agreement: the same of the activity's drops.
+            pixels, in [-1, 1]; NaN for a constant heat map.
+        activity_agreement: the same for `activity_drops`.
     """
 
     occluders: Annotated[np.ndarray, Array("str", "settings")]
@@ -40,7 +40,7 @@ class OcclusionAgreement(Result):
 
     @property
     def lowest(self) -> tuple:
-        """`(agreement, occluder, other occluder)` of the two maps that agree least."""
+        """`(agreement, occluder, other occluder)` for the two heat maps that agree least."""
         pairs = [*itertools.combinations(range(len(self.occluders)), 2)]
         values = [self.agreement[pair] for pair in pairs]
         first, second = pairs[int(np.argmin(values))]  # a NaN, if there is one
@@ -65,20 +65,20 @@ def occlusion_agreement(
 ) -> OcclusionAgreement:
     """Repeats `occlusion_sensitivity` with several occluders, and compares the maps.
 
-    What is seen with all of them lies in the image and the model; what is seen with one alone, such
-    as an edge that a grey square makes, lies in the occluder.
+    A drop that all occluders show comes from the image and the model. A drop that only one of them
+    shows, such as at an edge of a grey square, comes from the occluder.
 
     Args:
-        model: as of `occlusion_sensitivity`.
+        model: see `occlusion_sensitivity`.
         image: one image, `(rows, columns, channels)`.
         class_index: number of the correct class; the most probable one by default.
-        baselines: what occludes, see `kerasvis.occlusion.baseline_image`.
+        baselines: contents of the occluder, see `kerasvis.occlusion.baseline_image`.
         patch_sizes: sizes of the occluder in pixels, numbers or pairs.
-        **settings: the others of `OcclusionAnalysis`; the feature map that is watched is the same
-            with all occluders.
+        **settings: further arguments of `OcclusionAnalysis`. The same feature map is watched with
+            all occluders.
 
     Returns:
-        An `OcclusionAgreement`, every size with every baseline.
+        An `OcclusionAgreement` of every size with every baseline.
 
     Raises:
         ValueError: see `OcclusionAnalysis`; or if there are fewer than two occluders.
@@ -101,8 +101,8 @@ def occlusion_agreement(
     baselines, patch_sizes = list(baselines), list(patch_sizes)
     if len(baselines) * len(patch_sizes) < 2:
         raise ValueError(
-            f"{len(baselines)} baselines of {len(patch_sizes)} sizes are fewer than two occluders: "
-            "give two or more, to be compared."
+            "A comparison needs at least two occluders: give more baselines or patch sizes. "
+            f"Received: baselines={list(baselines)!r}, patch_sizes={list(patch_sizes)!r}"
         )
     names, results = [], []
     for patch_size in patch_sizes:
@@ -126,14 +126,14 @@ def occlusion_agreement(
 
 
 def _activity_drop(result):
-    """Over the pixels; NaN where no map is watched."""
+    """The drops per pixel; NaN if no feature map is watched."""
     if result.activity is None:
         return np.full(result.image_size, np.nan)
     return result.heat_map(result.activity_drop)
 
 
 def _rank_correlations(maps):
-    """Spearman's correlation of every two maps, over the pixels that all occluders occlude."""
+    """Spearman's correlation of each pair of heat maps, over the pixels common to all of them."""
     values = maps[:, np.isfinite(maps).all(axis=0)]
     ranks = np.array([scipy.stats.rankdata(row) for row in values])
     centred = ranks - ranks.mean(axis=1, keepdims=True)

@@ -23,25 +23,26 @@ def stream_occlusion_sensitivity(
     names: Iterable[str],
     engine: Ray | None = None,
 ) -> Iterator[OcclusionSensitivity]:
-    """Analyses images one after another; each result is written as soon as it is there.
+    """Analyses images one after another and writes each result as soon as it is computed.
 
-    A result that is there already is read instead.
+    Existing results are read instead of computed.
 
     Args:
         analysis: an `OcclusionAnalysis`.
         images: iterable of `(rows, columns, channels)`, as the model takes them.
         class_indices: the correct class of each, or None.
-        directory: folder to write into; see `kerasvis.storage.parts` on what may lie there.
+        directory: folder to write into; see `kerasvis.storage.parts` for what it may already
+            contain.
         names: of the files, `<name>.npz`.
-        engine: a `Ray`, to analyse them on the machines of a cluster, all before the first is
-            yielded; None for this process.
+        engine: a `Ray` to analyse them on the machines of a cluster, where all results are computed
+            before the first is yielded; None for this process.
 
     Yields:
         An `OcclusionSensitivity` for each image.
 
     Raises:
-        ValueError: if the folder holds results of another model, of other settings, or, under the
-            same name, of another image or class.
+        ValueError: if the folder holds results of another model or of other settings, or a result
+            of the same name for another image or class.
         OSError: if another run is writing into the folder, or it cannot be written to.
     """
 
@@ -66,7 +67,7 @@ def _computed_of(image, class_index):
 
 
 def _compute(engine, analysis, images, class_indices, names, parts):
-    """Computes the results that are missing, and saves each as it comes."""
+    """Computes the missing results and saves each as soon as it is computed."""
     done = []
     for index, (image, class_index, name) in enumerate(
         zip(images, class_indices, names, strict=True)

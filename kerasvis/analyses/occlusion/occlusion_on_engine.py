@@ -18,7 +18,7 @@ class OcclusionWorker:
 
     Args:
         analysis: the `OcclusionAnalysis`.
-        class_indices: the correct class of each of all images, or None.
+        class_indices: the correct class of every image, or None.
     """
 
     def __init__(self, analysis: OcclusionAnalysis, class_indices: Sequence[int | None]):
@@ -53,10 +53,10 @@ def occlusion_on_engine(
         analysis: the `OcclusionAnalysis`.
         images: `(images, rows, columns, channels)`, as the model takes them.
         class_indices: the correct class of each, or None.
-        done: indices of those that are left out.
+        done: indices of images to skip.
 
     Yields:
-        `(index, OcclusionSensitivity)`, as they are completed.
+        `(index, OcclusionSensitivity)` in order of completion.
     """
     source = image_source(images, batch_size=1)
     left = image_ranges(source, 1, Progress(), [(index, index + 1) for index in done])

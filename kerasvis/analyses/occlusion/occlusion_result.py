@@ -1,4 +1,4 @@
-"""What occluding an image showed: an answer of the model for every position of the occluder."""
+"""The result of an occlusion analysis: the model's output for every position of the occluder."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,34 +17,35 @@ NO_CLASS = -1
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OcclusionSensitivity(Result):
-    """What the model makes of one image, for every position of the occluder.
+    """The model's output for one image, for every position of the occluder.
 
-    A value is the one with the occluder there: a raw probability or activity. What it lost against
-    the unoccluded image is `drop` and `activity_drop`.
+    Values are raw probabilities and activities with the occluder at that position. `drop` and
+    `activity_drop` are the differences from the unoccluded image.
 
     Attributes:
         occluders: the `kerasvis.occlusion.Occluders`: positions, and their boxes in the image.
         class_index: the correct class, whose probability is watched.
         probability: float32 `(rows, columns)`, of that class, in [0, 1].
         label: int64 `(rows, columns)`, the most probable class.
-        class_indices: int64 `(classes,)`, all classes asked for.
+        class_indices: int64 `(classes,)`, all requested classes.
         probabilities: float32 `(rows, columns, classes)`, of these.
-        layer: name of the layer that is watched; "" where there is none.
-        feature_index: number of its feature map; -1 where there is none.
-        activity: float32 `(rows, columns)`, the sum of that map, or None.
-        projection: float32 `(height, width, channels)`, signed and in RGB order: the whole map of
-            the unoccluded image, projected by the deconvnet. None where the model has layers that
+        layer: name of the watched layer; "" if there is none.
+        feature_index: number of its watched feature map; -1 if there is none.
+        activity: float32 `(rows, columns)`, the sum of that feature map, or None.
+        projection: float32 `(height, width, channels)`, signed, in RGB order: the whole feature map
+            of the unoccluded image, projected by the deconvnet. None if the model has layers that
             cannot be projected through, see `projection_reason`.
         base_probabilities: float32 `(classes,)`, of the unoccluded image.
         base_label: its most probable class.
-        base_activity: its activity of the map; NaN where no map is watched.
+        base_activity: the activity of the feature map in the unoccluded image; NaN if none is
+            watched.
         method: `"incremental"` or `"full"`: how it was computed.
-        reason: from which layer on whole maps were computed, and why.
-        activation: what the model's output was taken for, as a phrase; "" in old files.
-        measure: what `probability` and its like are: `"probability"`; `"summed probability"`, over
-            a region of maps of classes; or the name of the function that takes the place of
-            classes, whose numbers are `NO_CLASS` then.
-        projection_reason: why there is no `projection`; "" where there is one.
+        reason: from which layer on whole feature maps were computed, and why.
+        activation: how the model's output was interpreted, as a phrase; "" in old files.
+        measure: what `probability` and `probabilities` hold: `"probability"`; `"summed
+            probability"`, over a region of maps of classes; or the name of the function that
+            replaces the classes, whose numbers are then `NO_CLASS`.
+        projection_reason: why there is no `projection`; "" if there is one.
     """
 
     version: ClassVar[int] = 2
@@ -75,12 +76,12 @@ class OcclusionSensitivity(Result):
 
     @property
     def drop(self) -> np.ndarray:
-        """float32 `(rows, columns)`: what the correct class loses of its probability."""
+        """float32 `(rows, columns)`: drop in the probability of the correct class."""
         return np.float32(self.base_probability) - self.probability
 
     @property
     def activity_drop(self) -> np.ndarray | None:
-        """float32 `(rows, columns)`: what the feature map loses of its activity, or None."""
+        """float32 `(rows, columns)`: drop in the activity of the feature map, or None."""
         if self.activity is None:
             return None
         return np.float32(self.base_activity) - self.activity
@@ -106,14 +107,15 @@ class OcclusionSensitivity(Result):
         return self.occluders.strides
 
     def heat_map(self, values: np.ndarray) -> np.ndarray:
-        """Values of positions over pixels; see `Occluders.heat_map`."""
+        """Values per position as a heat map per pixel; see `Occluders.heat_map`."""
         return self.occluders.heat_map(values)
 
     @classmethod
     def upgraded(cls, arrays: Mapping[str, np.ndarray], version: int) -> dict[str, np.ndarray]:
-        """Earlier files do not tell how scores were taken; the first ones hold fields of occluders.
+        """Reads older files.
 
-        These are named like the result's own there.
+        They lack the interpretation of the scores; the oldest store the occluder's fields under
+        their own names.
         """
         inner = names_of(Occluders) if version == 0 else ()
         arrays = {f"occluders/{name}" if name in inner else name: arrays[name] for name in arrays}

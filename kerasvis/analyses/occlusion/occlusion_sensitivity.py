@@ -1,7 +1,8 @@
-"""Figure 6: how the model's answer changes when a part of the image is occluded.
+"""Figure 6: how the model's output changes when a part of the image is occluded.
 
-Where the probability of the correct class falls, the model looks. Where the activity of a feature
-map falls at the same place, the map stands for what is there, as its projection shows.
+The probability of the correct class drops where the model relies on the occluded part. If the
+activity of a feature map drops at the same place, the feature map represents the structure there,
+and its projection shows it.
 """
 
 import copy
@@ -31,6 +32,7 @@ from kerasvis.occlusion.baselines import baseline_image
 from kerasvis.occlusion.data_set_mean import mean_of_data_set
 from kerasvis.occlusion.occluders import Occluders
 from kerasvis.occlusion.sweep import OcclusionSweep
+from kerasvis.storage.counted import counted
 
 NUM_CLASSES_ASKED = 5
 
@@ -43,19 +45,19 @@ def occlusion_sensitivity(
     engine: Ray | None = None,
     **settings: Any,
 ) -> OcclusionSensitivity | list[OcclusionSensitivity]:
-    """Occludes each part of an image in turn, and records what the model makes of it.
+    """Occludes each part of an image in turn and records the model's output.
 
     Args:
-        model: a `keras.Model` that returns scores or maps of classes; it is left as it is. See
-            `kerasvis.image_model` for one of several inputs. Of a subclassed one, which has no
-            graph of layers, no feature map is watched.
-        image: `(rows, columns, channels)`, as the model takes it; or several: whatever
-            `kerasvis.find_top_activations` takes for images.
-        class_index: number of the correct class; for several images, one number or one for each.
-            The most probable class of the unoccluded image by default.
-        engine: a `kerasvis.engines.Ray`, to analyse several images on the machines of a cluster;
+        model: a `keras.Model` that returns scores or maps of classes; it is not changed. For a
+            model of several inputs see `kerasvis.image_model`. A subclassed model has no graph of
+            layers, so no feature map is watched.
+        image: `(rows, columns, channels)`, as the model takes it; or several images: anything that
+            `kerasvis.find_top_activations` accepts.
+        class_index: number of the correct class; for several images, one number for all or one for
+            each. By default the most probable class of the unoccluded image.
+        engine: a `kerasvis.engines.Ray` to analyse several images on the machines of a cluster;
             None for this process.
-        **settings: those of `OcclusionAnalysis`.
+        **settings: further arguments of `OcclusionAnalysis`.
 
     Returns:
         An `OcclusionSensitivity`; for several images, a list of them.
@@ -100,52 +102,52 @@ def occlusion_sensitivity(
 
 
 class OcclusionAnalysis:
-    """Occlusion sensitivity of a model for images of one size, image by image.
+    """Computes the occlusion sensitivity of a model, one image at a time, all of one size.
 
-    Made once, it is planned and compiled once. Within the scope of a `tf.distribute` strategy all
-    its replicas work on the positions of an image.
+    One instance plans and compiles once and analyses any number of images. Created in the scope of
+    a `tf.distribute` strategy, it spreads the positions of an image over all replicas.
 
     Args:
-        model: a `keras.Model` that returns scores or maps of classes; a subclassed one has to be
+        model: a `keras.Model` that returns scores or maps of classes; a subclassed model must be
             built.
         image_size: `(height, width)` of the images in pixels, or one number for squares.
         patch_size: size of the occluder in pixels, a number or a pair.
-        strides: steps between its positions in pixels, a number or a pair.
+        strides: steps between the occluder's positions in pixels, a number or a pair.
         box: `(top, left, bottom, right)`, the part of the image to occlude; all of it by default.
-        baseline: what occludes: `"grey"`, `"mean"`, `"blur"`, `"noise"`, a number, a colour or an
-            image; see `kerasvis.occlusion.baseline_image`.
-        preprocessing: what `kerasvis.data.Preprocessing.of` takes: how the images were made from
-            pixels. By default as the range of the image tells, or what the model is. Where this is
-            not known, `baseline` has to be given in numbers, or as `"blur"`.
-        seed: of the noise.
-        layer: name of the layer to watch; by default the last convolution, and none where there is
-            no convolution.
-        feature: its feature map; by default the one with the strongest activation in the
-            unoccluded image.
-        class_indices: classes whose probabilities are asked for besides that of the correct class;
-            by default the five most probable ones of the unoccluded image.
-        output: which of the model's outputs, by name, key or number, where it has several.
-        activation: what makes probabilities of the output: `"softmax"`, `"sigmoid"`,
-            `"exponential"`, or `"linear"` for a model of probabilities; found from the values that
-            the model gives by default.
-        region: of maps of classes `(top, left, bottom, right)` in pixels of the maps, over which
-            the probability of a class is summed; see `kerasvis.graph.Scores`.
-        score: a function of the output that returns one number for each image, in place of classes;
-            see `kerasvis.graph.Scores`. `output` may be any layer then.
-        rules: pairs in front of the built-in rules of the projection; see `kerasvis.rules`.
-        method: `"incremental"` computes of every feature map only what the occluder can have
-            affected, to the same result but for rounding; `"full"` runs the model on the occluded
-            images; `"auto"` takes the one of fewer operations.
-        batch_size: positions in a step; chosen from the model's size by default.
-        verbose: `"auto"` shows a progress bar on a terminal, 0 none, 1 and 2 do.
+        baseline: content of the occluder: `"grey"`, `"mean"`, `"blur"`, `"noise"`, a number, a
+            colour or an image; see `kerasvis.occlusion.baseline_image`.
+        preprocessing: how the images were made from pixels: what `kerasvis.data.Preprocessing.of`
+            takes. By default inferred from the model and the range of the image. If it remains
+            unknown, `baseline` must be a number, a colour, an image or `"blur"`.
+        seed: seed of the noise.
+        layer: name of the layer to watch; by default the last convolution, if there is one.
+        feature: number of the feature map to watch; by default the one with the strongest
+            activation in the unoccluded image.
+        class_indices: classes whose probabilities are returned in addition to that of the correct
+            class; by default the five most probable classes of the unoccluded image.
+        output: which output to use if the model has several: its name, key or number.
+        activation: what turns the output into probabilities: `"softmax"`, `"sigmoid"`,
+            `"exponential"`, or `"linear"` if the model returns probabilities; by default inferred
+            from the model's values.
+        region: for a model that returns maps of classes: `(top, left, bottom, right)` in pixels of
+            the maps, over which the probability of a class is summed; see `kerasvis.graph.Scores`.
+        score: a function of the output that returns one number for each image and replaces the
+            classes; see `kerasvis.graph.Scores`. `output` may then be any layer.
+        rules: rules for the backward projection that precede the built-in ones; see
+            `kerasvis.rules`.
+        method: `"incremental"` computes only the part of each feature map that the occluder can
+            affect, with the same result up to rounding; `"full"` runs the model on the occluded
+            images; `"auto"` chooses the method with fewer operations.
+        batch_size: positions per step; by default chosen from the model's size.
+        verbose: `"auto"` shows a progress bar on a terminal, 0 never, 1 and 2 always.
 
     Attributes:
         occluders: the `Occluders`.
         preprocessing: the `Preprocessing` that was stated, or None.
-        layer: name of the layer that is watched, or None.
+        layer: name of the watched layer, or None.
         nodes: the nodes of the model that run.
-        model: the model, in a form whose graph can be read.
-        arguments: `{name: value}` of the others, by which the same analysis can be made elsewhere.
+        model: the model, with a graph that can be read.
+        arguments: `{name: value}` of the other arguments, to create the same analysis elsewhere.
 
     Call arguments:
         image: `(rows, columns, channels)`, as the model takes it.
@@ -155,9 +157,9 @@ class OcclusionAnalysis:
         An `OcclusionSensitivity`.
 
     Raises:
-        ValueError: if an argument is none of these; the image is of another size, or of values that
-            the preprocessing does not make; a class does not exist; or the model gives NaN. (A NaN
-            inside the model is not always seen: on a CPU, TensorFlow's convolution fused with ReLU
+        ValueError: if an argument is none of these, the image has another size or values outside
+            the range of its preprocessing, a class does not exist, or the model returns NaN. (A NaN
+            inside the model may go unnoticed: on a CPU, TensorFlow's convolution fused with ReLU
             turns it into 0.)
     """
 
@@ -214,7 +216,7 @@ class OcclusionAnalysis:
         self._set_baseline(baseline, seed)
 
     def with_baseline(self, baseline: Any, seed: int = 0) -> Self:
-        """The same analysis with another baseline; what was compiled is shared."""
+        """Returns the same analysis with another baseline; compiled functions are shared."""
         other = copy.copy(self)
         other.arguments = {**self.arguments, "baseline": baseline, "seed": seed}
         other._set_baseline(baseline, seed)
@@ -227,7 +229,7 @@ class OcclusionAnalysis:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that a result depends on besides the model, the image and its class."""
+        """Everything that a result depends on except the model, the image and its class."""
         return {
             "image_size": self.occluders.image_size,
             "patch_size": self.occluders.patch_size,
@@ -248,11 +250,11 @@ class OcclusionAnalysis:
         }
 
     def classes_of(self, class_index: Any, num_images: int) -> list:
-        """The class of each image, or None; a ValueError if there is none of that number."""
+        """The class of each image, or None; raises a ValueError if a class does not exist."""
         asked = class_index, self._class_indices
         if self.scores.score is not None and asked != (None, None):
             raise ValueError(
-                "A score takes the place of classes: leave out class_index and class_indices. "
+                "A score replaces the classes: leave out class_index and class_indices. "
                 f"Received: class_index={asked[0]!r}, class_indices={asked[1]!r}"
             )
         return standardize_classes(class_index, num_images, self.scores.num_classes)
@@ -263,8 +265,8 @@ class OcclusionAnalysis:
         base, activities, strongest_feature = self.sweep.base(image)
         if not np.isfinite(base).all():
             raise ValueError(
-                "The model gives NaN or infinity for the unoccluded image: check the range of the "
-                "image and the model's weights."
+                "The model returns NaN or infinity for the unoccluded image: check the range of "
+                "the image and the model's weights."
             )
         class_indices = self._asked_classes(base, class_index)
         feature_index = self._watched_map(len(activities), strongest_feature)
@@ -313,15 +315,15 @@ class OcclusionAnalysis:
         )
 
     def _checked_image(self, image):
-        """`(image, its Preprocessing)`, None where this is not known."""
+        """`(image, its Preprocessing)`; the latter is None if unknown."""
         image = np.asarray(image)
         if image.shape != self.image_shape:
             raise ValueError(
-                f"An image of shape {image.shape} came, but {self.image_shape} was expected: "
-                "resize it, and give it as (rows, columns, channels)."
+                f"The model takes images of shape {self.image_shape}: resize the image. Received: "
+                f"an image of shape {image.shape}"
             )
         if not np.isfinite(image).all():
-            raise ValueError("The image holds NaN or infinity: correct it.")
+            raise ValueError("The image contains NaN or infinity: correct it.")
         preprocessing = standardize_images(
             self.model, image[None], self.preprocessing
         ).preprocessing
@@ -330,7 +332,7 @@ class OcclusionAnalysis:
         return image.astype("float32"), preprocessing
 
     def _asked_classes(self, base, class_index):
-        """int64 `(classes,)`: the correct class, then the others that are asked for."""
+        """int64 `(classes,)`: the correct class, then the other requested classes."""
         correct = base.argmax() if class_index is None else class_index
         asked = self._class_indices
         if asked is None:
@@ -344,8 +346,8 @@ class OcclusionAnalysis:
             return strongest_feature
         if self._feature not in range(num_maps):
             raise ValueError(
-                f"Layer {self.layer!r} has no feature map {self._feature}, but "
-                f"{num_maps} of them: give 0 to {num_maps - 1}."
+                f"Layer {self.layer!r} has {counted(num_maps, 'feature map')}: give 0 to "
+                f"{num_maps - 1}. Received: feature={self._feature!r}"
             )
         return int(self._feature)
 
@@ -357,7 +359,7 @@ class OcclusionAnalysis:
 
 
 def last_convolution(model, nodes=None):
-    """Name of the last layer of convolution among nodes of a model, by default all; or None."""
+    """Name of the last convolution layer among some nodes of a model (by default all), or None."""
     layers = keras.layers
     types = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
     nodes = read_graph(model).nodes if nodes is None else nodes
@@ -368,7 +370,7 @@ def last_convolution(model, nodes=None):
 def _deconv_or_reason(model, layer, rules):
     """`(DeconvModel, "")`, or `(None, why there is none)`."""
     if layer is None:
-        return None, f"No feature map is watched, as {model.name!r} has no layer of convolution."
+        return None, f"No feature map is watched, as {model.name!r} has no convolution layer."
     try:
         return DeconvModel(model, layer, rules=rules), ""
     except ValueError as error:  # a layer without a rule
@@ -376,7 +378,7 @@ def _deconv_or_reason(model, layer, rules):
 
 
 def _identity(function):
-    """What tells a user's function from others, in another process too, if possible."""
+    """Identifies a user's function, across processes if possible."""
     code = getattr(function, "__code__", None)
     if code is None:
         return getattr(function, "__qualname__", repr(function))
@@ -389,7 +391,7 @@ def _checked_size(model, image_size):
     image_size = (image_size,) * 2 if np.ndim(image_size) == 0 else tuple(image_size)
     if any(own not in (None, size) for own, size in zip(own_size, image_size, strict=True)):
         raise ValueError(
-            f"An image of {image_size[0]}×{image_size[1]} pixels came, but the model "
-            f"{model.name!r} takes {own_size[0]}×{own_size[1]}: resize it."
+            f"The model {model.name!r} takes images of {own_size[0]}×{own_size[1]} pixels: resize "
+            f"the image. Received: an image of {image_size[0]}×{image_size[1]} pixels"
         )
     return image_size

@@ -20,7 +20,7 @@ class AllImages:
         is_train: bool `(images,)`, whether an image is one of `data.train`.
         class_names: tuple of names, in label order.
         size: `(height, width)` in pixels.
-        num_channels: of the images.
+        num_channels: number of channels of the images.
         fingerprint: hexadecimal digits that change with the images.
     """
 

@@ -85,7 +85,7 @@ class FeatureCache:
 
         Args:
             batch_size: images per step.
-            verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+            verbose: 1 shows a progress bar, 0 none; `"auto"` shows one on a terminal.
             engine: a `kerasvis.engines.Ray`, or None for this process. The images are read here.
 
         Raises:
@@ -172,7 +172,7 @@ class FeatureWorker:
         model: a functional or Sequential `keras.Model`.
         settings: the other arguments of `FlatFeatures`, layers first.
         preprocessing: a `Preprocessing`.
-        batch_size: images in a step.
+        batch_size: images per step.
     """
 
     def __init__(self, model, settings, preprocessing, batch_size):
@@ -197,7 +197,7 @@ def features_of(model, pixels, preprocessing, batch_size, advance=lambda number:
         model: the `FlatFeatures`.
         pixels: uint8 `(images, height, width, 3)`.
         preprocessing: a `Preprocessing`.
-        batch_size: images in a step.
+        batch_size: images per step.
         advance: function of the number of images since it was called last.
     """
     batches = []
@@ -238,7 +238,7 @@ def _check_size(model, size):
 
 
 def check_channels(model, num_channels=3):
-    """Refuses a model that takes images of other channels than labelled photographs have."""
+    """Raises a ValueError if the model does not take the channels of the labelled images."""
     own = image_shape(model)[2]
     if own not in (None, num_channels):
         raise ValueError(

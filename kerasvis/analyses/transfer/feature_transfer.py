@@ -153,7 +153,7 @@ def transfer_features(
         engine: a `kerasvis.engines.Ray`, to compute the features on the machines of a cluster; None
             for this process.
         seed: of the folds and of training the heads.
-        verbose: 1 or 0, with or without progress bars; `"auto"`: with them on a terminal.
+        verbose: 1 shows progress bars, 0 none; `"auto"` shows them on a terminal.
 
     Returns:
         A `FeatureTransfer`.

@@ -65,7 +65,7 @@ def find_near_duplicates(
             subfolders included, whose undecodable files are left out; or a
             `kerasvis.data.LabelledData`, of which the training images are taken.
         least_correlation: images with at least this correlation count as the same, in (0, 1].
-        verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+        verbose: 1 shows a progress bar, 0 none; `"auto"` shows one on a terminal.
 
     Returns:
         A `NearDuplicates`.

@@ -3,7 +3,7 @@
 
 const byId = (id) => document.getElementById(id);
 
-// A page on disk may have no storage; what was chosen then holds for this page alone.
+// A page on disk may have no storage; a choice then applies to this page only.
 function remember(key, value) {
   try { localStorage.setItem(`kerasvis-${key}`, value); } catch { /* nothing to do */ }
 }
@@ -30,7 +30,7 @@ function startTheme() {
 const wordsOf = (text) => text.toLowerCase().split(/\s+/).filter(Boolean);
 const isNumber = (word) => /^\d+$/.test(word);
 
-// A layer's page: which maps are shown, in which order, and as what.
+// A layer's page: which feature maps are shown, in which order, and which of their panels.
 function startTiles() {
   const list = byId("tiles");
   const items = [...list.children];
@@ -61,7 +61,7 @@ function startTiles() {
   show();
 }
 
-// Which panels of the pictures are shown: one, or all. Chosen by name, for all pages.
+// Which panels of the pictures are shown: one or all, by name, on all pages.
 function startViews() {
   const form = document.querySelector(".controls"), views = [...form.elements.view];
   const tiles = byId("tiles");
@@ -93,7 +93,7 @@ function startViews() {
   };
 }
 
-// The first page's search over all maps.
+// The first page's search for feature maps.
 const NUM_SHOWN = 60;
 function startSearch() {
   const query = byId("query"), found = byId("found"), status = byId("num-found");
@@ -115,7 +115,7 @@ function startSearch() {
     const hits = words.length ? maps.filter((map) => words.every((word) => matches(map, word))) : [];
     found.replaceChildren(...hits.slice(0, NUM_SHOWN).map(entry));
     const more = hits.length > NUM_SHOWN ? `, the first ${NUM_SHOWN} are shown` : "";
-    status.textContent = words.length ? `${hits.length} of ${maps.length} maps${more}` : "";
+    status.textContent = words.length ? `${hits.length} of ${maps.length} feature maps${more}` : "";
   }
   query.addEventListener("input", show);
   document.querySelector(".search").hidden = false;

@@ -554,11 +554,11 @@ ERRORS = {
     ),
     "feature": (
         {"feature": 6},
-        "Layer 'conv2' has no feature map 6, but 6 of them: give 0 to 5.",
+        "Layer 'conv2' has 6 feature maps: give 0 to 5. Received: feature=6",
     ),
     "feature of no number": (
         {"feature": 1.5},
-        "Layer 'conv2' has no feature map 1.5, but 6 of them: give 0 to 5.",
+        "Layer 'conv2' has 6 feature maps: give 0 to 5. Received: feature=1.5",
     ),
     "size": (
         {"image": ramp(0, 255, (26, 33, 3))},
@@ -588,7 +588,7 @@ ERRORS = {
         {"preprocessing": "tf"},
         "range from 0 to 255, but this preprocessing of pixels makes values from -1 to 1",
     ),
-    "NaN": ({"image": WITH_NAN}, "The image holds NaN or infinity: correct it."),
+    "NaN": ({"image": WITH_NAN}, "The image contains NaN or infinity: correct it."),
     "fill": (
         {"baseline": "mean"},
         "baseline is 'mean', but neither the model nor its preprocessing contains the mean of a "
@@ -637,7 +637,7 @@ def test_model_without_a_convolution(tmp_path):
     result = kv.occlusion_sensitivity(model, IMAGE, 1, **SMALL)
     assert (result.layer, result.feature_index, result.activity) == ("", -1, None)
     assert result.activity_drop is None
-    assert "no layer of convolution" in result.projection_reason
+    assert "no convolution layer" in result.projection_reason
     occluded = occluded_images(IMAGE, np.full_like(IMAGE, 127.5), (13, 13), (13, 13))
     scores = model.predict(occluded.reshape(-1, *IMAGE.shape), verbose=0)
     expected = softmax(scores)[:, 1].reshape(result.probability.shape)
@@ -681,7 +681,7 @@ def with_weights_of(value):
 @pytest.mark.usefixtures("eager_functions")
 def test_model_that_gives_nan_for_the_image():
     sentence = (
-        "The model gives NaN or infinity for the unoccluded image: check the range of the image "
+        "The model returns NaN or infinity for the unoccluded image: check the range of the image "
         "and the model's weights."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
