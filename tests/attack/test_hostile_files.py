@@ -1,6 +1,8 @@
 """Files made to do harm: refused in a sentence, soon and in bounded memory."""
 
 import csv
+import io
+import os
 import resource
 import subprocess
 import sys
@@ -8,8 +10,14 @@ import time
 import zipfile
 
 import pytest
+import tensorflow as tf
+from PIL import Image
+from tensorflow.core.util.event_pb2 import Event
 
+from kerasvis.analyses.filters.filter_counts import FilterCounts
+from kerasvis.callbacks.filter_diagnosis import scalars
 from kerasvis.commands.output import write_csv
+from kerasvis.reports.tensorboard import write_feature_grids, write_scalars
 from tests.attack.attacked import ROOT, arguments_of, outcome
 
 MEMORY = 4 * 2**30  # of address space: what a process may have that starts no Keras
@@ -86,3 +94,40 @@ def test_escape_sequences_in_names_do_not_reach_the_terminal(tmp_path, inputs):
     assert ended.code == 0, ended.errors
     assert "broken" in ended.printed + ended.errors
     assert "\x1b" not in ended.printed + ended.errors.replace("\x1b[A", "")
+
+
+TAGS = {  # TensorBoard shows tags as text: markup in them is harmless as it is
+    "<script>alert(1)</script>": "<script>alert(1)</script>",
+    "../../outside": "../../outside",
+    "a\r\nb": "a\\r\\nb",
+    "\x1b[31m\0": "\\x1b[31m\\x00",
+    "\ud800\udcff": "\\ud800\\xff",
+    "x" * 300: "x" * 300,
+}
+
+
+@pytest.mark.parametrize("folder", ["events", "\udcff\x1b"])
+def test_names_in_tensorboard(tmp_path, folder):
+    file = io.BytesIO()
+    Image.new("RGB", (3, 2)).save(file, "PNG")
+    write_feature_grids(tmp_path / folder, dict.fromkeys(TAGS, file.getvalue()), 1)
+    known = dict.fromkeys(FilterCounts._fields) | {"dead_filters": 2, "num_filters": 3}
+    counts = [FilterCounts(**known | {"layer": name}) for name in TAGS]
+    write_scalars(tmp_path / folder, scalars(counts), 1)
+    assert os.listdir(tmp_path) == [folder]
+    written = sorted((tmp_path / folder).iterdir())
+    assert all(path.name.startswith("events.out.tfevents.") for path in written)
+    found = {value.tag: value for path in written for value in values_in(path)}
+    assert set(found) == {
+        *(f"features/{tag}" for tag in TAGS.values()),
+        *(f"filters/{tag}/dead_filters" for tag in TAGS.values()),
+    }
+    for value in found.values():
+        assert not value.metadata.summary_description
+        assert not value.metadata.display_name
+
+
+def values_in(path):
+    """What an event file holds."""
+    records = tf.data.TFRecordDataset(os.fsencode(path)).as_numpy_iterator()
+    return [value for record in records for value in Event.FromString(record).summary.value]
