@@ -1,5 +1,6 @@
 """What all tests share: two CPU devices, fixed seeds, the real weights and photographs."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -16,6 +17,9 @@ import tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
+
+# What is imported stays: the garbage collector need not look at it again and again.
+gc.freeze()
 
 # The same examples on every run; `--hypothesis-profile=explore` draws new ones.
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)

@@ -174,6 +174,7 @@ class Batches(keras.utils.PyDataset):
         return images[: min(4, len(images) - 4 * index)], np.zeros(4)
 
 
+@pytest.mark.slow
 def test_all_sources_agree(model, tmp_path):
     images = whole_numbered_images(11)
     expected = scan(model, images, LAYERS, batch_size=4)

@@ -17,6 +17,7 @@ from kerasvis.analyses.correspondence import (
     signs_of_change,
 )
 from kerasvis.data import Preprocessing
+from tests.marks import slow
 
 SIZE = (15, 11)
 NUM_IMAGES = 4
@@ -146,7 +147,7 @@ def covered_signs(model, layer, images, boxes, colour=127.5):
     return signs
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 16])
+@pytest.mark.parametrize("batch_size", [slow(1), 3, slow(16)])
 def test_definition(model, images, batch_size):
     found = measure_correspondence(
         model, ["fc", "conv1"], images, PARTS, num_draws=2, batch_size=batch_size, verbose=0

@@ -8,6 +8,7 @@ from kerasvis.analyses.explanation.decision_scores import Decision, DecisionScor
 from kerasvis.analyses.explanation.feature_evidence import feature_evidence
 from kerasvis.analyses.feature_relevance import find_top_relevances, num_shared
 from kerasvis.graph import feature_extractor
+from tests.marks import slow
 
 SIZE = (17, 14)
 NUM_IMAGES = 11
@@ -41,7 +42,7 @@ def relevances(model, layer):
     return np.array(found, "float64")
 
 
-@pytest.mark.parametrize(("units", "last"), [(3, "softmax"), (4, None), (1, "sigmoid")])
+@pytest.mark.parametrize(("units", "last"), [(3, "softmax"), slow(4, None), slow(1, "sigmoid")])
 def test_images_are_ranked_by_what_the_feature_map_adds(units, last):
     model = convnet(units, last)
     if units == 1:  # both classes occur

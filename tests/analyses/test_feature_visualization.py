@@ -245,7 +245,7 @@ def test_only_the_images_needed_are_fetched(model, images, top):
     assert recording.asked == sorted(set(features.image_indices.ravel()))
 
 
-@pytest.mark.parametrize("mode", ["caffe", "torch", slow("raw"), slow("tf")])
+@pytest.mark.parametrize("mode", ["caffe", slow("torch"), slow("raw"), slow("tf")])
 def test_patches_are_the_pixels_and_projections_in_rgb(model, pixels, mode):
     preprocessing = Preprocessing(mode)
     images = preprocessing.images(pixels)
@@ -367,7 +367,7 @@ def brightness(model, layer, images, target):
     return images.mean(axis=-1)
 
 
-@pytest.mark.parametrize("layer", ["conv2", "fc"])
+@pytest.mark.parametrize("layer", ["conv2", slow("fc")])
 def test_several_methods_of_the_same_activations(model, images, top, layer):
     methods = {"guided": "guided", "times input": "gradient_times_input", "mine": brightness}
     methods["deconvnet"] = "deconvnet"

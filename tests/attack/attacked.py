@@ -49,7 +49,7 @@ COMMANDS = {
     "train": "--data {inputs}/classes " + TINY,
     "ablate": "--data {inputs}/classes --variants none " + TINY,
 }
-QUICK = ("occlusion", "diagnose", "correspondence", "gallery")  # attacked in every `make test`
+QUICK = ("correspondence", "gallery")  # attacked in every `make test`
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tensorflow", "keras", "kerasvis", "tests.attack.attacked"])
 

@@ -19,6 +19,7 @@ from kerasvis.callbacks.filter_diagnosis import scalars
 from kerasvis.commands.output import write_csv
 from kerasvis.reports.tensorboard import write_feature_grids, write_scalars
 from tests.attack.attacked import ROOT, arguments_of, outcome
+from tests.marks import slow
 
 MEMORY = 4 * 2**30  # of address space: what a process may have that starts no Keras
 
@@ -43,7 +44,7 @@ def empty(path):
         pass
 
 
-@pytest.mark.parametrize("make", [bomb, deep, empty])
+@pytest.mark.parametrize("make", [bomb, slow(deep), slow(empty)])
 def test_a_hostile_model(tmp_path, inputs, make):
     make(tmp_path / "model.keras")
     arguments = arguments_of("features", inputs, tmp_path / "out")

@@ -13,6 +13,7 @@ from kerasvis.attributions import METHODS, attribute
 from kerasvis.attributions.grad_cam import coarse_grad_cam, last_feature_maps
 from kerasvis.deconvnet.targets import Strongest, Unit, WholeMap
 from tests.attributions.small_convnets import RANDOM, SIZE, convnet, random_images, taped
+from tests.marks import few, slow
 
 
 def assert_close(actual, expected, tolerance=1e-5):
@@ -45,7 +46,7 @@ TARGETS = {
 }
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", few(TARGETS))
 def test_gradient_starts_at_1(model, images, name):
     layer, target, value = TARGETS[name]
     _, expected = taped(model, layer, images, value)
@@ -79,7 +80,8 @@ def test_a_negative_score_has_its_gradient(model, images):
     assert_close(attribute(model, "scores", chosen, Unit(index), "gradient"), expected)
 
 
-@pytest.mark.parametrize("rectification", ["deconvnet", "guided"])
+@pytest.mark.slow
+@pytest.mark.parametrize("rectification", ["deconvnet", slow("guided")])
 def test_projections_are_those_of_the_deconvnet(model, images, rectification):
     projected = kv.DeconvModel(model, "active2", rectification).project(images, Strongest(1))
     activations, _ = kv.DeconvModel(model, "active2").locate(images, 1)
@@ -183,7 +185,7 @@ def test_last_feature_maps_of_any_size_and_without_maps_of_one_position():
 
 
 @pytest.mark.parametrize(
-    "activation", ["softplus", "tanh", "sigmoid", "elu", "selu", "exponential"]
+    "activation", few(["softplus", "tanh", "sigmoid", "elu", "selu", "exponential"])
 )
 def test_gradients_of_smooth_activations(images, activation):
     model = convnet(activation, last=None)

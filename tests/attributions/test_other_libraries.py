@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 import kerasvis as kv
+from tests.marks import few
 
 # Of iNNvestigate: one-layer models over images of 10×10×3, each followed by Flatten. Dense layers
 # work on the channels of each pixel.
@@ -34,7 +35,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("method", "name"), CASES)
+@pytest.mark.parametrize(("method", "name"), few(CASES, 8, unpack=True))
 def test_innvestigate(shared_data, method, name):
     h5py = pytest.importorskip("h5py")
     folder = shared_data / "innvestigate-references"

@@ -18,6 +18,7 @@ from kerasvis.callbacks import FeatureEvolution
 from kerasvis.callbacks.tensorboard_export import export_features
 from kerasvis.deconvnet import passes
 from kerasvis.figures import feature_grid
+from tests.marks import slow
 
 SIZE = (13, 10)
 NUM_IMAGES = 21
@@ -178,6 +179,7 @@ def window(image, box):
     return cut
 
 
+@pytest.mark.slow
 def test_training_is_bit_identical_with_and_without(evolution, tmp_path):
     def trained(callbacks):
         model = convnet()
@@ -195,6 +197,7 @@ def test_training_is_bit_identical_with_and_without(evolution, tmp_path):
         np.testing.assert_array_equal(actual, expected)
 
 
+@pytest.mark.slow
 def test_nothing_is_traced_after_the_first_snapshot(evolution, monkeypatch):
     calls = []
 
@@ -246,6 +249,7 @@ def test_goes_on_after_a_crash(evolution, tmp_path):
     assert kv.analyses.load_evolution(tmp_path / "evolution").epochs.tolist() == [1, 2, 4, 5]
 
 
+@pytest.mark.slow
 def test_an_epoch_whose_file_is_there_is_not_done_again(recorded, evolution, monkeypatch):
     monkeypatch.setattr(FeatureSnapshots, "take", None)
     callback = evolution(epochs=(1, 2, 4))
@@ -255,6 +259,7 @@ def test_an_epoch_whose_file_is_there_is_not_done_again(recorded, evolution, mon
     assert callback.files.epochs() == [1, 2]
 
 
+@pytest.mark.slow
 def test_goes_on_in_a_second_fit_but_does_not_begin_again(evolution):
     model, callback = convnet(), evolution(layers=["conv1"], features=None)
     fit(model, [callback], epochs=1)
@@ -293,7 +298,7 @@ def test_snapshots_of_other_settings_are_refused(recorded, evolution, changed, w
     assert getattr(weights, "of_epochs", {}) == {}
 
 
-@pytest.mark.parametrize("fits_in_scope", [False, True])
+@pytest.mark.parametrize("fits_in_scope", [slow(False), True])
 def test_under_a_mirrored_strategy(evolution, fits_in_scope, two_devices):
     with two_devices.scope():
         model = convnet()
@@ -368,6 +373,7 @@ def test_tensorboard_gets_the_figure_of_every_layer(recorded, tmp_path):
     np.testing.assert_array_equal(pixels, canvas.buffer_rgba())
 
 
+@pytest.mark.slow
 def test_snapshots_without_patches_are_the_same_else(recording, evolution, tmp_path):
     log_dir = tmp_path / "events"
     fit(convnet(), [evolution(with_patches=False, tensorboard=log_dir)])

@@ -88,6 +88,7 @@ def mistake(plot, sentence_of):
 FROM_CHECKPOINTS = "--checkpoints net_10.keras net_2.keras --images photographs --num-features 3"
 
 
+@pytest.mark.slow
 def test_snapshots_and_checkpoints_of_the_same_weights_give_the_same(plot, tmp_path, capsys):
     one = plot("--snapshots snapshots")
     other = plot(FROM_CHECKPOINTS, out=tmp_path / "other")
@@ -172,6 +173,7 @@ def test_an_output_folder_that_cannot_be_written_to(mistake, data):
     assert mistake("--snapshots snapshots", out=out) == sentence
 
 
+@pytest.mark.slow
 def test_as_a_command_of_its_own(tmp_path):
     command = [sys.executable, ROOT / "scripts" / "plot_feature_evolution.py"]
     arguments = ["--snapshots", "missing"]

@@ -119,6 +119,7 @@ def test_a_net_of_keras_applications_tells_its_preprocessing(export, capsys):
     )
 
 
+@pytest.mark.slow
 def test_runs_as_a_command(model_file, tmp_path):
     command = [sys.executable, ROOT / "scripts" / "export_deconvnet.py", "--model", model_file]
     command += ["--layer", "conv1", "--out", "serving"]

@@ -159,6 +159,7 @@ def test_features_layers_and_methods_are_those_asked_for(visualize, models):
         np.testing.assert_array_equal(features.patches, expected[method].patches)
 
 
+@pytest.mark.slow
 def test_number_of_feature_maps_and_seed(visualize, tmp_path):
     drawn = {
         seed: FeatureVisualization.load(
@@ -191,6 +192,7 @@ def test_image_size_of_a_model_that_takes_any(visualize, mistake):
     )
 
 
+@pytest.mark.slow
 def test_grey_transparent_and_small_photographs_work(visualize, tmp_path):
     folder = tmp_path / "photographs"
     folder.mkdir()
@@ -384,6 +386,7 @@ def test_a_file_in_the_way_of_the_result(mistake, tmp_path):
     assert "holds a folder top_activations.npz that is not a result of an earlier run" in mistake()
 
 
+@pytest.mark.slow
 def test_demo_photographs(visualize, monkeypatch):
     monkeypatch.setattr("kerasvis.data.demo_photographs.NUM_WINDOWS_ACROSS", (1, 2))
     out = visualize("--layers", "conv2", images="demo")

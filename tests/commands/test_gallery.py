@@ -135,6 +135,7 @@ def test_the_evolution_of_another_net_is_refused(mistake, snapshots, tmp_path):
     assert "contains no snapshots" in mistake("--evolution", tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 def test_runs_as_a_command(model_file, photographs, tmp_path):
     given = ["--model", model_file, "--images", photographs, "--layers", "squeeze", "--k", "1"]
     command = [sys.executable, ROOT / "scripts" / "build_gallery.py", *given, "--out", "site"]

@@ -13,6 +13,7 @@ import kerasvis as kv
 from kerasvis.analyses import FeatureVisualization, OcclusionSensitivity
 from kerasvis.analyses.method_comparison import MethodComparison
 from kerasvis.commands.command_line import run
+from tests.marks import few, slow
 
 SIZE = (12, 14)
 
@@ -159,8 +160,8 @@ COMMANDS_THAT_PROJECT = {
 }
 
 
-@pytest.mark.parametrize("rules", ["relaxed", "mine:RULES"])
-@pytest.mark.parametrize("command", COMMANDS_THAT_PROJECT)
+@pytest.mark.parametrize("rules", [slow("relaxed"), "mine:RULES"])
+@pytest.mark.parametrize("command", few(COMMANDS_THAT_PROJECT, 4))
 def test_rules_reach_every_command_that_projects(
     command, rules, here, tmp_path, sentence_of, capsys
 ):
@@ -174,6 +175,7 @@ def test_rules_reach_every_command_that_projects(
     assert "Cannot be projected" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_rules_reach_the_projection_of_an_occlusion(here, tmp_path):
     given = ("--model", "smooth.keras", "--layer", "smooth")
     assert occluded(tmp_path / "without", *given).projection is None

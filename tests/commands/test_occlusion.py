@@ -14,6 +14,7 @@ from PIL import Image
 import kerasvis as kv
 from kerasvis.analyses import OcclusionAnalysis, OcclusionSensitivity
 from kerasvis.commands.command_line import run
+from tests.marks import slow
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = (20, 24)
@@ -88,11 +89,12 @@ def test_writes_figures_arrays_and_table(cover, folder, capsys):
     assert "3 photographs, 5×6 positions" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("asked", ["1", "great_white_shark", "Great White Shark"])
+@pytest.mark.parametrize("asked", [slow("1"), "great_white_shark", slow("Great White Shark")])
 def test_class_by_number_or_name(cover, asked):
     assert OcclusionSensitivity.load(cover("--class", asked) / "a.npz").class_index == 1
 
 
+@pytest.mark.slow
 def test_first_word_of_a_name_is_enough(cover):
     assert OcclusionSensitivity.load(cover("--class", "tench") / "a.npz").class_index == 0
 
@@ -113,6 +115,7 @@ def test_options_reach_the_analysis(cover, folder):
     np.testing.assert_allclose(result.probability, expected.probability, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_projections_from_other_images(cover, folder, tmp_path):
     photographs = kv.data.ImageFolder(folder, SIZE, "raw")
     model = keras.models.load_model(folder / "model.keras")

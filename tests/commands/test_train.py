@@ -199,6 +199,7 @@ def test_tensorboard_folder_that_cannot_be_written(mistake, tmp_path):
     assert not (tmp_path / "run" / "history.csv").exists()
 
 
+@pytest.mark.slow
 def test_the_papers_recipe(train):
     folder = train("--recipe", "paper", "--net", "alexnet", "--strides", "2", "1")
     recipe = Recipe.load(folder / "recipe.json")
@@ -246,6 +247,7 @@ def test_a_finished_run(train, finished_run, mistake, capsys):
     assert "its evolution was not recorded" in mistake("--evolution")
 
 
+@pytest.mark.slow
 def test_a_finished_run_whose_files_are_damaged(train, finished_run, capsys):
     folder = finished_run
     saved = keras.saving.load_model(folder / "model.keras").get_weights()

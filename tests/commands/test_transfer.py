@@ -132,6 +132,7 @@ def test_near_duplicates_of_an_archive(transfer, photographs, tmp_path):
     assert len(found.duplicate_indices) == 2
 
 
+@pytest.mark.slow
 def test_from_scratch(transfer, capsys):
     given = ("--layers", "conv1", "--scratch-epochs", 1, "--head", "softmax", "--folds", 1)
     out = transfer(*given, model="square.keras")
@@ -190,6 +191,7 @@ def test_data_that_are_none(mistake, tmp_path):
     assert "has no class folders" in mistake(data=tmp_path / "empty")
 
 
+@pytest.mark.slow
 def test_a_data_set_of_tensorflow_datasets(models, tmp_path, capsys):
     """caltech101 by its name, with random images: accuracies are those of chance."""
     out = tmp_path / "out"

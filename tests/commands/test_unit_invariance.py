@@ -99,6 +99,7 @@ def test_around_the_strongest_photograph(turn, folder, capsys):
     assert printed[3] == f"Images: {out / 'unit_invariance.png'}"
 
 
+@pytest.mark.slow
 def test_around_an_image_found_by_gradient_ascent(turn, folder):
     out = turn(*ASCENT, "--seed", 3, images=None)
     assert not (out / "top_activations.npz").exists()
@@ -119,6 +120,7 @@ def test_a_unit_of_a_dense_layer(turn):
     assert found.box.tolist() == [0, 0, *SIZE]
 
 
+@pytest.mark.slow
 def test_a_second_run_writes_the_same(turn):
     first = (turn() / "unit_invariance.npz").read_bytes()
     assert (turn() / "unit_invariance.npz").read_bytes() == first

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from kerasvis.convnets import AlexNet, SqueezeNet, ZFNet
+from tests.marks import few, slow
 
 ZFNET_SHAPES = {  # Figure 3
     "pixel_mean": (224, 224, 3),
@@ -201,7 +202,7 @@ def test_classifier_activation(build):
     np.testing.assert_allclose(model.predict(pixels(), verbose=0), expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("build", SMALL_BUILDERS)
+@pytest.mark.parametrize("build", few(SMALL_BUILDERS, 1))
 def test_weights_and_models_come_back(build, tmp_path):
     model = build()
     for weight in model.weights:
@@ -216,8 +217,8 @@ def test_weights_and_models_come_back(build, tmp_path):
     assert [layer.name for layer in loaded.layers] == [layer.name for layer in model.layers]
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("build", SMALL_BUILDERS)
+@pytest.mark.parametrize("policy", ["mixed_float16", slow("mixed_bfloat16")])
+@pytest.mark.parametrize("build", few(SMALL_BUILDERS, 1))
 def test_mixed_precision(build, policy):
     model = build()
     keras.config.set_dtype_policy(policy)
@@ -232,7 +233,7 @@ def test_mixed_precision(build, policy):
     np.testing.assert_allclose(mixed.predict(pixels(), verbose=0), expected, atol=0.1)
 
 
-@pytest.mark.parametrize("build", [small_zf, small_alex])
+@pytest.mark.parametrize("build", [small_zf, slow(small_alex)])
 def test_training_lowers_the_loss(build):
     model = build()
     model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")

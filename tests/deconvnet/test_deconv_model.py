@@ -9,6 +9,7 @@ from keras import layers
 
 import kerasvis as kv
 from kerasvis.deconvnet.targets import Strongest, Unit, WholeMap
+from tests.marks import few, slow
 
 SIZE = (45, 38)
 
@@ -46,8 +47,8 @@ def whole(deconv, pixels, features, positions):
     return deconv.predict(inputs, verbose=0)
 
 
-@pytest.mark.parametrize("rectification", ["deconvnet", "guided", "gradient"])
-@pytest.mark.parametrize("position", [(0, 0), (11, 9), (22, 18), (3, 18)])
+@pytest.mark.parametrize("rectification", few(["deconvnet", "guided", "gradient"], 1))
+@pytest.mark.parametrize("position", [(0, 0), (11, 9), slow((22, 18)), slow((3, 18))])
 def test_units_in_crops_are_those_of_whole_images(rectification, position):
     deconv = shared_deconv(rectification)
     parts, origins = deconv.project_units(images(), Unit([0, 2, 5], *position))
@@ -90,7 +91,7 @@ def test_strongest_is_the_unit_that_locate_finds():
     np.testing.assert_allclose(outputs["activation"], activations, rtol=1e-6)
 
 
-@pytest.mark.parametrize("target", [Unit(2, 3, 4), Strongest(2), WholeMap([0, 1, 2, 3, 4])])
+@pytest.mark.parametrize("target", few([Unit(2, 3, 4), Strongest(2), WholeMap([0, 1, 2, 3, 4])], 1))
 def test_batch_size_does_not_matter(target):
     deconv = shared_deconv()
     expected = deconv.project(images(5), target, batch_size=5)
@@ -161,7 +162,7 @@ def test_summary_lists_the_mirrored_stack():
     assert "Total params: 0" in text
 
 
-@pytest.mark.parametrize("size", [(45, 38), (31, 50)])
+@pytest.mark.parametrize("size", [(45, 38), slow((31, 50))])
 def test_images_of_any_size(size):
     anywhere, fixed = convnet((None, None)), convnet(size)
     fixed.set_weights(anywhere.get_weights())
@@ -175,7 +176,7 @@ def test_images_of_any_size(size):
         )
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
+@pytest.mark.parametrize("policy", few(["mixed_float16", "float16", "mixed_bfloat16"], 1))
 def test_mixed_precision_projects_in_float32(policy):
     narrow, wide = convnet(dtype=policy), convnet()
     wide.set_weights(narrow.get_weights())
@@ -237,6 +238,7 @@ def test_rules_are_saved(tmp_path):
     np.testing.assert_array_equal(loaded.project(images(2, (9, 9)), Strongest(1)), expected)
 
 
+@pytest.mark.slow
 def test_switch_layers_in_the_model_itself():
     """A net that was trained with switch layers is mirrored as one with plain pooling."""
 
@@ -287,14 +289,14 @@ def test_two_inputs():
         kv.DeconvModel(model, "sum")
 
 
-def test_two_devices(two_devices):
+@pytest.mark.parametrize("target", few([Strongest(2), WholeMap(1), Unit(0, 4, 5)], 1))
+@pytest.mark.parametrize("number", [1, slow(3)])
+def test_two_devices(two_devices, number, target):
     """Also with fewer images than devices."""
     with two_devices.scope():
         deconv = kv.DeconvModel(convnet(), "conv2")
     alone = kv.DeconvModel(convnet(), "conv2")
     alone.convnet.set_weights(deconv.convnet.get_weights())
-    for number in (1, 3):
-        for target in (Strongest(2), WholeMap(1), Unit(0, 4, 5)):
-            found = deconv.project(images(number), target)
-            expected = alone.project(images(number), target)
-            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+    found = deconv.project(images(number), target)
+    expected = alone.project(images(number), target)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)

@@ -69,6 +69,7 @@ np.savez(sys.argv[3], unit=unit["projection"], **strongest)
 """
 
 
+@pytest.mark.slow
 def test_served_where_kerasvis_is_missing(deconv, exported, tmp_path):
     given = {
         "images": images(4),
@@ -146,6 +147,7 @@ def test_only_the_weights_up_to_the_layer_are_written(deconv, exported):
     assert num_below <= num_written <= num_below + 1  # TensorFlow counts its saves
 
 
+@pytest.mark.slow
 def test_images_of_any_size(tmp_path):
     deconv = kv.DeconvModel(convnet((None, None)), "conv2")
     served = export_and_load(deconv, tmp_path / "serving")
@@ -155,6 +157,7 @@ def test_images_of_any_size(tmp_path):
         np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_class_scores(tmp_path):
     deconv = kv.DeconvModel(convnet(), "classes")
     served = export_and_load(deconv, tmp_path / "serving")

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 import kerasvis as kv
+from tests.marks import few
 from tests.oracles import modified_gradient
 
 SHAPE = (9, 7, 3)
@@ -47,7 +48,7 @@ def effective_kernel(layer):
     return kernel
 
 
-@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
+@pytest.mark.parametrize("mode", few(["int8", "float8", "int4"], 1))
 def test_a_quantized_model(mode):
     model, plain = dense_model(), dense_model()
     model.quantize(mode)
@@ -122,8 +123,8 @@ class NamedConv2D(layers.Conv2D):
         return self.name
 
 
-@pytest.mark.parametrize("kind", [StandardizedConv2D, StandardizedKernel])
-@pytest.mark.parametrize("rectification", ["deconvnet", "guided", "gradient"])
+@pytest.mark.parametrize("kind", few([StandardizedConv2D, StandardizedKernel], 1))
+@pytest.mark.parametrize("rectification", few(["deconvnet", "guided", "gradient"], 1))
 def test_a_weight_standardized_convolution(kind, rectification):
     top = {"filters": 2, "kernel_size": 2, "name": "top"}
     model = randomized(kind(4, 3, activation="relu", name="a"), layers.Conv2D(**top))
@@ -179,6 +180,7 @@ def test_a_subclass_that_computes_otherwise_is_refused(layer, is_pointwise):
     assert field.size == (2, 2) if is_pointwise else field.is_whole_image
 
 
+@pytest.mark.slow
 def test_the_model_is_left_as_it_is():
     model = dense_model()
     model.quantize("int8")

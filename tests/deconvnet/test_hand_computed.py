@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 import kerasvis as kv
+from tests.marks import few
 from tests.oracles import modified_gradient
 
 IMAGE = [
@@ -135,7 +136,7 @@ def test_the_activations_are_those_on_paper():
 
 
 @pytest.mark.parametrize("rectification", ["deconvnet", "guided", "gradient"])
-@pytest.mark.parametrize(("target", "position", "expected"), CASES)
+@pytest.mark.parametrize(("target", "position", "expected"), few(CASES, unpack=True))
 def test_convolution_pooling_unit(target, position, expected, rectification):
     model, image = convolution_pooling_unit()
     deconv = kv.DeconvModel(model, "unit", rectification=rectification)

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kerasvis as kv
+from tests.marks import slow
 
 
 def images(size=64):
@@ -25,7 +26,7 @@ def convnext():
 @pytest.mark.parametrize(
     ("net", "layer", "refused"),
     [
-        (efficientnet, "block2b_add", "product of several signals"),
+        slow(efficientnet, "block2b_add", "product of several signals"),
         (convnext, "convnext_tiny_stage_1_block_0_identity", "LayerNormalization"),
     ],
 )

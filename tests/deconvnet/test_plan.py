@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 import kerasvis as kv
+from tests.marks import slow
 
 
 def chain(*stack, shape=(12, 10, 3)):
@@ -227,7 +228,7 @@ def test_user_rule_for_a_layer_of_his_own():
     [
         lambda layer, signal, record: signal[:, 1:],
         lambda layer, signal, record: [signal, signal],
-        lambda layer, signal, record: [],
+        slow(lambda layer, signal, record: []),
     ],
 )
 def test_a_rule_that_returns_something_else_than_signals_for_the_inputs(rule):

@@ -101,6 +101,7 @@ def test_squeezenet(shared_data, layer, rectification):
     assert_projects_strongest_like_oracle(model, layer, images, rectification)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layer", "rectification"),
     grid(["conv2", "conv5"], RECTIFICATIONS, quick=[("conv2", "guided")]),

@@ -9,6 +9,7 @@ import kerasvis as kv
 from kerasvis.deconvnet import passes
 from kerasvis.deconvnet.shared_forward_pass import cut_out, steps
 from kerasvis.deconvnet.targets import Unit, as_arrays
+from tests.marks import slow
 from tests.oracles.random_graphs import draw_graph
 
 SIZE = (65, 50)
@@ -70,10 +71,11 @@ def assert_equal_up_to_rounding(actual, expected):
     ("layer", "rectification", "batch_size", "is_cropped"),
     [
         ("conv2", "deconvnet", None, True),
-        ("conv3", "guided", None, True),
-        ("conv3", "gradient", 2, True),
-        ("fc", "deconvnet", 2, False),
-        ("fc", "gradient", None, False),
+        slow("conv3", "gradient", 2, True),
+        ("fc", "guided", None, False),
+        slow("conv3", "guided", None, True),
+        slow("fc", "deconvnet", 2, False),
+        slow("fc", "gradient", None, False),
     ],
 )
 def test_every_unit_is_projected_as_if_alone(layer, rectification, batch_size, is_cropped):
@@ -96,9 +98,9 @@ ALL = ("guided", "deconvnet", "gradient")
 @pytest.mark.parametrize(
     ("layer", "numbers", "is_cropped"),
     [
-        ("conv1", IMAGE_NUMBERS, True),  # in small crops
-        ("conv3", IMAGE_NUMBERS, True),  # cut out of whole images
-        ("fc", IMAGE_NUMBERS, False),
+        slow("conv1", IMAGE_NUMBERS, True),  # in small crops
+        slow("conv3", IMAGE_NUMBERS, True),  # cut out of whole images
+        slow("fc", IMAGE_NUMBERS, False),
         ("fc", np.arange(3), False),  # a unit in each image
     ],
 )
@@ -130,9 +132,10 @@ def test_an_unknown_rectification_is_refused():
         deconv.project_units_by(("relu",), images(), Unit([0], [0], [0]), [0])
 
 
+@pytest.mark.slow
 def test_random_graphs():
     num_cropped = num_whole = 0
-    for seed in range(6):
+    for seed in range(30):
         graph = draw_graph(seed)
         rules = "relaxed" if graph.has_gates else ()
         layer = graph.targets[seed % len(graph.targets)]
@@ -151,6 +154,7 @@ def test_random_graphs():
     assert num_cropped
 
 
+@pytest.mark.slow
 def test_crops_with_a_mean_image():
     model = kv.convnets.ZFNet((96, 80, 3), 5, width=0.1, dense_units=8, normalization="batch")
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 96, 80, 3)).astype("float32")
@@ -174,7 +178,7 @@ def test_one_forward_pass_per_image_in_a_step():
     assert sorted(order) == list(range(9))
 
 
-@pytest.mark.parametrize("layer", ["fc", "conv3"])
+@pytest.mark.parametrize("layer", ["conv3", slow("fc")])
 def test_forward_pass_of_whole_images_without_retracing(recorded_shapes, layer):
     deconv = kv.DeconvModel(convnet(), layer)
     num_traced = []

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 import kerasvis as kv
+from tests.marks import few
 from tests.oracles import modified_gradient
 
 SHAPE = (11, 8, 3)
@@ -67,13 +68,13 @@ LIMITED_RELUS = {
 }
 
 
-@pytest.mark.parametrize("rectification", RECTIFICATIONS)
+@pytest.mark.parametrize("rectification", few(RECTIFICATIONS, 1))
 @pytest.mark.parametrize("name", RELUS)
 def test_a_relu_is_a_relu(name, rectification):
     assert_same(net(RELUS[name]()), net(layers.ReLU()), rectification)
 
 
-@pytest.mark.parametrize("rectification", RECTIFICATIONS)
+@pytest.mark.parametrize("rectification", few(RECTIFICATIONS, 1))
 @pytest.mark.parametrize("name", LIMITED_RELUS)
 def test_a_limited_relu_is_one(name, rectification):
     assert_same(net(LIMITED_RELUS[name]()), net(layers.ReLU(6.0)), rectification)
@@ -155,7 +156,7 @@ def test_arithmetic_with_constants(name):
 
 @pytest.mark.parametrize("largest", ["Maximum", "Minimum"])
 @pytest.mark.parametrize("as_layer", [True, False])
-@pytest.mark.parametrize("rectification", RECTIFICATIONS)
+@pytest.mark.parametrize("rectification", few(RECTIFICATIONS, 1))
 def test_the_larger_of_two_tensors_takes_the_signal(largest, as_layer, rectification):
     def between(x):
         left, right = layers.Conv2D(3, 2, name="left")(x), layers.Conv2D(3, 2, name="right")(x)

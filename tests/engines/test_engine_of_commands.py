@@ -34,6 +34,7 @@ OPTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", OPTIONS)
 def test_the_files_are_the_same(command, machines, given, tmp_path):
     arguments = [command, *given, *OPTIONS[command]]

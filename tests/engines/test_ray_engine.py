@@ -4,7 +4,6 @@ import pytest
 
 from kerasvis.engines import Ray, WorkerDiedError
 from tests.engines.light_work import Failing, Squares, ranges
-from tests.marks import slow
 
 
 def squares(engine, worker, parts):
@@ -20,6 +19,7 @@ def expected(number):
     return {index: float(index**2) for index in range(number)}
 
 
+@pytest.mark.slow
 def test_every_image_is_computed_once(machines):
     engine = Ray()
     assert engine.num_workers() == 2
@@ -27,6 +27,7 @@ def test_every_image_is_computed_once(machines):
     assert squares(engine, Squares(), []) == {}
 
 
+@pytest.mark.slow
 def test_workers_serve_all_calls_within_with(machines):
     with Ray() as engine:
         for number in (5, 37):
@@ -36,6 +37,7 @@ def test_workers_serve_all_calls_within_with(machines):
         assert squares(engine, Squares(), ranges(9)) == expected(9)
 
 
+@pytest.mark.slow
 def test_parts_of_a_killed_machine_are_computed_again(machines):
     found = {}
     for number, (_, result) in enumerate(Ray().map(Squares(seconds=0.3), ranges(90))):
@@ -46,7 +48,8 @@ def test_parts_of_a_killed_machine_are_computed_again(machines):
     assert found == expected(90)
 
 
-@pytest.mark.parametrize("fatal", [slow(0), 6, slow(22), slow(36)])
+@pytest.mark.slow
+@pytest.mark.parametrize("fatal", [0, 6, 22, 36])
 def test_an_image_that_ends_every_worker_is_named(machines, fatal):
     with pytest.raises(WorkerDiedError, match=rf"^Image {fatal}: .*memory"):
         squares(Ray(), Squares([fatal]), ranges(37 if fatal > 7 else 8, 5))
@@ -58,6 +61,7 @@ def test_a_batch_that_ends_every_worker_is_named(machines):
         squares(Ray(), Squares([22], together=3), ranges(37, 5))
 
 
+@pytest.mark.slow
 def test_an_error_of_a_worker_is_raised_here(machines):
     with pytest.raises(KeyError, match="image 17"):
         squares(Ray(), Failing(17), ranges(37))
@@ -65,6 +69,7 @@ def test_an_error_of_a_worker_is_raised_here(machines):
         squares(Ray(), Failing(), ranges(37))
 
 
+@pytest.mark.slow
 def test_more_workers_than_there_is_room_for(machines):
     assert squares(Ray(num_workers=7), Squares(), ranges(37)) == expected(37)
 
@@ -83,6 +88,7 @@ def test_wrong_numbers_are_refused(options, named):
         Ray(**options)
 
 
+@pytest.mark.slow
 def test_machines_that_are_too_small(machines):
     with pytest.raises(ValueError, match="3 processors"):
         Ray(cpus_per_worker=3).num_workers()

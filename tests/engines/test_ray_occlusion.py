@@ -10,6 +10,8 @@ from kerasvis.analyses.occlusion.occlusion_on_engine import occlusion_on_engine
 from kerasvis.engines import Ray
 from tests.engines.light_work import files
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {"patch_size": 5, "strides": 4, "baseline": "blur", "verbose": 0}
 
 

@@ -35,6 +35,7 @@ from tests.engines.scanned import (
     convnet,
     random_images,
 )
+from tests.marks import slow
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -60,13 +61,14 @@ def saved(top, folder):
     return (folder / "saved.npz").read_bytes()
 
 
-@pytest.mark.parametrize("num_parts", [1, 2, 5])
+@pytest.mark.parametrize("num_parts", [5, slow(1), slow(2)])
 def test_any_number_of_parts_gives_the_same_bytes(machines, engine, model, tmp_path, num_parts):
     images = random_images(29)
     found = scan(model, images, engine=in_parts(engine, -(-30 // num_parts)))
     assert saved(found, tmp_path) == saved(scan(model, images), tmp_path)
 
 
+@pytest.mark.slow
 def test_any_reducer_gives_the_same_bytes(machines, engine, model):
     reducers = [AllMaxima(), CountActive(), StrongestActivations(2), Means(), MeanActivation()]
     images = random_images(50)
@@ -88,6 +90,7 @@ def photographs(directory, number=23):
     return directory
 
 
+@pytest.mark.slow
 def test_a_folder_is_read_by_the_workers(machines, engine, model, tmp_path):
     folder = ImageFolder(photographs(tmp_path / "photographs"), SIZE, "tf")
     here = map_statistics(model, LAYERS, folder, batch_size=3, verbose=0)
@@ -100,6 +103,7 @@ def test_a_folder_is_read_by_the_workers(machines, engine, model, tmp_path):
     assert len(skipped) == 6
 
 
+@pytest.mark.slow
 def test_batches_of_a_data_set_are_sent(machines, engine, model, tmp_path):
     images = random_images(29)
     for batches in (
@@ -123,6 +127,7 @@ def test_a_machine_that_is_killed_in_the_middle(machines, engine, model, tmp_pat
     assert saved(found, tmp_path) == saved(scan(model, images), tmp_path)
 
 
+@pytest.mark.slow
 def test_an_interrupted_scan_resumes_from_its_parts(machines, engine, model, tmp_path):
     images = random_images(60)
     whole, resumed = tmp_path / "whole.npz", tmp_path / "resumed.npz"
@@ -145,6 +150,7 @@ def test_an_interrupted_scan_resumes_from_its_parts(machines, engine, model, tmp
     assert (tmp_path / "b.npz").read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.slow
 def test_errors_are_those_of_one_process(machines, engine, model, tmp_path):
     images = random_images(29)
     images[17, 0, 0, 0] = np.nan
@@ -175,6 +181,7 @@ def squared(x):
     return x * x
 
 
+@pytest.mark.slow
 def test_layers_of_ones_own_are_sent(machines, engine, tmp_path):
     inputs = keras.Input((*SIZE, 3))
     scaled = Scaling(name="scaling")(inputs)

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 
 from kerasvis.analyses.transfer import feature_cache
 from kerasvis.analyses.transfer.all_images import AllImages
@@ -10,6 +11,7 @@ from kerasvis.data import LabelledData, LabelledImages
 from tests.engines.light_work import files
 
 
+@pytest.mark.slow
 def test_features_are_those_of_one_process(machines, engine, tmp_path, monkeypatch):
     monkeypatch.setattr(feature_cache, "PART_SIZE", 8)
     keras.utils.set_random_seed(0)

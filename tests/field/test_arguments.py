@@ -285,7 +285,7 @@ def options_of(command):
 
 
 @hypothesis.settings(
-    max_examples=50,
+    max_examples=20,
     suppress_health_check=[
         hypothesis.HealthCheck.function_scoped_fixture,
         hypothesis.HealthCheck.too_slow,

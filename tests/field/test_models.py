@@ -14,7 +14,7 @@ import kerasvis as kv
 from benchmarks import application_stems
 from kerasvis.data.known_models import _known_stems, preprocessing_of_model
 from kerasvis.layers.filter_constraint import RMSLimit
-from tests.marks import slow
+from tests.marks import few, slow
 
 ROOT = Path(__file__).resolve().parents[2]
 SAVED = ROOT / "saved_models" / "zfnet-tiny-imagenet-30" / "model.keras"
@@ -95,6 +95,7 @@ class OfTheUser(keras.layers.Layer):
     """A layer that only its author's code knows."""
 
 
+@pytest.mark.slow
 def test_a_file_of_something_unknown_gets_a_sentence(tmp_path):
     model = keras.Sequential([keras.Input((8, 8, 3)), OfTheUser(), keras.layers.Conv2D(2, 3)])
     model.save(tmp_path / "mine.keras")
@@ -153,7 +154,7 @@ BIG_APPLICATIONS = {
 
 
 @pytest.mark.parametrize(
-    "name", ["VGG16", slow("MobileNetV2"), "MobileNetV3Small", slow("ResNet50V2")]
+    "name", ["VGG16", slow("MobileNetV2"), slow("MobileNetV3Small"), slow("ResNet50V2")]
 )
 def test_the_table_of_stems_is_what_keras_builds(name):
     """Run `python -m benchmarks.application_stems` where Keras changed it."""
@@ -163,7 +164,7 @@ def test_the_table_of_stems_is_what_keras_builds(name):
     assert all(stem in written for stem in built)
 
 
-@pytest.mark.parametrize("name", APPLICATIONS)
+@pytest.mark.parametrize("name", few(APPLICATIONS, 4))
 def test_a_model_of_keras_applications_is_known_by_what_it_is(name):
     model = small(name)
     model.name = "mine"
@@ -182,8 +183,8 @@ def test_a_big_model_of_keras_applications_is_known_by_what_it_is(name):
     [
         ("MobileNetV3Small", "tf"),
         ("EfficientNetV2B0", "torch"),  # of which keras.applications trained it
-        ("ConvNeXtTiny", "torch"),
-        pytest.param("EfficientNetV2S", "tf", marks=pytest.mark.slow),
+        slow("ConvNeXtTiny", "torch"),
+        slow("EfficientNetV2S", "tf"),
     ],
 )
 def test_without_its_own_preprocessing_it_takes_what_that_makes(name, mode):
@@ -254,7 +255,7 @@ AROUND_IT = {
 }
 
 
-@pytest.mark.parametrize("case", AROUND_IT)
+@pytest.mark.parametrize("case", few(AROUND_IT, 6))
 def test_whatever_is_around_it(case):
     build, mode = AROUND_IT[case]
     assert mode_of(build()) == mode

@@ -17,6 +17,7 @@ from tests.field.strange_models import (
     stack,
     unbuilt,
 )
+from tests.marks import few
 
 LABELS = np.arange(6) % 2
 
@@ -93,7 +94,7 @@ def test_an_unbuilt_model_without_images_gets_a_sentence(entrance, case, tmp_pat
         WITHOUT_IMAGES[entrance](UNBUILT[case](), tmp_path)
 
 
-@pytest.mark.parametrize("entrance", ENTRANCES)
+@pytest.mark.parametrize("entrance", few(ENTRANCES, 5))
 def test_a_sequential_model_is_built_for_its_images(entrance, tmp_path):
     keras.utils.set_random_seed(1)
     model = unbuilt()
@@ -209,8 +210,8 @@ def test_each_of_several_outputs_has_its_name():
         kv.find_top_activations(model, "clas", images(), verbose=0)
 
 
-@pytest.mark.parametrize("method", ["gradient", "gradient_times_input", "smoothgrad"])
-@pytest.mark.parametrize("target", [Unit(1), Strongest(2), WholeMap([0, 1, 2])])
+@pytest.mark.parametrize("method", few(["gradient", "gradient_times_input", "smoothgrad"], 1))
+@pytest.mark.parametrize("target", few([Unit(1), Strongest(2), WholeMap([0, 1, 2])], 2))
 def test_the_outputs_of_a_subclassed_model_can_be_derived(method, target):
     model = built_subclassed()
     options = {"num_samples": 3} if method == "smoothgrad" else {}

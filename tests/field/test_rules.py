@@ -8,6 +8,7 @@ from keras import layers
 import kerasvis as kv
 from kerasvis.deconvnet.targets import Unit, WholeMap
 from kerasvis.reports import write_gallery
+from tests.marks import few
 
 SHAPE = (14, 12, 3)
 
@@ -91,7 +92,7 @@ PROJECTIONS = {
 }
 
 
-@pytest.mark.parametrize("entrance", PROJECTIONS)
+@pytest.mark.parametrize("entrance", few(PROJECTIONS, 4))
 def test_rules_reach_every_analysis(entrance, tmp_path):
     with pytest.raises(ValueError, match="rules='relaxed'"):
         PROJECTIONS[entrance]((), tmp_path)
@@ -115,7 +116,7 @@ DERIVATIVES = {
 }
 
 
-@pytest.mark.parametrize("entrance", DERIVATIVES)
+@pytest.mark.parametrize("entrance", few(DERIVATIVES, 3))
 def test_derivatives_need_no_rules(entrance, tmp_path):
     assert np.abs(DERIVATIVES[entrance]((), tmp_path)).max() > 0
 
@@ -143,6 +144,7 @@ def test_wrong_rules_get_a_sentence(rules):
         kv.DeconvModel(gated(), "smooth", rules=rules)
 
 
+@pytest.mark.slow
 def test_snapshots_by_other_rules_are_other_snapshots(tmp_path):
     recorded("relaxed", tmp_path)
     recorded("relaxed", tmp_path)
@@ -166,6 +168,7 @@ def gallery(folder, rules=(), number=50, model=None, **options):
     return (folder / "index.html").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_the_gallery_takes_rules_for_its_findings_too(tmp_path):
     assert "no convolution" not in gallery(tmp_path / "a", "relaxed")
     with pytest.raises(ValueError, match="rules"):

@@ -15,6 +15,7 @@ from PIL import Image
 import kerasvis as kv
 from kerasvis.analyses import feature_invariance
 from kerasvis.commands.command_line import run
+from tests.marks import few, slow
 
 SIZE = (20, 18)
 QUICK = {"patch_size": 10, "strides": 10, "verbose": 0}
@@ -139,7 +140,7 @@ def assert_says(result, probabilities):
     assert result.base_label == probabilities.argmax()
 
 
-@pytest.mark.parametrize("head", PROBABILITIES.values(), ids=PROBABILITIES)
+@pytest.mark.parametrize("head", few(PROBABILITIES.values(), 9), ids=PROBABILITIES)
 def test_probabilities_are_those_of_predict(head):
     model = with_head(head)
     p = model.predict(IMAGE[None], verbose=0).ravel().astype("float32")
@@ -161,7 +162,7 @@ LOGITS = {
 }
 
 
-@pytest.mark.parametrize("head", LOGITS.values(), ids=LOGITS)
+@pytest.mark.parametrize("head", few(LOGITS.values(), 4), ids=LOGITS)
 def test_logits_get_a_softmax(head):
     model = with_head(head)
     scores = model.predict(IMAGE[None], verbose=0).ravel()
@@ -232,7 +233,7 @@ def dog_model(head):
     return model
 
 
-@pytest.mark.parametrize("head", ONE_UNIT.values(), ids=ONE_UNIT)
+@pytest.mark.parametrize("head", few(ONE_UNIT.values(), 2), ids=ONE_UNIT)
 def test_one_unit_is_two_classes(head):
     model = dog_model(head)
     result = kv.occlusion_sensitivity(model, IMAGE, **QUICK)
@@ -379,8 +380,8 @@ def softmax(values):
     return e / e.sum(axis=-1, keepdims=True)
 
 
-@pytest.mark.parametrize("method", ["incremental", "full"])
-@pytest.mark.parametrize("activation", ["softmax", tf.nn.softmax, None, "sigmoid"])
+@pytest.mark.parametrize("method", ["incremental", slow("full")])
+@pytest.mark.parametrize("activation", few(["softmax", tf.nn.softmax, None, "sigmoid"], 2))
 @pytest.mark.parametrize("region", [None, (3, 2, 11, 15)])
 def test_a_segmented_class_is_its_map_summed(activation, region, method):
     model = segmenter(activation)
@@ -442,8 +443,8 @@ SCORES = {
 }
 
 
-@pytest.mark.parametrize("method", ["incremental", "full"])
-@pytest.mark.parametrize("case", SCORES)
+@pytest.mark.parametrize("method", ["incremental", slow("full")])
+@pytest.mark.parametrize("case", few(SCORES, 3))
 def test_a_free_score(case, method):
     build, head, options, score = SCORES[case]
     model = build(head)

@@ -6,6 +6,7 @@ import pytest
 from kerasvis.figures.fidelity_maps import as_ink
 from kerasvis.figures.fidelity_numbers import mean_and_error
 from kerasvis.figures.fidelity_panels import fidelity_panels
+from tests.marks import slow
 
 METHODS = ("deconvnet", "my_$method")
 MEASURES = ("rank, absolute", "rank, signed", "SSIM", "HOG")
@@ -156,7 +157,7 @@ def test_one_check_alone(check):
     assert bool([axes for axes in figure.axes if axes.images]) == (check == CHECKS[0])
 
 
-@pytest.mark.parametrize("methods", [METHODS, ("one",), tuple("abcdefgh")])
+@pytest.mark.parametrize("methods", [METHODS, slow(("one",)), slow(tuple("abcdefgh"))])
 def test_everything_is_on_the_page(methods):
     layers = tuple(f"block{i}_convolution{i}" for i in range(40))
     figure = fidelity_panels(fidelity(methods, layers), title="A title")

@@ -11,7 +11,7 @@ from kerasvis.figures.colour_scale import COLOURS, ColourScale, three_digits
 from kerasvis.figures.label_map import label_counts, label_pixels, nearest
 from kerasvis.figures.occlusion_row import shortened
 from kerasvis.figures.page import LABEL, text_width
-from tests.marks import slow
+from tests.marks import few, slow
 
 IMAGE_SIZE = (30, 44)
 
@@ -250,8 +250,8 @@ def test_panels_that_no_row_has_are_left_out():
     assert pictures(both)["row 0 d"][:2] == pictures(both)["row 1 d"][:2]
 
 
-@pytest.mark.parametrize("image_size", [(30, 44), (60, 16), (16, 60), (40, 40)])
-@pytest.mark.parametrize("num_others", [0, 1, 3])
+@pytest.mark.parametrize("image_size", few([(30, 44), (60, 16), (40, 40), (16, 60)]))
+@pytest.mark.parametrize("num_others", few([0, 1, 3]))
 def test_pictures_stay_apart_inside_the_page_and_in_shape(image_size, num_others):
     others = [np.ones((9, 5, 3)), np.ones((5, 9, 3)), np.ones((30, 30, 3))][:num_others]
     shown = row(result(image_size), class_names=NAMES, title="One", other_projections=others)

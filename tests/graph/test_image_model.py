@@ -11,6 +11,7 @@ from keras import layers
 import kerasvis as kv
 from kerasvis.layers import FixedValue
 from kerasvis.occlusion import Occluders, OcclusionSweep
+from tests.marks import slow
 from tests.oracles.occluded_images import looked_at, occluded_images
 
 SIZE = (21, 18)
@@ -130,7 +131,7 @@ def test_the_model_is_left_as_it_is(images, case):
         np.testing.assert_array_equal(array, was)
 
 
-@pytest.mark.parametrize("method", ["incremental", "full"])
+@pytest.mark.parametrize("method", ["incremental", slow("full")])
 @pytest.mark.parametrize("case", CASES)
 def test_occlusion_is_exact(images, case, method):
     build, options, *_ = CASES[case]

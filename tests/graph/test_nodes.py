@@ -185,6 +185,7 @@ def test_a_saved_model(tmp_path):
     assert assert_replays_as_predicted(loaded)[:2] == ["inner/a", "inner/a:2"]
 
 
+@pytest.mark.slow
 def test_an_application_inside_a_model():
     base = keras.applications.MobileNetV2((32, 32, 3), 0.35, include_top=False, weights=None)
     inputs = keras.Input((32, 32, 3))

@@ -61,21 +61,21 @@ def positive_convnet(data, **options):
     )
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(st.data())
 def test_a_unit_sees_nothing_outside_its_box(data):
     model = positive_convnet(data)
     assert_all_seen_is_inside(model, receptive_field(model, "top"))
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.data())
 def test_a_unit_sees_its_whole_box_in_the_interior(data):
     model = positive_convnet(data, kinds=WINDOWS + POINTWISE, sizes=(24, 40))
     assert_interior_is_exact(model, receptive_field(model, "top"), border=8)
 
 
-@settings(max_examples=12)
+@settings(max_examples=5)
 @given(st.data())
 def test_upsampled_boxes_are_hardly_too_wide(data):
     model = positive_convnet(data, kinds=UPSAMPLING, sizes=(6, 9))

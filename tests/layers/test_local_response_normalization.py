@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from kerasvis.layers import LocalResponseNormalization
+from tests.marks import slow
 
 
 def normalize(inputs, depth_radius, bias, alpha, beta):
@@ -81,8 +82,8 @@ def test_gradient_is_that_of_the_builtin():
     np.testing.assert_allclose(*gradients, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
-@pytest.mark.parametrize("size", [(5, 7), (None, None)])
+@pytest.mark.parametrize("policy", ["float32", slow("mixed_float16")])
+@pytest.mark.parametrize("size", [slow((5, 7)), (None, None)])
 def test_in_a_model(tmp_path, policy, size):
     inputs = keras.Input((*size, 3))
     features = keras.layers.Conv2D(6, 3, dtype=policy)(inputs)

@@ -9,12 +9,13 @@ from keras import layers
 from kerasvis.convnets import AlexNet, SqueezeNet, ZFNet
 from kerasvis.graph import feature_extractor
 from kerasvis.occlusion import Occluders, OcclusionSweep, inference_plan
-from tests.marks import slow
+from tests.marks import few, slow
 from tests.oracles.random_graphs import draw_graph, randomize_weights
 from tests.zoo.checks import assert_occludes_like_the_whole_model
 
-NUM_GRAPHS = 40  # five times as many hold every layer with a rule
-NUM_MORE_GRAPHS = 60
+NUM_GRAPHS = 10
+NUM_MORE_GRAPHS = 90
+NUM_SEEN = 200  # so many hold every layer with a rule
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_random_graph(seed):
 @pytest.mark.slow
 def test_random_graphs_hold_every_layer_with_a_rule():
     seen = set()
-    for seed in range(5 * NUM_GRAPHS):
+    for seed in range(NUM_SEEN):
         graph = draw_graph(seed, num_images=1)
         model = with_scores(graph)
         layer = layers_of_maps(model, graph.targets)[0]
@@ -88,11 +89,9 @@ def build(name, size):
 
 
 NETS = [
-    ("MobileNet", (97, 64), "conv_pw_13_relu"),
     ("SqueezeNet", (99, 83), "fire9"),
+    ("MobileNet", (97, 64), "conv_pw_13_relu"),
     ("ZFNet", (99, 83), "conv5"),
-]
-LARGE_NETS = [
     ("AlexNet", (99, 83), "conv5"),
     ("VGG16", (96, 64), "block5_conv3"),
     ("ResNet50", (96, 80), "conv5_block3_out"),
@@ -103,19 +102,11 @@ LARGE_NETS = [
 ]
 
 
-def assert_net_is_exact(name, size, layer):
+@pytest.mark.parametrize(
+    ("name", "size", "layer"), few(NETS, 1, unpack=True), ids=[net[0] for net in NETS]
+)
+def test_net(name, size, layer):
     model = build(name, size)
     image = np.random.default_rng(1).normal(size=(*size, 3)).astype("float32")
     plan = assert_occludes_like_the_whole_model(model, layer, image, (17, 12), (29, 25))
     assert plan.method == "incremental"
-
-
-@pytest.mark.parametrize(("name", "size", "layer"), NETS, ids=[net[0] for net in NETS])
-def test_net(name, size, layer):
-    assert_net_is_exact(name, size, layer)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "size", "layer"), LARGE_NETS, ids=[x[0] for x in LARGE_NETS])
-def test_large_net(name, size, layer):
-    assert_net_is_exact(name, size, layer)

@@ -10,6 +10,7 @@ from keras import layers
 from kerasvis.graph import Scores, feature_extractor
 from kerasvis.occlusion import Occluders, OcclusionSweep
 from kerasvis.occlusion.sweep import BYTES_IN_BATCH, MAX_BATCH_SIZE, default_batch_size
+from tests.marks import few, slow
 from tests.oracles.occluded_images import looked_at, occluded_images
 
 SIZE = (25, 30)
@@ -65,7 +66,7 @@ def test_is_occluding_and_running(model, images, in_one_batch, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("batch_size", [1, 7, 36, 1000])
+@pytest.mark.parametrize("batch_size", [slow(1), 7, slow(36), slow(1000)])
 def test_batches_of_any_size(model, images, in_one_batch, method, batch_size):
     sweep = OcclusionSweep(model, OCCLUDERS, "conv2", method=method, batch_size=batch_size)
     assert sweep.batch_size == batch_size
@@ -74,7 +75,7 @@ def test_batches_of_any_size(model, images, in_one_batch, method, batch_size):
         np.testing.assert_allclose(array, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("batch_size", [5, 8, 36])
+@pytest.mark.parametrize("batch_size", [5, slow(8), slow(36)])
 def test_two_replicas_are_one(model, images, two_devices, batch_size):
     """36 positions in eight batches, in five and in one; the last is shorter, or has no partner."""
     alone = OcclusionSweep(model, OCCLUDERS, "conv2", batch_size=batch_size)
@@ -96,7 +97,7 @@ def test_base(model, images):
     assert base.strongest_feature == np.max(maps, axis=(0, 1, 2)).argmax()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", few(METHODS, 1))
 def test_another_image_map_and_classes_with_the_same_sweep(model, images, method):
     sweep = OcclusionSweep(model, OCCLUDERS, "conv2", method=method)
     run(sweep, images)
@@ -109,7 +110,7 @@ def test_another_image_map_and_classes_with_the_same_sweep(model, images, method
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("watched", ["conv1", "norm", "pool1"])
+@pytest.mark.parametrize("watched", few(["conv1", "norm", "pool1"], 1))
 def test_any_layer_of_maps(model, images, method, watched):
     sweep = OcclusionSweep(model, OCCLUDERS, watched, method=method)
     _, _, activity = run(sweep, images)

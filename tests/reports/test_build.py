@@ -63,6 +63,7 @@ def test_step_by_step_and_at_once_are_the_same(write, gallery):
     assert same_as(folder, gallery)
 
 
+@pytest.mark.slow
 def test_a_build_that_was_stopped_while_projecting_goes_on(write, gallery, monkeypatch):
     monkeypatch.setattr(layer_pictures, "NUM_BYTES_AT_ONCE", 1)  # a map at a time
     original, calls = layer_pictures.visualize_by, []

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from kerasvis.reports import addresses
+from tests.marks import few
 from tests.reports.small_galleries import EPOCHS, EVIL, FIRST, NESTED, SECOND, WATCHED, pages_of
 
 sync_api = pytest.importorskip(
@@ -336,7 +337,7 @@ def test_pages_of_several_methods_fit_on_a_phone(open_page, by_methods, address)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("address", BY_METHODS)
+@pytest.mark.parametrize("address", few(BY_METHODS, 1))
 def test_pages_of_several_methods_are_accessible(open_page, by_methods, address, scheme):
     assert complaints_of_axe(open_page(by_methods / address, color_scheme=scheme)) == []
 
@@ -356,13 +357,13 @@ def complaints_of_axe(page):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("address", few(ADDRESSES, 3))
 def test_pages_are_accessible(open_page, address, scheme):
     assert complaints_of_axe(open_page(address, color_scheme=scheme)) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("address", EVOLVING)
+@pytest.mark.parametrize("address", few(EVOLVING, 1))
 def test_pages_with_an_evolution_are_accessible(open_page, evolving, address, scheme):
     assert complaints_of_axe(open_page(evolving / address, color_scheme=scheme)) == []
 

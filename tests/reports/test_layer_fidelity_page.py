@@ -42,6 +42,7 @@ def test_each_layer_says_how_far_its_pictures_go(gallery):
     assert found == LayerFidelity.load(folder / "arrays" / "fidelity-a.npz")
 
 
+@pytest.mark.slow
 def test_a_damaged_one_is_measured_again(gallery):
     folder, build, *_ = gallery
     file = folder / "arrays" / "fidelity-a.npz"

@@ -5,6 +5,7 @@ import pytest
 from kerasvis.data import LabelledImages
 from kerasvis.data.labelled.sub_crops import ten_crops
 from kerasvis.training import ten_crop_evaluate, ten_crop_model
+from tests.marks import slow
 
 SIZE, CROP_SIZE, NUM_CLASSES = (9, 12), (6, 7), 8
 
@@ -48,7 +49,7 @@ def shares_oracle(probabilities, labels):
     return tuple(np.mean(hits, axis=1))
 
 
-@pytest.mark.parametrize("batch_size", [10, 30, 500])
+@pytest.mark.parametrize("batch_size", [slow(10), 30, slow(500)])
 def test_against_brute_force(batch_size):
     model, data = convnet(), images(11)
     accuracy = ten_crop_evaluate(model, data, batch_size)

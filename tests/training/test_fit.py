@@ -222,6 +222,7 @@ def test_drop_variables(tmp_path):
     assert read_npz(tmp_path / "checkpoint" / "state.npz", "a history").keys() == {"history"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("while_saving", [True, slow(False)])
 def test_the_evolution_of_features_has_no_gap(tmp_path, while_saving):
     """Killed within an epoch, or between the epoch's snapshot and its state."""

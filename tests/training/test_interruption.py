@@ -113,7 +113,8 @@ def two_epochs():
 
 @pytest.mark.parametrize("after", [False, slow(True)])
 @pytest.mark.parametrize(
-    ("name", "number"), [(JOURNAL, 1), ("state.npz", 1), ("state.npz", 2), ("history.csv", 3)]
+    ("name", "number"),
+    [slow(JOURNAL, 1), ("state.npz", 1), slow("state.npz", 2), slow("history.csv", 3)],
 )
 def test_killed_while_saving(tmp_path, kill_at_replace, two_epochs, name, number, after):
     data, recipe, whole = two_epochs

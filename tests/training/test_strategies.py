@@ -14,7 +14,7 @@ from kerasvis.training import workers
 from kerasvis.training.replicated_model import parts_of, replicated, spread
 from kerasvis.training.strategies import is_chief, strategy_for
 from kerasvis.training.workers import WorkerLost
-from tests.marks import slow
+from tests.marks import few, slow
 
 SIZE, NUM_CLASSES = (21, 23), 5
 
@@ -136,6 +136,7 @@ def test_evaluation_counts_every_image_once(one, two):
         assert measured["top_2"] == pytest.approx((ranks < 2).mean())
 
 
+@pytest.mark.slow
 def test_weights_of_images_count(one, two):
     images, labels = photographs(7)
     batches = batches_of(images, labels, np.linspace(0, 2, 7, dtype="float32"))
@@ -145,6 +146,7 @@ def test_weights_of_images_count(one, two):
     assert_same_weights(same, model)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
 def test_nothing_is_learned_after_the_last_batch(one, two):
     """Keras begins a step where none is left, if it does not know the number of batches."""
@@ -187,7 +189,7 @@ def test_one_device_is_plain_keras(one):
     assert is_chief(one)
 
 
-@pytest.mark.parametrize("number", range(1, 14))
+@pytest.mark.parametrize("number", few(range(1, 14), 4))
 @pytest.mark.parametrize(("num_workers", "num_local"), [(1, 2), (2, 1), (2, 3)])
 def test_parts_are_the_batches(number, num_workers, num_local):
     batches = batches_of(np.arange(number), -np.arange(number), batch_size=5)

@@ -15,9 +15,7 @@ from tests.zoo.applications import RELAXED, SIZES, application
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config:UserWarning")
 QUICK = [
     ("ConvNeXtTiny", "early"),
-    ("EfficientNetB0", "early"),
     ("MobileNetV3Small", "middle"),
-    ("ResNet50", "early"),
 ]
 
 

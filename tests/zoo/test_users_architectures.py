@@ -260,8 +260,8 @@ def open_sizes():
     return classified(inputs, x)
 
 
-@pytest.mark.parametrize("size", [(20, 31), (17, 64)])
-@pytest.mark.parametrize("layer", ["conv2", "scores"])
+@pytest.mark.parametrize("size", [slow((20, 31)), (17, 64)])
+@pytest.mark.parametrize("layer", [slow("conv2"), "scores"])
 def test_open_sizes(size, layer):
     keras.utils.set_random_seed(0)
     model = open_sizes()
@@ -331,6 +331,7 @@ def test_two_inputs_are_refused_in_a_sentence_that_says_what_to_do():
         kv.DeconvModel(model, "scores")
 
 
+@pytest.mark.slow
 def test_filters_of_a_patch_embedding_are_diagnosed_and_drawn():
     model, _ = lively("patch embedding")
     images = np.random.default_rng(1).uniform(0, 255, (50, 32, 24, 3)).astype("float32")

@@ -95,6 +95,7 @@ class Interrupt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_interrupted_within_a_variant(ablation, tmp_path, monkeypatch):
     epochs = []
     count = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: epochs.append(epoch))
@@ -154,6 +155,7 @@ def test_folders_of_another_training(ablation, directory, changes, sentence):
         ablate_small(directory, **changes)
 
 
+@pytest.mark.slow
 def test_a_damaged_result_is_computed_again(ablation, directory, tmp_path):
     shutil.copytree(directory, tmp_path, dirs_exist_ok=True)
     filepath = tmp_path / "none" / "result.npz"

@@ -142,6 +142,7 @@ def test_a_folder_without_snapshots(tmp_path, name):
         load_evolution(tmp_path / name)
 
 
+@pytest.mark.slow
 def test_models_of_several_epochs_give_what_each_gives_alone():
     models = [convnet(seed) for seed in range(3)]
     before = models[0].get_weights()

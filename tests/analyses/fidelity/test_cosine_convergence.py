@@ -69,6 +69,7 @@ def test_a_single_unit_leaves_one_direction(images):
     assert (np.abs(found.cosines[:, 0]) < 0.99).all()
 
 
+@pytest.mark.slow
 def test_rectified_signals_converge_and_the_gradient_does_not(images):
     keras.utils.set_random_seed(0)
     dense = [layers.Dense(32, activation="relu", name=f"fc{i}") for i in range(7)]

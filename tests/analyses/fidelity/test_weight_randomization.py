@@ -165,6 +165,7 @@ def test_the_gradient_of_a_dense_net_changes_with_its_top_alone(images):
     assert found.example_layers == ("scores",)
 
 
+@pytest.mark.slow
 def test_stages_leave_nothing_between_them_trained(model, images):
     all_layers = measure(model, images)
     some = measure(model, images, stages=["conv1", "conv2"])

@@ -12,6 +12,7 @@ from kerasvis.analyses.filters.aliasing import aliasing
 from kerasvis.analyses.filters.filter_duplicates import earlier_twins
 from kerasvis.analyses.filters.filter_spectra import filter_spectra
 from kerasvis.data import ImageFolder, Preprocessing
+from tests.marks import slow
 
 SIZE = (47, 40)
 NUM_IMAGES = 60
@@ -144,7 +145,7 @@ def test_filters_are_in_rgb_order(model):
     np.testing.assert_array_equal(same.kernels, kernel)
 
 
-@pytest.mark.parametrize("channels", [1, 3, 5])
+@pytest.mark.parametrize("channels", [slow(1), slow(3), 5])
 def test_images_of_any_number_of_channels(channels):
     model = make_model(channels=channels)
     images = np.random.default_rng(0).normal(size=(50, *SIZE, channels)).astype("float32")
@@ -240,6 +241,7 @@ def test_images_that_do_not_fit(model, images):
         diagnose_filters(model, (image for image in images))
 
 
+@pytest.mark.slow
 def test_photographs_that_cannot_be_read_are_not_counted(model, images, tmp_path):
     for number, pixels in enumerate(images[:52]):
         Image.fromarray(pixels.astype("uint8")).save(tmp_path / f"{number:02d}.png")

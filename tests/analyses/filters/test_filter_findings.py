@@ -11,6 +11,7 @@ from kerasvis.analyses.filters.filter_findings import (
     is_twin,
     lower_bound_of_median,
 )
+from tests.marks import few, slow
 
 NAMES = [
     "Dominant filters",
@@ -82,8 +83,8 @@ def test_planted_copies(num):
 
 
 @pytest.mark.parametrize("frequency", [(0.5, 0.5), (0, 0.5), (0.4, 0.2)])
-@pytest.mark.parametrize("size", [(7, 7), (11, 11), (9, 7)])
-@pytest.mark.parametrize("num", [1, 5])
+@pytest.mark.parametrize("size", few([(9, 7), (7, 7), (11, 11)]))
+@pytest.mark.parametrize("num", [slow(1), 5])
 def test_planted_high_frequencies(num, size, frequency):
     filters = random_filters(size)
     chosen = np.sort(np.random.default_rng(num).permutation(48)[:num])
@@ -170,8 +171,8 @@ def smooth_images(image_size=(71, 64), num_images=50):
     return np.moveaxis(images, 1, -1).astype("float32")
 
 
-@pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("size", [7, 11])
+@pytest.mark.parametrize("seed", [0, slow(1)])
+@pytest.mark.parametrize("size", [7, slow(11)])
 def test_a_stride_of_4_is_found(size, seed):
     model = net_of_stride(4, size, seed=seed)
     finding = findings_of(diagnose_filters(model, smooth_images(), verbose=0))["Aliasing"]
@@ -182,6 +183,7 @@ def test_a_stride_of_4_is_found(size, seed):
     assert "the energy at stride 4×4 of conv1 is" in finding.evidence
 
 
+@pytest.mark.slow
 def test_a_stride_of_1_has_no_aliasing_and_small_windows_cannot_show_it():
     images = smooth_images()
     finding = findings_of(diagnose_filters(net_of_stride(1), images, verbose=0))["Aliasing"]

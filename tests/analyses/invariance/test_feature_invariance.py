@@ -20,6 +20,7 @@ from kerasvis.convnets.published_weights import read_arrays, squeezenet_from_pub
 from kerasvis.data import Preprocessing
 from kerasvis.data.photographs import read_photograph
 from kerasvis.graph.scores import Scores
+from tests.marks import slow
 
 SIZE = (23, 18)
 VALUES = {"translation": [4, -3, 0], "rotation": [0, 25], "scale": [1.5]}
@@ -63,7 +64,7 @@ def looked_at(model, layer, pixels):
     return np.array(features, "float64"), e / e.sum()
 
 
-@pytest.mark.parametrize("batch_size", [1, 4, 16])
+@pytest.mark.parametrize("batch_size", [slow(1), 4, slow(16)])
 def test_definition(model, photographs, batch_size):
     found = feature_invariance(
         model,

@@ -10,6 +10,7 @@ from PIL import Image
 import kerasvis as kv
 from kerasvis.analyses import OcclusionSensitivity, feature_invariance
 from kerasvis.data import ImageFolder, Preprocessing
+from tests.marks import few
 
 SIZE = (14, 12)
 SETTINGS = {"patch_size": 7, "strides": 7, "verbose": 0}
@@ -78,7 +79,7 @@ def expected(models):
     return [kv.occlusion_sensitivity(models["raw"], x, 1, **SETTINGS) for x in PIXELS]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", few(KINDS, 5))
 def test_occlusion(models, expected, kind, tmp_path):
     mode, bring = KINDS[kind]
     found = kv.occlusion_sensitivity(models[mode], bring(tmp_path), 1, **SETTINGS)

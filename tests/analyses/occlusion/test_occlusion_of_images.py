@@ -4,6 +4,7 @@ import pytest
 
 from kerasvis.analyses import OcclusionAnalysis, OcclusionSensitivity
 from kerasvis.analyses.occlusion.occlusion_of_images import stream_occlusion_sensitivity
+from tests.marks import few
 
 
 def convnet():
@@ -77,7 +78,7 @@ def test_a_stopped_run_goes_on(model, images, tmp_path):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"patch_size": 3}, {"strides": 3}, {"baseline": 5.0}, {"feature": 1}, {"seed": 1}],
+    few([{"patch_size": 3}, {"strides": 3}, {"baseline": 5.0}, {"feature": 1}, {"seed": 1}]),
     ids=lambda settings: next(iter(settings)),
 )
 def test_other_settings_are_refused(model, images, tmp_path, settings):

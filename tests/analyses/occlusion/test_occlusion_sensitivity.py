@@ -733,6 +733,7 @@ def assert_both_methods_agree(model, image, class_index, **settings):
     return full
 
 
+@pytest.mark.slow
 def test_squeezenet_on_a_photograph(shared_data):
     arrays = read_arrays(shared_data / "squeezenet-v1.1/squeezenet_v1_1.npz")
     image = photograph(shared_data, "n02123045_tabby.jpg", 227)

@@ -42,6 +42,7 @@ def test_weights_follow_from_the_seed():
     assert not np.array_equal(first[0], other[0])
 
 
+@pytest.mark.slow
 def test_classes_of_their_own_colour_are_learnt(tmp_path):
     data = labelled_data(60, 30, SIZE)
     recipe = Recipe.for_small_images(12, epochs=15, batch_size=10)

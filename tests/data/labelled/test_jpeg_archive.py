@@ -123,6 +123,7 @@ def test_no_archive(tmp_path):
         load_jpeg_archive(tmp_path / "b.npz")
 
 
+@pytest.mark.slow
 def test_the_real_one(shared_data):
     found = load_jpeg_archive(shared_data / "tiny-imagenet-30" / "tiny_imagenet_30_jpegs.npz")
     assert found.train.pixels.shape == (15000, 64, 64, 3)

@@ -12,6 +12,7 @@ from PIL import Image
 from kerasvis.data import LabelledImages, load_labelled
 from kerasvis.data.labelled import labelled_data, tfds_source
 from kerasvis.data.photographs import fit_pixels
+from tests.marks import slow
 from tests.mocked_data_sets import mocked_data_sets
 
 SIZE = (6, 6)
@@ -174,7 +175,7 @@ def test_splits(name, train, validation, regime):
     assert [n % 3 for n in numbers_of(data.train)] == data.train.labels.tolist()
 
 
-@pytest.mark.parametrize("name", ["tiny_grey", "tiny_sixteen_bits"])
+@pytest.mark.parametrize("name", [slow("tiny_grey"), "tiny_sixteen_bits"])
 def test_grey_images_of_any_depth(name, regime):
     data = load_labelled(name, SIZE)
     for images, numbers in ((data.train, range(6)), (data.validation, range(6, 9))):
@@ -192,6 +193,7 @@ def test_encoded_files_are_read_as_from_a_folder(tmp_path, regime):
         assert np.abs(image.astype(int) - expected).mean() < 5
 
 
+@pytest.mark.slow
 def test_split_by_seed(regime):
     data = load_labelled("tiny_with_train", SIZE, validation_share=0.2)
     train, validation = numbers_of(data.train), numbers_of(data.validation)
@@ -204,6 +206,7 @@ def test_split_by_seed(regime):
     assert other.fingerprint != data.fingerprint
 
 
+@pytest.mark.slow
 def test_order_follows_from_the_seed(regime):
     images = load_labelled("tiny_with_train", SIZE).train
     orders = [numbers_of(images, (0, epoch)) for epoch in range(3)]
@@ -212,6 +215,7 @@ def test_order_follows_from_the_seed(regime):
     assert all(sorted(order) == sorted(numbers_of(images)) for order in orders)
 
 
+@pytest.mark.slow
 def test_epochs_can_be_made_inside_a_pipeline(regime):
     images = load_labelled("tiny_with_train", SIZE).train
     epochs = tf.data.Dataset.range(1, 3).flat_map(
@@ -276,8 +280,8 @@ def _mocked(tmp_path):
 @pytest.mark.parametrize(
     ("name", "size", "num_classes", "validation_split"),
     [
-        ("cifar10", None, 10, "test"),
-        ("caltech101", (20, 30), 102, "test"),
+        slow("cifar10", None, 10, "test"),
+        slow("caltech101", (20, 30), 102, "test"),
         ("imagenet2012", (20, 30), 1000, "validation"),
     ],
 )
