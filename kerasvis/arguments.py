@@ -13,25 +13,23 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasvis.data.array_images import PixelImages
 from kerasvis.data.file_names import shown_name
+from kerasvis.data.folder_images import FolderImages
 from kerasvis.data.image_folder import ImageFolder
-from kerasvis.data.image_sources import (
-    FolderImages,
-    Images,
-    PixelImages,
-    StreamImages,
-    image_source,
-    short,
-)
+from kerasvis.data.image_source import image_source
+from kerasvis.data.images import Images
 from kerasvis.data.known_models import preprocessing_of_model
 from kerasvis.data.labelled.jpeg_archive import load_jpeg_archive
 from kerasvis.data.photographs import MODES, read_photograph
 from kerasvis.data.preprocessing import Preprocessing
+from kerasvis.data.stream_images import StreamImages
 from kerasvis.engines import Ray
 from kerasvis.graph import image_shape
 from kerasvis.graph.built_model import is_unbuilt, readable_model
 from kerasvis.graph.nodes import check_model, has_graph
 from kerasvis.storage.counted import counted
+from kerasvis.storage.short import short
 
 LARGEST_NUMBER = 10**6  # of anything that is counted
 LARGEST_K = 10**4  # strongest activations that are kept of each feature map

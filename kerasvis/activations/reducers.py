@@ -1,5 +1,6 @@
 """What a scan makes of a layer's outputs: a reducer, and those that most others are made of."""
 
+import abc
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -34,7 +35,7 @@ class Batch:
         return self._copies[index]
 
 
-class Reducer:
+class Reducer(abc.ABC):
     """Reduces a layer's outputs over a whole data set, batch by batch, to a result.
 
     A subclass states what is measured of a batch (`measure`, run with the model), what is kept of
@@ -71,6 +72,7 @@ class Reducer:
 
     merges_exactly = False
 
+    @abc.abstractmethod
     def measure(self, outputs: Any, layer: keras.layers.Layer) -> Any:
         """What is measured of a batch, in `keras.ops`, on the device that runs the model.
 
@@ -84,8 +86,8 @@ class Reducer:
             A tensor, or a nested structure of tensors. Their first axis is that of the images; the
             others do not depend on the size of the images. All values have to be finite.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def summary(self, measured: Any, batch: Batch) -> State:
         """The state of one batch.
 
@@ -93,11 +95,10 @@ class Reducer:
             measured: what `measure` returned, in NumPy.
             batch: the `Batch`.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def merge(self, state: State, other: State) -> State:
         """The state of all images of two states, which have no image in common."""
-        raise NotImplementedError
 
     def update(self, state: State | None, measured: Any, batch: Batch) -> State:
         """The state with one more batch, whose images come after those before.

@@ -33,7 +33,7 @@ from kerasvis.arguments import (
     standardize_verbose,
 )
 from kerasvis.data.image_ranges import ImageRange, aligned, image_ranges, num_batches
-from kerasvis.data.image_sources import Images, Progress
+from kerasvis.data.images import Images, Progress
 from kerasvis.engines import Ray
 from kerasvis.graph import image_shape
 from kerasvis.graph.model_fingerprint import model_fingerprint

@@ -14,7 +14,7 @@ import numpy as np
 
 from kerasvis.activations.reducers import Reducer, State
 from kerasvis.data.image_ranges import ImageRange
-from kerasvis.data.image_sources import Progress
+from kerasvis.data.images import Progress
 from kerasvis.graph.sent_model import SentModel
 
 

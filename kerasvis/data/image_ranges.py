@@ -15,19 +15,19 @@ from typing import Self
 
 import numpy as np
 
-from kerasvis.data.image_sources import Images, Progress
+from kerasvis.data.images import START, BatchedImages, Images, IndexedImages, Progress
 
 
 class ImageRange:
     """Some batches in a row of images; it can be sent to another machine.
 
     Args:
-        source: the `Images`, of which `section` can be taken.
+        source: the images, of which `section` can be taken.
         begins: image index at which each batch begins, ascending.
         end: image index behind the last one.
     """
 
-    def __init__(self, source: Images, begins: Sequence[int], end: int):
+    def __init__(self, source: "IndexedImages | GivenBatches", begins: Sequence[int], end: int):
         self.source, self.begins, self.end = source, tuple(begins), end
 
     @property
@@ -71,7 +71,7 @@ class ImageRange:
         return ImageRange(self.source.section(begins[0], end), begins, end)
 
 
-class GivenBatches(Images):
+class GivenBatches(BatchedImages):
     """Batches of a stream, in memory.
 
     Args:
@@ -84,7 +84,7 @@ class GivenBatches(Images):
         self.image_shape = self._batches[0][1].shape[1:]
         self.num_images = int(self._batches[-1][0][-1]) + 1
 
-    def batches(self, progress=Progress()):  # noqa: B008
+    def batches(self, progress=START):
         for indices, images in self._batches:
             if indices[0] >= progress.next_index:
                 yield indices, images
@@ -113,7 +113,7 @@ def image_ranges(
         The `ImageRange`s, in order. Those of a stream are read here, as they are asked for.
     """
     is_done = _Covered(done)
-    if source.has_sections:
+    if isinstance(source, IndexedImages):
         batches = _sections(source, progress)
     else:
         read = source.batches(progress)
@@ -131,7 +131,7 @@ def image_ranges(
 
 def aligned(source: Images, progress: Progress) -> Progress:
     """The `Progress` up to the next batch: what was left out at the end of one is done, too."""
-    if not source.has_sections:
+    if not isinstance(source, IndexedImages):
         return progress
     next_index = math.ceil(progress.next_index / source.batch_size) * source.batch_size
     return Progress(progress.num_batches, min(next_index, source.num_images))
@@ -139,7 +139,7 @@ def aligned(source: Images, progress: Progress) -> Progress:
 
 def num_batches(source: Images) -> int | None:
     """How many batches images have; None if it is not known before they are read."""
-    if source.num_images is None or not source.has_sections:
+    if not isinstance(source, IndexedImages):
         return None
     return math.ceil(source.num_images / source.batch_size)
 
@@ -152,7 +152,7 @@ def _sections(source, progress):
 
 def _range_of(source, waiting):
     begins, ends, batches = zip(*waiting, strict=True)
-    if source.has_sections:
+    if isinstance(source, IndexedImages):
         section = source.section(begins[0], ends[-1])
     else:
         section = GivenBatches(batches)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from kerasvis.deconvnet import passes
-from kerasvis.deconvnet.images import check_images
+from kerasvis.deconvnet.check_images import check_images
 from kerasvis.deconvnet.mirror import Record
 from kerasvis.deconvnet.plan import make_plan
 from kerasvis.deconvnet.rules import standardize_rules

@@ -21,7 +21,7 @@ from kerasvis.analyses.filters.filter_diagnosis import DiagnosedModel
 from kerasvis.arguments import standardize_verbose
 from kerasvis.attributions.methods import METHODS
 from kerasvis.attributions.unit_projections import UnitProjections
-from kerasvis.data.image_sources import Images
+from kerasvis.data.images import Images
 from kerasvis.deconvnet.rectification import RECTIFICATIONS
 from kerasvis.deconvnet.rules import rule_names
 from kerasvis.engines import Ray

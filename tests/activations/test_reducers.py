@@ -19,7 +19,8 @@ from kerasvis.activations import (
 )
 from kerasvis.activations.scan import Scan
 from kerasvis.data.image_ranges import image_ranges
-from kerasvis.data.image_sources import Progress, image_source
+from kerasvis.data.image_source import image_source
+from kerasvis.data.images import Progress
 from kerasvis.graph import feature_extractor
 from kerasvis.storage.fields import equal
 from tests.activations.small_models import small_convnet, whole_numbered_images

@@ -25,7 +25,7 @@ from kerasvis.activations import (
     scan_layers,
 )
 from kerasvis.data import ImageFolder
-from kerasvis.data.image_sources import image_source
+from kerasvis.data.image_source import image_source
 from kerasvis.storage.fields import equal
 from tests.activations.small_models import small_convnet, whole_numbered_images
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from kerasvis.data import ImageFolder
-from kerasvis.data.image_sources import image_source
+from kerasvis.data.image_source import image_source
 from kerasvis.data.labelled.class_folder import LabelledFiles
 
 SIZE = (9, 7)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from kerasvis.data.image_ranges import image_ranges
-from kerasvis.data.image_sources import Progress, image_source
+from kerasvis.data.image_source import image_source
+from kerasvis.data.images import Progress
 
 BATCH_SIZE = 4
 

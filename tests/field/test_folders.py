@@ -18,7 +18,7 @@ from kerasvis.data import ImageFolder, load_jpeg_archive, load_labelled, photogr
 from kerasvis.data.demo_photographs import DemoPhotographs
 from kerasvis.data.file_names import MAX_NAME_BYTES, shown_name, unique_names
 from kerasvis.data.folder_walk import SUFFIXES, find_photographs
-from kerasvis.data.image_sources import image_source
+from kerasvis.data.image_source import image_source
 from kerasvis.data.photographs import decode_photograph, fit_pixels, read_photograph
 from kerasvis.data.splits import role_of, roles_of, validation_split
 from kerasvis.reports import class_labels, image_names

@@ -9,7 +9,7 @@ from kerasvis.activations.strongest_activations import StrongestActivations
 from kerasvis.activations.top_activations import LayerActivations
 from kerasvis.analyses.feature_visualization import choose_features, visualize_chosen
 from kerasvis.arguments import standardize_images, standardize_layers
-from kerasvis.data.image_sources import Images
+from kerasvis.data.images import FetchedImages
 from kerasvis.deconvnet.deconv_model import DeconvModel
 from kerasvis.deconvnet.whole_images import fitting_batch_size
 from kerasvis.graph import image_shape
@@ -169,7 +169,7 @@ class StrongestImages(StrongestActivations):
         return super().result(layer, state), images
 
 
-class CachedImages(Images):
+class CachedImages(FetchedImages):
     """The images that a scan cached, and no others.
 
     Args:
@@ -178,9 +178,11 @@ class CachedImages(Images):
     """
 
     def __init__(self, images, preprocessing):
-        super().__init__()
         self.preprocessing = preprocessing
         self._images = images
+
+    def sample(self):
+        return self[list(self._images)[:1]]
 
     def __getitem__(self, image_indices):
         images = [self._images[index] for index in np.ravel(image_indices).tolist()]

@@ -8,7 +8,8 @@ import numpy as np
 from kerasvis.analyses.occlusion.occlusion_result import OcclusionSensitivity
 from kerasvis.analyses.occlusion.occlusion_sensitivity import OcclusionAnalysis
 from kerasvis.data.image_ranges import ImageRange, image_ranges
-from kerasvis.data.image_sources import Progress, image_source
+from kerasvis.data.image_source import image_source
+from kerasvis.data.images import Progress
 from kerasvis.engines import Ray
 from kerasvis.graph.sent_model import SentModel
 

@@ -12,7 +12,7 @@ import numpy as np
 import tqdm
 
 from kerasvis.data.image_folder import ImageFolder
-from kerasvis.data.image_sources import image_source
+from kerasvis.data.image_source import image_source
 from kerasvis.data.labelled.labelled_data import LabelledData
 from kerasvis.data.photographs import fit_pixels
 from kerasvis.storage.fields import Array
