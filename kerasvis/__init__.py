@@ -14,7 +14,7 @@ passes chosen activations back to pixel space, using the record and the same wei
 | paper                        | file                                                             |
 |------------------------------|------------------------------------------------------------------|
 | Section 2.1, unpooling       | `layers/max_pooling_with_switches.py`, `layers/max_unpooling.py` |
-| Section 2.1, filtering       | `deconvnet/rules.py`                                             |
+| Section 2.1, filtering       | `deconvnet/filtering.py`                                         |
 | Figure 1, the deconvnet      | `deconvnet/plan.py`, `deconvnet/deconv_model.py`                 |
 | Figure 2, the nine strongest | `activations/`                                                   |
 | Figure 2, projections        | `analyses/feature_visualization.py`, `figures/`                  |

@@ -18,7 +18,7 @@ from kerasvis.callbacks.new_thread import run_in_thread
 from kerasvis.data import Preprocessing
 from kerasvis.data.image_source import image_source
 from kerasvis.data.stream_images import StreamImages
-from kerasvis.deconvnet.rules import rule_names, standardize_rules
+from kerasvis.deconvnet.rule_table import rule_names, standardize_rules
 from kerasvis.graph.model_fingerprint import model_fingerprint
 from kerasvis.graph.nodes import nodes_up_to
 

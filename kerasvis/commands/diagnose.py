@@ -124,7 +124,7 @@ def diagnosis_of(opened: OpenModel, photographs, stem: str, looked_at: LookedAtO
 
 def computed_from(opened: OpenModel, photographs, looked_at: LookedAtOptions) -> dict[str, Any]:
     """All that a diagnosis depends on."""
-    from kerasvis.deconvnet.rules import rule_names
+    from kerasvis.deconvnet.rule_table import rule_names
     from kerasvis.graph import read_graph
     from kerasvis.graph.model_fingerprint import model_fingerprint
 

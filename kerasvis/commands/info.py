@@ -121,7 +121,7 @@ def why_not_projected(opened: OpenModel, graph, shapes: dict) -> dict[str, str |
     first one without a rule is passed on.
     """
     from kerasvis.deconvnet.plan import Below, plan_step, starting_point
-    from kerasvis.deconvnet.rules import rule_table
+    from kerasvis.deconvnet.rule_table import rule_table
 
     table = rule_table("deconvnet", opened.rules)
     below = Below.of(opened.model, graph, graph.nodes, shapes)

@@ -44,7 +44,7 @@ def load_preprocessing(name: str | None) -> Any:
 
 def load_rules(name: str | None) -> Any:
     """The pairs that `DeconvModel` takes as its rules."""
-    from kerasvis.deconvnet.rules import standardize_rules
+    from kerasvis.deconvnet.rule_table import standardize_rules
 
     is_object = name is not None and name not in RULES
     return standardize_rules(load_object(name, "--rules") if is_object else name)

@@ -12,7 +12,7 @@ from kerasvis.deconvnet import passes
 from kerasvis.deconvnet.check_images import check_images
 from kerasvis.deconvnet.mirror import Record
 from kerasvis.deconvnet.plan import make_plan
-from kerasvis.deconvnet.rules import standardize_rules
+from kerasvis.deconvnet.rule_table import standardize_rules
 from kerasvis.deconvnet.shared_forward_pass import SharedForwardPass
 from kerasvis.deconvnet.targets import Strongest, Unit, as_arrays
 from kerasvis.deconvnet.unit_crops import UnitCrops

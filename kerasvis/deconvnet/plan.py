@@ -11,7 +11,8 @@ from typing import Any
 import keras
 
 from kerasvis.deconvnet.mirror import Call, Mirror
-from kerasvis.deconvnet.rules import REMEDY, ProjectionError, mirrors_of, rule_table
+from kerasvis.deconvnet.rule_matching import REMEDY, ProjectionError, mirrors_of
+from kerasvis.deconvnet.rule_table import rule_table
 from kerasvis.graph.activation_functions import (
     function_of,
     fused_activation,

@@ -23,7 +23,7 @@ from kerasvis.attributions.methods import METHODS
 from kerasvis.attributions.unit_projections import UnitProjections
 from kerasvis.data.images import Images
 from kerasvis.deconvnet.rectification import RECTIFICATIONS
-from kerasvis.deconvnet.rules import rule_names
+from kerasvis.deconvnet.rule_table import rule_names
 from kerasvis.engines import Ray
 from kerasvis.figures.channels import num_pictures
 from kerasvis.graph import read_graph

@@ -7,7 +7,8 @@ from keras import layers
 
 import kerasvis as kv
 from kerasvis.deconvnet.mirror import Call, Record
-from kerasvis.deconvnet.rules import mirrors_of, rule_table
+from kerasvis.deconvnet.rule_matching import mirrors_of
+from kerasvis.deconvnet.rule_table import rule_table
 from kerasvis.graph.nodes import Node, Tensor, call_layer
 
 SIZES = [(7, 10), (8, 5)]

@@ -24,7 +24,7 @@ from kerasvis.arguments import (
 )
 from kerasvis.data import Preprocessing
 from kerasvis.deconvnet import DeconvModel
-from kerasvis.deconvnet.rules import rule_names, standardize_rules
+from kerasvis.deconvnet.rule_table import rule_names, standardize_rules
 from kerasvis.deconvnet.targets import WholeMap
 from kerasvis.engines import Ray
 from kerasvis.graph import Scores, image_shape, read_graph
