@@ -39,6 +39,9 @@ class StrongestActivations(Reducer):
     def __init__(self, k: int = 9):
         self.k = positive_integer(k, "k", LARGEST_K)
 
+    def summary(self, measured: ChannelMaxima, batch: Batch) -> State:
+        return self.update(None, measured, batch)
+
     def update(self, state: State | None, measured: ChannelMaxima, batch: Batch) -> State:
         values, rows, columns = measured
         top = self._before_all_images(values.shape[1]) if state is None else state
