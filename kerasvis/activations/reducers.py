@@ -210,7 +210,7 @@ class EveryImage(Reducer):
 
 def _with_room(array, begin, end):
     """The array, or one that begins with its first rows, with room up to `end`."""
-    if len(array) >= end:
+    if len(array) >= end and array.flags.writeable:  # one that a worker sent may not be
         return array
     larger = np.zeros((max(end, begin + begin // 2), *array.shape[1:]), array.dtype)
     larger[:begin] = array[:begin]

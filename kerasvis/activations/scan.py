@@ -229,14 +229,17 @@ class Scan:
         earlier = saved.completed_ranges(in_order.progress.next_index)
         for begin, end in earlier:
             yield after(saved.load_part(begin, end))
-        make_scan = functools.partial(Scan, watched=self.watched)
-        worker = ScanWorker(self._model, self.layers, make_scan)
         size = engine.batches_per_part(num_batches(source), getattr(source, "batch_size", 1))
         left = image_ranges(source, size, in_order.progress, earlier)
-        with contextlib.closing(engine.map(worker, left)) as completed:
+        with contextlib.closing(engine.map(self.worker(), left)) as completed:
             for _, part in completed:
                 saved.save_part(part)
                 yield after(part)
+
+    def worker(self) -> ScanWorker:
+        """What makes the same scan on another machine."""
+        make_scan = functools.partial(Scan, watched=self.watched)
+        return ScanWorker(self._model, self.layers, make_scan)
 
     def part(self, images: ImageRange) -> PartOfScan:
         """Scans a range of images by itself."""

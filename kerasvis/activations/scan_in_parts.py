@@ -65,11 +65,11 @@ class ScanWorker:
 
     Args:
         model: a functional or Sequential `keras.Model`.
-        layers: names of the layers that are scanned.
+        layers: names of the layers that are scanned; None where the whole model is needed.
         make_scan: function of the model that returns its `Scan`.
     """
 
-    def __init__(self, model, layers: Sequence[str], make_scan: Callable):
+    def __init__(self, model, layers: Sequence[str] | None, make_scan: Callable):
         self._sent, self._make_scan = SentModel(model, layers), make_scan
         self._scan = None
 

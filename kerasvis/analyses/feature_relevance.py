@@ -6,6 +6,7 @@ probable class, to first order.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,13 +18,16 @@ from kerasvis.activations import LayerActivations, StrongestActivations, TopActi
 from kerasvis.activations.channel_maxima import ChannelMaxima, channel_maxima
 from kerasvis.activations.forward_pass import ForwardPass
 from kerasvis.activations.scan import Scan, progress_bar
+from kerasvis.activations.scan_in_parts import ScanWorker
 from kerasvis.analyses.explanation.decision_scores import DecisionScores
 from kerasvis.arguments import (
+    standardize_engine,
     standardize_images,
     standardize_layers,
     standardize_model,
     standardize_verbose,
 )
+from kerasvis.engines import Ray
 from kerasvis.graph.activation_functions import without_activation
 from kerasvis.graph.dependence import tensors_that_depend_on
 from kerasvis.graph.differentiation import vector_jacobian_product
@@ -39,6 +43,7 @@ def find_top_relevances(
     output: str | int | None = None,
     batch_size: int = 16,
     steps: int | None = None,
+    engine: Ray | None = None,
     verbose: str | int = "auto",
 ) -> TopActivations:
     """Finds the k images in which each feature map adds most to the score of the class chosen.
@@ -55,6 +60,8 @@ def find_top_relevances(
         output: which of the model's outputs, see `kerasvis.graph.Scores`.
         batch_size: images per step.
         steps: maximum number of batches to read; required for data sets without a known end.
+        engine: a `kerasvis.engines.Ray` to scan on the machines of a cluster; None to scan in this
+            process.
         verbose: 1 shows a progress bar, 0 none; `"auto"` shows one on a terminal.
 
     Returns:
@@ -83,12 +90,12 @@ def find_top_relevances(
         >>> top["a"].values.shape
         (4, 2)
     """
-    layers = standardize_layers(layers)
+    layers, engine = standardize_layers(layers), standardize_engine(engine)
     model = standardize_model(model, images)
     scan = RelevanceScan(model, layers, k, output)
     source = standardize_images(model, images, batch_size=batch_size, steps=steps)
     with progress_bar("Relevance", source, standardize_verbose(verbose)) as on_progress:
-        found = scan.run(source, on_progress=on_progress)
+        found = scan.run(source, engine=engine, on_progress=on_progress)
     return TopActivations(dict(zip(layers, found, strict=True)))
 
 
@@ -114,6 +121,13 @@ class RelevanceScan(Scan):
         measurements = [(layer, MostRelevant.measure) for layer in layers]
         self.forward_pass = RelevancePass(scores, measurements)
         self.nodes = scores.nodes
+        self._k, self._output = k, output
+
+    def worker(self):
+        make_scan = functools.partial(
+            RelevanceScan, layers=self.layers, k=self._k, output=self._output
+        )
+        return ScanWorker(self._model, None, make_scan)
 
 
 def channel_sums(products: Any, layer: keras.layers.Layer) -> ChannelMaxima:

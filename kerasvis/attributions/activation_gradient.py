@@ -30,7 +30,7 @@ class _OfActivations(keras.Model):
         super().__init__(autocast=False)
         self._convnet = convnet
         self._target_shape = target_shape
-        self._batch_sizes = set()  # for which it was compiled
+        self.fills_batches = False  # where it serves many calls, whatever number each has
         self.built = True
 
     def check_images(self, images: Any) -> np.ndarray:
@@ -60,10 +60,9 @@ class _OfActivations(keras.Model):
         is_quiet = not verbose or len(images) <= batch_size
         begins = tqdm.trange(0, len(images), batch_size, desc="Gradients", disable=is_quiet)
         # Batch by batch: `predict` takes longer to start than a small batch to run. The last image
-        # is repeated until the last batch is as large as those for which it is compiled.
+        # is repeated until the last batch is as large as the others: it is compiled for one size.
         number = len(images)
-        self._batch_sizes.add(min(number, batch_size))
-        if batch_size in self._batch_sizes and number % batch_size:
+        if number % batch_size and (number > batch_size or self.fills_batches):
             rows = np.minimum(np.arange(-(-number // batch_size) * batch_size), number - 1)
             inputs = {name: values[rows] for name, values in inputs.items()}
         parts = [

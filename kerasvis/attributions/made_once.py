@@ -41,7 +41,10 @@ def sharing(made: dict) -> Iterator[None]:
     def make(function, model, *arguments):
         key = (function, id(model), arguments)
         if key not in made:
-            made[key] = model, function(model, *arguments)
+            found = function(model, *arguments)
+            if isinstance(found, keras.Model):
+                found.fills_batches = True
+            made[key] = model, found
         return made[key][1]
 
     with _making(make):

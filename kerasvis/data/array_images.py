@@ -6,7 +6,7 @@ import numpy as np
 
 from kerasvis.data.array_like import as_array, check_one_size, shape_of
 from kerasvis.data.images import START, IndexedImages
-from kerasvis.data.section import Section
+from kerasvis.data.section import Chosen, Section
 from kerasvis.storage.fingerprints import digest
 
 _NUM_SAMPLES = 64  # images of an array in its fingerprint
@@ -38,6 +38,11 @@ class ArrayImages(IndexedImages):
         other = copy.copy(self)
         other.images = Section(as_array(self.images[begin:end]), begin)
         other.num_images, other.skipped_reasons = end, {}
+        return other
+
+    def chosen(self, indices):
+        other = copy.copy(self)
+        other.images = Chosen(self.images, indices)
         return other
 
     def __getitem__(self, indices):

@@ -9,7 +9,7 @@ import numpy as np
 from kerasvis.data.file_names import shown_name
 from kerasvis.data.images import START, IndexedImages
 from kerasvis.data.photographs import content_digests
-from kerasvis.data.section import Section
+from kerasvis.data.section import Chosen, Section
 from kerasvis.storage.fingerprints import digest
 
 
@@ -32,6 +32,12 @@ class FolderImages(IndexedImages):
         folder = copy.copy(self.folder)
         folder.filepaths, folder.skipped_reasons = Section(folder.filepaths[begin:end], begin), {}
         return FolderSection(folder, self.batch_size)
+
+    def chosen(self, indices):
+        other = copy.copy(self)
+        other.folder = copy.copy(self.folder)
+        other.folder.filepaths = Chosen(self.folder.filepaths, indices)
+        return other
 
     def __getitem__(self, indices):
         return self.folder[np.ravel(indices)]

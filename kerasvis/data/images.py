@@ -7,7 +7,7 @@ photographs.
 """
 
 import abc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -124,6 +124,13 @@ class Images(BatchedImages, FetchedImages):
     @abc.abstractmethod
     def fingerprint(self) -> dict[str, Any]:
         """What identifies these images: `{what: value}`, their content and batches."""
+
+    @abc.abstractmethod
+    def chosen(self, indices: Sequence[int]) -> FetchedImages:
+        """The images at `indices` alone, under the indices that they have here.
+
+        They can be pickled and sent to another machine.
+        """
 
     def prefetch(self, indices: Any) -> None:
         """Caches images that will be fetched, as far as memory allows, if fetching is slow."""

@@ -1,4 +1,4 @@
-"""A part of a sequence whose items keep their places."""
+"""Parts of a sequence whose items keep their places."""
 
 from collections.abc import Sequence
 
@@ -24,3 +24,21 @@ class Section(Sequence):
             start, stop, _ = place.indices(len(self))
             return self.items[max(0, start - self.begin) : max(0, stop - self.begin)]
         return self.items[place - self.begin]
+
+
+class Chosen(Sequence):
+    """Some items of a sequence, under the places that they have there.
+
+    Args:
+        items: the sequence.
+        places: of the items that are chosen.
+    """
+
+    def __init__(self, items, places):
+        self._items, self._length = {place: items[place] for place in places}, len(items)
+
+    def __len__(self):
+        return self._length
+
+    def __getitem__(self, place):
+        return self._items[place]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kerasvis.data.array_like import as_array, shape_of
+from kerasvis.data.chosen_images import ChosenImages
 from kerasvis.data.images import START, Images
 from kerasvis.storage.counted import counted
 from kerasvis.storage.fingerprints import digest
@@ -73,6 +74,9 @@ class StreamImages(Images):
                 f"together. Received: {sorted({image.shape[:2] for image in images})}"
             )
         return np.stack(images)
+
+    def chosen(self, indices):
+        return ChosenImages(self, indices)
 
     def prefetch(self, indices):
         room = _MAX_FETCHED_BYTES // self._first[0].nbytes

@@ -51,6 +51,7 @@ from kerasvis.reports.layer_scan import (
 )
 from kerasvis.reports.recorded_evolution import recorded_evolutions
 from kerasvis.reports.sprites import SpriteLayout
+from kerasvis.reports.sprites_on_engine import SpriteWorker, missing_sprites, write_sprites_on
 from kerasvis.storage.counted import counted
 from kerasvis.storage.parts import Parts
 
@@ -179,7 +180,11 @@ class Build:
         is_shown = standardize_verbose(self.verbose)
         with progress_bar("Relevance", self.images, is_shown) as on_progress:
             found = scan.run(
-                self.images, self.parts, "arrays/scan-relevance.npz", on_progress=on_progress
+                self.images,
+                self.parts,
+                "arrays/scan-relevance.npz",
+                engine=self.engine,
+                on_progress=on_progress,
             )
         for layer, top in zip(missing, found, strict=True):
             save_relevance(self.parts, layer, top)
@@ -191,6 +196,28 @@ class Build:
         tops += [each for each in of_diagnosis if isinstance(each, LayerActivations)]
         indices = np.unique(np.concatenate([top.image_indices.ravel() for top in tops]))
         self.images.prefetch(indices[indices >= 0])
+
+    def write_sprites_on_engine(self, layers, with_relevance=False):
+        """Makes the sprites of all layers that are not there yet on the engine."""
+        rankings = [(addresses.sprite, lambda layer: load_layer(self.directory, layer)[0])]
+        if with_relevance:
+            of_layer = functools.partial(load_relevance, self.directory)
+            rankings.append((addresses.relevance_sprite, of_layer))
+        missing = (
+            part
+            for layer in layers
+            for address, top_of in rankings
+            for part in missing_sprites(
+                self.projections(layer),
+                self.images,
+                top_of(layer),
+                self.parts,
+                address,
+                self.channels,
+            )
+        )
+        worker = SpriteWorker(self.model, layers, self.methods, self.rules)
+        write_sprites_on(self.engine, worker, missing, self.parts, self.verbose)
 
     def evolutions(self, evolution):
         """`{layer: RecordedEvolution}`; raises a ValueError if it is of another model."""

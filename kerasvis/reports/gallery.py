@@ -106,8 +106,8 @@ def write_gallery(
             build.
         batch_size: images per step of the scan.
         steps: maximum number of batches to read; required for data sets without a known end.
-        engine: a `kerasvis.engines.Ray` to scan on the machines of a cluster; None to scan in this
-            process.
+        engine: a `kerasvis.engines.Ray` to scan and project on the machines of a cluster; None for
+            this process.
         verbose: 1 shows progress bars, 0 none; `"auto"` shows them on a terminal.
 
     Returns:
@@ -154,6 +154,8 @@ def write_gallery(
         if relevance:
             build.scan_relevance(layers)
         build.check_labels(labels)
+        if engine is not None:
+            build.write_sprites_on_engine(layers, relevance)
         reports = tuple(
             build.report(layer, labels, evolutions.get(layer), fidelity, relevance)
             for layer in layers

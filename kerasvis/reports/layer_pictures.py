@@ -36,9 +36,8 @@ def write_sprites(
         address: function from a layer's name and the number of a feature map to the address of the
             sprite.
     """
-    names = [address(projections.layer, f) for f in range(len(top.values))]
-    missing = np.array([f for f, name in enumerate(names) if not parts.is_complete(name)], "int64")
     is_present = top.image_indices >= 0
+    missing = missing_maps(projections.layer, top, parts, address)
     bar = tqdm.tqdm(
         desc=projections.layer,
         unit=" maxima",
@@ -46,17 +45,27 @@ def write_sprites(
         initial=int(is_present.sum() - is_present[missing].sum()),
         disable={"auto": None}.get(verbose, not verbose),
     )
-    num_at_once = max(NUM_BYTES_AT_ONCE // _num_bytes(projections, images, top), 1)
     with bar:
-        for begin in range(0, len(missing), num_at_once):
-            chosen = missing[begin : begin + num_at_once]
-            contents = _sprite_files(projections, images, top, chosen, bar.update, channels)
+        for chosen in maps_at_once(projections, images, top, missing):
+            contents = sprite_files(projections, images, top, chosen, channels, bar.update)
             for feature, content in zip(chosen, contents, strict=True):
-                parts.write(names[feature], content)
+                parts.write(address(projections.layer, feature), content)
 
 
-def _sprite_files(projections, images, top, chosen, advance, channels):
-    """Writes the sprites of the chosen feature maps; frees their projections when it returns."""
+def missing_maps(layer, top, parts, address):
+    """int64: the feature maps of a layer that have no sprite yet; see `write_sprites`."""
+    maps = range(len(top.values))
+    return np.array([f for f in maps if not parts.is_complete(address(layer, f))], "int64")
+
+
+def maps_at_once(projections, images, top, maps):
+    """Divides feature maps so that the projections of each part fit into memory."""
+    number = max(NUM_BYTES_AT_ONCE // _num_bytes(projections, images, top), 1)
+    return [maps[begin : begin + number] for begin in range(0, len(maps), number)]
+
+
+def sprite_files(projections, images, top, chosen, channels=None, advance=lambda number: None):
+    """Makes the sprites of the chosen feature maps; frees their projections when it returns."""
     by_method = visualize_by(projections, images, top, chosen, advance=advance)
     return [sprite_file([*by_method.values()], number, channels) for number in range(len(chosen))]
 

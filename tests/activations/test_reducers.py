@@ -17,6 +17,7 @@ from kerasvis.activations import (
     map_statistics,
     scan_layers,
 )
+from kerasvis.activations.reducers import Batch
 from kerasvis.activations.scan import Scan
 from kerasvis.data.image_ranges import image_ranges
 from kerasvis.data.image_source import image_source
@@ -161,3 +162,19 @@ def test_what_is_measured_has_to_be_finite(model, images):
 def test_what_is_no_reducer_is_refused(model, images, reducers):
     with pytest.raises(ValueError, match="reducers="):
         scan(model, images, reducers)
+
+
+def test_states_that_cannot_be_written_to_are_merged():
+    """As those that a worker sends: the first one has room for more rows."""
+    reducer, states = Means(), [None, None]
+    for number, begin, end in [(0, 0, 3), (0, 3, 6), (0, 6, 9), (0, 9, 12), (1, 12, 13)]:
+        batch = Batch(np.arange(begin, end), np.zeros((end - begin, 1, 1, 1)))
+        measured = np.arange(begin, end, dtype="float32")[:, None]
+        states[number] = reducer.update(states[number], measured, batch)
+    assert len(states[0]["values"]) > 12
+    for state in states:
+        for name in ("image_indices", "values"):
+            state[name].flags.writeable = False
+    image_indices, values = reducer.result("layer", reducer.merge(*states))
+    np.testing.assert_array_equal(image_indices, np.arange(13))
+    np.testing.assert_array_equal(values.ravel(), np.arange(13))

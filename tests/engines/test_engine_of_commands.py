@@ -17,7 +17,10 @@ def given(tmp_path_factory):
     folder = tmp_path_factory.mktemp("given")
     keras.utils.set_random_seed(0)
     conv = {"kernel_size": 3, "activation": "relu"}
-    layers = [keras.layers.Conv2D(3, name="first", **conv), keras.layers.Conv2D(4, **conv)]
+    layers = [
+        keras.layers.Conv2D(3, name="first", **conv),
+        keras.layers.Conv2D(4, name="last", **conv),
+    ]
     layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(4, "softmax")]
     keras.Sequential([keras.Input((*SIZE, 3)), *layers]).save(folder / "net.keras")
     (folder / "photographs").mkdir()

@@ -1,0 +1,27 @@
+"""Some images of a source, to be sent to another machine."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kerasvis.data.images import FetchedImages
+
+
+class ChosenImages(FetchedImages):
+    """Some images in memory, under the indices that they have among others.
+
+    Args:
+        source: the images.
+        indices: of those that are chosen.
+    """
+
+    def __init__(self, source: FetchedImages, indices: Sequence[int]):
+        self.preprocessing = source.preprocessing
+        self._images = dict(zip(indices, source[np.array(indices)], strict=True))
+
+    def __getitem__(self, indices: Any) -> np.ndarray:
+        return np.stack([self._images[index] for index in np.ravel(indices).tolist()])
+
+    def sample(self) -> np.ndarray:
+        return np.stack([*self._images.values()])

@@ -1,0 +1,138 @@
+"""The sprites of a gallery, made on the machines of a cluster.
+
+A part is what one process projects at once: some feature maps of a layer, with the images in which
+they are strongest. Its sprites are the same to the byte.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any, Self
+
+import numpy as np
+import tqdm
+
+from kerasvis.activations import LayerActivations
+from kerasvis.attributions.unit_projections import UnitProjections
+from kerasvis.data.images import FetchedImages
+from kerasvis.engines import Ray
+from kerasvis.graph.sent_model import SentModel
+from kerasvis.reports.layer_pictures import maps_at_once, missing_maps, sprite_files
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MapsOfLayer:
+    """Feature maps whose sprites are to be made; it can be sent to another machine.
+
+    Attributes:
+        layer: name of the layer.
+        maps: int64, numbers of the feature maps.
+        names: of their files.
+        images: those in which they are strongest, of the `Images` that were scanned.
+        top: the layer's `LayerActivations`.
+        channels: the channels to show; None for all.
+    """
+
+    layer: str
+    maps: np.ndarray
+    names: tuple[str, ...]
+    images: FetchedImages
+    top: LayerActivations
+    channels: Any = None
+
+    num_batches = 1  # what is projected at once is never divided
+
+    @property
+    def num_images(self) -> int:
+        """Number of feature maps, which are looked at one by one where they end every worker."""
+        return len(self.maps)
+
+    def halves(self) -> tuple[Self, Self]:
+        """Two parts of half the feature maps."""
+        middle = len(self.maps) // 2
+        return self._of(slice(middle)), self._of(slice(middle, None))
+
+    probes = halves
+
+    def describe(self) -> str:
+        """What an error calls them."""
+        first, last = int(self.maps[0]), int(self.maps[-1])
+        numbers = f" {first}" if first == last else f"s {first} to {last}"
+        return f"Feature map{numbers} of layer {self.layer!r}"
+
+    def _of(self, part):
+        return dataclasses.replace(self, maps=self.maps[part], names=self.names[part])
+
+
+class SpriteWorker:
+    """Makes sprites on a machine that has not seen the model.
+
+    Args:
+        model: a functional or Sequential `keras.Model`.
+        layers: names of the layers.
+        methods: `{name: function}` of the methods.
+        rules: of the `DeconvModel`s.
+    """
+
+    def __init__(self, model, layers, methods, rules):
+        self._sent = SentModel(model, layers)
+        self._methods, self._rules = methods, rules
+        self._model = self._projections = None
+
+    def open(self):
+        self._model, self._sent = self._sent.load(), None
+
+    def __call__(self, part: MapsOfLayer) -> list[bytes]:
+        if self._projections is None or self._projections.layer != part.layer:
+            self._projections = UnitProjections.of(
+                self._model, part.layer, self._methods, self._rules
+            )
+        return sprite_files(self._projections, part.images, part.top, part.maps, part.channels)
+
+
+def missing_sprites(projections, images, top, parts, address, channels=None):
+    """Yields the `MapsOfLayer` of a layer that have no sprites yet; see `write_sprites`."""
+    layer = projections.layer
+    missing = missing_maps(layer, top, parts, address)
+    for maps in maps_at_once(projections, images, top, missing):
+        indices = np.unique(top.image_indices[maps])
+        chosen = images.chosen(indices[indices >= 0].tolist())
+        names = tuple(address(layer, feature) for feature in maps)
+        yield MapsOfLayer(layer, maps, names, chosen, top, channels)
+
+
+def write_sprites_on(
+    engine: Ray, worker: SpriteWorker, missing: Iterable[MapsOfLayer], parts, verbose="auto"
+) -> None:
+    """Makes sprites on an engine and writes each as it comes.
+
+    Args:
+        engine: the `Ray`.
+        worker: the `SpriteWorker`.
+        missing: the `MapsOfLayer`s, in any order.
+        parts: the `Parts` of the gallery.
+        verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+    """
+    is_hidden = {"auto": None}.get(verbose, not verbose)
+    with (
+        contextlib.closing(_computed(engine, worker, missing)) as computed,
+        tqdm.tqdm(desc="Projections", unit=" feature maps", disable=is_hidden) as bar,
+    ):
+        for part, contents in computed:
+            for name, content in zip(part.names, contents, strict=True):
+                parts.write(name, content)
+            bar.update(len(contents))
+
+
+def _computed(engine, worker, missing) -> Iterator:
+    """What the engine yields; without anything to do it is left alone."""
+    missing = iter(missing)
+    first = next(missing, None)
+    if first is not None:
+        with contextlib.closing(engine.map(worker, _chained(first, missing))) as completed:
+            yield from completed
+
+
+def _chained(first, others):
+    yield first
+    yield from others

@@ -1,0 +1,71 @@
+"""A gallery whose scans and projections are computed on two machines, against this process."""
+
+import keras
+import numpy as np
+import pytest
+
+import kerasvis as kv
+from kerasvis.engines import Ray
+from kerasvis.reports import layer_pictures, sprites_on_engine
+from tests.engines.light_work import files
+
+SIZE = (13, 16)
+LAYERS = ["conv", "inner/linear"]
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(0)
+    inner_inputs = keras.Input((None, None, 4))
+    linear = keras.layers.Conv2D(5, (1, 3), name="linear")
+    inner = keras.Model(inner_inputs, linear(inner_inputs), name="inner")
+    inputs = keras.Input((*SIZE, 3))
+    features = keras.layers.Conv2D(4, 3, activation="relu", name="conv", padding="same")(inputs)
+    means = keras.layers.GlobalAveragePooling2D()(inner(features))
+    return keras.Model(inputs, keras.layers.Dense(3, "softmax", name="dense")(means))
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (17, *SIZE, 3)).astype("float32")
+
+
+def brightness(model, layer, images, target):
+    """A method of the user's own."""
+    return images.mean(axis=-1)
+
+
+def written(model, images, folder, engine=None):
+    methods = ["deconvnet", "gradient_times_input", brightness]
+    options = {"methods": methods, "relevance": True, "k": 3, "batch_size": 4, "verbose": 0}
+    kv.write_gallery(model, LAYERS, images, folder, engine=engine, **options)
+    return files(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["array", "batches"])
+def test_the_files_are_the_same(machines, engine, model, images, tmp_path, monkeypatch, kind):
+    if kind == "batches":
+        images = [images[begin : begin + 4] for begin in range(0, 17, 4)]
+    num_bytes = 4 * 3 * 3 * np.prod(SIZE) * 3  # of one feature map by three methods, at most
+    monkeypatch.setattr(layer_pictures, "NUM_BYTES_AT_ONCE", 2 * num_bytes)
+    here = written(model, images, tmp_path / "here")
+    assert written(model, images, tmp_path / "there", engine) == here
+    assert sum(path.suffix == ".webp" for path in here) > 2 * 9
+
+
+@pytest.mark.slow
+def test_a_machine_is_killed_while_it_projects(machines, model, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(layer_pictures, "NUM_BYTES_AT_ONCE", 1)
+    here = written(model, images, tmp_path / "here")
+    original, count = sprites_on_engine.MapsOfLayer, []
+
+    def killing(*arguments):
+        count.append(arguments)
+        if len(count) == 7:
+            machines.kill()
+        return original(*arguments)
+
+    monkeypatch.setattr(sprites_on_engine, "MapsOfLayer", killing)
+    assert written(model, images, tmp_path / "there", Ray()) == here
+    assert len(count) == 2 * 9
