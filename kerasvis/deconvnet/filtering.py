@@ -11,7 +11,8 @@ Reference:
 from keras import ops
 
 from kerasvis.deconvnet.mirror import Mirror
-from kerasvis.layers.pooling_windows import WindowAxis
+from kerasvis.layers import window_geometry
+from kerasvis.layers.window_geometry import at_least_zero, padding_before
 
 
 class TransposedConvolution(Mirror):
@@ -120,7 +121,7 @@ def transposed_depthwise(signal, kernel, size, layer):
 def kernel_extent(layer):
     """Elements from the first to the last tap of the kernel, `(rows, columns)`."""
     pairs = zip(layer.kernel_size, layer.dilation_rate, strict=True)
-    return tuple((size - 1) * rate + 1 for size, rate in pairs)
+    return tuple(window_geometry.kernel_extent(*pair) for pair in pairs)
 
 
 def spaced_out(signal, strides, extent):
@@ -139,8 +140,7 @@ def cut(spread, size, layer, extent=None):
     """The locations of the layer's input, out of all that its windows read; zero elsewhere."""
     axes = zip(extent or kernel_extent(layer), layer.strides, size, strict=True)
     befores = [
-        WindowAxis(window, stride, layer.padding).num_padded_before(length)
-        for window, stride, length in axes
+        padding_before(length, window, stride, layer.padding) for window, stride, length in axes
     ]
     ends = [before + length for before, length in zip(befores, size, strict=True)]
     missing = [
@@ -150,7 +150,3 @@ def cut(spread, size, layer, extent=None):
     if any(not isinstance(after, int) or after > 0 for _, after in missing):
         spread = ops.pad(spread, [(0, 0), *missing, (0, 0)])
     return spread[:, befores[0] : ends[0], befores[1] : ends[1]]
-
-
-def at_least_zero(number):
-    return max(number, 0) if isinstance(number, int) else ops.maximum(number, 0)

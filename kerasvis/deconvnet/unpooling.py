@@ -12,7 +12,7 @@ from keras import ops
 from kerasvis.deconvnet.filtering import cut, size_of, spaced_out
 from kerasvis.deconvnet.mirror import Mirror
 from kerasvis.layers import MaxPooling2DWithSwitches, MaxUnpooling2D
-from kerasvis.layers.pooling_windows import WindowAxis
+from kerasvis.layers.window_geometry import padding_before
 
 
 class Unpooling(Mirror):
@@ -66,7 +66,7 @@ def num_unpadded(layer, size, pooled_size):
     for window, stride, length, pooled in zip(
         layer.pool_size, layer.strides, size, pooled_size, strict=True
     ):
-        before = WindowAxis(window, stride, layer.padding).num_padded_before(length)
+        before = padding_before(length, window, stride, layer.padding)
         begins = ops.arange(pooled, dtype="int32") * stride - before
         counts.append(ops.minimum(begins + window, length) - ops.maximum(begins, 0))
     return counts[0][:, None, None] * counts[1][:, None]

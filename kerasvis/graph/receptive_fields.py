@@ -30,6 +30,7 @@ from kerasvis.layers.fixed_value import FixedValue
 from kerasvis.layers.local_response_normalization import LocalResponseNormalization
 from kerasvis.layers.max_pooling_with_switches import MaxPooling2DWithSwitches
 from kerasvis.layers.pixel_mean import PixelMean
+from kerasvis.layers.window_geometry import kernel_extent, padding_before
 
 
 class Span(NamedTuple):
@@ -232,7 +233,7 @@ def _unchanged(span, place):
 
 def _convolution(span, place):
     layer, axis = place.node.layer, place.axis
-    return _slide(span, place, _dilated_kernel(layer, axis), layer.strides[axis], layer.padding)
+    return _slide(span, place, _kernel_extent(layer, axis), layer.strides[axis], layer.padding)
 
 
 def _pooling(span, place):
@@ -241,39 +242,34 @@ def _pooling(span, place):
 
 
 def _slide(span, place, kernel, stride, padding):
-    pad_before = 0
-    if padding == "same":
-        pad_before, _ = same_padding(place.length, kernel, stride, place.node.name)
+    pad_before = _padding_before(place.length, kernel, stride, padding, place.node.name)
     return span.through(kernel, stride, pad_before)
 
 
-def _dilated_kernel(layer, axis):
-    return (layer.kernel_size[axis] - 1) * layer.dilation_rate[axis] + 1
+def _kernel_extent(layer, axis):
+    return kernel_extent(layer.kernel_size[axis], layer.dilation_rate[axis])
 
 
-def same_padding(length, kernel, stride, name="the layer"):
-    """`(before, after)`: elements that `same` padding adds along an axis of `length` elements."""
-    if length is None and stride == 1:
-        total = kernel - 1
-    elif length is None:
+def _padding_before(length, extent, stride, padding, name):
+    """Elements of padding before the first one, along an axis whose length may be unknown."""
+    if length is None and stride > 1 and padding == "same":
         raise ValueError(
             f"The padding of layer {name!r} depends on the size of the image, which the model "
             "leaves open: give image_size=(height, width)."
         )
-    else:
-        total = max((-(-length // stride) - 1) * stride + kernel - length, 0)
-    return total // 2, total - total // 2
+    # Without a stride it is the same for any length.
+    return padding_before(1 if length is None else length, extent, stride, padding)
 
 
 def _transposed_convolution(span, place):
     """Unit p reaches the units `p * stride` to `p * stride + kernel - 1`; then some are cropped."""
     layer, axis = place.node.layer, place.axis
-    kernel, stride = _dilated_kernel(layer, axis), layer.strides[axis]
+    kernel, stride = _kernel_extent(layer, axis), layer.strides[axis]
     num_cut = 0
     if layer.padding == "same":
         is_multiple = place.length_above is None and layer.output_padding is None
         length_above = stride if is_multiple else place.length_above
-        num_cut, _ = same_padding(length_above, kernel, stride, place.node.name)
+        num_cut = _padding_before(length_above, kernel, stride, "same", place.node.name)
     return span.through_upsampling(
         stride, Fraction(kernel - 1 - num_cut, stride), Fraction(num_cut, stride)
     )

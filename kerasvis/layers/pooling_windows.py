@@ -15,6 +15,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasvis.layers import window_geometry
+from kerasvis.layers.window_geometry import at_least_zero
+
 NO_SWITCH = 255  # the uint8 that is never a switch
 MAX_ELEMENTS = 15 * 15  # of the largest square window whose positions in uint8 leave NO_SWITCH free
 
@@ -33,16 +36,11 @@ class WindowAxis:
 
     def num_windows(self, size):
         """Number of windows along an axis of `size` elements, an int or an integer tensor."""
-        if self.padding == "same":
-            return -(-size // self.stride)
-        return _at_least_zero((size - self.pool_size) // self.stride + 1)
+        return window_geometry.num_windows(size, self.pool_size, self.stride, self.padding)
 
     def num_padded_before(self, size):
-        """Number of elements that `same` padding puts before the first one, as in TensorFlow."""
-        if self.padding == "valid":
-            return 0
-        last_window = (self.num_windows(size) - 1) * self.stride
-        return _at_least_zero(last_window + self.pool_size - size) // 2
+        """Number of elements of padding before the first one."""
+        return window_geometry.padding_before(size, self.pool_size, self.stride, self.padding)
 
     def strips(self, size, are_split=False):
         """The strip that the windows span; if split, with separate strips at padded ends.
@@ -61,7 +59,7 @@ class WindowAxis:
     def _strip(self, size, first_window, end_window):
         start = first_window * self.stride - self.num_padded_before(size)
         stop = start + (end_window - first_window + self.num_blocks_per_window - 1) * self.stride
-        before, after = _at_least_zero(-start), _at_least_zero(stop - size)
+        before, after = at_least_zero(-start), at_least_zero(stop - size)
         return Strip(start + before, stop - after, before, after, end_window - first_window)
 
     def first_real_offsets(self, strip):
@@ -150,7 +148,7 @@ class PoolingWindows:
         left = self.columns.num_padded_before(width)
         image = image[:, top : top + height, left : left + width]
         edges = [
-            (0, _at_least_zero(before + size - end))
+            (0, at_least_zero(before + size - end))
             for before, size, end in zip((top, left), (height, width), ends, strict=True)
         ]
         return _pad(image, edges, 0)
@@ -188,10 +186,6 @@ class PoolingWindowsLayer(keras.layers.Layer):
             "padding": self.padding,
             "data_format": self.data_format,
         }
-
-
-def _at_least_zero(number):
-    return max(number, 0) if isinstance(number, int) else ops.maximum(number, 0)
 
 
 def _pad(images, edges, padding_value):

@@ -15,8 +15,9 @@ from keras import layers, ops
 from kerasvis.graph.activation_functions import fused_activation, keeps_positions
 from kerasvis.graph.crops import depends_on_position
 from kerasvis.graph.layer_kinds import kind_of
-from kerasvis.graph.receptive_fields import is_pointwise, same_padding
+from kerasvis.graph.receptive_fields import is_pointwise
 from kerasvis.layers import MaxPooling2DWithSwitches
+from kerasvis.layers.window_geometry import kernel_extent, padding_before
 from kerasvis.occlusion.affected_windows import Reads
 
 
@@ -160,24 +161,19 @@ def _cropping(node, shape):
 
 def _convolution_reads(node, shape):
     layer = node.layer
-    kernels = [
-        (size - 1) * rate + 1
-        for size, rate in zip(layer.kernel_size, layer.dilation_rate, strict=True)
-    ]
-    return _sliding_reads(node, shape, kernels)
+    extents = map(kernel_extent, layer.kernel_size, layer.dilation_rate)
+    return _sliding_reads(node, shape, tuple(extents))
 
 
 def _pooling_reads(node, shape):
     return _sliding_reads(node, shape, node.layer.pool_size)
 
 
-def _sliding_reads(node, shape, kernels):
-    reads = []
-    for length, kernel, stride in zip(shape[1:3], kernels, node.layer.strides, strict=True):
-        is_same = node.layer.padding == "same"
-        pad_before = same_padding(length, kernel, stride)[0] if is_same else 0
-        reads.append(Reads(kernel, stride, pad_before))
-    return tuple(reads)
+def _sliding_reads(node, shape, extents):
+    return tuple(
+        Reads(extent, stride, padding_before(length, extent, stride, node.layer.padding))
+        for length, extent, stride in zip(shape[1:3], extents, node.layer.strides, strict=True)
+    )
 
 
 def _cast(layer, *tensors):
