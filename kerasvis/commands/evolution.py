@@ -171,7 +171,7 @@ def evolution_of_checkpoints(
     """The `Evolution` of models that were saved along the way."""
     epochs, checkpoints = source.in_order()
     for path in checkpoints:
-        inputs.check_name(path)
+        inputs.check_name(path, maps.layers)
     first = inputs.open_model(checkpoints[0])
     layers = maps.layers or convolution_layers(first.model)
     return kv.analyses.evolution_of_models(

@@ -103,7 +103,7 @@ def explain(
     check_images([image])
     evidence.check()
     names = scores.names(model)
-    model.check()
+    model.check(*evidence.layers)
     opened = model.open()
     (photograph,) = one_photograph(image, opened)
     class_index, other_index = classes_of(scores, versus, names, opened)

@@ -72,7 +72,7 @@ def features(
         OutputFolder(tensorboard, "--tensorboard", inputs=[images.images])
     check_images([images.images])
     methods = load_methods(shown.methods)
-    model.check()
+    model.check(*layers)
     opened = model.open()
     photographs = images.open(opened)
     layers = tuple(dict.fromkeys(layers or convolution_layers(opened.model)))

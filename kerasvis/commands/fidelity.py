@@ -99,7 +99,7 @@ def fidelity(
     """
     output = OutputFolder(out, inputs=[images.images], files=FILES)
     check_images([images.images])
-    model.check()
+    model.check(layer)
     opened = model.open()
     chosen, total = images.open(opened)
     print(f"{len(chosen)} of {total} images, layer {layer}", flush=True)

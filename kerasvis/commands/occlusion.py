@@ -137,7 +137,7 @@ def occlusion(
     check_images(images)
     watched.check()
     names = scores.names(model)
-    model.check()
+    model.check(watched.layer)
     with computing.scope():
         opened = model.open()
         photographs = read_photographs(images, opened.image_size, opened.channels, TOGETHER)

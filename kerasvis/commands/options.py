@@ -1,5 +1,6 @@
 """Groups of options that several commands take; each group is one argument of a command."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,7 @@ from kerasvis.commands.class_names import class_index_of, load_class_names
 from kerasvis.commands.image_arguments import OpenModel, open_images
 from kerasvis.commands.named_objects import convert_choice, load_object
 from kerasvis.commands.trained_models import (
+    check_layers,
     check_model_name,
     image_size_of,
     load_model,
@@ -109,9 +111,16 @@ class InputOptions:
     output: str | None = None
     rules: RulesName | None = None
 
-    def check_name(self, name: str) -> None:
-        """Refuses what can be known to be no model before Keras starts."""
+    def check_name(self, name: str, layers: Iterable[str | None] = ()) -> None:
+        """Refuses what can be known to be no model, or no layer of it, before Keras starts."""
         check_model_name(name, self.weights)
+        if not self.is_part_chosen:
+            check_layers(name, layers)
+
+    @property
+    def is_part_chosen(self) -> bool:
+        """Whether the model is used from one of its inputs or to one of its outputs only."""
+        return self.input is not None or self.output is not None or bool(self.fixed)
 
     def open_model(self, name: str) -> OpenModel:
         """Loads a model.
@@ -132,8 +141,7 @@ class InputOptions:
         from kerasvis.graph.built_model import readable_model
 
         model = readable_model(model, self.image_size and (*self.image_size, 3))
-        is_chosen = self.input is not None or self.output is not None or self.fixed
-        if not is_chosen and len(model.inputs) == 1:
+        if not self.is_part_chosen and len(model.inputs) == 1:
             return model
         return image_model(model, self.input, load_fixed(self.fixed), self.output)
 
@@ -170,9 +178,9 @@ class ModelOptions(InputOptions):
 
     model: Name
 
-    def check(self) -> None:
-        """Refuses what can be known to be no model before Keras starts."""
-        self.check_name(self.model)
+    def check(self, *layers: str | None) -> None:
+        """Refuses what can be known to be no model, or no layer of it, before Keras starts."""
+        self.check_name(self.model, layers)
 
     def open(self) -> OpenModel:
         """Loads the model.

@@ -3,10 +3,12 @@
 import difflib
 import re
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from kerasvis.commands.quiet_start import start_keras
-from kerasvis.storage.archives import check_archive, check_json
+from kerasvis.storage.archives import check_archive, read_json
+from kerasvis.storage.layer_names import check_layer_names
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 
@@ -52,12 +54,23 @@ def check_model_name(name: str, weights: str | None = None) -> None:
     if path.suffix == ".keras":
         try:
             check_archive(path)
-            check_json(path, "config.json")
+            read_json(path, "config.json")
         except (OSError, ValueError) as error:
             raise ValueError(
                 f"The model's file cannot be taken, since {error}: give a .keras file that "
                 f"model.save() wrote. Received: --model={path}"
             ) from error
+
+
+def check_layers(name: str, layers: Iterable[str | None]) -> None:
+    """Refuses layers that a model lacks, as far as its file tells without starting Keras.
+
+    Raises:
+        ValueError: if there is no such layer.
+    """
+    if is_file_name(name) and Path(name).suffix == ".keras":
+        config = read_json(name, "config.json")
+        check_layer_names(config, [layer for layer in layers if layer is not None])
 
 
 def load_model(name: str, weights: str | None = None, image_size: tuple[int, int] | None = None):

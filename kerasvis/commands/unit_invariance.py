@@ -114,7 +114,7 @@ def unit_invariance(
     start.check()
     inputs = [] if start.images is None else [start.images]
     output = OutputFolder(out, inputs=inputs, files=FILES)
-    model.check()
+    model.check(unit.layer)
     opened = model.open()
     shape = target_shape(opened, unit.layer)
     check_feature(unit, shape[-1])

@@ -7,7 +7,6 @@ convnet records switches, and how features are extracted.
 """
 
 import dataclasses
-import difflib
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -16,6 +15,8 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers, ops, tree
+
+from kerasvis.storage.layer_names import unknown_layer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,9 +70,7 @@ class Graph:
         by_name = {node.name: node for node in self.nodes}
         if name in by_name:
             return by_name[name]
-        near = _near_names(str(name), list(by_name))
-        hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(by_name)}."
-        raise ValueError(f"The model has no layer {name!r}: {hint}")
+        raise ValueError(unknown_layer(str(name), list(by_name)))
 
     def ancestors(self, numbers: Iterable[int]) -> tuple[Node, ...]:
         """The nodes that tensors `numbers` depend on, in order."""
@@ -81,14 +80,6 @@ class Graph:
                 found.append(node)
                 needed.update(node.inputs)
         return tuple(reversed(found))
-
-
-def _near_names(name, names):
-    """Up to three of `names`: layers of nested models with this name, or similar names."""
-    inside = [full for full in names if full.endswith(f"/{name}")]
-    last_inside = [full for full in names if full.startswith(f"{name}/")][-1:]
-    alike = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
-    return (inside or last_inside or alike)[:3]
 
 
 def read_graph(model: keras.Model) -> Graph:

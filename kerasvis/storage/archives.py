@@ -6,6 +6,7 @@ checked here bounds the memory.
 
 import os
 import zipfile
+from typing import Any
 
 from kerasvis.storage.text_files import LARGEST, parse_json
 
@@ -27,15 +28,16 @@ def check_archive(filepath: str | os.PathLike) -> None:
         raise ValueError(f"it unpacks to {unpacked:,} bytes, as a decompression bomb does")
 
 
-def check_json(filepath: str | os.PathLike, name: str) -> None:
-    """Refuses an archive whose JSON member is missing, too large, nested too deeply or no JSON.
+def read_json(filepath: str | os.PathLike, name: str) -> Any:
+    """What a JSON member of an archive says.
 
     Args:
         filepath: path of the archive.
         name: of the member.
 
     Raises:
-        ValueError: if so, or the archive is damaged.
+        ValueError: if it is missing, too large, nested too deeply or no JSON, or the archive is
+            damaged.
         OSError: if it cannot be read.
     """
     with _opened(filepath) as archive:
@@ -45,7 +47,7 @@ def check_json(filepath: str | os.PathLike, name: str) -> None:
         if size > LARGEST:
             raise ValueError(f"its {name} has {size:,} bytes, more than {LARGEST:,}")
         try:
-            parse_json(archive.read(name).decode("utf-8"))
+            return parse_json(archive.read(name).decode("utf-8"))
         except (ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
             raise ValueError(f"its {name} cannot be read: {error}") from error
 

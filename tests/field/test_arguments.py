@@ -13,6 +13,7 @@ import sys
 import time
 
 import hypothesis
+import keras
 import pytest
 from hypothesis import strategies as st
 
@@ -502,3 +503,25 @@ def test_a_pipe_is_no_model(folder):
     os.mkfifo(folder / "pipe.keras")
     needed = NEEDED["export"].split()
     assert "is not a file that Keras saved" in refused("export", *needed, "--model", "pipe.keras")
+
+
+LAYER_OPTIONS = [
+    *((command, "--layers") for command in "features gallery explain invariance transfer".split()),
+    *((command, "--layer") for command in "export unit-invariance fidelity occlusion".split()),
+    ("diagnose", "--first-layer"),
+    ("diagnose", "--second-layer"),
+    ("correspondence", "--layers"),
+    ("compare", "--feature=0 --layer"),
+    ("compare", "--maps-layer"),
+]
+
+
+@pytest.mark.parametrize(("command", "option"), LAYER_OPTIONS)
+def test_a_misspelt_layer_is_told_before_keras_starts(command, option, folder):
+    conv = keras.layers.Conv2D(2, 3, name="conv1")
+    keras.Sequential([keras.Input((8, 8, 3)), conv]).save(folder / "net.keras")
+    needed = NEEDED[command].split()
+    given = [*needed, "--model", "net.keras", *option.split()]
+    sentence = refused(command, *given, "conv_1")
+    assert sentence == "The model has no layer 'conv_1': did you mean conv1?"
+    assert outcome([command, *given, "conv1"]) == (True, "")

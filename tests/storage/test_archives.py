@@ -5,7 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from kerasvis.storage.archives import ALWAYS_TAKEN, check_archive, check_json
+from kerasvis.storage.archives import ALWAYS_TAKEN, check_archive, read_json
 from kerasvis.storage.files import read_npz
 
 
@@ -56,14 +56,14 @@ def test_what_is_no_archive(tmp_path, content):
 def test_a_json_member_that_is_hostile(tmp_path, content, fact):
     path = archive(tmp_path / "model.keras", config_json=content)
     with pytest.raises(ValueError, match=fact):
-        check_json(path, "config.json")
+        read_json(path, "config.json")
 
 
 def test_json_members(tmp_path):
     path = archive(tmp_path / "model.keras", config_json=[json.dumps({"a": 1}).encode()])
-    check_json(path, "config.json")
+    read_json(path, "config.json")
     with pytest.raises(ValueError, match=r"has no metadata\.json"):
-        check_json(path, "metadata.json")
+        read_json(path, "metadata.json")
 
 
 def test_a_damaged_member(tmp_path):
@@ -74,7 +74,7 @@ def test_a_damaged_member(tmp_path):
     content[content.index(b"net")] ^= 1  # the checksum no longer fits
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"config\.json cannot be read"):
-        check_json(path, "config.json")
+        read_json(path, "config.json")
 
 
 def test_an_array_larger_than_its_member(tmp_path):
