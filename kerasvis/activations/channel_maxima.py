@@ -20,7 +20,7 @@ class ChannelMaxima(NamedTuple):
     columns: Any
 
 
-def channel_maxima(outputs, layer: keras.layers.Layer) -> ChannelMaxima:
+def channel_maxima(outputs: Any, layer: keras.layers.Layer) -> ChannelMaxima:
     """The `ChannelMaxima` of a layer, in one pass over its feature maps.
 
     The maximum over columns is as large as one column; the row is found in it, the column in that

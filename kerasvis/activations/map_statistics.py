@@ -119,8 +119,9 @@ class MapStatistics(Result):
     def class_means(self, labels: Sequence[str | None]) -> ClassMeans:
         """The `ClassMeans`, given the name of each image's class, None for one without."""
         places = [place for place, index in enumerate(self.image_indices) if labels[index]]
-        places.sort(key=lambda place: labels[self.image_indices[place]])
-        sorted_labels = [labels[self.image_indices[place]] for place in places]
+        label_of = {place: str(labels[int(self.image_indices[place])]) for place in places}
+        places.sort(key=label_of.__getitem__)
+        sorted_labels = [label_of[place] for place in places]
         num_images = collections.Counter(sorted_labels)  # in order, like the labels
         if not num_images:
             return ClassMeans((), np.zeros(0, "int64"), np.zeros((0, self.maxima.shape[1])))

@@ -22,7 +22,7 @@ class Batch:
 
     def __init__(self, image_indices: np.ndarray, images: np.ndarray):
         self.image_indices, self.images = image_indices, images
-        self._copies = {}
+        self._copies: dict[int, np.ndarray] = {}
 
     def __len__(self):
         return len(self.image_indices)
@@ -172,7 +172,8 @@ class EveryImage(Reducer):
 
     def summary(self, measured: Any, batch: Batch) -> State:
         rows = {"image_indices": batch.image_indices, "values": self.values_of(measured)}
-        return {name: np.array(array) for name, array in rows.items()} | {"length": len(batch)}
+        rows = {name: np.array(array) for name, array in rows.items()}
+        return rows | {"length": np.array(len(batch))}
 
     def update(self, state: State | None, measured: Any, batch: Batch) -> State:
         if state is None:
@@ -188,7 +189,11 @@ class EveryImage(Reducer):
         order = np.argsort(image_indices)
         image_indices = image_indices[order]
         check_once(image_indices[None])
-        return {"image_indices": image_indices, "values": values[order], "length": len(order)}
+        return {
+            "image_indices": image_indices,
+            "values": values[order],
+            "length": np.array(len(order)),
+        }
 
     def _extended(self, state, image_indices, values):
         """A state with more rows, of images behind those it has."""
@@ -198,7 +203,7 @@ class EveryImage(Reducer):
         grown = {name: _with_room(state[name], begin, end) for name in rows}
         for name, array in grown.items():
             array[begin:end] = rows[name]
-        return grown | {"length": end}
+        return grown | {"length": np.array(end)}
 
     def result(self, layer: str, state: State) -> Any:
         image_indices, values = self._rows(state)

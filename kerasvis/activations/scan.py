@@ -16,7 +16,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import keras
 import numpy as np
@@ -180,7 +180,7 @@ class Scan:
                 steps = self._after_parts(state, source, saved, engine)
             state = self._after_all(state, steps, source, saved, on_progress)
         return [
-            reducer.result(layer, own)
+            reducer.result(layer, cast(State, own))  # a complete scan has one of each
             for (layer, reducer), own in zip(self.watched, state.of_reducers, strict=True)
         ]
 
@@ -243,7 +243,8 @@ class Scan:
 
     def part(self, images: ImageRange) -> PartOfScan:
         """Scans a range of images by itself."""
-        states, number = [[] for _ in self.watched], 0
+        states: list[list[State]] = [[] for _ in self.watched]
+        number = 0
         with contextlib.closing(images.batches()) as batches:
             for group in batches:
                 for batch, measured in self._measured([group], images.source):
@@ -352,7 +353,7 @@ class SavedState:
         progress = Progress(*arrays["progress"].tolist())
         if not progress.num_batches:
             return ScanState(progress, (None,) * self._num_reducers)
-        states = [{} for _ in range(self._num_reducers)]
+        states: list[State] = [{} for _ in range(self._num_reducers)]
         for name, array in arrays.items():
             number, slash, own_name = name.partition("/")
             if slash:
@@ -387,7 +388,10 @@ class SavedState:
 
     def load_part(self, begin: int, end: int) -> PartOfScan:
         """A part of `completed_ranges`."""
-        return PartOfScan.from_arrays(self._parts.load(self._part_name(begin, end)))
+        arrays = self._parts.load(self._part_name(begin, end))
+        if arrays is None:
+            raise KeyError(f"Images {begin} to {end - 1} are not among the completed ranges.")
+        return PartOfScan.from_arrays(arrays)
 
     def completed_ranges(self, next_index: int) -> list[tuple[int, int]]:
         """`(begin, end)` of the parts from an image index on that were written, in order."""

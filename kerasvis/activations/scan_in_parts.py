@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
+import keras
 import numpy as np
 
 from kerasvis.activations.reducers import Reducer, State
@@ -50,7 +51,7 @@ class PartOfScan:
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
         """The part that was saved."""
         begin, end, num_batches, lengths, skipped = json.loads(str(arrays["described"]))
-        states = tuple([{} for _ in range(length)] for length in lengths)
+        states: tuple[list[dict], ...] = tuple([{} for _ in range(length)] for length in lengths)
         for path, array in arrays.items():
             number, slash, rest = path.partition("/")
             place, _, name = rest.partition("/")
@@ -69,13 +70,12 @@ class ScanWorker:
         make_scan: function of the model that returns its `Scan`.
     """
 
-    def __init__(self, model, layers: Sequence[str] | None, make_scan: Callable):
+    def __init__(self, model: keras.Model, layers: Sequence[str] | None, make_scan: Callable):
         self._sent, self._make_scan = SentModel(model, layers), make_scan
-        self._scan = None
 
     def open(self):
         self._scan = self._make_scan(self._sent.load())
-        self._sent = None
+        del self._sent
 
     def __call__(self, images: ImageRange) -> PartOfScan:
         return self._scan.part(images)
@@ -92,7 +92,7 @@ class PartsInOrder:
 
     def __init__(self, reducers: Sequence[Reducer], states: Sequence, progress: Progress):
         self._reducers, self.states, self.progress = reducers, list(states), progress
-        self._waiting = {}
+        self._waiting: dict[int, PartOfScan] = {}
 
     @property
     def num_images(self) -> int:

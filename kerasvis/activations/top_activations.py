@@ -1,6 +1,7 @@
 """The strongest activations of every feature map: what a scan leaves behind."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -74,5 +75,5 @@ class TopActivations(Result):
         return html_table("Top activations", header, rows)
 
     @classmethod
-    def upgraded(cls, arrays: dict[str, np.ndarray], version: int) -> dict[str, np.ndarray]:
+    def upgraded(cls, arrays: Mapping[str, np.ndarray], version: int) -> Mapping[str, np.ndarray]:
         return layers_as_dict(arrays, "activations")

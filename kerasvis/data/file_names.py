@@ -58,7 +58,7 @@ def unique_names(paths: Iterable[str | os.PathLike]) -> tuple[str, ...]:
     names = [_safe_name(Path(path)) for path in paths]
     times = collections.Counter(map(_key, names))
     taken = {key for key, number in times.items() if number == 1}
-    last = collections.Counter()
+    last: collections.Counter = collections.Counter()
     return tuple(name if times[_key(name)] == 1 else _numbered(name, taken, last) for name in names)
 
 

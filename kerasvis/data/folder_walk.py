@@ -52,15 +52,18 @@ def is_folder(path: str | os.PathLike) -> bool | None:
         return None
 
 
-def list_folder(directory: str | os.PathLike) -> FolderContents:
+def list_folder(directory: str | os.PathLike[str]) -> FolderContents:
     """The direct contents of a folder; links are followed, results of earlier runs left out.
 
     Raises:
         OSError: if the folder cannot be read.
     """
-    photographs, others, folders, unread = [], [], [], []
+    photographs: list[Path] = []
+    others: list[Path] = []
+    folders: list[Path] = []
+    unread: list[tuple[Path, str]] = []
     results = written_names(directory)
-    with os.scandir(directory) as entries:
+    with os.scandir(os.fspath(directory)) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             path = Path(directory, entry.name)
             if entry.name.startswith(".") or entry.name in results:
@@ -81,7 +84,10 @@ def find_photographs(directory: str | os.PathLike) -> FolderContents:
 
     A folder that is named like a photograph, and contains none, counts as unread.
     """
-    photographs, others, folders, unread = [], [], [], []
+    photographs: list[Path] = []
+    others: list[Path] = []
+    folders: list[Path] = []
+    unread: list[tuple[Path, str]] = []
     for contents in _walk(Path(directory)):
         photographs += contents.photographs
         others += contents.others
@@ -95,7 +101,9 @@ def find_photographs(directory: str | os.PathLike) -> FolderContents:
         if path.suffix.lower() in SUFFIXES and path not in with_photographs | reported
     ]
     return FolderContents(
-        *(tuple(sorted(paths, key=_in_order)) for paths in (photographs, others, folders)),
+        tuple(sorted(photographs, key=_in_order)),
+        tuple(sorted(others, key=_in_order)),
+        tuple(sorted(folders, key=_in_order)),
         tuple(sorted(unread, key=lambda item: _in_order(item[0]))),
     )
 
@@ -106,7 +114,7 @@ def holds_photographs(directory: str | os.PathLike) -> bool:
 
 
 def _walk(directory: Path) -> Iterator[FolderContents]:
-    waiting = [(directory, frozenset())]
+    waiting: list[tuple[Path, frozenset]] = [(directory, frozenset())]
     while waiting:
         folder, above = waiting.pop()
         try:

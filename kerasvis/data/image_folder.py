@@ -80,7 +80,7 @@ class ImageFolder:
         self._check_channels()
         contents = _contents(self.directory)
         self.filepaths, self.unread = contents.photographs, contents.unread
-        self.skipped_reasons = {}
+        self.skipped_reasons: dict[int, str] = {}
 
     def __len__(self):
         return len(self.filepaths)
@@ -137,7 +137,7 @@ class ImageFolder:
         return (self.preprocessing or Preprocessing()).images(pixels)
 
     @property
-    def skipped(self) -> tuple:
+    def skipped(self) -> list[tuple[Path, str]]:
         """`(path, reason)` of what could not be read, and what batches left out so far.
 
         The paths are formatted by `shown_name`.

@@ -10,7 +10,7 @@ The batches are those of one run over all images, so that each is computed as th
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Self
 
 import numpy as np
@@ -45,7 +45,7 @@ class ImageRange:
         """Number of batches."""
         return len(self.begins)
 
-    def batches(self) -> Iterator:
+    def batches(self) -> Generator[tuple[np.ndarray, np.ndarray]]:
         """Yields `(image indices, images)`."""
         return self.source.batches(Progress(0, self.begin))
 

@@ -7,7 +7,7 @@ photographs.
 """
 
 import abc
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -46,7 +46,7 @@ class BatchedImages(abc.ABC):
         self.skipped_reasons: dict[int, str] = {}
 
     @abc.abstractmethod
-    def batches(self, progress: Progress = START) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def batches(self, progress: Progress = START) -> Generator[tuple[np.ndarray, np.ndarray]]:
         """Yields `(image indices, images)`, from where a run stopped."""
 
     def describe(self, index: int) -> str:
@@ -119,6 +119,8 @@ class Images(BatchedImages, FetchedImages):
     @property
     def image_size(self) -> tuple[int, int]:
         """`(height, width)` of the images in pixels."""
+        if self.image_shape is None:
+            raise ValueError("The images have no known size: give an ImageFolder with a size.")
         return self.image_shape[:2]
 
     @abc.abstractmethod
@@ -147,6 +149,8 @@ class Images(BatchedImages, FetchedImages):
 
     def count(self) -> int:
         """The number of images; a stream is read once for it."""
+        if self.num_images is None:
+            self.num_images = sum(len(images) for _, images in self.batches())
         return self.num_images
 
     @property

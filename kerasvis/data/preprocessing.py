@@ -84,12 +84,13 @@ class Preprocessing:
         if isinstance(preprocessing, str):
             return cls(preprocessing)
         if isinstance(preprocessing, tuple | list) and len(preprocessing) == 2:
+            forward, inverse = preprocessing
             try:
-                return cls.of_functions(*preprocessing)
+                return cls.of_functions(forward, inverse)
             except ValueError:
                 if num_channels in (None, 3):
                     raise
-            return cls.of_functions(*preprocessing, num_channels)
+            return cls.of_functions(forward, inverse, num_channels)
         module = str(getattr(preprocessing, "__module__", ""))
         if callable(preprocessing) and "keras" in module and ".applications." in module:
             return cls.of_application(module.rpartition(".")[2])
@@ -256,8 +257,8 @@ class Preprocessing:
         """
         low, high = _finite_range(images)
         channels = np.shape(images)[-1]
-        ends = self.images(np.repeat(np.array([[0.0], [255.0]], "float32"), channels, axis=1))
-        ends = float(ends.min()), float(ends.max())
+        blank = self.images(np.repeat(np.array([[0.0], [255.0]], "float32"), channels, axis=1))
+        ends = float(blank.min()), float(blank.max())
         slack = 1e-3 * (ends[1] - ends[0])
         is_float = np.asarray(images).dtype.kind == "f"
         is_scaled = self.mode == "raw" and is_float and 0 < high <= 1

@@ -1,6 +1,7 @@
 """Parts of a sequence whose items keep their places."""
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class Section(Sequence):
@@ -11,7 +12,7 @@ class Section(Sequence):
         begin: the place of the first one.
     """
 
-    def __init__(self, items, begin: int):
+    def __init__(self, items: Any, begin: int):
         self.items, self.begin = items, begin
         if hasattr(items, "shape"):
             self.shape, self.dtype = (len(self), *items.shape[1:]), items.dtype

@@ -45,13 +45,13 @@ def roles_of(names: Collection[str]) -> dict[str, str]:
     These are the names that `role_of` recognises, and names that differ only in such a word, if one
     of them is for training: `cars_train` and `cars_test`.
     """
-    alike = collections.defaultdict(dict)
+    alike: dict[tuple, dict[str, str]] = collections.defaultdict(dict)
     for name in names:
         words = [word.casefold() for word in _BETWEEN_WORDS.split(name)]
         for place, word in enumerate(words):
             if role := role_of(word):
                 alike[*words[:place], None, *words[place + 1 :]][name] = role
-    splits = {}
+    splits: dict[str, str] = {}
     for roles in alike.values():
         if TRAINING in roles.values() and len(set(roles.values())) > 1:
             splits |= roles
@@ -111,7 +111,9 @@ def without_splits(folders: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
         inside[names[:1]].add(names[1:])
     inside.pop((), None)
     splits = find_splits({name: inner != {()} for (name,), inner in inside.items()})
-    depths = {(name,): 1 + _is_repeated(name, inside[name,]) for name in splits}
+    depths: dict[tuple[str, ...], int] = {
+        (name,): 1 + _is_repeated(name, inside[name,]) for name in splits
+    }
     return [names[depths.get(names[:1], 0) :] for names in folders]
 
 

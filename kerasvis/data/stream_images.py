@@ -37,7 +37,7 @@ class StreamImages(Images):
                 "Give a data set with at least one image. Received: a data set without images"
             )
         self.image_shape = self._first.shape[1:]
-        self._fetched = {}
+        self._fetched: dict[int, np.ndarray] = {}
 
     def _read(self):
         return (batch for batch in self._open() if batch.shape[:1] != (0,))

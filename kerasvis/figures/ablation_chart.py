@@ -8,12 +8,12 @@ import numpy as np
 from kerasvis.figures.figure import Figure
 from kerasvis.figures.page import (
     CAPTION,
-    DPI,
     HEADING,
     LABEL,
     MARGIN,
     POINTS,
     TITLE,
+    blank_figure,
     text_width,
     wrap,
 )
@@ -111,7 +111,7 @@ def ablation_chart(
     panel_height = ROW_HEIGHT * len(ablation.variants)
     height = panel_bottom + panel_height + 1.6 * HEADING.line_height
     height += 1.3 * TITLE.line_height if title else 0
-    figure = Figure((page_width, height), dpi=DPI, facecolor="white", layout="none")
+    figure = blank_figure(page_width, height)
 
     for (heading, values), (left, width) in zip(errors.items(), places, strict=True):
         box = (left / page_width, panel_bottom / height, width / page_width, panel_height / height)

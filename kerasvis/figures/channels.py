@@ -84,7 +84,7 @@ def channel_by_channel(layer: Any, channels: Sequence[int] | None = None) -> Any
     Raises:
         ValueError: if there is no such channel, or the number of channels is not one or three.
     """
-    if np.ndim(getattr(layer, "projections", None)) != 5 or not hasattr(layer, "patches"):
+    if np.ndim(getattr(layer, "projections", ())) != 5 or not hasattr(layer, "patches"):
         return layer  # drawing it raises the error
     num_channels = layer.projections.shape[-1]
     if channels is not None:

@@ -7,7 +7,7 @@ from matplotlib import colormaps
 from matplotlib.ticker import NullLocator, PercentFormatter
 
 from kerasvis.figures.figure import Figure
-from kerasvis.figures.page import CAPTION, DPI, LABEL, TITLE, wrap
+from kerasvis.figures.page import CAPTION, LABEL, TITLE, blank_figure, wrap, write_around
 from kerasvis.storage.counted import counted
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def convergence_curves(
     title_height = 1.3 * TITLE.line_height if title else 0
     panel_bottom = text_height + SIDES["below"]
     height = panel_bottom + PANEL_HEIGHT + SIDES["above"] + title_height
-    figure = Figure((WIDTH, height), dpi=DPI, facecolor="white", layout="none")
+    figure = blank_figure(WIDTH, height)
     width = (WIDTH - SIDES["left"] - SIDES["right"] - BETWEEN) / 2
     panels = [
         figure.add_axes((left / WIDTH, panel_bottom / height, width / WIDTH, PANEL_HEIGHT / height))
@@ -84,14 +84,7 @@ def convergence_curves(
     for panel in panels:
         _style(panel, convergence.epochs)
     panels[1].legend(frameon=False, fontsize=LABEL.size, loc="upper left", handlelength=1.5)
-    plain = {"parse_math": False, "usetex": False}
-    for number, line in enumerate(lines):
-        baseline = text_height - number * CAPTION.line_height - CAPTION.size / 72
-        position = (0.04 / WIDTH, baseline / height)
-        figure.text(*position, line, font=CAPTION.font, color=CAPTION.colour, **plain)
-    if title:
-        baseline = height - 0.04 - TITLE.size / 72
-        figure.text(0.04 / WIDTH, baseline / height, title, font=TITLE.font, **plain)
+    write_around(figure, lines, text_height, title, margin=0.04)
     return figure
 
 

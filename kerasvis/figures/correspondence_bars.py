@@ -6,7 +6,17 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from kerasvis.figures.figure import Figure
-from kerasvis.figures.page import CAPTION, DPI, LABEL, MARGIN, TITLE, text_width, wrap
+from kerasvis.figures.page import (
+    CAPTION,
+    LABEL,
+    MARGIN,
+    PLAIN,
+    TITLE,
+    blank_figure,
+    text_width,
+    wrap,
+    write_around,
+)
 
 if TYPE_CHECKING:
     from kerasvis.analyses.correspondence import Correspondence
@@ -18,7 +28,6 @@ HEADING_HEIGHT, BELOW, BETWEEN = 0.24, 0.38, 0.18
 NUMBERS_SHARE = 0.38  # of a panel, right of the longest bar
 PART_COLOUR, RANDOM_COLOUR = "tab:blue", "0.72"
 NAME, NUMBER = LABEL._replace(size=7.5, colour="black"), LABEL._replace(size=6.5)
-PLAIN = {"parse_math": False, "usetex": False}
 
 # attributes of the part and of random boxes, label of the axis
 MEASURES = (
@@ -81,7 +90,7 @@ def correspondence_bars(
     panel_height = num_parts * ROW_HEIGHT
     measures_height = len(MEASURES) * (panel_height + BELOW)
     height = text_height + measures_height + HEADING_HEIGHT + title_height
-    figure = Figure((width, height), dpi=DPI, facecolor="white", layout="none")
+    figure = blank_figure(width, height)
     for layer, row in np.ndindex(num_layers, len(MEASURES)):
         left = names_width + layer * (PANEL_WIDTH + BETWEEN)
         bottom = text_height + measures_height - row * (panel_height + BELOW) - panel_height
@@ -97,13 +106,7 @@ def correspondence_bars(
             axes.set_title(correspondence.layers[layer], **_heading())
         else:
             axes.axvline(0.5, color="0.6", linewidth=0.8, linestyle="--", zorder=0)
-    for number, line in enumerate(lines):
-        baseline = text_height - number * CAPTION.line_height - CAPTION.size / 72
-        position = (MARGIN / width, baseline / height)
-        figure.text(*position, line, font=CAPTION.font, color=CAPTION.colour, **PLAIN)
-    if title:
-        baseline = height - MARGIN - TITLE.size / 72
-        figure.text(MARGIN / width, baseline / height, title, font=TITLE.font, **PLAIN)
+    write_around(figure, lines, text_height, title)
     return figure
 
 

@@ -3,12 +3,21 @@
 import itertools
 from typing import TYPE_CHECKING
 
-from matplotlib import colormaps
+from matplotlib import color_sequences
 
 from kerasvis.figures.fidelity_maps import draw_maps, map_strip_height, put_text
 from kerasvis.figures.fidelity_numbers import panels_of, style
 from kerasvis.figures.figure import Figure
-from kerasvis.figures.page import CAPTION, DPI, HEADING, MARGIN, POINTS, TITLE, text_width, wrap
+from kerasvis.figures.page import (
+    CAPTION,
+    HEADING,
+    MARGIN,
+    POINTS,
+    TITLE,
+    blank_figure,
+    text_width,
+    wrap,
+)
 from kerasvis.storage.counted import counted
 
 if TYPE_CHECKING:
@@ -19,7 +28,7 @@ if TYPE_CHECKING:
 WIDTH, NUM_COLUMNS = 7.2, 3
 PANEL_HEIGHT, ABOVE = 1.35, 0.22
 LEFT, BETWEEN = 0.38, 0.46
-COLOURS = colormaps["tab10"].colors
+COLOURS = color_sequences["tab10"]
 
 CAPTIONS = {
     "weight_randomization": (
@@ -96,7 +105,7 @@ def fidelity_panels(
     title_height = 1.4 * TITLE.line_height if title else 0
     key_height = 1.6 * HEADING.line_height
     height = text_height + sum(row_heights) + key_height + strip_height + title_height
-    figure = Figure((WIDTH, height), dpi=DPI, facecolor="white", layout="none")
+    figure = blank_figure(WIDTH, height)
     top = height - title_height
     if title:
         put_text(figure, MARGIN, height - MARGIN - TITLE.size / POINTS, title, TITLE)

@@ -1,6 +1,6 @@
 """Figure 5 of the paper: first and second layers of convnets side by side, with numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -86,7 +86,7 @@ def filter_diagnosis_grid(
         >>> diagnoses = [kv.diagnose_filters(alexnet), kv.diagnose_filters(zfnet)]
         >>> kv.figures.filter_diagnosis_grid(diagnoses).savefig("filters.png")
     """
-    diagnoses = [diagnoses] if hasattr(diagnoses, "kernels") else list(diagnoses)
+    diagnoses = list(diagnoses) if isinstance(diagnoses, Iterable) else [diagnoses]
     _check(diagnoses, num_features)
     lefts = [MARGIN + n * (COLUMN_WIDTH + COLUMN_GAP) for n in range(len(diagnoses))]
     page = Page(lefts[-1] + COLUMN_WIDTH + MARGIN)

@@ -4,10 +4,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import color_sequences
 
 from kerasvis.figures.figure import Figure
-from kerasvis.figures.page import CAPTION, DPI, LABEL, MARGIN, TITLE, text_width, wrap
+from kerasvis.figures.page import (
+    CAPTION,
+    LABEL,
+    MARGIN,
+    PLAIN,
+    TITLE,
+    blank_figure,
+    text_width,
+    wrap,
+)
 from kerasvis.storage.counted import counted
 
 if TYPE_CHECKING:
@@ -19,7 +28,7 @@ PANEL_WIDTH, PANEL_HEIGHT = 1.19, 1.2
 EXAMPLES_WIDTH, VALUES_WIDTH = 2.05, 0.28
 BETWEEN, BELOW, HEADING_HEIGHT, KEY_WIDTH = 0.4, 0.36, 0.26, 0.35
 TILE_GAP, STROKE_HEIGHT = 0.03, 0.035
-COLOURS = colormaps["tab10"].colors
+COLOURS = color_sequences["tab10"]
 LINE_STYLES = ("-", "--", ":", "-.")
 
 AXIS_LABELS = {
@@ -28,7 +37,6 @@ AXIS_LABELS = {
     "rotation": "rotation (degrees)",
 }
 UNTRANSFORMED = {"translation": 0, "scale": 1, "rotation": 0}
-PLAIN = {"parse_math": False, "usetex": False}
 
 INVARIANCE_CAPTION = (
     "Left: transformed images with their values, marked in the colours of the curves. Positive "
@@ -94,7 +102,7 @@ def invariance_curves(
     top = title_height + HEADING_HEIGHT
     row_height = PANEL_HEIGHT + BELOW
     height = top + len(invariance.curves) * row_height + legend_height + caption_height
-    sheet = Sheet(Figure((width, height), dpi=DPI, facecolor="white", layout="none"))
+    sheet = Sheet(blank_figure(width, height))
     for number, curves in enumerate(invariance.curves):
         _draw_row(sheet, curves, top + number * row_height, invariance.measure == PROBABILITY)
     _head_columns(sheet, invariance.layers, invariance.measure, title_height)

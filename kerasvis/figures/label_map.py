@@ -6,8 +6,10 @@ from kerasvis.figures.colour_scale import MISSING
 
 NUM_NAMED_LABELS = 6
 # The correct class has the first colour in every image.
-LABEL_COLOURS = ((0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (86, 180, 233))
-LABEL_COLOURS += ((240, 228, 66), (213, 94, 0))
+LABEL_COLOURS = (
+    *((0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (86, 180, 233)),
+    *((240, 228, 66), (213, 94, 0)),
+)
 OTHER_COLOUR = (150, 150, 150)
 
 

@@ -5,7 +5,7 @@ its height is known. All sizes are print sizes, so letters and pictures have the
 and on empty pages.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.font_manager import FontProperties
@@ -16,6 +16,8 @@ from kerasvis.figures.figure import Figure
 MARGIN = 0.04  # inches
 DPI = 300  # at which the figure is saved unless told otherwise
 POINTS = 72  # per inch
+# Names may hold underscores or dollar signs, which are not formulas.
+PLAIN: dict[str, Any] = {"parse_math": False, "usetex": False}
 HINTING = 1.06  # letters aligned to the pixels of a coarse raster need more space
 
 
@@ -97,7 +99,7 @@ class Page:
     def figure(self):
         """Draws the page: a matplotlib Figure with one Axes in inches."""
         height = self.position + MARGIN
-        figure = Figure((self.width, height), dpi=DPI, facecolor="white", layout="none")
+        figure = blank_figure(self.width, height)
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
         for picture in self.pictures:
@@ -111,11 +113,36 @@ class Page:
                 label=picture.label,
             )
         axes.set(xlim=(0, self.width), ylim=(height, 0))  # imshow has moved them
-        # A layer's name with an underscore or a dollar sign is not a formula.
-        plain = {"parse_math": False, "usetex": False}
         for left, baseline, text, style in self.lines:
-            axes.text(left, baseline, text, font=style.font, color=style.colour, **plain)
+            axes.text(left, baseline, text, font=style.font, color=style.colour, **PLAIN)
         return figure
+
+
+def blank_figure(width, height):
+    """A white Figure whose size, in inches, and layout no setting of matplotlib's changes."""
+    figure = Figure((width, height), dpi=DPI, facecolor="white")
+    figure.set_layout_engine("none")
+    return figure
+
+
+def write_around(figure, caption, caption_height, title="", margin=MARGIN):
+    """Writes a caption below the panels of a figure, and a title above them.
+
+    Args:
+        figure: the Figure.
+        caption: lines of the caption.
+        caption_height: where the caption begins, in inches from the bottom.
+        title: one line, or "".
+        margin: on the left and above the title, in inches.
+    """
+    width, height = figure.get_size_inches()
+    for number, line in enumerate(caption):
+        baseline = caption_height - number * CAPTION.line_height - CAPTION.size / POINTS
+        position = (margin / width, baseline / height)
+        figure.text(*position, line, font=CAPTION.font, color=CAPTION.colour, **PLAIN)
+    if title:
+        baseline = height - margin - TITLE.size / POINTS
+        figure.text(margin / width, baseline / height, title, font=TITLE.font, **PLAIN)
 
 
 def text_width(text, style):

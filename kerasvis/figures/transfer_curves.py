@@ -7,7 +7,15 @@ from matplotlib import colormaps
 from matplotlib.ticker import NullLocator, PercentFormatter
 
 from kerasvis.figures.figure import Figure
-from kerasvis.figures.page import CAPTION, DPI, LABEL, TITLE, text_width, wrap
+from kerasvis.figures.page import (
+    CAPTION,
+    LABEL,
+    TITLE,
+    blank_figure,
+    text_width,
+    wrap,
+    write_around,
+)
 from kerasvis.storage.counted import counted
 
 if TYPE_CHECKING:
@@ -76,7 +84,7 @@ def transfer_curves(
         text_height + 0.4 + (_longest(transfer.layers) if _upright(transfer.layers) else 0)
     )
     height = panel_bottom + PANEL_HEIGHT + SIDES["above"] + title_height
-    figure = Figure((WIDTH, height), dpi=DPI, facecolor="white", layout="none")
+    figure = blank_figure(WIDTH, height)
     width = _panel_width(transfer.layers)
     panels = [
         figure.add_axes((left / WIDTH, panel_bottom / height, width / WIDTH, PANEL_HEIGHT / height))
@@ -86,14 +94,7 @@ def transfer_curves(
     _draw_layers(panels[1], transfer)
     for panel in panels:
         _style(panel)
-    plain = {"parse_math": False, "usetex": False}
-    for number, line in enumerate(lines):
-        baseline = text_height - number * CAPTION.line_height - CAPTION.size / 72
-        position = (0.04 / WIDTH, baseline / height)
-        figure.text(*position, line, font=CAPTION.font, color=CAPTION.colour, **plain)
-    if title:
-        baseline = height - 0.04 - TITLE.size / 72
-        figure.text(0.04 / WIDTH, baseline / height, title, font=TITLE.font, **plain)
+    write_around(figure, lines, text_height, title, margin=0.04)
     return figure
 
 

@@ -6,6 +6,7 @@ import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -17,6 +18,24 @@ from kerasvis.storage.counted import counted
 from kerasvis.storage.fingerprints import digest
 
 MAX_BYTES_IN_MEMORY = 2 * 10**9  # of decoded pixels, training and validation together
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class LabelledSet(Protocol):
+    """Images with their classes, in memory or decoded when they are needed."""
+
+    @property
+    def num_images(self) -> int:
+        """Number of images."""
+
+    @property
+    def digest(self) -> str:
+        """Identifies these images: a hash of their content and labels."""
+
+    def batches(self, batch_size: int, seed: Any = None) -> "tf.data.Dataset":
+        """One pass over `(pixels, labels)`, in the original order or shuffled by a seed."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,8 +55,8 @@ class LabelledData:
             of subfolders that cannot be read; paths are formatted by `shown_name`.
     """
 
-    train: object
-    validation: object
+    train: LabelledSet
+    validation: LabelledSet
     class_names: tuple[str, ...]
     image_size: tuple[int, int]
     skipped: tuple = ()
