@@ -14,7 +14,11 @@ from kerasvis.analyses.evolution.feature_evolution import Evolution as Evolution
 from kerasvis.analyses.evolution.feature_evolution import evolution_of_models as evolution_of_models
 from kerasvis.analyses.evolution.feature_evolution import load_evolution as load_evolution
 from kerasvis.analyses.explanation.explanation import Explanation as Explanation
+from kerasvis.analyses.explanation.explanation import ExplanationAnalysis as ExplanationAnalysis
 from kerasvis.analyses.explanation.explanation import explain as explain
+from kerasvis.analyses.explanation.explanation_of_images import (
+    stream_explanations as stream_explanations,
+)
 from kerasvis.analyses.feature_relevance import find_top_relevances as find_top_relevances
 from kerasvis.analyses.feature_visualization import FeatureVisualization as FeatureVisualization
 from kerasvis.analyses.feature_visualization import visualize_features as visualize_features
@@ -64,6 +68,7 @@ __all__ = [
     "Correspondence",
     "Evolution",
     "Explanation",
+    "ExplanationAnalysis",
     "FeatureInvariance",
     "FeatureTransfer",
     "FeatureVisualization",
@@ -98,6 +103,7 @@ __all__ = [
     "occlusion_agreement",
     "occlusion_sensitivity",
     "paper_variants",
+    "stream_explanations",
     "stream_occlusion_sensitivity",
     "transfer_features",
     "unit_invariance",

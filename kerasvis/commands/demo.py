@@ -46,7 +46,7 @@ def demo(*, photographs: Name | None = None, out: FilePath = Path("demo_output")
         )
         explain(
             model=model,
-            image=photograph,
+            image=(photograph,),
             evidence=EvidenceOptions(strongest_in=images, gallery=folder / "gallery"),
             occluder=ExplainedOccluder(patch_size=(24,), strides=(4,)),
             out=folder / "explanation",

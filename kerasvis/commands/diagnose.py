@@ -10,7 +10,7 @@ from cyclopts import Parameter
 import kerasvis as kv
 from kerasvis.commands.argument_types import BatchSize, FilePath, Name
 from kerasvis.commands.image_arguments import OpenModel, check_images, open_images, print_skipped
-from kerasvis.commands.options import MODEL, InputOptions
+from kerasvis.commands.options import MODEL, EngineOptions, InputOptions
 from kerasvis.commands.output import (
     OutputFolder,
     layer_names,
@@ -56,6 +56,7 @@ def diagnose(
     *,
     models: ModelsOptions,
     looked_at: LookedAtOptions = LookedAtOptions(),
+    cluster: EngineOptions = EngineOptions(),
     out: FilePath = Path("filter_diagnosis"),
 ) -> None:
     """Tell what is wrong with the first layers of convnets (Figure 5 of the paper).
@@ -87,7 +88,7 @@ def diagnose(
             parts.check_part(f"{stem}.npz", computed_from(*each, looked_at))
         diagnoses = []
         for *each, stem in zip(opened, images, stems, strict=True):
-            diagnoses.append(diagnosis_of(*each, stem, looked_at, parts))
+            diagnoses.append(diagnosis_of(*each, stem, looked_at, parts, cluster.open()))
             write(diagnoses[-1], folder, stem)
         save_figure(kv.figures.filter_diagnosis_grid(diagnoses), folder / FIGURE)
     print(f"\nFigure: {folder / FIGURE}")
@@ -100,7 +101,9 @@ def open_for(opened: OpenModel, looked_at: LookedAtOptions):
     return open_images(looked_at.images, opened, batch_size=looked_at.batch_size)
 
 
-def diagnosis_of(opened: OpenModel, photographs, stem: str, looked_at: LookedAtOptions, parts):
+def diagnosis_of(
+    opened: OpenModel, photographs, stem: str, looked_at: LookedAtOptions, parts, engine
+):
     """The diagnosis of one model, computed or read."""
     from kerasvis.analyses import FilterDiagnosis
 
@@ -113,6 +116,7 @@ def diagnosis_of(opened: OpenModel, photographs, stem: str, looked_at: LookedAtO
             rules=opened.rules,
             preprocessing=None if photographs else opened.preprocessing,
             directory=parts.path(f"{stem}_scan"),
+            engine=engine,
         )
         if photographs is not None:
             print_skipped(photographs)

@@ -1,6 +1,7 @@
-"""`kerasvis explain`: why a model gives one photograph its class."""
+"""`kerasvis explain`: why a model gives photographs their classes."""
 
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,14 +11,25 @@ from cyclopts import Parameter
 import kerasvis as kv
 from kerasvis.commands.argument_types import Count, FilePath, Name, Size
 from kerasvis.commands.class_names import class_index_of
-from kerasvis.commands.image_arguments import check_images, open_images, read_photographs
-from kerasvis.commands.options import BaselineOptions, ModelOptions, ScoreOptions, as_size
+from kerasvis.commands.image_arguments import (
+    OpenModel,
+    Photograph,
+    check_images,
+    open_images,
+    read_photographs,
+)
+from kerasvis.commands.options import (
+    BaselineOptions,
+    EngineOptions,
+    ModelOptions,
+    ScoreOptions,
+    as_size,
+)
 from kerasvis.commands.output import OutputFolder
 
-FILES = (
-    *("index.html", "explanation.npz", "photograph.png", "occlusion.webp"),
-    *("gallery.css", "gallery.js", "layers"),
-)
+ARRAYS = "explanation.npz"
+PAGE = ("index.html", "gallery.css", "gallery.js")
+FILES = (*PAGE, ARRAYS, "photograph.png", "occlusion.webp", "layers")
 
 
 @Parameter(name="*")
@@ -80,66 +92,97 @@ class OccluderOptions(BaselineOptions):
 def explain(
     *,
     model: ModelOptions,
-    image: Annotated[Name, Parameter(name="--image")],
+    image: Annotated[tuple[Name, ...], Parameter(name="--image")],
     scores: ScoreOptions = ScoreOptions(),
     versus: str | None = None,
     evidence: EvidenceOptions = EvidenceOptions(),
     occluder: OccluderOptions = OccluderOptions(),
+    cluster: EngineOptions = EngineOptions(),
     out: FilePath = Path("explanation"),
 ) -> None:
-    """Explain one decision on one photograph, as a page for a browser.
+    """Explain decisions on photographs, as pages for a browser.
 
     Writes `index.html`, to be opened from disk: the most probable classes, which parts of the image
     the class needs, and which feature maps of each layer carry it, found by taking each away; and
-    `explanation.npz`, the arrays of an `Explanation`.
+    `explanation.npz`, the arrays of an `Explanation`. Of several photographs each gets a folder of
+    its own, to which `index.html` leads. An interrupted run resumes when it is started again.
 
     Args:
-        image: a file, or demo:coffee.
+        image: files, folders, demo:coffee.
         versus: the class that it is compared with, by name or number; by default the most probable
             one of the others.
         out: folder to write into.
     """
-    output = OutputFolder(out, inputs=[image], files=FILES)
-    check_images([image])
+    output = OutputFolder(out, inputs=image, files=PAGE)
+    check_images(image)
     evidence.check()
     names = scores.names(model)
     model.check(*evidence.layers)
     opened = model.open()
-    (photograph,) = one_photograph(image, opened)
-    class_index, other_index = classes_of(scores, versus, names, opened)
+    photographs = read_photographs(image, opened.image_size, opened.channels, FILES)
+    is_one = len(image) == 1 and not Path(image[0]).is_dir()
+    folders = {Path() if is_one else Path(each.name): each for each in photographs}
+    output.expect(FILES if is_one else [folder.name for folder in folders])
+    classes = classes_of(scores, versus, names, opened)
+    analysis = kv.analyses.ExplanationAnalysis(
+        opened.model,
+        opened.image_size,
+        layers=evidence.layers or None,
+        num_features=evidence.num_features,
+        preprocessing=opened.preprocessing,
+        rules=opened.rules,
+        activation=scores.activation,
+        **occluder.settings(),
+    )
     with output.made() as folder:
-        found = kv.explain(
-            opened.model,
-            opened.preprocessing.images(photograph.pixels),
-            class_index,
-            other_index,
-            layers=evidence.layers or None,
-            num_features=evidence.num_features,
-            preprocessing=opened.preprocessing,
-            rules=opened.rules,
-            activation=scores.activation,
-            **occluder.settings(),
-        )
-        found.save(folder / "explanation.npz")
-        strongest, relevant = reference_images(found, evidence, opened)
-        page = kv.reports.write_explanation(
+        results = explained(analysis, folders, folder, classes, cluster.open())
+        features: dict[str, set[int]] = {}
+        for found, photograph in zip(results, photographs, strict=True):
+            print_summary(found, names, "" if is_one else f"{photograph.title}: ")
+            for layer in found.projections:
+                shown = found.maps[layer].feature_indices.tolist()
+                features.setdefault(layer, set()).update(shown)
+        references = reference_images(features, evidence, opened)
+        entries = list(write_pages(folders, folder, names, references, evidence.gallery))
+        if not is_one:
+            kv.reports.write_explanation_index(entries, folder)
+    print(f"Explanation: {folder / 'index.html'}")
+
+
+def explained(analysis, folders: dict[Path, Photograph], out: Path, classes, engine) -> Iterator:
+    """The `Explanation` of each photograph, as it is there."""
+    class_index, other_index = classes
+    preprocessing = analysis.occlusion.preprocessing
+    return kv.analyses.stream_explanations(
+        analysis,
+        [preprocessing.images(photograph.pixels) for photograph in folders.values()],
+        out,
+        [(folder / ARRAYS).as_posix() for folder in folders],
+        class_index=class_index,
+        other_index=other_index,
+        engine=engine,
+    )
+
+
+def write_pages(
+    folders: dict[Path, Photograph], out: Path, names, references, gallery: Path | None
+) -> Iterator:
+    """Writes a page for each photograph; yields what the first page says of it."""
+    from kerasvis.analyses import Explanation
+
+    for folder, photograph in folders.items():
+        found = Explanation.load(out / folder / ARRAYS)
+        strongest, relevant = references
+        kv.reports.write_explanation(
             found,
-            folder,
+            out / folder,
             title=photograph.title,
             class_names=names,
             strongest=strongest,
             relevant=relevant,
-            gallery=evidence.gallery and os.path.relpath(evidence.gallery, folder),
+            gallery=gallery and os.path.relpath(gallery, out / folder),
         )
-    print_summary(found, names)
-    print(f"Explanation: {page}")
-
-
-def one_photograph(image: str, opened):
-    """The photograph; a folder is refused."""
-    if Path(image).is_dir():
-        raise ValueError(f"This is a folder: give one photograph. Received: --image={image}")
-    return read_photographs([image], opened.image_size, opened.channels, FILES)
+        yield kv.reports.ExplainedImage.of(found, folder.as_posix(), photograph.title, names)
 
 
 def classes_of(scores: ScoreOptions, versus: str | None, names: dict[int, str], opened) -> tuple:
@@ -151,30 +194,30 @@ def classes_of(scores: ScoreOptions, versus: str | None, names: dict[int, str], 
     return scores.class_index(names, num_classes), other
 
 
-def reference_images(found, evidence: EvidenceOptions, opened) -> tuple[dict, dict]:
-    """Two of `{layer: FeatureVisualization}` of the feature maps shown, over a folder.
+def reference_images(
+    features: dict[str, Iterable[int]], evidence: EvidenceOptions, opened: OpenModel
+) -> tuple[dict, dict]:
+    """Two of `{layer: FeatureVisualization}` of feature maps, over a folder.
 
     The one is of the strongest activations, the other of the highest relevances.
     """
-    if evidence.strongest_in is None or not found.projections:
+    chosen = {layer: sorted(numbers) for layer, numbers in features.items() if numbers}
+    if evidence.strongest_in is None or not chosen:
         return {}, {}
-    images = open_images(evidence.strongest_in, opened)
-    features = {layer: found.maps[layer].feature_indices for layer in found.projections}
-    features = {layer: numbers for layer, numbers in features.items() if len(numbers)}
-    given = (opened.model, list(features), images)
-    strongest = kv.visualize_features(*given, features, rules=opened.rules)
+    given = (opened.model, list(chosen), open_images(evidence.strongest_in, opened))
+    strongest = kv.visualize_features(*given, chosen, rules=opened.rules)
     if not evidence.relevance:
         return strongest, {}
     top = kv.analyses.find_top_relevances(*given)
-    return strongest, kv.visualize_features(*given, features, top=top, rules=opened.rules)
+    return strongest, kv.visualize_features(*given, chosen, top=top, rules=opened.rules)
 
 
-def print_summary(found, names: dict[int, str]) -> None:
+def print_summary(found, names: dict[int, str], beginning: str = "") -> None:
     """The classes, and of each layer the feature maps that add most."""
     index, other = (
         names.get(number, f"class {number}") for number in (found.class_index, found.other_index)
     )
-    print(f"{index} {found.occlusion.base_probability:.4f}, compared with {other}")
+    print(f"{beginning}{index} {found.occlusion.base_probability:.4f}, compared with {other}")
     for layer, evidence in found.evidence.items():
         best = ", ".join(f"{f} adds {evidence.effects[f]:.3g}" for f in evidence.ranked[:3])
         print(f"{layer}: {best}; rank agreement with the estimate {evidence.agreement:.2f}")

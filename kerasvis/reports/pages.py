@@ -151,6 +151,11 @@ def explanation_page(explanation, layers, title, name):
     )
 
 
+def explanation_index(explained):
+    """The page that leads to the explanations of several images, each an `ExplainedImage`."""
+    return _render("explanations.html", root="", explained=explained)
+
+
 DEMO_PARTS = (
     (
         "What each feature map responds to: the gallery",

@@ -148,7 +148,28 @@ def test_mistakes(explain, folder, capsys, options, received):
     assert not (folder / "refused").exists()
 
 
-def test_a_folder_is_no_photograph(explain, folder, capsys):
+@pytest.mark.slow
+def test_several_photographs(explain, folder, capsys):
+    (folder / "several").mkdir()
+    for number in range(2):
+        source = folder / "photographs" / f"{number}.png"
+        (folder / "several" / source.name).write_bytes(source.read_bytes())
+    options = ("--layers", "conv2", "--num-features", 2)
+    out = explain(*options, image="../several", out="many")
+    page = Page(out / "index.html")
+    assert {"0/index.html", "1/index.html", "0/photograph.png"} <= set(page.addresses)
+    alone = explain(*options, out="alone")
+    assert (out / "0" / "explanation.npz").read_bytes() == (alone / "explanation.npz").read_bytes()
+    assert (out / "0" / "index.html").read_text() == (alone / "index.html").read_text()
+    names = [Explanation.load(out / each / "explanation.npz").class_index for each in "01"]
+    texts = " ".join(page.texts)
+    assert all(NAMES[index] in texts for index in names)
+    # An interrupted run resumes: what is there is not computed again.
+    kept = (out / "0" / "explanation.npz").stat().st_mtime_ns
+    (out / "1" / "explanation.npz").unlink()
+    explain(*options, image="../several", out="many")
+    assert (out / "1" / "explanation.npz").is_file()
+    assert (out / "0" / "explanation.npz").stat().st_mtime_ns == kept
     with pytest.raises(SystemExit):
-        explain(image=".", out="refused")
-    assert "one photograph" in capsys.readouterr().err
+        explain("--layers", "conv1", "--num-features", 2, image="../several", out="many")
+    assert "layers" in capsys.readouterr().err

@@ -1,5 +1,8 @@
 """`--engine ray`: what the commands write, against the files that they write without it."""
 
+import shutil
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -30,17 +33,32 @@ def given(tmp_path_factory):
     return ["--model", str(folder / "net.keras"), "--images", str(folder / "photographs")]
 
 
+def fifty_photographs(folder, directory):
+    """Those of a folder again and again: as many as a diagnosis needs."""
+    directory.mkdir()
+    for number in range(50):
+        shutil.copy(Path(folder) / f"{number % 9}.png", directory / f"{number}.png")
+    return directory
+
+
 OPTIONS = {
     "features": ["--layers", "first", "--k", "2", "--batch-size", "2"],
     "gallery": ["--layers", "first", "--k", "2", "--batch-size", "2"],
     "occlusion": ["--patch-size", "7", "--strides", "9"],
+    "explain": ["--patch-size", "7", "--strides", "9", "--layers", "last", "--num-features", "1"],
+    "diagnose": ["--batch-size", "16"],
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", OPTIONS)
 def test_the_files_are_the_same(command, machines, given, tmp_path):
-    arguments = [command, *given, *OPTIONS[command]]
+    *model, option, folder = given
+    if command == "explain":
+        option = "--image"
+    if command == "diagnose":
+        folder = fifty_photographs(folder, tmp_path / "photographs")
+    arguments = [command, *model, option, str(folder), *OPTIONS[command]]
     run([*arguments, "--out", str(tmp_path / "here")])
     run([*arguments, "--out", str(tmp_path / "there"), "--engine", "ray"])
     assert files(tmp_path / "here") == files(tmp_path / "there")

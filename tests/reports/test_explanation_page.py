@@ -12,7 +12,13 @@ from keras import layers
 
 import kerasvis as kv
 from kerasvis.analyses import find_top_relevances
-from kerasvis.reports import addresses, write_explanation, write_gallery
+from kerasvis.reports import (
+    ExplainedImage,
+    addresses,
+    write_explanation,
+    write_explanation_index,
+    write_gallery,
+)
 from tests.reports.small_galleries import Page
 
 SIZE = (5, 7)
@@ -132,3 +138,14 @@ def test_a_gallery_of_a_narrower_model_is_refused(images, explanation, tmp_path)
     write_gallery(narrow, ["colours"], images, tmp_path / "other", preprocessing="raw", verbose=0)
     with pytest.raises(ValueError, match="same model"):
         write_explanation(explanation, tmp_path / "page", gallery="../other")
+
+
+def test_a_page_leads_to_several_explanations(explanation, tmp_path):
+    names = {0: "<b>red</b>", 1: "green"}
+    entries = [ExplainedImage.of(explanation, each, f"{each}.png", names) for each in "ab"]
+    page = Page(write_explanation_index(entries, tmp_path).read_text(encoding="utf-8"))
+    assert not page.all("b")
+    assert {"a/index.html", "b/index.html", "a/photograph.png"} <= set(page.references)
+    assert page.values == [pytest.approx(explanation.occlusion.base_probability)] * 2
+    for text in ("2 explanations", "<b>red</b>", "green", "a.png", "b.png"):
+        assert text in page.text

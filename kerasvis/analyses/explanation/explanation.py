@@ -1,6 +1,7 @@
 """Why a model gives one image its class: where it looks, and which feature maps carry the score."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -133,43 +134,120 @@ def explain(
         >>> found.evidence["a"].effects.shape
         (4,)
     """
-    num_features = positive_integer(num_features, "num_features")
-    is_shown = standardize_verbose(settings.get("verbose", "auto"))
     images = np.asarray(image)[None]
     model = standardize_model(model, images)
     source = standardize_images(model, images, settings.pop("preprocessing", None))
-    settings = _occluder(source.image_size) | settings
-    analysis = OcclusionAnalysis(
-        model, source.image_size, preprocessing=source.preprocessing, **settings
-    )
-    image = source.all()[0]
-    occlusion = analysis(image, class_index)
-    class_index, other_index = _classes(analysis, occlusion, class_index, other_index)
-    decisions = (Decision(class_index), Decision(class_index, other_index))
-    scores = DecisionScores(model, decisions, settings.get("output"))
-    layers = _layers(scores, layers, source.image_size)
-    found = {
-        name: feature_evidence(scores, name, image)
-        for name in tqdm.tqdm(layers, desc="Layers", disable=not is_shown)
-    }
-    shown = {name: _chosen(of_layer, num_features) for name, of_layer in found.items()}
-    deconvs = {name: _deconv_or_reason(model, name, settings.get("rules", ())) for name in layers}
-    return Explanation(
-        class_index=class_index,
-        other_index=other_index,
+    analysis = ExplanationAnalysis(
+        model,
+        source.image_size,
+        layers=layers,
         num_features=num_features,
-        pixels=source.to_pixels(image[None])[0],
-        pixel_range=str(source.preprocessing),
-        occlusion=occlusion,
-        evidence={name: of_class for name, (of_class, _) in found.items()},
-        comparison={name: of_lead for name, (_, of_lead) in found.items()},
-        maps=_maps(model, image, shown, {name: reason for name, (_, reason) in deconvs.items()}),
-        projections={
-            name: _projections(deconv, source, found[name][0], shown[name])
-            for name, (deconv, _) in deconvs.items()
-            if deconv is not None
-        },
+        preprocessing=source.preprocessing,
+        **settings,
     )
+    return analysis(image, class_index, other_index)
+
+
+class ExplanationAnalysis:
+    """Explains decisions on images of one size, image by image; see `explain`.
+
+    Args:
+        model: a functional or Sequential `keras.Model` of scores; it is not changed.
+        image_size: `(height, width)` of the images in pixels.
+        layers, num_features: as of `explain`.
+        **settings: those of `kerasvis.analyses.OcclusionAnalysis`.
+
+    Attributes:
+        occlusion: the `OcclusionAnalysis`.
+        arguments: `{name: value}` of all but the model, by which the same analysis can be made
+            elsewhere.
+
+    Call arguments:
+        image: `(rows, columns, channels)`, as the model takes it.
+        class_index, other_index: as of `explain`.
+
+    Returns:
+        An `Explanation`.
+
+    Raises:
+        ValueError: as `explain`.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        image_size: tuple[int, int],
+        *,
+        layers: str | Sequence[str] | None = None,
+        num_features: int = 6,
+        **settings: Any,
+    ):
+        self._num_features = positive_integer(num_features, "num_features")
+        self._layers = layers if layers is None else standardize_layers(layers)
+        settings = _occluder(image_size) | settings
+        self.arguments = {"image_size": image_size, "layers": layers}
+        self.arguments |= {"num_features": num_features, **settings}
+        self._is_shown = standardize_verbose(settings.get("verbose", "auto"))
+        self.occlusion = OcclusionAnalysis(model, image_size, **settings)
+        self._model, self._rules = model, settings.get("rules", ())
+        self._output = settings.get("output")
+        self._deconv_or_reason = functools.cache(self._made_deconv_or_reason)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that a result depends on besides the model, the image and the classes."""
+        shown = {"layers": self._layers, "num_features": self._num_features}
+        return self.occlusion.settings | shown
+
+    def __call__(
+        self, image: Any, class_index: int | None = None, other_index: int | None = None
+    ) -> Explanation:
+        source = standardize_images(
+            self._model, np.asarray(image)[None], self.occlusion.preprocessing
+        )
+        image = source.all()[0]
+        occlusion = self.occlusion(image, class_index)
+        class_index, other_index = _classes(self.occlusion, occlusion, class_index, other_index)
+        found = self._evidence(image, class_index, other_index)
+        shown = {name: _chosen(each, self._num_features) for name, each in found.items()}
+        deconvs = {name: self._deconv_or_reason(name) for name in found}
+        reasons = {name: reason for name, (_, reason) in deconvs.items()}
+        return Explanation(
+            class_index=class_index,
+            other_index=other_index,
+            num_features=self._num_features,
+            pixels=source.to_pixels(image[None])[0],
+            pixel_range=str(source.preprocessing),
+            occlusion=occlusion,
+            evidence={name: of_class for name, (of_class, _) in found.items()},
+            comparison={name: of_lead for name, (_, of_lead) in found.items()},
+            maps=_maps(self._model, image, shown, reasons),
+            projections={
+                name: _projections(deconv, source, found[name][0], shown[name])
+                for name, (deconv, _) in deconvs.items()
+                if deconv is not None
+            },
+        )
+
+    def _evidence(self, image, class_index, other_index):
+        """`{layer: FeatureEvidence of the class and of its lead}`."""
+        decisions = (Decision(class_index), Decision(class_index, other_index))
+        scores = DecisionScores(self._model, decisions, self._output)
+        layers = self._layers
+        if layers is None:
+            shapes = infer_shapes(scores.graph, scores.nodes, scores.model, image.shape[:2])
+            layers = decision_layers(scores.graph, scores.nodes, shapes)
+        return {
+            name: feature_evidence(scores, name, image)
+            for name in tqdm.tqdm(layers, desc="Layers", disable=not self._is_shown)
+        }
+
+    def _made_deconv_or_reason(self, layer):
+        """`(DeconvModel, "")`, or `(None, why there is none)`."""
+        try:
+            return DeconvModel(self._model, layer, rules=self._rules), ""
+        except ValueError as error:  # a layer that cannot be projected through
+            return None, str(error)
 
 
 def _occluder(image_size):
@@ -200,13 +278,6 @@ def _classes(analysis, occlusion, class_index, other_index):
     return class_index, other_index
 
 
-def _layers(scores, layers, image_size):
-    if layers is not None:
-        return standardize_layers(layers)
-    shapes = infer_shapes(scores.graph, scores.nodes, scores.model, image_size)
-    return decision_layers(scores.graph, scores.nodes, shapes)
-
-
 def _chosen(of_layer, num_features):
     """int64: the feature maps that add most to either score, the class's own first."""
     ranked = [evidence.ranked[:num_features] for evidence in of_layer]
@@ -215,14 +286,6 @@ def _chosen(of_layer, num_features):
         for numbers, evidence in zip(ranked, of_layer, strict=True)
     ]
     return np.array(list(dict.fromkeys(np.concatenate(ranked).tolist())), "int64")
-
-
-def _deconv_or_reason(model, layer, rules):
-    """`(DeconvModel, "")`, or `(None, why there is none)`."""
-    try:
-        return DeconvModel(model, layer, rules=rules), ""
-    except ValueError as error:  # a layer that cannot be projected through
-        return None, str(error)
 
 
 def _maps(model, image, shown, reasons):

@@ -1,17 +1,14 @@
 """Occlusion sensitivity of many images, one file each, so that an interrupted run resumes."""
 
-import contextlib
 import os
 from collections.abc import Iterable, Iterator
 
-import numpy as np
-
+from kerasvis.analyses.image_by_image import stream_results
 from kerasvis.analyses.occlusion.occlusion_on_engine import occlusion_on_engine
 from kerasvis.analyses.occlusion.occlusion_result import OcclusionSensitivity
 from kerasvis.analyses.occlusion.occlusion_sensitivity import OcclusionAnalysis
 from kerasvis.engines import Ray
 from kerasvis.graph.model_fingerprint import model_fingerprint
-from kerasvis.storage.fingerprints import digest
 from kerasvis.storage.parts import Parts
 
 
@@ -49,33 +46,17 @@ def stream_occlusion_sensitivity(
     def computed_from():
         return {"model": model_fingerprint(analysis.nodes), **analysis.settings}
 
+    def on_engine(images, arguments, done):
+        class_indices = [class_index for (class_index,) in arguments]
+        return occlusion_on_engine(engine, analysis, images, class_indices, done)
+
     with Parts(directory, computed_from) as parts:
-        if engine is not None:
-            images, class_indices, names = list(images), list(class_indices), list(names)
-            _compute(engine, analysis, images, class_indices, names, parts)
-        for image, class_index, name in zip(images, class_indices, names, strict=True):
-            yield parts.result(
-                f"{name}.npz",
-                OcclusionSensitivity,
-                lambda image=image, class_index=class_index: analysis(image, class_index),
-                of=_computed_of(image, class_index),
-            )
-
-
-def _computed_of(image, class_index):
-    return {"image": digest([np.asarray(image)]), "class_index": class_index}
-
-
-def _compute(engine, analysis, images, class_indices, names, parts):
-    """Computes the missing results and saves each as soon as it is computed."""
-    done = []
-    for index, (image, class_index, name) in enumerate(
-        zip(images, class_indices, names, strict=True)
-    ):
-        parts.check_part(f"{name}.npz", _computed_of(image, class_index))
-        if parts.is_complete(f"{name}.npz"):
-            done.append(index)
-    results = occlusion_on_engine(engine, analysis, np.stack(images), class_indices, done)
-    with contextlib.closing(results):
-        for index, result in results:
-            parts.save(f"{names[index]}.npz", result.to_arrays())
+        yield from stream_results(
+            analysis,
+            OcclusionSensitivity,
+            images,
+            ({"class_index": class_index} for class_index in class_indices),
+            (f"{name}.npz" for name in names),
+            parts,
+            None if engine is None else on_engine,
+        )

@@ -1,0 +1,124 @@
+"""An analysis of one image after another: each result is a file, computed here or on a cluster."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasvis.data.image_ranges import ImageRange, image_ranges
+from kerasvis.data.image_source import image_source
+from kerasvis.data.images import Progress
+from kerasvis.engines import Ray
+from kerasvis.graph.sent_model import SentModel
+from kerasvis.storage.fingerprints import digest
+from kerasvis.storage.parts import Parts
+from kerasvis.storage.results import Result
+
+
+class AnalysisWorker:
+    """Analyses images on a machine that has not seen the model.
+
+    Args:
+        model: a functional or Sequential `keras.Model`.
+        make: function of the model that returns the analysis, a function `(image, *arguments)`.
+        arguments: a tuple for each of all images.
+    """
+
+    def __init__(self, model: keras.Model, make: Callable, arguments: Sequence[tuple]):
+        self._sent, self._make, self._arguments = SentModel(model), make, list(arguments)
+        self._analysis = None
+
+    def open(self):
+        self._analysis = self._make(self._sent.load())
+        self._sent = None
+
+    def __call__(self, images: ImageRange) -> dict[int, Any]:
+        return {
+            index: self._analysis(image, *self._arguments[index])
+            for indices, batch in images.batches()
+            for index, image in zip(indices.tolist(), batch, strict=True)
+        }
+
+
+def results_on_engine(
+    engine: Ray, worker: AnalysisWorker, images: np.ndarray, done: Iterable[int] = ()
+) -> Iterator[tuple[int, Any]]:
+    """Analyses images in any order, one at a time on each worker.
+
+    Args:
+        engine: the `Ray`.
+        worker: the `AnalysisWorker`.
+        images: `(images, rows, columns, channels)`, as the model takes them.
+        done: indices of those that are left out.
+
+    Yields:
+        `(index, result)`, as they are completed.
+    """
+    source = image_source(images, batch_size=1)
+    left = image_ranges(source, 1, Progress(), [(index, index + 1) for index in done])
+    with contextlib.closing(engine.map(worker, left)) as completed:
+        for _, results in completed:
+            yield from results.items()
+
+
+def stream_results(
+    analysis: Callable,
+    kind: type[Result],
+    images: Sequence[np.ndarray],
+    arguments: Sequence[dict],
+    names: Sequence[str],
+    parts: Parts,
+    on_engine: Callable | None = None,
+) -> Iterator[Any]:
+    """Analyses images one after another; each result is written as soon as it is there.
+
+    A result that is there already is read instead.
+
+    Args:
+        analysis: function `(image, *values of the arguments)` that returns the result.
+        kind: class of the results.
+        images: `(rows, columns, channels)` each, as the model takes them.
+        arguments: `{name: value}` of each image.
+        names: of the files, ending in `.npz`.
+        parts: the `Parts`, entered.
+        on_engine: function `(images, arguments, indices of those that are done)` that yields
+            `(index, result)` of the others; all before the first is yielded here. None for this
+            process.
+
+    Yields:
+        The result of each image.
+
+    Raises:
+        ValueError: if there is a result of the same name, of another image or other arguments.
+    """
+    if on_engine is not None:
+        images, arguments, names = list(images), list(arguments), list(names)
+        _compute(on_engine, images, arguments, names, parts)
+    for image, own, name in zip(images, arguments, names, strict=True):
+        yield parts.result(
+            name,
+            kind,
+            lambda image=image, own=own: analysis(image, *own.values()),
+            of=_computed_of(image, own),
+        )
+
+
+def _computed_of(image, arguments):
+    return {"image": digest([np.asarray(image)]), **arguments}
+
+
+def _compute(on_engine, images, arguments, names, parts):
+    """Computes the results that are missing, and saves each as it comes."""
+    done = []
+    for index, (image, own, name) in enumerate(zip(images, arguments, names, strict=True)):
+        parts.check_part(name, _computed_of(image, own))
+        if parts.is_complete(name):
+            done.append(index)
+    if len(done) == len(images):
+        return
+    results = on_engine(np.stack(images), [tuple(own.values()) for own in arguments], done)
+    with contextlib.closing(results):
+        for index, result in results:
+            parts.save(names[index], result.to_arrays())
