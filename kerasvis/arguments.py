@@ -21,6 +21,7 @@ from kerasvis.data.image_source import image_source
 from kerasvis.data.images import Images
 from kerasvis.data.known_models import preprocessing_of_model
 from kerasvis.data.labelled.jpeg_archive import load_jpeg_archive
+from kerasvis.data.labelled_set_images import LabelledSetImages
 from kerasvis.data.photographs import MODES, read_photograph
 from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.data.stream_images import StreamImages
@@ -157,6 +158,8 @@ def _source(model, images, stated, batch_size, steps):
         return PixelImages(images.pixels, standardize_preprocessing(model, stated), batch_size)
     if hasattr(images, "batches") and hasattr(images, "labels"):  # labelled, decoded when needed
         preprocessing = standardize_preprocessing(model, stated)
+        if hasattr(images, "part"):
+            return LabelledSetImages(images, preprocessing, batch_size)
         source = StreamImages(_preprocessed(images, preprocessing, batch_size), True)
         source.preprocessing = preprocessing
         return source

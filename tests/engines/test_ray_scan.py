@@ -23,7 +23,8 @@ from kerasvis.activations import (
     map_statistics,
     scan_layers,
 )
-from kerasvis.data import ImageFolder
+from kerasvis.data import ImageFolder, load_labelled
+from kerasvis.data.labelled import labelled_data
 from kerasvis.engines import Ray, WorkerDiedError
 from kerasvis.storage.fields import equal
 from tests.engines.scanned import (
@@ -112,6 +113,23 @@ def test_batches_of_a_data_set_are_sent(machines, engine, model, tmp_path):
     ):
         found = scan(model, batches, engine=in_parts(engine, 2))
         assert saved(found, tmp_path) == saved(scan(model, images), tmp_path)
+
+
+@pytest.mark.slow
+def test_records_of_a_data_set_are_read_by_the_workers(
+    machines, engine, model, tmp_path, monkeypatch
+):
+    tfds = pytest.importorskip("tensorflow_datasets")
+    from tests.data.labelled.test_tfds_source import TinyInShards  # noqa: F401 (registers it)
+
+    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setattr(labelled_data, "MAX_BYTES_IN_MEMORY", 0)
+    config = tfds.download.DownloadConfig(num_shards=4)
+    tfds.builder("tiny_in_shards").download_and_prepare(download_config=config)
+    images = load_labelled("tiny_in_shards", SIZE).train
+    assert images.num_images == 60
+    found = scan(model, images, engine=in_parts(engine, 7))
+    assert saved(found, tmp_path) == saved(scan(model, images), tmp_path)
 
 
 def test_a_machine_that_is_killed_in_the_middle(machines, engine, model, tmp_path):

@@ -100,6 +100,10 @@ class LabelledFiles:
         stacked = np.array([pixels[i] for i in whole], "uint8").reshape(-1, *self.size, 3)
         return LabelledImages(stacked, self.labels[whole]), skipped
 
+    def part(self, begin, end):
+        """The images from `begin` to before `end`."""
+        return self.subset(range(begin, end))
+
     def subset(self, indices):
         """The images at `indices`."""
         filepaths = tuple(self.filepaths[i] for i in indices)

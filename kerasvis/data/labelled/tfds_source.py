@@ -26,8 +26,9 @@ class TFDSSplit:
         split: the split's name.
         keys: names of the features `(image, label)`.
         labels: int64 `(images,)` of the selected records, in their order.
-        is_selected: bool `(records,)`, which records of the split belong to it.
+        is_selected: bool `(records,)`, which of the records that are read belong to it.
         size: `(height, width)` of the images in pixels.
+        window: `(begin, end)` of the records of the split that are read; None for all.
     """
 
     builder: "tfds.core.DatasetBuilder"
@@ -36,6 +37,15 @@ class TFDSSplit:
     labels: np.ndarray
     is_selected: np.ndarray
     size: tuple[int, int]
+    window: tuple[int, int] | None = None
+
+    def __getstate__(self):
+        """For another machine, which finds the prepared data set under the same path."""
+        return vars(self) | {"builder": str(self.builder.data_path)}
+
+    def __setstate__(self, state):
+        builder = tfds.builder_from_directory(state["builder"])
+        self.__dict__.update(state | {"builder": builder})
 
     @property
     def num_images(self):
@@ -44,7 +54,7 @@ class TFDSSplit:
     @property
     def digest(self):
         """Identifies these images: data set, version, split, and labels in order."""
-        name = [self.builder.info.full_name, self.split, self.size]
+        name = [self.builder.info.full_name, self.split, self.size, *(self.window or ())]
         return digest([*name, self.is_selected, self.labels])
 
     def batches(self, batch_size, seed=None):
@@ -52,7 +62,11 @@ class TFDSSplit:
 
         Shuffling changes the order within blocks of `BLOCK_SIZE` records, and the start of blocks.
         """
-        records = _records(self.builder, self.split, self.keys)
+        split = self.split
+        if self.window is not None:  # of the shards that hold these records, no others are read
+            begin, end = self.window
+            split = tfds.core.ReadInstruction(split, from_=begin, to=end, unit="abs")
+        records = _records(self.builder, split, self.keys)
         if not self.is_selected.all():
             is_selected = tf.constant(self.is_selected)
             records = records.enumerate().filter(lambda i, record: is_selected[i])
@@ -70,6 +84,18 @@ class TFDSSplit:
             pixels[num_decoded : num_decoded + len(batch)] = batch
             num_decoded += len(batch)
         return LabelledImages(pixels, self.labels)
+
+    def part(self, begin, end):
+        """The images from `begin` to before `end`, without reading other records."""
+        records = np.flatnonzero(self.is_selected)[begin:end]
+        first, last = int(records[0]), int(records[-1]) + 1
+        offset = 0 if self.window is None else self.window[0]
+        return dataclasses.replace(
+            self,
+            labels=self.labels[begin:end],
+            is_selected=self.is_selected[first:last],
+            window=(offset + first, offset + last),
+        )
 
     def subset(self, indices):
         """The images at `indices`, in the order of the records."""
@@ -205,11 +231,12 @@ def _shuffled(records, num_records, seed):
 
 @tf.autograph.experimental.do_not_convert  # impossible and unnecessary; avoids a warning
 def _records(builder, split, keys):
-    """Dictionaries of the encoded image and the label, always in the same order."""
+    """Dictionaries of the encoded image and the label, in the order of the shards."""
     return builder.as_dataset(
         split=split,
         shuffle_files=False,
-        read_config=tfds.ReadConfig(try_autocache=False),
+        # Shards one after another, so that a part of the records is a part of this order.
+        read_config=tfds.ReadConfig(try_autocache=False, interleave_cycle_length=1),
         decoders=tfds.decode.PartialDecoding(
             dict.fromkeys(keys, True), decoders={keys[0]: tfds.decode.SkipDecoding()}
         ),

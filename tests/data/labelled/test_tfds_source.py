@@ -1,6 +1,7 @@
 """Labelled images from TensorFlow Datasets, prepared on the spot or mocked."""
 
 import io
+import pickle
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from kerasvis.data import LabelledImages, load_labelled
+from kerasvis.data import LabelledImages, Preprocessing, load_labelled
+from kerasvis.data.images import Progress
 from kerasvis.data.labelled import labelled_data, tfds_source
+from kerasvis.data.labelled_set_images import LabelledSetImages
 from kerasvis.data.photographs import fit_pixels
 from tests.marks import slow
 from tests.mocked_data_sets import mocked_data_sets
@@ -263,6 +266,62 @@ def test_imagenet_has_to_be_downloaded_by_hand():
         ValueError, match=r"Download the data set 'imagenet2012' manually .*_train\.tar"
     ):
         load_labelled("imagenet2012", 256)
+
+
+class TinyInShards(_Tiny):
+    SPLITS = (("train", 0, 60), ("test", 60, 65))
+
+
+@pytest.fixture
+def in_shards(monkeypatch):
+    """The streamed training images of a data set in four shards, as the images of an analysis."""
+    monkeypatch.setattr(labelled_data, "MAX_BYTES_IN_MEMORY", 0)
+    config = tfds.download.DownloadConfig(num_shards=4)
+    builder = tfds.builder("tiny_in_shards")
+    builder.download_and_prepare(download_config=config)
+    assert builder.info.splits["train"].num_shards == 4
+    return load_labelled("tiny_in_shards", SIZE).train
+
+
+def test_a_part_reads_its_own_records_alone(in_shards):
+    whole = numbers_of(in_shards)
+    assert sorted(whole) == list(range(60))
+    chosen = in_shards.subset(np.arange(0, 60, 2))
+    for images, order in ((in_shards, whole), (chosen, whole[::2])):
+        for begin, end in ((0, 7), (3, 29), (20, 21), (len(order) - 4, len(order))):
+            part = images.part(begin, end)
+            assert numbers_of(part) == order[begin:end]
+            assert part.labels.tolist() == images.labels[begin:end].tolist()
+            inner = part.part(1, end - begin) if end - begin > 1 else part
+            assert numbers_of(inner) == numbers_of(part)[-inner.num_images :]
+            first, last = part.window
+            assert last - first <= 2 * (end - begin)
+
+
+def test_a_part_does_not_open_other_shards(in_shards):
+    (folder,) = in_shards.builder.data_path.glob("*train*-00000-of-*")
+    folder.unlink()  # a machine without this shard reads what lies in the others
+    lengths = in_shards.builder.info.splits["train"].shard_lengths
+    assert len(numbers_of(in_shards.part(lengths[0], 60))) == 60 - lengths[0]
+    with pytest.raises(tf.errors.NotFoundError):
+        numbers_of(in_shards.part(lengths[0] - 1, 60))
+
+
+def test_sections_are_those_of_one_pass(in_shards):
+    source = LabelledSetImages(in_shards, Preprocessing.of("raw"), 7)
+    expected = [(indices.tolist(), images) for indices, images in source.batches()]
+    for number, (indices, images) in enumerate(expected):
+        section = pickle.loads(pickle.dumps(source.section(indices[0], indices[-1] + 1)))
+        ((own, alone),) = section.batches()
+        assert own.tolist() == indices
+        np.testing.assert_array_equal(alone, images)
+        ((rest, _), *_) = source.batches(Progress(number, indices[0]))
+        assert rest.tolist() == indices
+    every = np.concatenate([images for _, images in expected])
+    np.testing.assert_array_equal(source[[41, 3, 41]], every[[41, 3, 41]])
+    source.prefetch([8, 3])
+    np.testing.assert_array_equal(source[[3, 8, 9]], every[[3, 8, 9]])
+    np.testing.assert_array_equal(source.chosen([5, 9])[[9]], every[[9]])
 
 
 @pytest.fixture
