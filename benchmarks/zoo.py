@@ -10,7 +10,9 @@ KerasHub where it is installed,
   to the largest value, of an early, a middle and a late layer and of a class score, as in
   `tests/zoo`, in small images;
 - how many times faster incremental occlusion is than a forward pass of whole images, losses
-  included: occluder 16, stride 32, in images of 224×224, or 64×64 of the small models of KerasHub.
+  included: occluder 16, stride 32, in images of 224×224, or 64×64 of the small models of KerasHub;
+- the share of its planned operations that makes maps whole for global pooling, in gates and heads:
+  what it could save at most by updating their sums.
 
 All weights are random. Each model is a part in the folder, from which an interrupted run resumes.
 """
@@ -28,12 +30,14 @@ import numpy as np
 from benchmarks.turns import median_times
 from kerasvis.graph import Scores
 from kerasvis.occlusion import Occluders, OcclusionSweep
+from kerasvis.occlusion.inference_plan import OPERATIONS_PER_VALUE, num_values
 from kerasvis.storage.parts import Parts
 from tests.oracles.lively_models import make_lively
 from tests.zoo import applications, checks, hub_models
 
 PATCH_SIZE, STRIDES = 16, 32
-HEADER = ("model", "projected", "worst difference", "occlusion", "speed-up")
+HEADER = ("model", "projected", "worst difference", "occlusion", "speed-up", "for pooling")
+GLOBAL_POOLING = ("GlobalAveragePooling2D", "Mean")
 
 
 def main():
@@ -55,7 +59,7 @@ def measured(name, image_size, parts):
 
 
 def measure(name, image_size):
-    """`{"rules", "difference", "size", "speedup"}` of one model."""
+    """`{"rules", "difference", "size", "speedup", "for_pooling"}` of one model."""
     keras.utils.set_random_seed(0)
     is_application = name in applications.SIZES
     size = applications.SIZES[name] if is_application else hub_models.SIZE
@@ -63,12 +67,19 @@ def measure(name, image_size):
     images = make_lively(model, np.random.default_rng(0), size=size)
     rules, difference = worst_difference(model, images, checks.layers_of(model, size))
     large = (image_size, image_size) if is_application else size
-    speedup = None
+    speedup = share = None
     if len(model.outputs) == 1 and len(model.output.shape) == 2:
         keras.utils.set_random_seed(0)
         model = applications.application(name, large) if is_application else model
-        speedup = speedup_of(model, large)
-    return {"rules": rules, "difference": difference, "size": large[0], "speedup": speedup}
+        sweeps = sweeps_of(model, large)
+        speedup, share = speedup_of(sweeps, large), share_for_pooling(sweeps["incremental"].plan)
+    return {
+        "rules": rules,
+        "difference": difference,
+        "size": large[0],
+        "speedup": speedup,
+        "for_pooling": share,
+    }
 
 
 def worst_difference(model, images, layers):
@@ -89,15 +100,32 @@ def worst_difference(model, images, layers):
     return ("relaxed" if "relaxed" in rules else "as it is"), max(differences)
 
 
-def speedup_of(model, size):
-    """How many times faster the incremental method is, of one image after the first."""
-    image = (50 * np.random.default_rng(0).normal(size=(*size, 3))).astype("float32")
+def sweeps_of(model, size):
+    """`{method: OcclusionSweep}`."""
     occluders = Occluders(size, PATCH_SIZE, STRIDES if min(size) > 100 else PATCH_SIZE // 2)
     scores = Scores(model, activation="linear", image_size=size)
-    sweeps = {
+    return {
         method: OcclusionSweep(model, occluders, None, scores, method=method)
         for method in ("incremental", "full")
     }
+
+
+def share_for_pooling(plan):
+    """The share of a plan's operations that makes maps whole which are pooled globally."""
+    pooled = {
+        number
+        for node in plan.whole_nodes
+        if node.type_name in GLOBAL_POOLING
+        for number in node.inputs
+        if number in plan.windows()
+    }
+    operations = OPERATIONS_PER_VALUE * sum(num_values(plan.shapes[number]) for number in pooled)
+    return operations / plan.operations
+
+
+def speedup_of(sweeps, size):
+    """How many times faster the incremental method is, of one image after the first."""
+    image = (50 * np.random.default_rng(0).normal(size=(*size, 3))).astype("float32")
 
     def run(sweep):
         sweep.base(image)
@@ -116,6 +144,7 @@ def row_of(name, found):
         "" if difference is None else f"{difference:.0e}",
         f"{found['size']}×{found['size']}",
         "" if speedup is None else f"{speedup:.1f}",
+        "" if speedup is None else f"{found['for_pooling']:.1%}",
     )
 
 
