@@ -150,6 +150,8 @@ def mirrors_by(rule, call, table):
         if not is_relu(function):
             return derivative_mirrors(call, table)
         return (RECTIFICATION_MIRRORS[table.rectification](call),)
+    if rule is merging.GateAsConstant and len(call.operands) == 1:
+        return (Transpose(call),)  # times a number
     is_mirror = isinstance(rule, type) and issubclass(rule, Mirror)
     return (rule(call) if is_mirror else RuleMirror(call, rule),)
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 import kerasvis as kv
-from tests.marks import few
+from tests.marks import few, slow
 from tests.oracles import modified_gradient
 
 SHAPE = (11, 8, 3)
@@ -146,12 +146,26 @@ CONSTANTS = {
     ),
 }
 
+FACTORS = ["x * 2 - 1", "cast and back"]
+
 
 @pytest.mark.parametrize("name", CONSTANTS)
 def test_arithmetic_with_constants(name):
     written, layer = CONSTANTS[name]
     model, equivalent = net(layers.ReLU(), written), net(layers.ReLU(), layer)
     assert_same(model, equivalent, "deconvnet")
+
+
+@pytest.mark.parametrize(
+    "name", [*FACTORS, *map(slow, [name for name in CONSTANTS if name not in FACTORS])]
+)
+def test_relaxed_rules_change_nothing_where_the_papers_suffice(name):
+    """Least of all a product with a number, which is no gate."""
+    model = net(layers.ReLU(), CONSTANTS[name][0])
+    difference = modified_gradient.relative_difference(
+        projected(model, rules="relaxed"), projected(model)
+    )
+    assert difference <= TOLERANCE
 
 
 @pytest.mark.parametrize("largest", ["Maximum", "Minimum"])
