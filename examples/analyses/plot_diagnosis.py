@@ -2,8 +2,8 @@
 Diagnosis of filters
 ====================
 
-Question: is the architecture in order? (Figure 5.) Dominant, dead, duplicate and high-frequency
-filters, and aliasing. Caveat: thresholds are conventions; look at the figure, too.
+Question: does the architecture have problems? (Figure 5.) Dominant, dead, duplicate and
+high-frequency filters, and aliasing. Caveat: thresholds are conventions; look at the figure, too.
 """
 
 import json

@@ -1,10 +1,9 @@
 """
-Evolution of features in training
-=================================
+Evolution of features during training
+=====================================
 
-Question: when does a feature settle? (Figure 4.) The snapshots were recorded while the
-bundled model was trained. Caveat: a filter that never leaves its
-random start counts as settled early.
+Question: when does a feature converge? (Figure 4.) The snapshots were recorded while the bundled
+model was trained. Caveat: a filter that keeps its random initial values counts as converged.
 """
 
 import kerasvis as kv

@@ -3,7 +3,7 @@ Features: projections of the strongest activations
 ==================================================
 
 Question: what does a feature map respond to? (Figure 2.) Caveat: much of the detail comes from the
-switches and the image; read projections beside the patches.
+switches and the image; compare projections with the patches.
 """
 
 import json

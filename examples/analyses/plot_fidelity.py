@@ -1,9 +1,9 @@
 """
-Fidelity: can the pictures be believed?
-=======================================
+Fidelity of projections
+=======================
 
-Question: does a picture depend on the weights and on the unit, and does it point to what the unit
-needs? Caveat: few images here; use at least 20.
+Question: does a projection depend on the weights and on the unit, and does it point to the pixels
+that the unit depends on? Caveat: there are few images here; use at least 20.
 """
 
 import json

@@ -2,8 +2,8 @@
 Invariance of features
 ======================
 
-Question: how far do features change when the image is translated, scaled or rotated? (arXiv
-Figure 5.) Caveat: what enters at the border is part of the change.
+Question: how much do features change when the image is translated, scaled or rotated? (arXiv
+Figure 5.) Caveat: content that enters at the border contributes to the change.
 """
 
 import json

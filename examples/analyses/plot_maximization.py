@@ -2,8 +2,8 @@
 Activation maximization
 =======================
 
-Question: which image excites a feature map most? (Section 1.1.) Caveat: such images show no
-invariance, and depend on the prior.
+Question: which image excites a feature map most? (Section 1.1.) Caveat: such images do not
+show invariance, and depend on the prior.
 """
 
 import keras

@@ -2,8 +2,8 @@
 Methods side by side
 ====================
 
-Question: do other methods point to the same place? Caveat: ``edges`` looks at the image alone; a
-method close to it tells nothing about the model.
+Question: do other methods point to the same place? Caveat: ``edges`` depends only on the image; a
+method with similar maps says nothing about the model.
 """
 
 import json

@@ -2,8 +2,8 @@
 Occlusion sensitivity
 =====================
 
-Question: which parts of the image does the class need? (Figure 6.) Caveat: a map belongs to one
-occluder; ``occlusion_agreement`` repeats the sweep with others.
+Question: which parts of the image does the class depend on? (Figure 6.) Caveat: a heat map depends
+on the occluder; ``occlusion_agreement`` repeats the analysis with others.
 """
 
 import json

@@ -3,7 +3,7 @@ Invariance of a single unit
 ===========================
 
 Question: in which directions around an image does a unit stay active? (Section 1.1.) Caveat: a
-model of ReLUs has no curvature; what is measured depends on the step.
+model of ReLUs has no curvature, so the result depends on the step.
 """
 
 import json

@@ -2,9 +2,9 @@
 Give images and their preprocessing
 ===================================
 
-``images`` is whatever you have: a folder or its path, an array or tensor, a list, a
+``images`` can be a folder or its path, an array or tensor, a list, a
 ``tf.data.Dataset`` or ``keras.utils.PyDataset`` with or without labels, an archive, a data set of
-TensorFlow Datasets. Images bring their preprocessing.
+TensorFlow Datasets. Images carry their preprocessing.
 """
 
 import tempfile
@@ -21,9 +21,9 @@ for number in range(3):
     Image.fromarray(pixels).save(folder / f"{number}.png")
 
 # %%
-# A folder gives pixels in [0, 255], or what a model of ``keras.applications`` takes. Anything
-# else is stated, once: by a name (``"raw"``, ``"unit"``, ``"tf"``, ``"caffe"``, ``"torch"``), or by
-# a function and its inverse.
+# A folder returns pixels in [0, 255], or what a model of ``keras.applications`` takes. Any other
+# preprocessing is stated once: by a name (``"raw"``, ``"unit"``, ``"tf"``, ``"caffe"``,
+# ``"torch"``), or by a function and its inverse.
 
 photographs = kv.data.ImageFolder(
     folder,

@@ -1,6 +1,6 @@
 """
-Project units, feature maps, and by other rules
-===============================================
+Project units and feature maps, also by other rules
+===================================================
 
 ``DeconvModel`` mirrors a model up to a layer, shares its weights, and never changes it. A layer
 inside a backbone is called ``backbone/layer``.
@@ -22,7 +22,7 @@ whole_map = deconv.project(images, kv.targets.WholeMap(42))
 
 # %%
 # ``rectification="guided"`` gives guided backpropagation, ``"gradient"`` gradient saliency: the
-# three differ in what a ReLU lets pass. Here they stand side by side, an image in each row.
+# three differ in their rule for ReLUs. Here they are side by side, an image in each row.
 
 rows = []
 for rectification in ("deconvnet", "guided", "gradient"):

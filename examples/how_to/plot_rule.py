@@ -1,8 +1,8 @@
 """
-Project through a layer of your own
-===================================
+Project through your own layer
+==============================
 
-A layer that cannot be projected through is refused while planning, with the remedy.
+A layer that cannot be projected through is an error while planning, which names the remedy.
 """
 
 import keras
@@ -18,8 +18,8 @@ except ValueError as error:
     print(error)
 
 # %%
-# ``rules="relaxed"`` departs from the paper, as the plan then states. A pair (layer type or
-# activation, rule) adds a rule of your own, and is tried before all others.
+# ``rules="relaxed"`` departs from the paper; the plan lists how. A pair (layer type or activation,
+# rule) adds your own rule, which is tried before all others.
 
 print(kv.DeconvModel(model, "conv", rules="relaxed").plan)
 rules = [(keras.activations.gelu, kv.rules.Rectification)]

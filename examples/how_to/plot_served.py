@@ -2,8 +2,8 @@
 Serve projections without kerasvis
 ==================================
 
-The deconvnet of a layer as a SavedModel: plain TensorFlow runs it. From the command line:
-``kerasvis export --model model.keras --layer conv5 --out serving``.
+The deconvnet of a layer is exported as a SavedModel, which plain TensorFlow runs. From the command
+line: ``kerasvis export --model model.keras --layer conv5 --out serving``.
 """
 
 import subprocess

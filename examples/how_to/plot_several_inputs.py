@@ -1,6 +1,6 @@
 """
-Use a model of several inputs or outputs
-========================================
+Use a model with several inputs or outputs
+==========================================
 
 ``image_model`` holds the other inputs fixed and chooses an output.
 """

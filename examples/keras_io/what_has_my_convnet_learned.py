@@ -3,21 +3,21 @@ Title: What has my convnet learned?
 Author: the kerasvis authors
 Date created: 2026/11/29
 Last modified: 2026/11/29
-Description: Project feature maps to pixels, occlude the image, and check the pictures.
+Description: Project feature maps to pixels, occlude the image, and check the projections.
 Accelerator: None
 """
 
 """
 ## Introduction
 
-A trained convnet holds millions of weights. What do its feature maps respond to, and on what does
-it base an answer? [Zeiler & Fergus (2013)](https://arxiv.org/abs/1311.2901) answered both:
+A trained convnet has millions of weights. What do its feature maps respond to, and what are its
+answers based on? [Zeiler & Fergus (2013)](https://arxiv.org/abs/1311.2901) answered both questions:
 
-- a **deconvnet** runs the net backwards, from one activation to the pixels that caused it;
-- **occlusion sensitivity** covers one part of the image after another, and watches the answer.
+- a **deconvnet** runs the convnet backwards, from one activation to the pixels that caused it;
+- **occlusion sensitivity** occludes one part of the image after another and measures the output.
 
-This guide does both with [kerasvis](https://pypi.org/project/keras-deconvnet/), which takes any
-functional or Sequential Keras model as it is, and then tests whether the pictures can be believed.
+This guide does both with [kerasvis](https://pypi.org/project/keras-deconvnet/), which works with
+any functional or Sequential Keras model, and then tests how faithful the projections are.
 
 ```shell
 pip install keras-deconvnet
@@ -27,8 +27,8 @@ pip install keras-deconvnet
 """
 ## Setup
 
-The guide uses a small classifier of 64×64 photographs and some photographs that come with the
-package, so that it runs without a download. For a model of your own, replace both:
+The guide uses a small classifier of 64×64 photographs and some photographs that are bundled with
+the package, so that it runs without a download. For your own model, replace both:
 
 ```python
 model = keras.applications.VGG16()
@@ -52,29 +52,29 @@ photographs = DemoPhotographs(size=(64, 64))
 ## What do feature maps respond to?
 
 One scan over all photographs finds the nine strongest activations of every feature map. Each is
-projected to pixel space, and shown beside the patch that caused it. Look for what the nine patches
-of a feature map have in common, and for which part of them the projection keeps.
+projected to pixel space and shown next to the patch that caused it. Look for what the nine patches
+of a feature map have in common, and which part of them remains in the projection.
 """
 
 features = kv.visualize_features(model, ["conv2", "conv5"], photographs, num_features=8, verbose=0)
 kv.figures.feature_grid(features).savefig("features.png")
 
 """
-## How does a projection come about?
+## How is a projection computed?
 
-Max pooling records *switches*, the positions of the maxima. On the way back, unpooling puts each
-value where its maximum was, a ReLU keeps what is positive, and the transposed filters lead to the
-layer below. The plan lists these steps.
+Max pooling records *switches*, the positions of the maxima. In the backward projection, unpooling
+puts each value at the position of its maximum, a ReLU keeps positive values, and the transposed
+filters lead to the layer below. The plan lists these steps.
 """
 
 deconv = kv.DeconvModel(model, "conv5")
 print(deconv.plan)
 
 """
-## Where does the net look?
+## Which parts of the image does the model rely on?
 
-A grey square occludes one part of the photograph after another. Where the probability of the class
-falls, the net needed what was there.
+A grey square occludes one part of the photograph after another. The class depends on the parts
+whose occlusion lowers its probability.
 """
 
 coffee = [crop.photograph for crop in photographs.crops].index("coffee")  # the whole photograph
@@ -84,10 +84,10 @@ row = kv.figures.OcclusionRow(heat, image.astype("uint8"), class_names)
 kv.figures.occlusion_panel([row]).savefig("occlusion.png")
 
 """
-## Which feature maps carry the answer?
+## Which feature maps does the answer depend on?
 
-`explain` sets one feature map after another to 0, and runs the layers above it again. What the
-score of the class loses is what the feature map added.
+`explain` sets one feature map after another to 0 and computes the layers above it again. The drop
+in the score of the class is the contribution of the feature map.
 """
 
 explanation = kv.explain(model, image, verbose=0)
@@ -97,11 +97,11 @@ for layer, evidence in explanation.evidence.items():
     print(f"{layer}: {strongest}")
 
 """
-## Can the pictures be believed?
+## How faithful are the projections?
 
-A picture that looks convincing may say little about the net. When weights become random it should
-change; when another unit is asked, too; and the patch to which it points should be enough to keep
-the unit active.
+A picture that looks convincing may say little about the model. With random weights the projection
+should change; that of another unit should differ; and the patch that it points to should be enough
+to keep the unit active.
 """
 
 numbers = [number * len(photographs) // 4 for number in range(4)]
@@ -110,7 +110,7 @@ report = kv.fidelity_report(model, "conv5", photographs[numbers], checks=checks,
 kv.figures.fidelity_panels(report).savefig("fidelity.png")
 
 """
-## While it trains
+## During training
 
 `kv.callbacks.FeatureEvolution` records what feature maps respond to after chosen epochs of your own
 `model.fit`:
@@ -125,8 +125,8 @@ kv.figures.evolution_grid(kv.analyses.load_evolution("evolution"))
 
 ## What to remember
 
-- Read projections beside the image patches, over several images.
-- In deep stacks of small filters the fine detail of a projection comes from the switches, whichever
-  unit is asked. `kv.analyses.layer_fidelity` tells how far to trust each layer.
-- Confirm what you believe to see by occlusion: it is an experiment, not a picture.
+- Compare projections with the image patches, over several images.
+- In deep stacks of small filters, the fine detail of a projection comes from the switches, for any
+  unit. `kv.analyses.layer_fidelity` measures how faithful the projections of a layer are.
+- Confirm what you see by occlusion: it is an experiment, not a picture.
 """

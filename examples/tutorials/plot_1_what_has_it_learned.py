@@ -2,8 +2,8 @@
 Your model in ten minutes
 =========================
 
-A trained Keras model goes in as it is. Here it is the bundled one; for a model of your own replace
-the path, and the photographs by ``kv.data.ImageFolder("photographs")``.
+A trained Keras model is used without changes. Here it is the bundled one; for your own model
+replace the path, and the photographs by ``kv.data.ImageFolder("photographs")``.
 """
 
 import json
@@ -20,8 +20,8 @@ photographs = DemoPhotographs(size=(64, 64))
 
 # %%
 # What do feature maps respond to? One scan over all images finds the nine strongest activations of
-# every feature map. Each is projected to pixel space and shown beside the image patch that caused
-# it: Figure 2 of the paper.
+# every feature map. Each is projected to pixel space and shown next to the image patch that caused
+# it, as in Figure 2 of the paper.
 
 features = kv.visualize_features(model, ["conv2", "conv5"], photographs, num_features=8, verbose=0)
 kv.figures.feature_grid(features)
@@ -39,12 +39,12 @@ projection = deconv.project(image[None], kv.targets.Strongest(48))[0]
 print(projection.shape)
 
 # %%
-# Where does the model look? A grey square occludes one part after the other (Figure 6).
+# Which parts does the model rely on? A grey square occludes one part after another (Figure 6).
 
 heat = kv.occlusion_sensitivity(model, image, patch_size=24, strides=4, verbose=0)
 pixels = image.astype("uint8")
 kv.figures.occlusion_panel([kv.figures.OcclusionRow(heat, pixels, class_names)])
 
 # %%
-# Read such pictures beside the image patches, over several images, and confirm them by occlusion:
+# Compare projections with the image patches, over several images, and confirm them by occlusion:
 # see :doc:`/explanation/what_pictures_show`.

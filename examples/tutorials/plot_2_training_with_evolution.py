@@ -3,7 +3,8 @@ Training, with evolution and diagnosis
 ======================================
 
 ``FeatureEvolution`` is a Keras callback for your own ``model.fit``. It records what feature maps
-respond to, epoch by epoch (Figure 4). Here a small convnet learns which photograph a crop is from.
+respond to, epoch by epoch (Figure 4). Here a small convnet learns to recognise which photograph a
+crop is from.
 """
 
 import tempfile
@@ -49,8 +50,8 @@ print(f"accuracy {history.history['accuracy'][-1]:.2f}")
 kv.figures.evolution_grid(kv.analyses.load_evolution(directory))
 
 # %%
-# Is the model in order? ``diagnose_filters`` measures what the authors looked for by eye: dominant,
-# dead, duplicate and high-frequency filters, and aliasing (Figure 5).
+# Does the model have problems? ``diagnose_filters`` measures what the authors looked for by eye:
+# dominant, dead, duplicate and high-frequency filters, and aliasing (Figure 5).
 
 diagnosis = kv.diagnose_filters(model, images[:200], verbose=0)
 diagnosis

@@ -2,8 +2,8 @@
 Why did it say that?
 ====================
 
-``explain`` takes one decision apart: which parts of the image the class needs, and which feature
-maps carry its score. Each feature map is set to 0 and the layers above it run again.
+``explain`` analyses one decision: which parts of the image and which feature maps the class depends
+on. Each feature map is set to 0, and the layers above it are computed again.
 """
 
 import json
@@ -29,11 +29,11 @@ for layer, evidence in explanation.evidence.items():
     print(f"{layer}: {strongest}; rank correlation with the estimate {evidence.agreement:.2f}")
 
 # %%
-# Which parts of the image the class needs:
+# The parts of the image that the class depends on:
 
 row = kv.figures.OcclusionRow(explanation.occlusion, image.astype("uint8"), class_names)
 kv.figures.occlusion_panel([row])
 
 # %%
-# ``kv.reports.write_explanation(explanation, "explanation")`` writes it as a page for a browser, as
-# does ``kerasvis explain --model model.keras --image photograph.jpg``.
+# ``kv.reports.write_explanation(explanation, "explanation")`` writes it as an HTML page, as does
+# ``kerasvis explain --model model.keras --image photograph.jpg``.
