@@ -1,4 +1,4 @@
-"""`kerasvis ablate`: what layers a convnet of the paper can do without."""
+"""`kerasvis ablate`: which layers a convnet of the paper needs."""
 
 import functools
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ NOTE = (
 @Parameter(name="*", group="Convnet")
 @dataclass(frozen=True, kw_only=True)
 class SmallConvnetOptions(ConvnetOptions):
-    """A convnet that is trained many times.
+    """The convnet whose variants are trained.
 
     Attributes:
         width: factor on the paper's filters.
@@ -45,11 +45,11 @@ def ablate(
     variants: tuple[str, ...] = (),
     out: FilePath = Path("ablation"),
 ) -> None:
-    """Train a convnet of the paper again with layers left out or resized (Section 5.1).
+    """Retrain a convnet of the paper with layers removed or resized (Section 5.1).
 
-    Writes `ablation.csv` and `ablation.npz`, the errors of all variants; `ablation.png`, side by
-    side with the errors of the paper; and for each variant a folder with its history. An
-    interrupted run resumes when it is started again, and no variant is trained twice.
+    Writes `ablation.csv` and `ablation.npz`, the errors of all variants; `ablation.png`, next to
+    the errors of the paper; and a folder with the history of each variant. An interrupted run
+    resumes when it is started again, and no variant is trained twice.
 
     Args:
         variants: names of the paper's variants; all of them by default.
@@ -73,7 +73,7 @@ def ablate(
 
 
 def variants_of(names: tuple[str, ...], dense_units: int) -> dict[str, dict]:
-    """The variants asked for, in the order of the paper; all by default."""
+    """The requested variants in the order of the paper; all by default."""
     variants = kv.analyses.paper_variants(dense_units)
     if unknown := [name for name in names if name not in variants]:
         raise ValueError(
@@ -84,7 +84,7 @@ def variants_of(names: tuple[str, ...], dense_units: int) -> dict[str, dict]:
 
 
 def builder_of(convnet: ConvnetOptions, recipe, num_classes: int):
-    """The function that builds the convnet, but for what the variants change."""
+    """The function that builds the convnet; the variants set its other arguments."""
     return functools.partial(
         convnet.builder,
         (recipe.crop_size, recipe.crop_size, 3),
@@ -95,7 +95,7 @@ def builder_of(convnet: ConvnetOptions, recipe, num_classes: int):
 
 
 def rows_of(ablation) -> list[dict[str, Any]]:
-    """One dictionary for each variant; errors in %, those of the paper None where it has none."""
+    """One dictionary for each variant; errors in %, None where the paper states none."""
     rows = []
     for number, name in enumerate(ablation.variants):
         (train_1, train_5), (val_1, val_5) = (
@@ -131,5 +131,5 @@ def table(rows: list[dict]) -> str:
 
 
 def in_percent(error: float | None) -> str:
-    """An error, or a dash where there is none."""
+    """An error, or a dash if there is none."""
     return "-" if error is None else f"{error:.1f}"

@@ -1,6 +1,6 @@
-"""What an option takes: numbers within bounds, and names that a file system takes.
+"""Types of options: numbers within bounds, and names that a file system accepts.
 
-Text that is none of these is refused while the command line is parsed, before any work.
+Other text is rejected while the command line is parsed, before any work.
 """
 
 import math
@@ -38,7 +38,7 @@ def finite_numbers(least: float, most: float, *, above: bool = False):
 
 
 def convert_number(type_, tokens, is_within, expected):
-    """The number that the first token stands for; a `CoercionError` if it is none as expected."""
+    """The number in the first token; a `CoercionError` if it is not as expected."""
     try:
         number = type_(tokens[0].value)
     except (ValueError, OverflowError):
@@ -49,7 +49,7 @@ def convert_number(type_, tokens, is_within, expected):
 
 
 def convert_name(type_, tokens):
-    """The name that the first token stands for; a `CoercionError` if no file can have it."""
+    """The name in the first token; a `CoercionError` if no file can have it."""
     try:
         name = os.fsencode(tokens[0].value)
     except UnicodeEncodeError:
@@ -57,7 +57,7 @@ def convert_name(type_, tokens):
     parts = name.split(b"/")
     if not name or b"\0" in name or len(name) > LONGEST_PATH or len(max(parts)) > LONGEST_NAME:
         raise CoercionError(
-            msg=f"a name that the file system takes, of {LONGEST_NAME} bytes at most",
+            msg=f"a name that the file system accepts, of {LONGEST_NAME} bytes at most",
             token=tokens[0],
             target_type=type_,
         )

@@ -1,9 +1,10 @@
-"""The names of a model's classes, and the class that a user means."""
+"""The names of a model's classes, and the class that a user names."""
 
 import difflib
 import re
 from pathlib import Path
 
+from kerasvis.storage.counted import counted
 from kerasvis.storage.text_files import parse_json, read_text
 
 LARGEST_INDEX = 10_000_000
@@ -13,8 +14,7 @@ def load_class_names(model: str | Path, filepath: Path | None = None) -> dict[in
     """`{class index: name}`; empty where there are none.
 
     Args:
-        model: what the user gave as the model; where it is a file, `classes.json` in its folder is
-            read by default.
+        model: the user's --model; if it is a file, `classes.json` in its folder is read by default.
         filepath: a JSON file: a list of names, a list of objects with `index` and `name`, or an
             object of names by index.
 
@@ -67,7 +67,7 @@ def _name(value) -> str:
 
 
 def class_index_of(asked: str, names: dict[int, str], num_classes: int) -> int:
-    """The number of the class that was asked for by number, name or the first words of its name.
+    """The number of a class, given by number, by name or by the first words of its name.
 
     Raises:
         ValueError: if there is none, or several.
@@ -75,7 +75,7 @@ def class_index_of(asked: str, names: dict[int, str], num_classes: int) -> int:
     if re.fullmatch(r"[0-9]{1,9}", asked):
         if int(asked) >= num_classes:
             raise ValueError(
-                f"There is no such class: the model knows {num_classes}, give 0 to "
+                f"The model has {counted(num_classes, 'class', 'classes')}: give 0 to "
                 f"{num_classes - 1}. Received: --class={asked}"
             )
         return int(asked)

@@ -39,11 +39,11 @@ from kerasvis.commands.train import train
 from kerasvis.commands.transfer import transfer
 from kerasvis.commands.unit_invariance import unit_invariance
 
-LONGEST_RECEIVED = 80  # letters of what was given that an error repeats
+LONGEST_RECEIVED = 80  # letters of a value that an error repeats
 
 
 def shown_default(value):
-    """A default as it would be given; None, which is not shown, where it says nothing."""
+    """A default as it would be given; None for defaults that are not shown."""
     if isinstance(value, tuple):
         value = " ".join(map(str, value))
     return str(value) if value or (value == 0 and value is not False) else None
@@ -104,8 +104,8 @@ def completion(shell: typing.Literal["bash", "zsh", "fish"], /) -> None:
 def run(arguments: Sequence[str]) -> None:
     """Runs a command.
 
-    A mistake of the user's is told in one sentence on stderr and ends with exit code 2, an
-    interruption with 130.
+    A user's mistake is reported in one sentence on stderr with exit code 2. An interruption has
+    exit code 130.
 
     Args:
         arguments: the command's name and its options, as on the command line.
@@ -125,7 +125,7 @@ def run(arguments: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def noted_interruptions() -> Iterator[list[int]]:
-    """A list that Ctrl-C adds to: TensorFlow, while it traces, makes other errors of it."""
+    """A list that Ctrl-C adds to, as TensorFlow may turn an interruption into another error."""
     noted = []
 
     def interrupt(number, frame):
@@ -144,7 +144,7 @@ def noted_interruptions() -> Iterator[list[int]]:
 
 
 def end(error: BaseException) -> NoReturn:
-    """Ends the process with the sentence of an error; what no user can mend is raised."""
+    """Ends the process with the sentence of an error; errors that are not the user's are raised."""
     if isinstance(error, cyclopts.CycloptsError):
         sys.exit(fail(sentence_of(error)))
     if isinstance(error, BrokenPipeError):  # nobody reads on, as after `| head`
@@ -153,7 +153,7 @@ def end(error: BaseException) -> NoReturn:
     if isinstance(error, ValueError | OSError | ImportError):
         sys.exit(fail(error))
     if isinstance(error, MemoryError):
-        sys.exit(fail(f"The memory does not suffice: give less at once. {error}"))
+        sys.exit(fail(f"There is not enough memory: give a smaller batch or fewer images. {error}"))
     raise error
 
 
@@ -183,7 +183,7 @@ def sentence_of(error: cyclopts.CycloptsError) -> str:
 
 
 def expected(error: CoercionError) -> str:
-    """What an option takes, as a sentence ends."""
+    """What an option accepts, as the end of a sentence."""
     if error.msg is not None:
         return str(error.msg)
     if choices := typing.get_args(error.target_type):
@@ -196,13 +196,13 @@ def number_expected(error: MissingArgumentError | ConsumeMultipleError, option: 
     if isinstance(error, ConsumeMultipleError):
         least, most = error.min_required, error.max_allowed
         wanted = f"{least} to {most} values" if most else f"{least} or more values"
-        return f"{option} takes {wanted}, but {error.actual_count} came"
+        return f"{option} takes {wanted}, not {error.actual_count}"
     count = error.argument.token_count()[0]
     if count > 1 and error.tokens_so_far:
-        return f"{option} takes {count} values, but {len(error.tokens_so_far) % count} came"
-    return f"{option} takes a value" if error.keyword else f"{option} has to be given"
+        return f"{option} takes {count} values, not {len(error.tokens_so_far) % count}"
+    return f"{option} takes a value" if error.keyword else f"{option} is required"
 
 
 def shortened(text: str) -> str:
-    """What was given, cut where it is long."""
+    """A value, shortened if it is long."""
     return text if len(text) <= LONGEST_RECEIVED else f"{text[:LONGEST_RECEIVED]}…"

@@ -1,4 +1,4 @@
-"""`kerasvis compare`: what several methods say about the same activation."""
+"""`kerasvis compare`: several attribution methods on the same activation."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ TOGETHER = ("methods.png", "methods.npz")
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class TargetOptions:
-    """The feature map that is traced back, instead of the score of a class.
+    """The feature map that is explained, instead of the score of a class.
 
     Attributes:
         layer: of the feature map.
-        feature: its number; its strongest unit is traced back.
+        feature: its number; its strongest unit is explained.
     """
 
     layer: str | None = None
@@ -42,14 +42,14 @@ class MethodOptions:
     """The methods.
 
     Attributes:
-        methods: names, or module:NAME, a function of your own; by default all but edges, a
-            control that looks at the image alone.
-        maps_layer: of Grad-CAM; by default the last feature maps below the target.
-        num_samples: of SmoothGrad.
-        noise_level: of SmoothGrad, a share of the range.
-        maximize: add images that the units prefer.
-        num_steps: of the search for such images.
-        seed: of SmoothGrad's noise and of the search.
+        methods: names, or module:NAME, your own function; by default all but edges, a control that
+            uses only the image.
+        maps_layer: layer of Grad-CAM; by default the last feature maps below the target.
+        num_samples: number of SmoothGrad's noisy copies.
+        noise_level: SmoothGrad's noise, as a fraction of the image's range.
+        maximize: add images that maximize the activations.
+        num_steps: steps of gradient ascent for such images.
+        seed: seed of SmoothGrad's noise and of gradient ascent.
     """
 
     methods: tuple[MethodName, ...] = METHODS[:-1]
@@ -70,11 +70,11 @@ def compare(
     methods: MethodOptions = MethodOptions(),
     out: FilePath = Path("methods"),
 ) -> None:
-    """Show what the deconvnet and other methods say about the same activation, side by side.
+    """Show the maps of the deconvnet and other methods for the same activation, side by side.
 
     Writes `methods.png`, a row for each photograph and a column for each method, and `methods.npz`,
-    the arrays of a `MethodComparison`. Without --class and --feature, the score of the class that
-    the model gives each photograph is traced back. Scores are those before a softmax or sigmoid.
+    the arrays of a `MethodComparison`. Without --class and --feature, the score of the most
+    probable class of each photograph is explained. Scores are those before a softmax or sigmoid.
 
     Args:
         images: photographs, or folders of them.
@@ -115,7 +115,7 @@ def compare(
 
 
 def check_target(target: TargetOptions, scores: ClassOptions) -> None:
-    """Refuses two targets, and half of one."""
+    """Raises a ValueError for two targets or an incomplete one."""
     if target.feature is not None and scores.class_name is not None:
         raise ValueError(
             "A feature map and a class are two targets: give one of them. Received: "
@@ -133,16 +133,16 @@ def as_fed(photographs: list[Photograph], opened: OpenModel):
 
 
 def with_scores_of_classes(opened: OpenModel) -> OpenModel:
-    """The model with a score for each class; of a single unit, for both of its classes.
+    """The model with a score for each class; for a single unit, a score for both classes.
 
     Raises:
-        ValueError: if it does not return scores of classes.
+        ValueError: if the model does not return class scores.
     """
     model = opened.model
     if len(model.outputs) != 1 or len(model.output_shape) != 2:
         raise ValueError(
-            f"The model {model.name!r} does not return scores of classes: give --layer and "
-            "--feature; or --output where one of several is that of scores."
+            f"The model {model.name!r} does not return class scores: give --layer and --feature; "
+            "or --output, if one of several outputs returns scores."
         )
     if model.output_shape[-1] > 1:
         return opened
@@ -166,7 +166,7 @@ def what_is_traced(
 
 
 def options_of(methods: MethodOptions, opened: OpenModel, layer: str) -> dict[str, dict]:
-    """The options of those methods that were chosen and have some."""
+    """The options of the chosen methods that have any."""
     options = {}
     if "smoothgrad" in methods.methods:
         options["smoothgrad"] = {
@@ -180,7 +180,7 @@ def options_of(methods: MethodOptions, opened: OpenModel, layer: str) -> dict[st
 
 
 def maps_layer_of(methods: MethodOptions, opened: OpenModel, layer: str) -> str:
-    """The layer of Grad-CAM's feature maps; one that cannot be used is refused here."""
+    """The layer of Grad-CAM's feature maps; raises a ValueError if it cannot be used."""
     from kerasvis.attributions.activation_gradient import ActivationGradient
     from kerasvis.attributions.grad_cam import last_feature_maps
 
@@ -191,7 +191,7 @@ def maps_layer_of(methods: MethodOptions, opened: OpenModel, layer: str) -> str:
 
 
 def with_preferred_images(comparison, methods: MethodOptions, opened: OpenModel):
-    """The comparison with the images that the same units prefer, as one more column."""
+    """The comparison with one more column: images that maximize the same units."""
     preferred = kv.maximize_activation(
         opened.model,
         comparison.layer,

@@ -11,7 +11,7 @@ def convert(*, net: Literal["squeezenet", "alexnet"], weights: FilePath, out: Fi
     """Convert published weights into a saved model that takes raw RGB pixels.
 
     Args:
-        net: whose weights they are.
+        net: the convnet.
         weights: .npz archive of `<layer>/kernel` (HWIO) and `<layer>/bias`.
         out: new .keras file.
     """

@@ -1,4 +1,4 @@
-"""`kerasvis correspondence`: whether a model relates the same parts of different objects."""
+"""`kerasvis correspondence`: whether a model relates corresponding parts of different objects."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from kerasvis.commands.options import BaselineOptions, ModelOptions
 from kerasvis.commands.output import OutputFolder, save_figure, write_csv
 from kerasvis.commands.quiet_start import start_keras
 from kerasvis.commands.tables import in_columns
+from kerasvis.storage.counted import counted
 
 FILES = ("correspondence.png", "correspondence.csv", "correspondence.npz", "parts")
 
@@ -33,10 +34,10 @@ class PartOptions:
 
     Attributes:
         parts: their boxes, JSON or CSV.
-        images: folder of the photographs that the parts name; by default that of the parts.
-        frame: one of the parts, as the face, that is cut out of each photograph first, so that the
-            others come to lie at like places.
-        draws: of random boxes of the same sizes.
+        images: folder of the photographs named in the file of parts; by default its own folder.
+        frame: a part, such as the face, to which each photograph is cropped first, so that the
+            other parts are at similar positions.
+        draws: number of random boxes of the same size, per part.
     """
 
     parts: FilePath
@@ -45,15 +46,15 @@ class PartOptions:
     draws: whole_numbers(1, 10_000) = 10
 
     def paths(self, parts: dict) -> list[Path]:
-        """The photographs that the parts name, below the folder of images.
+        """The photographs named in the file of parts.
 
         Raises:
-            ValueError: if they are fewer than two.
+            ValueError: if there are fewer than two.
         """
         if len(parts) < 2:
             raise ValueError(
-                f"The file holds parts of {len(parts)} images: note two or more. Received: "
-                f"--parts={self.parts}"
+                f"The file contains parts of {counted(len(parts), 'image')}: annotate two or more. "
+                f"Received: --parts={self.parts}"
             )
         folder = self.parts.parent if self.images is None else self.images
         return [folder / name for name in parts]
@@ -68,17 +69,17 @@ def correspondence(
     batch_size: BatchSize = 16,
     out: FilePath = Path("correspondence"),
 ) -> None:
-    """Tell whether a convnet relates the same parts of different objects (Section 4.3).
+    """Measure whether a convnet relates corresponding parts of different objects (Section 4.3).
 
-    The parts are boxes that somebody noted, in pixels of the photographs, in JSON: `{"dog.jpg":
-    {"nose": [top, left, bottom, right]}}`, or in CSV with the columns image, part, top, left,
-    bottom, right. Units are compared place by place: --frame face first cuts out the part "face" of
-    each photograph, so that eyes meet eyes. Writes `correspondence.png`, `correspondence.csv` and
+    The parts are annotated boxes in pixels of the photographs, in JSON: `{"dog.jpg": {"nose": [top,
+    left, bottom, right]}}`, or in CSV with the columns image, part, top, left, bottom, right. Units
+    are compared position by position: --frame face first crops each photograph to the part "face",
+    so that the eyes are at similar positions. Writes `correspondence.png`, `correspondence.csv` and
     `correspondence.npz`, the arrays of a `Correspondence`. An interrupted run resumes when it is
     started again: completed parts are cached in the folder `parts`.
 
     Args:
-        layers: the paper's are 5 and 7.
+        layers: names of layers; the paper uses 5 and 7.
         batch_size: images per step.
         out: folder to write into.
     """
@@ -89,7 +90,8 @@ def correspondence(
     opened = model.open()
     kv.feature_extractor(opened.model, layers)  # fails early for unknown names
     images, boxes = open_parts(noted, paths, parts.frame, opened)
-    print(f"{len(images)} photographs, {len(boxes)} parts of each", flush=True)
+    num_parts = counted(len(boxes), "part")
+    print(f"{counted(len(images), 'photograph')}, {num_parts} of each", flush=True)
     with output.made() as folder:
         found = kv.analyses.measure_correspondence(
             opened.model,
@@ -112,7 +114,7 @@ def correspondence(
 
 
 def read_noted(parts: PartOptions) -> dict:
-    """The boxes as they were noted."""
+    """The annotated boxes."""
     start_keras()
     from kerasvis.data.image_parts import read_parts
 
@@ -159,7 +161,7 @@ def texts_of(row: dict) -> list[str]:
 
 
 def table(rows: list[dict], found) -> str:
-    """What was measured at parts and at random boxes, a line for each layer and part."""
+    """The results at parts and at random boxes, a line for each layer and part."""
     lines = [["layer", "part", "Δ", "random", "opposite", "random"]]
     for row in rows:
         numbers = []
@@ -169,8 +171,9 @@ def table(rows: list[dict], found) -> str:
         lines.append([row["layer"], row["part"], *numbers])
     num_images, num_draws = found.boxes.shape[1], found.random_boxes.shape[1]
     heading = (
-        f"{num_images} images. Δ: share of units whose changes differ in sign. Opposite: of the "
+        f"{counted(num_images, 'image')}. "
+        "Δ: share of units whose changes differ in sign. Opposite: of the "
         "units that\nchange in both images, the share of opposite signs. Random: boxes of the same "
-        f"sizes, mean ±\nstandard deviation over {num_draws} draw{'s' * (num_draws != 1)}."
+        f"sizes, mean ±\nstandard deviation over {counted(num_draws, 'sample')}."
     )
     return "\n".join([heading, in_columns(lines, num_left=len(lines[0])), ""])

@@ -1,4 +1,4 @@
-"""`kerasvis demo`: what a small bundled model has learned, on bundled images or your own."""
+"""`kerasvis demo`: what a small bundled model has learned, shown on bundled images or your own."""
 
 from pathlib import Path
 
@@ -15,18 +15,18 @@ from kerasvis.commands.options import FolderOptions, ModelOptions
 from kerasvis.commands.output import OutputFolder
 
 FOLDERS = ("gallery", "explanation", "evolution", "features", "occlusion")
-LAYERS = ("conv2", "conv5")  # in the figure of features; the gallery has all
+LAYERS = ("conv2", "conv5")  # feature maps per layer in the figure; the gallery has all
 
 
 def demo(*, photographs: Name | None = None, out: FilePath = Path("demo_output")) -> None:
-    """Show what the bundled model has learned, as pages for a browser.
+    """Write HTML pages on what the bundled model has learned.
 
-    The model is a small ZFNet for 30 classes of Tiny ImageNet. Writes `index.html`, which leads to
-    a gallery of its feature maps, an explanation of one decision, the evolution of its features
+    The model is a small ZFNet for 30 classes of Tiny ImageNet. Writes `index.html`, with links to a
+    gallery of its feature maps, an explanation of one decision, the evolution of its features
     during training, and Figures 2 and 6 of the paper.
 
     Args:
-        photographs: folder of your own, in place of the bundled images.
+        photographs: folder of your own photographs, instead of the bundled images.
         out: folder to write into.
     """
     from kerasvis.data.bundled import BUNDLED_MODEL
@@ -68,7 +68,7 @@ def demo(*, photographs: Name | None = None, out: FilePath = Path("demo_output")
 
 
 def first_photograph(directory: str) -> str:
-    """The first photograph of a folder, which is explained.
+    """The first photograph of a folder, whose class is explained.
 
     Raises:
         ValueError: if there is none.

@@ -1,4 +1,4 @@
-"""`kerasvis diagnose`: what is wrong with the first layers of models."""
+"""`kerasvis diagnose`: problems in the first layers of models."""
 
 import json
 from dataclasses import dataclass
@@ -37,12 +37,12 @@ class ModelsOptions(InputOptions):
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class LookedAtOptions:
-    """What is looked at.
+    """What to diagnose.
 
     Attributes:
         images: folder of photographs, or demo for bundled images; 50 or more.
-        first_layer: that looks at the image; by default the first convolution.
-        second_layer: whose features are projected; by default the next one.
+        first_layer: layer whose input is the image; by default the first convolution.
+        second_layer: layer whose features are projected; by default the next convolution.
         batch_size: images per step of the scan.
     """
 
@@ -59,13 +59,13 @@ def diagnose(
     cluster: EngineOptions = EngineOptions(),
     out: FilePath = Path("filter_diagnosis"),
 ) -> None:
-    """Tell what is wrong with the first layers of convnets (Figure 5 of the paper).
+    """Diagnose the first layers of convnets (Figure 5 of the paper).
 
-    Prints for every model what was looked for, whether it is found, the numbers, and the paper's
+    Prints, for every model, each problem, whether it was found, the numbers, and the paper's
     remedy. Writes `filter_diagnosis.png`, all models side by side; and for each model `<name>.npz`,
     the arrays of a `FilterDiagnosis`; `<name>.json`, its findings and numbers; `<name>.csv`, a line
-    for each filter of the first layer. Without --images only weights are looked at. An interrupted
-    run resumes when it is started again, and models that are done are not looked at again.
+    for each filter of the first layer. Without --images, only the weights are diagnosed. An
+    interrupted run resumes when it is started again, and completed models are not diagnosed again.
 
     Args:
         out: folder to write into.
@@ -127,7 +127,7 @@ def diagnosis_of(
 
 
 def computed_from(opened: OpenModel, photographs, looked_at: LookedAtOptions) -> dict[str, Any]:
-    """All that a diagnosis depends on."""
+    """Everything that a diagnosis depends on."""
     from kerasvis.deconvnet.rule_table import rule_names
     from kerasvis.graph import read_graph
     from kerasvis.graph.model_fingerprint import model_fingerprint
@@ -154,7 +154,7 @@ def write(diagnosis, folder: Path, stem: str) -> None:
 
 
 def numbers_of(diagnosis, findings) -> dict[str, Any]:
-    """What the JSON file holds; null where there is nothing to measure."""
+    """The content of the JSON file; null for values that are not defined."""
     return {
         "model": diagnosis.model,
         "first_layer": diagnosis.first_layer,
@@ -169,7 +169,7 @@ def numbers_of(diagnosis, findings) -> dict[str, Any]:
 
 
 def number_or_none(number: float) -> float | None:
-    """The number; None, which JSON knows, for NaN, which it does not."""
+    """The number, or None for NaN, which JSON does not have."""
     return None if number != number else float(number)
 
 

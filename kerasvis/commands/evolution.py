@@ -21,6 +21,7 @@ from kerasvis.commands.options import InputOptions
 from kerasvis.commands.output import OutputFolder, save_figure
 from kerasvis.commands.quiet_start import start_keras
 from kerasvis.commands.trained_models import convolution_layers
+from kerasvis.storage.counted import counted
 
 FILES = ("evolution.npz", "evolution.png", "convergence.png")
 
@@ -28,13 +29,13 @@ FILES = ("evolution.npz", "evolution.png", "convergence.png")
 @Parameter(name="*", group="Snapshots or checkpoints")
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
-    """Where the evolution comes from.
+    """The source of the evolution.
 
     Attributes:
         snapshots: folder of a FeatureEvolution.
-        checkpoints: .keras files of one training.
-        images: folder of photographs to choose from, or demo, for the checkpoints.
-        epochs: of the checkpoints; by default the last numbers in their names.
+        checkpoints: .keras files of one training run.
+        images: for checkpoints: folder of photographs to choose from, or demo.
+        epochs: epochs of the checkpoints; by default the last numbers in their names.
     """
 
     snapshots: FilePath | None = None
@@ -43,7 +44,7 @@ class SourceOptions:
     epochs: tuple[Epochs, ...] = ()
 
     def check(self) -> None:
-        """Refuses two sources, none, and half of one."""
+        """Raises a ValueError for two sources, no source or an incomplete one."""
         if (self.snapshots is None) == (not self.checkpoints):
             raise ValueError(
                 "Give either --snapshots, the folder of a FeatureEvolution, or --checkpoints with "
@@ -58,8 +59,9 @@ class SourceOptions:
         epochs = list(self.epochs) or [last_number(Path(path)) for path in self.checkpoints]
         if len(epochs) != len(self.checkpoints):
             raise ValueError(
-                f"There are {len(self.checkpoints)} checkpoints: give one of --epochs for each. "
-                f"Received: {len(epochs)} of --epochs"
+                "Give one of --epochs for each checkpoint. Received: "
+                f"{counted(len(epochs), 'epoch')} for "
+                f"{counted(len(self.checkpoints), 'checkpoint')}"
             )
         if repeated := [epoch for epoch in epochs if epochs.count(epoch) > 1]:
             raise ValueError(
@@ -73,14 +75,14 @@ class SourceOptions:
 @Parameter(name="*", group="Feature maps")
 @dataclass(frozen=True, kw_only=True)
 class MapOptions:
-    """What is shown.
+    """What to show.
 
     Attributes:
-        layers: all convolution layers, or all recorded ones.
+        layers: by default all convolution layers, or all recorded ones.
         features: numbers of feature maps; random ones by default.
-        num_features: how many are shown of each layer.
-        seed: of the random ones.
-        patches: show the image patches of the last epoch, too.
+        num_features: number of feature maps shown per layer.
+        seed: seed of the random feature maps.
+        patches: also show the image patches of the last epoch.
     """
 
     layers: tuple[str, ...] = ()
@@ -100,13 +102,13 @@ def evolution(
 ) -> None:
     """Draw how feature maps evolve while a convnet is trained (Figure 4 of the paper).
 
-    From the folder of a `kerasvis.callbacks.FeatureEvolution`, which may still be at work, or from
-    models that were saved along the way. Writes `evolution.png`, a block for each layer with a row
-    for each feature map and a column for each epoch; `convergence.png`, how similar the projections
-    are to the final ones; and `evolution.npz`, the arrays of an `Evolution`.
+    Reads the folder of a `kerasvis.callbacks.FeatureEvolution`, which may still be running, or
+    models that were saved during training. Writes `evolution.png`, a block for each layer with a
+    row for each feature map and a column for each epoch; `convergence.png`, how similar the
+    projections are to the final ones; and `evolution.npz`, the arrays of an `Evolution`.
 
     Args:
-        rectification: what a ReLU lets pass in the backward projection.
+        rectification: rule for ReLUs in the backward projection.
         out: folder to write into.
     """
     source.check()
@@ -118,7 +120,8 @@ def evolution(
         check_layers(found, maps.layers)
     else:
         found = evolution_of_checkpoints(source, inputs, maps, rectification)
-    print(f"{len(found.epochs)} epochs, {len(found.layers)} layers", flush=True)
+    num_layers = counted(len(found.layers), "layer")
+    print(f"{counted(len(found.epochs), 'epoch')}, {num_layers}", flush=True)
     with output.made() as folder:
         write_figures(found, maps, folder)
 
@@ -135,7 +138,7 @@ def write_figures(found, maps: MapOptions, folder: Path) -> None:
     save_figure(grid, folder / "evolution.png")
     print(f"Evolution: {folder / 'evolution.png'}", flush=True)
     if len(found.epochs) < 2:
-        print("No convergence.png: it takes snapshots of two epochs.")
+        print("No convergence.png: it needs snapshots of two epochs.")
         return
     curves = kv.figures.convergence_curves(kv.analyses.convergence(found))
     save_figure(curves, folder / "convergence.png")
@@ -145,30 +148,30 @@ def write_figures(found, maps: MapOptions, folder: Path) -> None:
 def check_nothing_for_checkpoints(
     source: SourceOptions, inputs: InputOptions, maps: MapOptions
 ) -> None:
-    """Refuses options that snapshots have answered already."""
+    """Raises a ValueError for options that do not apply to snapshots."""
     groups = ((source, ("images", "epochs")), (inputs, vars(inputs)), (maps, ("features",)))
     for group, names in groups:
         for name in names:
             if getattr(group, name) not in (None, ()):
                 raise ValueError(
-                    "The snapshots hold what was asked for when they were taken: leave out "
+                    "Snapshots were taken with their own options: leave out "
                     f"--{name.replace('_', '-')}, which is for --checkpoints."
                 )
 
 
 def check_layers(found, layers: tuple[str, ...]) -> None:
-    """Refuses layers that were not recorded."""
+    """Raises a ValueError for layers that were not recorded."""
     if unknown := [layer for layer in layers if layer not in found.layers]:
         raise ValueError(
-            f"The snapshots hold {', '.join(found.layers)}: give --layers among these. Received: "
-            f"--layers={unknown[0]}"
+            f"The snapshots contain {', '.join(found.layers)}: give --layers among these. "
+            f"Received: --layers={unknown[0]}"
         )
 
 
 def evolution_of_checkpoints(
     source: SourceOptions, inputs: InputOptions, maps: MapOptions, rectification: str
 ):
-    """The `Evolution` of models that were saved along the way."""
+    """The `Evolution` of models that were saved during training."""
     epochs, checkpoints = source.in_order()
     for path in checkpoints:
         inputs.check_name(path, maps.layers)
@@ -188,7 +191,7 @@ def evolution_of_checkpoints(
 
 
 def models_of(first, checkpoints: list[str], epochs: list[int], inputs: InputOptions):
-    """Loads the models one after the other, as they are asked for."""
+    """Loads the models one at a time."""
     print(f"Epoch {epochs[0]}: {checkpoints[0]}", flush=True)
     yield first
     for epoch, path in zip(epochs[1:], checkpoints[1:], strict=True):
@@ -201,7 +204,7 @@ def last_number(filepath: Path) -> int:
     numbers = re.findall(r"\d+", filepath.stem)
     if not numbers or not int(numbers[-1][-9:]) >= 1 or len(numbers[-1]) > 9:
         raise ValueError(
-            "The file's name tells no epoch, a number from 1: give the epochs of the checkpoints "
-            f"with --epochs. Received: --checkpoints={filepath}"
+            "The name of the file contains no epoch, a number from 1: give the epochs of the "
+            f"checkpoints with --epochs. Received: --checkpoints={filepath}"
         )
     return int(numbers[-1])

@@ -18,16 +18,15 @@ def export(
     """Write the deconvnet of a layer as a SavedModel, which plain TensorFlow serves.
 
     It is served where neither Keras nor kerasvis is installed: `tf.saved_model.load("serving")` has
-    `serve(images, feature)`. Row by row, an image is paired with a feature map, so that one call
-    serves n pairs: `images` is float32 (n, rows, columns, channels) as the model takes them,
-    `feature` int32 (n,). It returns a dictionary: `projection` has the shape of `images`,
-    `activation` (n,) is where each projection starts, and `position` (n, 2) the unit's (row,
-    column), the strongest of its feature map. `serve_unit(images, feature, position)` projects the
-    units at positions int32 (n, 2).
+    `serve(images, feature)`. One call projects n pairs of an image and a feature map, one per row:
+    `images` is float32 (n, rows, columns, channels) as the model takes them, `feature` int32 (n,).
+    It returns a dictionary: `projection` has the shape of `images`, `activation` (n,) is where each
+    projection starts, and `position` (n, 2) the unit's (row, column), the strongest of its feature
+    map. `serve_unit(images, feature, position)` projects the units at positions int32 (n, 2).
 
     Args:
-        layer: whose feature maps, or units, are projected.
-        rectification: what a ReLU lets pass in the backward projection.
+        layer: layer whose feature maps or units are projected.
+        rectification: rule for ReLUs in the backward projection.
         out: folder to write, a SavedModel.
     """
     output = OutputFolder(out)
@@ -40,7 +39,7 @@ def export(
 
 
 def how_to_serve(deconv, folder: Path, preprocessing: str) -> str:
-    """The call for plain TensorFlow, what goes in and what comes out."""
+    """The call for plain TensorFlow, with its inputs and outputs."""
     *image_shape, channels = deconv.convnet.inputs[0].shape[1:]
     images = f"float32 {shape_of('n', *image_shape, channels)}"
     prepared = "" if preprocessing == "raw" else f", prepared as {preprocessing!r}"
@@ -59,7 +58,7 @@ with n pairs of an image and a feature map, one in each row:
     images                {images}, as the model takes them{prepared}
     feature               int32 (n,), from 0 to {num_features - 1}
     served["projection"]  {images}
-    served["activation"]  float32 (n,), at which the projection starts
+    served["activation"]  float32 (n,), where the projection starts
     served["position"]    int32 (n, 2), the (row, column) of the strongest unit among {units}
 
 or, for chosen units, `deconvnet.serve_unit(images, feature, position)`, position int32 (n, 2).
@@ -72,5 +71,5 @@ def shape_of(*lengths) -> str:
 
 
 def num_bytes(folder: Path) -> int:
-    """Of all files in a folder."""
+    """Size of all files in a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

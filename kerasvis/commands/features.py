@@ -19,23 +19,24 @@ from kerasvis.commands.output import (
     write_csv,
 )
 from kerasvis.commands.trained_models import convolution_layers
+from kerasvis.storage.counted import counted
 
 TOGETHER = ("features.png", "images.csv", "top_activations.npz")
-NUM_MAPS_OF_EACH_LAYER = 8  # in the figure of all layers
+NUM_MAPS_OF_EACH_LAYER = 8  # feature maps per layer in the figure of all layers
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class FeatureOptions:
-    """Which activations of which feature maps are shown.
+    """The activations and feature maps to show.
 
     Attributes:
         features: numbers of feature maps; random ones by default.
-        num_features: how many random ones.
-        seed: of the random ones.
-        k: strongest activations of each feature map.
-        methods: how activations are projected, a block of the figure for each: names, or
-            module:NAME, a function of your own.
+        num_features: number of random feature maps.
+        seed: seed of the random feature maps.
+        k: number of strongest activations of each feature map.
+        methods: how activations are projected, with a block of the figure for each: names, or
+            module:NAME, your own function.
     """
 
     features: tuple[Index, ...] = ()
@@ -64,7 +65,7 @@ def features(
 
     Args:
         layers: all convolution layers by default.
-        tensorboard: folder; show the figures in TensorBoard, too.
+        tensorboard: folder; also show the figures in TensorBoard.
         out: folder to write into.
     """
     output = OutputFolder(out, inputs=[images.images], files=TOGETHER)
@@ -80,7 +81,8 @@ def features(
     files = file_names(layers, [*methods])
     output.expect([f"{stem}.npz" for stems in files.values() for stem in stems])
     output.expect([f"{stems[0]}.png" for stems in files.values()])
-    print(f"{photographs.count()} images, {len(layers)} layers of {opened.model.name}", flush=True)
+    num_images = counted(photographs.count(), "image")
+    print(f"{num_images}, {counted(len(layers), 'layer')} of {opened.model.name}", flush=True)
     with output.made() as folder:
         top = kv.find_top_activations(
             opened.model,
@@ -112,7 +114,7 @@ def file_names(layers: tuple[str, ...], methods: list[str]) -> dict[str, tuple[s
 
 
 def check_features(opened: OpenModel, layers, methods, features) -> None:
-    """Refuses what cannot be projected, and feature maps that a layer lacks, before the scan."""
+    """Raises a ValueError if a layer cannot be projected or lacks a feature map."""
     from kerasvis.attributions.unit_projections import UnitProjections
 
     for layer in layers:
@@ -160,7 +162,7 @@ def save_figures(found: list, folder: Path, stems: tuple[str, ...]) -> None:
 
 
 def first_maps(found, number: int):
-    """The first feature maps alone, copied, so that the others' memory is given back."""
+    """A copy of the first feature maps, so that the memory of the others is freed."""
     arrays = {
         field.name: getattr(found, field.name)[:number].copy()
         for field in dataclasses.fields(found)
@@ -170,7 +172,7 @@ def first_maps(found, number: int):
 
 
 def write_to_tensorboard(log_dir: Path, figures: dict) -> None:
-    """Shows the figure of every layer in TensorBoard, too."""
+    """Writes the figure of every layer for TensorBoard."""
     from kerasvis.reports.tensorboard import write_feature_grids
 
     write_feature_grids(log_dir, {layer: path.read_bytes() for layer, path in figures.items()})

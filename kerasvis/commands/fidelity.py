@@ -1,4 +1,4 @@
-"""`kerasvis fidelity`: how far pictures of single units tell what the units respond to."""
+"""`kerasvis fidelity`: how faithful projections of single units are."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from kerasvis.commands.method_names import MethodName, load_methods
 from kerasvis.commands.options import IMAGES, BaselineOptions, ModelOptions, as_size
 from kerasvis.commands.output import OutputFolder, save_figure, write_csv
 from kerasvis.commands.tables import in_columns
+from kerasvis.storage.counted import counted
 
 FILES = ("fidelity.png", "fidelity.csv", "fidelity.npz", "parts")
 DEFAULT_METHODS = ("deconvnet", "guided", "gradient", "edges")
@@ -30,14 +31,14 @@ class SubsetOptions:
 
     Attributes:
         images: folder of photographs, or demo for bundled images.
-        num_images: how many of them, spread evenly over all.
+        num_images: number of images, spread evenly over all.
     """
 
     images: Name
     num_images: NumImages = 8
 
     def open(self, opened: OpenModel):
-        """Those images, in one array, and how many there are in all.
+        """The images in one array, and the total number of images.
 
         Raises:
             ValueError: if there are fewer.
@@ -46,7 +47,7 @@ class SubsetOptions:
         total = photographs.count()
         if total < self.num_images:
             raise ValueError(
-                f"There are {total} images: give fewer --num-images. Received: "
+                f"There are only {counted(total, 'image')}: give a smaller --num-images. Received: "
                 f"--num-images={self.num_images}"
             )
         chosen = [number * total // self.num_images for number in range(self.num_images)]
@@ -56,17 +57,17 @@ class SubsetOptions:
 @Parameter(name="*", group="Checks")
 @dataclass(frozen=True, kw_only=True)
 class CheckOptions(BaselineOptions):
-    """What is checked.
+    """What to check.
 
     Attributes:
-        methods: names as of kerasvis compare, or module:NAME, a function of your own.
+        methods: names, as for kerasvis compare, or module:NAME, your own function.
         checks: all by default.
-        feature: feature map; by default that of the strongest unit.
+        feature: number of a feature map; by default that of the strongest unit.
         stages: layers at which projections of randomized copies are compared; by default all with
             weights.
         patch_size: height and width, or a side, in pixels; by default a third of the receptive
             field.
-        seed: of random weights, activations, boxes and orders.
+        seed: seed of random weights, activations, boxes and orders.
     """
 
     methods: tuple[MethodName, ...] = DEFAULT_METHODS
@@ -84,17 +85,17 @@ def fidelity(
     checks: CheckOptions = CheckOptions(),
     out: FilePath = Path("fidelity"),
 ) -> None:
-    """Check how far pictures of single units tell what the units respond to.
+    """Check how faithful projections of single units are.
 
-    In each photograph the strongest unit of the layer is asked about. Its projection is compared
-    with those of copies of the model with random weights, of other units and of other photographs;
-    random activations are projected the same way; and what the projection points to is occluded,
-    and shown alone. Writes `fidelity.png`, `fidelity.csv` and `fidelity.npz`, the arrays of a
-    `FidelityReport`. An interrupted run resumes when it is started again: completed parts are
-    cached in the folder `parts`.
+    The projection of the strongest unit of the layer in each photograph is compared with the
+    projections of copies of the model with random weights, of other units and of other photographs.
+    Random activations are projected as well. The part of the photograph that the projection points
+    to is occluded, and shown alone. Writes `fidelity.png`, `fidelity.csv` and `fidelity.npz`, the
+    arrays of a `FidelityReport`. An interrupted run resumes when it is started again: completed
+    parts are cached in the folder `parts`.
 
     Args:
-        layer: whose units are asked about.
+        layer: layer of the units.
         out: folder to write into.
     """
     output = OutputFolder(out, inputs=[images.images], files=FILES)

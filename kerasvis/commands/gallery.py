@@ -1,4 +1,4 @@
-"""`kerasvis gallery`: pages for a browser on every feature map."""
+"""`kerasvis gallery`: HTML pages on every feature map."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from kerasvis.commands.method_names import MethodName, load_methods
 from kerasvis.commands.options import EngineOptions, FolderOptions, ModelOptions
 from kerasvis.commands.output import OutputFolder
 from kerasvis.commands.trained_models import convolution_layers
+from kerasvis.storage.counted import counted
 from kerasvis.storage.text_files import parse_json, read_text
 
 RESULTS = ("index.html", "layers", "occlusion")
@@ -22,17 +23,17 @@ RESULTS = ("index.html", "layers", "occlusion")
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class FindingOptions:
-    """What the pages show.
+    """The contents of the pages.
 
     Attributes:
-        methods: how activations are projected, between which the pages switch: names, or
-            module:NAME, a function of your own.
+        methods: how activations are projected; the pages switch between the methods: names, or
+            module:NAME, your own function.
         class_names: JSON file of them; by default classes.json in the model's folder.
-        occlusion: an .npz file of `kerasvis occlusion` and its photograph; can be repeated.
-        evolution: folder of a FeatureEvolution, of the training of this model.
-        fidelity: say on each layer's page how far its pictures go.
-        relevance: show for each feature map the images in which it matters most to the decision,
-            too.
+        occlusion: an .npz file from `kerasvis occlusion` and its photograph; can be repeated.
+        evolution: folder of a FeatureEvolution from the training of this model.
+        fidelity: measure, for each layer, how faithful the projections are.
+        relevance: also show, for each feature map, the images in which it is most relevant to the
+            decision.
     """
 
     methods: tuple[MethodName, ...] = ("deconvnet",)
@@ -56,15 +57,15 @@ def gallery(
     cluster: EngineOptions = EngineOptions(),
     out: FilePath = Path("gallery"),
 ) -> None:
-    """Write pages for a browser on every feature map of a trained convnet.
+    """Write HTML pages on every feature map of a trained convnet.
 
-    Writes `index.html`, to be opened from disk, and what it leads to: a page for each layer and one
-    for each feature map, with its strongest activations as projections and image patches. An
-    interrupted build resumes when it is started again, and one with more layers adds these.
+    Writes `index.html`, to be opened from disk, a page for each layer and one for each feature map,
+    with its strongest activations as projections and image patches. An interrupted build resumes
+    when it is started again, and a build with more layers adds these.
 
     Args:
         layers: all convolution layers by default.
-        k: strongest activations of each feature map.
+        k: number of strongest activations of each feature map.
         out: folder to write into.
     """
     output = OutputFolder(out, inputs=[images.images])
@@ -79,8 +80,9 @@ def gallery(
     occlusions = open_occlusions(findings.occlusion, names)
     evolution = findings.evolution and kv.analyses.load_evolution(findings.evolution)
     layers = tuple(dict.fromkeys(layers or convolution_layers(opened.model)))
-    classes = f"{len(set(labels))} classes" if labels else "classes not known"
-    print(f"{photographs.count()} images, {classes}, {len(layers)} layers of {opened.model.name}")
+    classes = counted(len(set(labels)), "class", "classes") if labels else "classes unknown"
+    num_images = counted(photographs.count(), "image")
+    print(f"{num_images}, {classes}, {counted(len(layers), 'layer')} of {opened.model.name}")
     with output.made(*RESULTS) as folder:
         first_page = kv.write_gallery(
             opened.model,

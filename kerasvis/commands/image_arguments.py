@@ -11,11 +11,11 @@ BUNDLED = "demo"
 
 
 class OpenModel(NamedTuple):
-    """A model, what it takes, and by which rules it is projected through.
+    """A model with the images that it takes and the rules for its projections.
 
     Attributes:
         model: the `keras.Model`.
-        image_size: `(height, width)` of its images; None where it is not given any.
+        image_size: `(height, width)` of its images; None for a model that is given no images.
         preprocessing: the `Preprocessing` by which its images are made from pixels.
         rules: for layers that cannot be projected through otherwise.
     """
@@ -27,7 +27,7 @@ class OpenModel(NamedTuple):
 
     @property
     def channels(self) -> int:
-        """Of its images; 3 where it takes any number."""
+        """Number of channels of its images; 3 if it takes any number."""
         return self.model.inputs[0].shape[-1] or 3
 
 
@@ -35,8 +35,8 @@ class Photograph(NamedTuple):
     """A photograph as a model sees it.
 
     Attributes:
-        name: of its results, without an ending; no other one has the same.
-        title: what it is called in tables.
+        name: unique name of its results, without an ending.
+        title: its name in tables.
         pixels: uint8 `(height, width, channels)`.
     """
 
@@ -46,7 +46,7 @@ class Photograph(NamedTuple):
 
     @property
     def rgb(self):
-        """Its pixels in RGB, for figures: grey as grey, transparency left out."""
+        """Its pixels in RGB for figures, without transparency."""
         is_grey = self.pixels.shape[-1] == 1
         return self.pixels.repeat(3, axis=-1) if is_grey else self.pixels[..., :3]
 
@@ -70,7 +70,7 @@ def open_images(directory: str, opened: OpenModel, strict: bool = False, batch_s
 
 
 def check_images(paths: Iterable[str | Path]) -> None:
-    """Refuses files and folders that are not there, before Keras starts.
+    """Raises a ValueError for missing files and folders, before Keras starts.
 
     Raises:
         ValueError: if there is no such file or folder.
@@ -89,13 +89,13 @@ def check_images(paths: Iterable[str | Path]) -> None:
 
 
 def print_skipped(images) -> None:
-    """Tells which files were left out."""
+    """Prints which files were skipped."""
     for name, reason in images.skipped:
         print(f"Skipped {name}: {reason}", flush=True)
 
 
 def find_photographs(paths: Sequence[str | Path]) -> list[Path]:
-    """The files named, all in the folders, and `demo:<name>`, in the order in which they came.
+    """The given files, all files in given folders, and `demo:<name>`, in the given order.
 
     Raises:
         ValueError: if a folder holds none.
@@ -117,16 +117,16 @@ def read_photographs(
     channels: int = 3,
     taken: Iterable[str] = (),
 ) -> list[Photograph]:
-    """What `find_photographs` finds, and the bundled photographs that are named.
+    """The photographs that `find_photographs` finds, and the named bundled ones.
 
-    A photograph in a folder that cannot be read is reported and left out; one that is named by
-    itself is an error.
+    An unreadable photograph in a folder is reported and skipped; one that is given by name is an
+    error.
 
     Args:
         paths: files, folders, and `demo:<name>`.
         size: `(height, width)` in pixels.
         channels: 1, 3 or 4.
-        taken: names that are those of other results.
+        taken: names of other results.
 
     Raises:
         ValueError: if one cannot be read.
@@ -152,7 +152,7 @@ def read_photographs(
         photographs.append(Photograph(name, title, pixels))
     if not photographs:
         raise ValueError(
-            "None of the photographs can be read: give some that can be. "
+            "None of the photographs can be read: give others. "
             f"Received: --images={' '.join(map(shown_name, paths))}"
         )
     return photographs

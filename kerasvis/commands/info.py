@@ -1,4 +1,4 @@
-"""`kerasvis info`: what kerasvis understands of a model."""
+"""`kerasvis info`: how kerasvis interprets a model."""
 
 import re
 from typing import NamedTuple
@@ -7,18 +7,19 @@ from kerasvis.commands.image_arguments import OpenModel
 from kerasvis.commands.options import ModelOptions
 from kerasvis.commands.tables import in_columns
 from kerasvis.commands.trained_models import convolution_layers
+from kerasvis.storage.counted import counted
 
-MAX_SHOWN = 3  # layers that the commands to run next name
+MAX_SHOWN = 3  # layers in the suggested commands
 
 
 class LayerInfo(NamedTuple):
-    """What is known of one call of a layer.
+    """One call of a layer.
 
     Attributes:
         name: of the call.
         type_name: of the layer.
         shape: of its output, without the batch axis.
-        receptive_field: pixels that one unit sees, or "".
+        receptive_field: receptive field of a unit in pixels, or "".
         why_not: why it cannot be projected through, with the remedy; None if it can.
     """
 
@@ -30,11 +31,11 @@ class LayerInfo(NamedTuple):
 
 
 def info(*, model: ModelOptions) -> None:
-    """Print what kerasvis understands of a model, and which commands to run next.
+    """Print how kerasvis interprets a model, and which commands to run next.
 
-    Its inputs, what its images are taken for, its outputs and what its scores are taken for; and of
-    each layer its output, its receptive field, and whether it can be projected through, with the
-    remedy where it cannot.
+    Prints its inputs, its preprocessing, its outputs and the interpretation of its scores; and for
+    each layer its output, its receptive field and whether it can be projected, with a remedy if it
+    cannot.
     """
     model.check()
     opened = model.opened(model.load_model(model.model))
@@ -47,18 +48,18 @@ def info(*, model: ModelOptions) -> None:
 
 
 def grouped(reasons: list[str]) -> list[str]:
-    """Each reason once; of those that differ in the layer's name alone the first, and how many."""
+    """Each reason once; reasons that differ only in the layer's name are counted."""
     groups = {}
     for reason in dict.fromkeys(reasons):
         groups.setdefault(re.sub(r"'[^']*'", "", reason, count=1), []).append(reason)
     return [
-        first if not others else f"{first} ({len(others)} more layers likewise.)"
+        first if not others else f"{first} (The same for {counted(len(others), 'more layer')}.)"
         for first, *others in groups.values()
     ]
 
 
 def summary(model: ModelOptions, opened: OpenModel, scores: str) -> list[str]:
-    """The model as a whole, a line for each thing."""
+    """The model as a whole, a line for each property."""
     keras_model = opened.model
     inputs = [f"{x.name} {by(x.shape[1:])} {x.dtype}" for x in keras_model.inputs]
     outputs = [f"{x.name} {by(x.shape[1:])}" for x in keras_model.outputs]
@@ -74,17 +75,17 @@ def summary(model: ModelOptions, opened: OpenModel, scores: str) -> list[str]:
 
 
 def why_taken(model: ModelOptions, opened: OpenModel) -> str:
-    """Why the images are taken for that."""
+    """Why this preprocessing is assumed."""
     from kerasvis.data.known_models import preprocessing_of_model
 
     if model.preprocessing is not None:
         return "as stated"
     is_known = preprocessing_of_model(opened.model) is not None
-    return "known by what the model is" if is_known else "nothing else is known: --preprocessing"
+    return "known for this model" if is_known else "nothing else is known: --preprocessing"
 
 
 def scores_of(opened: OpenModel) -> str:
-    """What the outputs are taken for, or why there are no scores."""
+    """How the outputs are interpreted, or why there are no scores."""
     from kerasvis.graph.scores import Scores
 
     try:
@@ -178,7 +179,7 @@ def rows_of(layers: list[LayerInfo]) -> list[list[str]]:
 def next_commands(
     model: ModelOptions, opened: OpenModel, layers: list[LayerInfo], scores: str
 ) -> list[str]:
-    """Commands that this model is ready for."""
+    """Commands that can be run with this model."""
     given = f"--model {model.model}" + options_of(model)
     can_be_projected = {layer.name for layer in layers if not layer.why_not}
     names = [name for name in convolution_layers(opened.model) if name in can_be_projected]
@@ -195,7 +196,7 @@ def next_commands(
 
 
 def options_of(model: ModelOptions) -> str:
-    """The options by which the model was given, as they are given to the next command."""
+    """The options of the model, to be repeated for the next command."""
     options = []
     for name in ("weights", "image_size", "preprocessing", "input", "fixed", "output", "rules"):
         value = getattr(model, name, None)

@@ -1,4 +1,4 @@
-"""`kerasvis invariance`: how features change with the photograph."""
+"""`kerasvis invariance`: how features change when photographs are transformed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +25,10 @@ from kerasvis.commands.image_arguments import (
 )
 from kerasvis.commands.options import Activation, ModelOptions
 from kerasvis.commands.output import OutputFolder, save_figure, write_csv
+from kerasvis.storage.counted import counted
 
 FILES = ("invariance.png", "invariance.npz", "invariance.csv", "parts")
-MAX_IMAGES = 20  # more curves than that are not told apart
+MAX_IMAGES = 20  # more curves cannot be told apart
 
 Shift = finite_numbers(-16_384, 16_384)
 Factor = finite_numbers(0.01, 100)
@@ -40,9 +41,11 @@ class ClassesOptions:
     """The classes.
 
     Attributes:
-        class_name: the true class of all or of each; by default what the model says.
+        class_name: the true class, one for all photographs or one for each; by default the most
+            probable class.
         class_names: JSON file of them; by default classes.json in the model's folder.
-        activation: that makes probabilities of the model's outputs; found from its values.
+        activation: activation that turns the model's outputs into probabilities; by default
+            inferred from its values.
     """
 
     class_name: Annotated[tuple[str, ...], Parameter(name="--class")] = ()
@@ -55,8 +58,9 @@ class ClassesOptions:
             return None
         if len(self.class_name) not in (1, num_images):
             raise ValueError(
-                f"There are {num_images} photographs: give one class, or one for each. Received: "
-                f"{len(self.class_name)} of --class"
+                "Give one class for all photographs, or one for each. Received: "
+                f"{counted(len(self.class_name), 'class', 'classes')} for "
+                f"{counted(num_images, 'photograph')}"
             )
         indices = [class_index_of(name, names, num_classes) for name in self.class_name]
         return indices * num_images if len(indices) == 1 else indices
@@ -65,14 +69,14 @@ class ClassesOptions:
 @Parameter(name="*", group="Transformations")
 @dataclass(frozen=True, kw_only=True)
 class TransformationOptions:
-    """The transformations, each by its first value, its last value, and their number.
+    """The transformations, each given by its first value, its last value and the number of values.
 
     Attributes:
         translation: pixels down; by default -60 to 60 in a height of 224.
         scale: factors; by default 1 to 1.8.
         rotation: degrees counter-clockwise; by default 0 to 350.
-        margin: pixels of the photograph around what the model sees, which come in from the sides;
-            beyond it the nearest pixel is repeated.
+        margin: pixels of the photograph around the model's input that transformations can bring
+            into view; beyond these the nearest pixel is repeated.
     """
 
     translation: tuple[Shift, Shift, Count] | None = None
@@ -128,7 +132,8 @@ def invariance(
     indices = classes.indices(len(photographs), names, num_classes)
     values = transformations.values(opened.image_size[0])
     num_values = sum(map(len, values.values()))
-    print(f"{len(photographs)} photographs, {num_values} transformations of each", flush=True)
+    transformations = counted(num_values, "transformation")
+    print(f"{counted(len(photographs), 'photograph')}, {transformations} of each", flush=True)
     with output.made() as folder:
         found = kv.analyses.feature_invariance(
             opened.model,
@@ -154,12 +159,12 @@ def invariance(
 
 
 def open_photographs(images: tuple[str, ...], opened: OpenModel, margin: int) -> list[Photograph]:
-    """The photographs, with a margin on every side of what the model sees."""
+    """The photographs, with a margin on every side of the model's input."""
     found = find_photographs(images)
     if len(found) > MAX_IMAGES:
         raise ValueError(
-            f"The figure tells at most {MAX_IMAGES} photographs apart: give fewer. Received: "
-            f"{len(found)} photographs"
+            f"The figure can distinguish at most {MAX_IMAGES} photographs: give fewer. Received: "
+            f"{counted(len(found), 'photograph')}"
         )
     size = tuple(length + 2 * margin for length in opened.image_size)
     return read_photographs(images, size, opened.channels)
@@ -182,7 +187,7 @@ def lines_of(found, photographs: list[Photograph], names: dict[int, str]):
 
 
 def summary(found) -> str:
-    """What each transformation does at its extremes, and its smallest step, over the images."""
+    """The effect of each transformation at its extremes and of its smallest step."""
     lines = []
     for curves in found.curves:
         step = is_smallest_step(curves)
@@ -202,7 +207,7 @@ def summary(found) -> str:
 
 
 def is_smallest_step(curves):
-    """bool `(values,)`: those next to the value that leaves the image as it is."""
+    """bool `(values,)`: the values next to the identity."""
     import numpy as np
 
     steps = np.abs(curves.values - float(curves.transformation == "scale"))  # 1 for a scale

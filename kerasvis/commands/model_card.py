@@ -1,4 +1,4 @@
-"""What a person should know of a trained model before using it."""
+"""The card of a trained model: what to know before using it."""
 
 import os
 from pathlib import Path
@@ -27,7 +27,7 @@ def model_card(model, data, setup: TrainingSetup, history: dict, accuracy) -> st
     Args:
         model: the trained `keras.Model`.
         data: the `LabelledData` on which it was trained.
-        setup: what the run was begun with.
+        setup: the `Setup` of the run.
         history: `{metric: values}` of all epochs.
         accuracy: `TenCropAccuracy`, or None where the recipe has no ten crops.
     """

@@ -1,4 +1,4 @@
-"""Objects of a user's own modules, given as `module:NAME`."""
+"""Objects from a user's own modules, given as `module:NAME`."""
 
 import importlib
 import sys
@@ -8,7 +8,7 @@ from cyclopts import CoercionError
 
 
 def convert_choice(known: tuple[str, ...]):
-    """A converter of options that take one of some names, or `module:NAME`."""
+    """A converter for options that accept one of some names, or `module:NAME`."""
 
     def convert(_, tokens) -> str:
         text = tokens[0].value
@@ -27,7 +27,7 @@ def load_object(text: str, option: str) -> Any:
 
     Args:
         text: `module:NAME`.
-        option: by which it was given.
+        option: name of the option.
 
     Raises:
         ValueError: if there is no such module or object, or importing it fails.

@@ -1,4 +1,4 @@
-"""`kerasvis occlusion`: where in a photograph a model looks."""
+"""`kerasvis occlusion`: which parts of a photograph a model relies on."""
 
 import contextlib
 import dataclasses
@@ -38,10 +38,11 @@ from kerasvis.commands.output import (
     write_csv,
 )
 from kerasvis.commands.quiet_start import start_keras
+from kerasvis.storage.counted import counted
 
 TOGETHER = ("occlusion.png", "occlusion.csv")
 NUM_OTHER_PROJECTIONS = 3
-MAX_ROWS = 12  # of the figure of all photographs
+MAX_ROWS = 12  # rows in the figure of all photographs
 
 
 @Parameter(name="*")
@@ -51,8 +52,8 @@ class OccluderOptions(BaselineOptions):
 
     Attributes:
         patch_size: its height and width, or its side, in pixels.
-        strides: between its positions in pixels, one or two.
-        box: top, left, bottom, right; only there.
+        strides: steps between its positions in pixels, one or two numbers.
+        box: top, left, bottom, right of the part to occlude; by default the whole photograph.
     """
 
     patch_size: Size = (16,)
@@ -63,13 +64,13 @@ class OccluderOptions(BaselineOptions):
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class WatchedOptions:
-    """The feature map that is watched.
+    """The feature map to watch.
 
     Attributes:
-        layer: whose feature map is watched; the last convolution by default.
-        feature: its number; by default the strongest one.
-        scan: top_activations.npz of `kerasvis features`: shows projections from other images.
-        scan_images: the images of the scan, a folder or demo.
+        layer: layer of the feature map; by default the last convolution.
+        feature: number of the feature map; by default the strongest one.
+        scan: top_activations.npz from `kerasvis features`, to show projections from other images.
+        scan_images: the scanned images, a folder or demo.
     """
 
     layer: str | None = None
@@ -78,7 +79,7 @@ class WatchedOptions:
     scan_images: Name | None = None
 
     def check(self) -> None:
-        """Refuses a scan of unknown images."""
+        """Raises a ValueError for a scan without its images."""
         if self.scan is not None and self.scan_images is None:
             raise ValueError(
                 "--scan names images by number: give --scan-images, what was scanned. Received: "
@@ -92,9 +93,9 @@ class ComputingOptions:
     """How it is computed.
 
     Attributes:
-        method: incremental computes only what the occluder affects; auto takes the faster one.
-        devices: several share the work: their number, or names as GPU:0,GPU:1.
-        batch_size: positions in a step.
+        method: incremental computes only what the occluder affects; auto chooses the faster method.
+        devices: devices that share the work: their number, or names as GPU:0,GPU:1.
+        batch_size: positions per step.
     """
 
     method: Literal["auto", "incremental", "full"] = "auto"
@@ -122,11 +123,11 @@ def occlusion(
     computing: ComputingOptions = ComputingOptions(),
     out: FilePath = Path("occlusion"),
 ) -> None:
-    """Occlude each part of photographs in turn, and show what the model makes of it (Figure 6).
+    """Occlude each part of photographs in turn and show the model's output (Figure 6).
 
     Writes `occlusion.png`, a row for every photograph as in the paper; for each photograph
     `<name>.png`, the heat maps laid over it, and `<name>.npz`, the arrays of an
-    `OcclusionSensitivity`; and `occlusion.csv`, one line a photograph. An interrupted run resumes
+    `OcclusionSensitivity`; and `occlusion.csv`, one line per photograph. An interrupted run resumes
     when it is started again.
 
     Args:
@@ -170,7 +171,7 @@ def occlusion(
 
 
 def class_of(scores: ScoreOptions, names: dict[int, str], opened: OpenModel) -> int | None:
-    """The number of the class that was asked for."""
+    """The number of the requested class."""
     from kerasvis.graph.scores import Scores
 
     if scores.class_name is None:
@@ -199,7 +200,7 @@ class OtherProjections:
         self._deconv = kv.DeconvModel(opened.model, layer, rules=opened.rules)
 
     def of_feature(self, feature: int) -> tuple:
-        """Those of a feature map, the strongest first; none without a scan."""
+        """The projections for a feature map, the strongest first; none without a scan."""
         if self._strongest is None:
             return ()
         indices = self._strongest.image_indices[feature]
@@ -211,14 +212,14 @@ class OtherProjections:
 def print_plan(analysis, num_photographs: int) -> None:
     plan, (num_rows, num_columns) = analysis.sweep.plan, analysis.occluders.shape
     print(
-        f"{num_photographs} photographs, {num_rows}×{num_columns} positions, {plan.method}: "
-        f"{plan.reason}",
+        f"{counted(num_photographs, 'photograph')}, {num_rows}×{num_columns} positions, "
+        f"{plan.method}: {plan.reason}",
         flush=True,
     )
 
 
 def analyse(analysis, photographs, folder, class_index, engine):
-    """The result of each photograph, as it is there."""
+    """The result of each photograph, as soon as it is computed."""
     from kerasvis.analyses.occlusion.occlusion_of_images import stream_occlusion_sensitivity
 
     return stream_occlusion_sensitivity(
@@ -232,7 +233,7 @@ def analyse(analysis, photographs, folder, class_index, engine):
 
 
 def write_results(results, photographs, folder, names, others) -> None:
-    """Writes what was found on the photographs, one by one."""
+    """Writes the results of the photographs, one by one."""
     rows, lines = [], []
     for photograph, result in zip(photographs, results, strict=True):
         projections = others.of_feature(result.feature_index)
@@ -251,14 +252,14 @@ def write_results(results, photographs, folder, names, others) -> None:
 
 
 def in_rgb(result):
-    """The result with its projection as it is shown: without transparency."""
+    """The result with its projection as displayed, without transparency."""
     if result.projection is None:
         return result
     return dataclasses.replace(result, projection=result.projection[..., :3])
 
 
 def summary(photograph: Photograph, result, row) -> dict[str, Any]:
-    """What the table says of a photograph."""
+    """The row of a photograph in the table."""
     lowest = result.probability.argmin()
     return {
         "image": photograph.title,

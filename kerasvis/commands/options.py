@@ -64,7 +64,8 @@ FixedValue = Annotated[str, Parameter(converter=convert_fixed, metavar="NAME=VAL
 
 
 def load_fixed(given: tuple[str, ...]) -> dict[str, Any]:
-    """`{name: value}` of inputs that are held fixed: a number, several, or an array from a file.
+    """`{name: value}` of inputs that are held fixed: a number, several numbers, or an array from a
+    file.
 
     Raises:
         ValueError: if a value is none of these.
@@ -78,8 +79,8 @@ def load_fixed(given: tuple[str, ...]) -> dict[str, Any]:
             numbers = np.load(value) if is_file else [float(x) for x in value.split(",")]
         except (OSError, ValueError) as error:
             raise ValueError(
-                "An input is held at a number, at several with commas in between, or at an array "
-                f"from an .npy file: give one of these. Received: --fixed={name}={value}"
+                "Give a number, several numbers separated by commas, or an .npy file as the value "
+                f"of an input. Received: --fixed={name}={value}"
             ) from error
         fixed[name] = numbers[0] if len(numbers) == 1 and not is_file else numbers
     return fixed
@@ -88,19 +89,20 @@ def load_fixed(given: tuple[str, ...]) -> dict[str, Any]:
 @Parameter(name="*", group=MODEL)
 @dataclass(frozen=True, kw_only=True)
 class InputOptions:
-    """What a model takes.
+    """The inputs and outputs of a model, and its rules.
 
     Attributes:
-        weights: of keras.applications: imagenet (default), random, or a weights file.
+        weights: weights for a model of keras.applications: imagenet (default), random, or a weights
+            file.
         image_size: height and width in pixels, for models that take any size.
         preprocessing: what the model takes: raw pixels, unit ([0, 1]), tf ([-1, 1]), caffe, torch,
-            or module:NAME, a pair of functions (forward, inverse) of your own; by default what the
-            model is known by, or raw.
-        input: the input of images, where the model has several.
-        fixed: name=value of the others, held fixed: numbers, or an .npy file.
-        output: the output of scores, where the model has several.
+            or module:NAME, your own pair of functions (forward, inverse); by default that of a
+            known model, or raw.
+        input: the input of images, if the model has several inputs.
+        fixed: name=value of the other inputs, held fixed: numbers, or an .npy file.
+        output: the output of scores, if the model has several outputs.
         rules: for layers that cannot be projected through: relaxed treats smooth activations as
-            ReLUs, or module:NAME, rules of your own.
+            ReLUs; or module:NAME, your own rules.
     """
 
     weights: Name | None = None
@@ -131,7 +133,7 @@ class InputOptions:
         return self.opened(self.load_model(name))
 
     def load_model(self, name: str):
-        """The `keras.Model` of one image and one output, be it of any size.
+        """The `keras.Model` with one image input and one output, of any image size.
 
         Raises:
             ValueError: if it cannot be loaded, or has several inputs or outputs and none is chosen.
@@ -229,7 +231,7 @@ EngineName = Annotated[str, Parameter(converter=convert_engine, metavar="ray[:AD
 @Parameter(name="*", group=CLUSTER)
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """The machines that compute.
+    """The machines to compute on.
 
     Attributes:
         engine: a Ray cluster, by default that of RAY_ADDRESS or one of this machine; an address as
@@ -258,10 +260,10 @@ class EngineOptions:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class ClassOptions:
-    """The class that is asked about.
+    """The class to analyse.
 
     Attributes:
-        class_name: the correct class, by name or number; by default what the model says.
+        class_name: the correct class, by name or number; by default the most probable class.
         class_names: JSON file of them; by default classes.json in the model's folder.
     """
 
@@ -273,7 +275,7 @@ class ClassOptions:
         return load_class_names(model.model, self.class_names)
 
     def class_index(self, names: dict[int, str], num_classes: int) -> int | None:
-        """The number of the class that was asked for, or None."""
+        """The number of the requested class, or None."""
         return (
             None if self.class_name is None else class_index_of(self.class_name, names, num_classes)
         )
@@ -282,10 +284,11 @@ class ClassOptions:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class ScoreOptions(ClassOptions):
-    """The class that is asked about, and its score.
+    """The class to analyse, and its score.
 
     Attributes:
-        activation: that makes probabilities of the model's outputs; by default what its values say.
+        activation: activation that turns the model's outputs into probabilities; by default
+            inferred from its values.
     """
 
     activation: Activation = "auto"
@@ -294,7 +297,7 @@ class ScoreOptions(ClassOptions):
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class BaselineOptions:
-    """What occluded pixels become.
+    """The values of occluded pixels.
 
     Attributes:
         baseline: grey, mean, blur, noise, a number or a colour in the model's units.

@@ -1,4 +1,4 @@
-"""Where a command writes: checked before any work, made when there is something to write."""
+"""The output of a command: checked before any work, created when there is something to write."""
 
 import contextlib
 import csv
@@ -9,17 +9,17 @@ from pathlib import Path
 
 from kerasvis.storage.written_names import LIST, add_written_names, written_names
 
-FORMULA = ("=", "+", "-", "@")  # how what a spreadsheet computes begins
+FORMULA = ("=", "+", "-", "@")  # beginnings of formulas in a spreadsheet
 
 
 class OutputFolder:
-    """A folder to write into: refused at once where that is not possible, made when it begins.
+    """A folder to write into: checked at once, created when writing begins.
 
     Args:
         folder: the folder, which need not exist.
-        option: by which it was given.
-        inputs: files and folders that are read; none of them may lie in the folder, where a file
-            that is written could replace them.
+        option: name of the option.
+        inputs: files and folders that are read; none of them may be in the folder, where they could
+            be replaced.
         files: names of the files and folders that will be written into it.
 
     Raises:
@@ -39,7 +39,7 @@ class OutputFolder:
         for path in map(Path, inputs):
             if path.exists() and holds(folder, path):
                 raise ValueError(
-                    f"The output folder holds the input {path}, which could be replaced: give "
+                    f"The output folder contains the input {path}, which could be replaced: give "
                     f"another {option}. {self._received}"
                 )
         if reason := why_not_writable(folder):
@@ -50,7 +50,7 @@ class OutputFolder:
         self.expect(files)
 
     def expect(self, files: Iterable[str]) -> None:
-        """Takes note of more files and folders that will be written.
+        """Registers more files and folders that will be written.
 
         Raises:
             ValueError: if there is something of that name that is not a result of an earlier run.
@@ -61,18 +61,18 @@ class OutputFolder:
             if is_in_the_way or (path.suffix and path.is_dir()):
                 kind = "folder" if path.is_dir() else "file"
                 raise ValueError(
-                    f"The output folder holds a {kind} {name} that is not a result of an earlier "
-                    f"run, where one is to be: take it away, or give another {self.option}. "
+                    f"The output folder contains a {kind} {name} that is not a result of an "
+                    f"earlier run and would be replaced: move it, or give another {self.option}. "
                     f"{self._received}"
                 )
             self.files.append(name)
 
     @contextlib.contextmanager
     def made(self, *more: str) -> Iterator[Path]:
-        """Makes the folder and locks it; where nothing came into it, an error takes it away again.
+        """Creates the folder and locks it; after an error, a folder without results is removed.
 
         Args:
-            more: names of results that may be there already; who writes them tells what they are.
+            more: names of results that may exist already; their writer registers them.
 
         Raises:
             OSError: if another run is writing into the folder, or it cannot be written to.
@@ -94,12 +94,12 @@ class OutputFolder:
                     raise
         except BaseException:
             for path in missing:
-                with contextlib.suppress(OSError):  # something came into it
+                with contextlib.suppress(OSError):  # it contains something
                     path.rmdir()
             raise
 
     def _list_only(self, known: frozenset[str]) -> None:
-        """Lists what was listed before a run that wrote nothing."""
+        """Restores the list of results after a run that wrote nothing."""
         (self.folder / LIST).unlink(missing_ok=True)
         add_written_names(self.folder, known)
 
@@ -137,7 +137,7 @@ def why_not_writable(folder: Path) -> str | None:
 
 
 def result_names(files: Iterable[str], taken: Iterable[str] = ()) -> tuple[str, ...]:
-    """The name of each file's results, without an ending: no two alike, none of those `taken`."""
+    """A unique name for each file's results, without an ending and not among `taken`."""
     from kerasvis.data.file_names import unique_names
 
     taken = tuple(taken)

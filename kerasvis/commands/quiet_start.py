@@ -1,4 +1,4 @@
-"""Starts Keras without the notes on drivers and instruction sets that come along."""
+"""Starts Keras without TensorFlow's messages about drivers and instruction sets."""
 
 import logging
 import os
@@ -6,9 +6,9 @@ import sys
 
 
 def start_keras() -> None:
-    """Imports Keras in silence; commands call it when all that needs no Keras is checked.
+    """Imports Keras silently; commands call it after all checks that do not need Keras.
 
-    TensorFlow writes some notes before it reads any setting, past Python's `sys.stderr`.
+    TensorFlow writes some messages before it reads any setting, bypassing Python's `sys.stderr`.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()

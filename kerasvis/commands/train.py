@@ -19,6 +19,7 @@ from kerasvis.commands.training_options import (
     TrainingSetup,
     load_data,
 )
+from kerasvis.storage.counted import counted
 
 MODEL = "model.keras"
 RESULTS = (MODEL, "recipe.json", "classes.json", "history.csv", "README.md", "evolution")
@@ -28,7 +29,7 @@ CONVOLUTIONS = ["conv1", "conv2", "conv3", "conv4", "conv5"]
 @Parameter(name="*", group="Devices")
 @dataclass(frozen=True, kw_only=True)
 class DeviceOptions:
-    """Where it is trained.
+    """The devices to train on.
 
     Attributes:
         strategy: mirrored trains on several devices, multiworker on several machines.
@@ -55,7 +56,7 @@ def train(
 ) -> None:
     """Train a convnet of the paper by a recipe, and save it with its history and model card.
 
-    Interrupted, it resumes when it is started again with the same options.
+    An interrupted run resumes when it is started again with the same options.
 
     Args:
         out: folder for the model, or of the run to resume.
@@ -92,7 +93,7 @@ def train(
 
 
 def check_no_other_model(folder: Path) -> None:
-    """Refuses a folder with a model of which it is not known how it was trained."""
+    """Raises a ValueError for a folder with a model but no record of its training."""
     from kerasvis.storage.parts import JOURNAL
 
     is_known = (folder / JOURNAL).exists() or (folder / "checkpoint" / JOURNAL).exists()
@@ -120,13 +121,13 @@ def build(setup: TrainingSetup, num_classes: int, name: str):
 
 
 def run_of(model, data, recipe) -> dict:
-    """What distinguishes this training from others."""
+    """The settings that identify this training run."""
     kv.training.prepare(model, recipe)
     return kv.training.describe_run(model, recipe, data.train, data.validation)
 
 
 def check_recorded(records: RecordOptions, folder: Path) -> None:
-    """Refuses to record afterwards what is recorded during a training."""
+    """Raises a ValueError for recordings that are only possible during training."""
     if records.evolution and not (folder / "evolution").exists():
         raise ValueError(
             "The training is finished, and its evolution was not recorded: give another --out, to "
@@ -142,7 +143,7 @@ def fit(model, data, recipe, folder: Path, callbacks=()) -> dict:
 
 
 def train_and_save(model, data, setup: TrainingSetup, parts) -> None:
-    """Trains, and writes the model and its card; the model, which says so, comes last."""
+    """Trains, and writes the card and then the model, which marks a finished run."""
     from kerasvis.storage.files import write_text
 
     recipe, folder = setup.recipe, parts.directory
@@ -157,7 +158,7 @@ def train_and_save(model, data, setup: TrainingSetup, parts) -> None:
 
 
 def write_description(data, recipe, folder: Path) -> None:
-    """Writes how the model was trained, by recipe and by epoch, and what its classes are."""
+    """Writes the recipe, the history and the classes of the model."""
     from kerasvis.storage.files import write_text
     from kerasvis.training.fit import write_history
 
@@ -176,7 +177,7 @@ def without_training(model):
 
 
 def callbacks_of(data, setup: TrainingSetup, folder: Path) -> list:
-    """What is recorded besides the history."""
+    """The callbacks that record more than the history."""
     import keras
 
     records, callbacks = setup.records, []
@@ -226,5 +227,5 @@ def export_model(parts) -> None:
 def summary(history: dict) -> str:
     """The last epoch in words."""
     number = len(history["loss"])
-    epochs = f"{number} epoch{'s' * (number != 1)}"
+    epochs = counted(number, "epoch")
     return f"validation top-1 {history['val_top_1'][-1]:.1%} after {epochs}"

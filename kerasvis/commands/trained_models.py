@@ -14,16 +14,16 @@ SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
 def is_file_name(name: str) -> bool:
-    """Whether a file is meant, rather than a model of keras.applications."""
+    """Whether it is a file, rather than a model of keras.applications."""
     path = Path(name)
     return path.exists() or path.suffix in SUFFIXES or len(path.parts) > 1
 
 
 def check_model_name(name: str, weights: str | None = None) -> None:
-    """Refuses what can be known to be no model without starting Keras.
+    """Raises a ValueError for what is recognisably not a model, without starting Keras.
 
     Raises:
-        ValueError: if there is no such file, or it is none that Keras saved.
+        ValueError: if there is no such file, or Keras did not save it.
     """
     if not is_file_name(name):
         if weights not in (None, "imagenet", "random") and not Path(weights).is_file():
@@ -57,7 +57,7 @@ def check_model_name(name: str, weights: str | None = None) -> None:
             read_json(path, "config.json")
         except (OSError, ValueError) as error:
             raise ValueError(
-                f"The model's file cannot be taken, since {error}: give a .keras file that "
+                f"The model's file cannot be loaded, since {error}: give a .keras file that "
                 f"model.save() wrote. Received: --model={path}"
             ) from error
 
@@ -165,7 +165,7 @@ def image_size_of(model, image_size: tuple[int, int] | None) -> tuple[int, int]:
     """`(height, width)` of the images that the model takes.
 
     Raises:
-        ValueError: if it takes any size and none was given, or takes another one.
+        ValueError: if it takes any size and none was given, or if it takes another size.
     """
     from kerasvis.graph import image_shape
 

@@ -19,8 +19,9 @@ from kerasvis.commands.argument_types import (
     Width,
 )
 from kerasvis.commands.output import OutputFolder
+from kerasvis.storage.counted import counted
 
-# What the recipe "small" is for; with the paper's recipe the convnets are the paper's too.
+# Defaults for the recipe "small"; with the paper's recipe the convnets are the paper's.
 SMALL_STRIDES = {"zfnet": (1, 2), "alexnet": (2, 1)}
 PAPER_STRIDES = {"zfnet": (2, 2), "alexnet": (4, 1)}
 
@@ -31,11 +32,11 @@ class ConvnetOptions:
     """The convnet.
 
     Attributes:
-        net: zfnet, the paper's, or alexnet, which it is compared with.
+        net: zfnet, the paper's convnet, or alexnet, to which the paper compares it.
         width: factor on the paper's filters.
         dense_units: units in fc6 and in fc7.
-        strides: of conv1 and of conv2; by default as they suit the recipe.
-        normalization: by default as it suits the recipe.
+        strides: strides of conv1 and of conv2; by default chosen by the recipe.
+        normalization: by default chosen by the recipe.
     """
 
     net: Literal["zfnet", "alexnet"] = "zfnet"
@@ -50,7 +51,7 @@ class ConvnetOptions:
         return {"zfnet": kv.convnets.ZFNet, "alexnet": kv.convnets.AlexNet}[self.net]
 
     def suited_to(self, recipe: str) -> "ConvnetOptions":
-        """The same with all that was left open as it suits a recipe, by what was given as that."""
+        """The same options, with defaults chosen by a recipe."""
         is_small = recipe == "small"
         strides = (SMALL_STRIDES if is_small else PAPER_STRIDES)[self.net]
         return dataclasses.replace(
@@ -61,7 +62,7 @@ class ConvnetOptions:
 
     @property
     def keywords(self) -> dict[str, Any]:
-        """What the builder takes of it."""
+        """The arguments of the builder."""
         return {
             "width": self.width,
             "strides": self.strides,
@@ -72,7 +73,7 @@ class ConvnetOptions:
 @Parameter(name="*", group="Training")
 @dataclass(frozen=True, kw_only=True)
 class RecipeOptions:
-    """How it is trained.
+    """The training.
 
     Attributes:
         data: an image folder, an .npz archive of JPEG images, or the name of a data set of TFDS.
@@ -90,7 +91,7 @@ class RecipeOptions:
 
     @property
     def is_named(self) -> bool:
-        """Whether it is a recipe of kerasvis' and not one from a file."""
+        """Whether it is a built-in recipe and not one from a file."""
         return self.recipe in ("paper", "small")
 
     def load(self):
@@ -121,13 +122,13 @@ class RecipeOptions:
 @Parameter(name="*", group="Records")
 @dataclass(frozen=True, kw_only=True)
 class RecordOptions:
-    """What is recorded and written besides the model.
+    """Further output besides the model.
 
     Attributes:
-        export: write a SavedModel for plain TensorFlow, too.
+        export: also write a SavedModel for plain TensorFlow.
         evolution: record the evolution of features (Figure 4).
-        evolution_images: training images it looks at.
-        without_patches: leave image patches out of the evolution, so that it can be given away.
+        evolution_images: number of training images to record from.
+        without_patches: leave image patches out of the evolution, so that it can be shared.
         tensorboard: folder; show curves, and with --evolution features, in TensorBoard.
     """
 
@@ -138,7 +139,7 @@ class RecordOptions:
     tensorboard: FilePath | None = None
 
     def check(self) -> None:
-        """Refuses what could not be recorded."""
+        """Raises a ValueError for recordings that are not possible."""
         if self.without_patches and not self.evolution:
             raise ValueError(
                 "--without-patches is about the evolution of features, but none is to be recorded: "
@@ -159,13 +160,13 @@ class RecordOptions:
 
 
 class TrainingSetup(NamedTuple):
-    """All that a training run is begun with besides the data.
+    """Everything that defines a training run except the data.
 
     Attributes:
         training: the options of the recipe and the data.
-        convnet: the options of the convnet, with nothing left open.
+        convnet: the options of the convnet, with all defaults set.
         recipe: the `Recipe`.
-        records: what is recorded.
+        records: the options for further output.
     """
 
     training: RecipeOptions
@@ -183,5 +184,6 @@ def load_data(source: str, recipe):
     data = kv.data.load_labelled(source, image_size=recipe.image_size, seed=recipe.seed)
     if data.skipped:
         path, reason = data.skipped[0]
-        print(f"Left out {len(data.skipped)} unreadable files, the first {path} ({reason}).")
+        unreadable = counted(len(data.skipped), "unreadable file")
+        print(f"Skipped {unreadable}, the first is {path} ({reason}).")
     return data

@@ -1,4 +1,4 @@
-"""`kerasvis transfer`: how far features carry to other data."""
+"""`kerasvis transfer`: how well features transfer to other data."""
 
 import json
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from kerasvis.commands.options import EngineOptions, ModelOptions
 from kerasvis.commands.output import OutputFolder, save_figure, write_csv
 from kerasvis.commands.tables import in_columns
 from kerasvis.commands.trained_models import convolution_layers
+from kerasvis.storage.counted import counted
 
 FILES = ("accuracies.csv", "accuracies.json", "transfer.png", "transfer.npz")
 COLUMNS = ["layer", "num_features", "head", "per_class", "accuracy", "deviation"]
@@ -42,17 +43,17 @@ softmax, layers 5, 7                       82.9 85.4                        65.7
 @Parameter(name="*", group="Data")
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """The other data.
+    """The data to transfer to.
 
     Attributes:
         data: an image folder with a folder for each class, an .npz archive of JPEG images, or the
             name of a data set of TFDS, as caltech101.
-        per_class: training images of each class.
-        folds: random draws of training and test images.
-        test: rest tests on a random draw of the rest (the paper), given on the given test split.
-        trained_on: what the model was trained on, whose near-duplicates are left out: a folder of
+        per_class: training images per class.
+        folds: number of random splits into training and test images.
+        test: rest tests on random images of the rest (the paper), given on the given test split.
+        trained_on: training images of the model, whose near-duplicates are left out: a folder of
             photographs, an .npz archive, or a data set of TFDS.
-        seed: of random draws and of training.
+        seed: seed of the random splits and of training.
     """
 
     data: Name
@@ -66,13 +67,14 @@ class DataOptions:
 @Parameter(name="*", group="Features and heads")
 @dataclass(frozen=True, kw_only=True)
 class HeadOptions:
-    """What is trained on which features.
+    """The features and what is trained on them.
 
     Attributes:
-        head: what is trained on the features.
-        largest_map: rows and columns to which larger feature maps are averaged.
-        scratch_epochs: also train the same model from scratch, for every fold: takes long.
-        cache: folder; cache the features there for the next run.
+        head: classifier that is trained on the features.
+        largest_map: rows and columns to which larger feature maps are reduced by averaging.
+        scratch_epochs: also train the same model from scratch, for so many epochs in every fold:
+            takes long.
+        cache: folder to cache the features in, for the next run.
         batch_size: images per step, for features.
     """
 
@@ -92,14 +94,14 @@ def transfer(
     cluster: EngineOptions = EngineOptions(),
     out: FilePath = Path("transfer"),
 ) -> None:
-    """Measure how far the features of a trained convnet carry to other data (Section 5).
+    """Measure how well the features of a trained convnet transfer to other data (Section 5).
 
-    Trains a softmax and a linear SVM on what each layer gives for images of other classes, with few
-    images of each. Writes `accuracies.csv`, a row for each layer, head and number of training
-    images; `accuracies.json`, the same with every fold and what it was measured with;
-    `transfer.png`, the learning curves and the accuracy layer by layer; and `transfer.npz`, the
-    arrays of a `FeatureTransfer`. With --cache, an interrupted run resumes from the features that
-    it has computed.
+    Trains a softmax and a linear SVM on the features of each layer for images of other classes,
+    with few images per class. Writes `accuracies.csv`, a row for each layer, head and number of
+    training images; `accuracies.json`, the same for every fold, with all settings; `transfer.png`,
+    the learning curves and the accuracy layer by layer; and `transfer.npz`, the arrays of a
+    `FeatureTransfer`. With --cache, an interrupted run resumes from the features that it has
+    computed.
 
     Args:
         layers: all convolution layers by default.
@@ -150,7 +152,7 @@ def transfer(
 
 
 def open_references(trained_on: str | None):
-    """What images are compared with: a folder as it is, other data loaded small; or None."""
+    """The images to compare with: a folder as it is, other data loaded at a small size; or None."""
     if trained_on is None or Path(trained_on).is_dir():
         return trained_on
     from kerasvis.analyses.transfer.near_duplicates import THUMBNAIL_SIZE
@@ -159,7 +161,7 @@ def open_references(trained_on: str | None):
 
 
 def scratch_recipe(epochs: int | None, size: tuple[int, int], seed: int):
-    """The recipe for the same model from scratch; None where it is not asked for."""
+    """The recipe for the same model from scratch; None if it is not requested."""
     if epochs is None:
         return None
     if size[0] != size[1]:
@@ -173,8 +175,8 @@ def scratch_recipe(epochs: int | None, size: tuple[int, int], seed: int):
 def print_data(data, layers: tuple[str, ...], model) -> None:
     num_images = data.train.num_images + data.validation.num_images
     print(
-        f"{num_images} images of {len(data.class_names)} classes, {len(layers)} layers of "
-        f"{model.name}",
+        f"{counted(num_images, 'image')} of {counted(len(data.class_names), 'class', 'classes')}, "
+        f"{counted(len(layers), 'layer')} of {model.name}",
         flush=True,
     )
     for path, reason in data.skipped:
@@ -207,7 +209,7 @@ def row(key: tuple, folds) -> dict[str, Any]:
 
 
 def measured_with(found, model: ModelOptions, data: DataOptions, heads: HeadOptions) -> dict:
-    """What the accuracies depend on."""
+    """Everything that the accuracies depend on."""
     return {
         "model": Path(model.model).name,
         "data": Path(data.data).name,

@@ -1,4 +1,4 @@
-"""`kerasvis unit-invariance`: what a unit is selective for, and what it is blind to."""
+"""`kerasvis unit-invariance`: what a unit is selective for and what it is invariant to."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from kerasvis.commands.argument_types import (
 from kerasvis.commands.image_arguments import OpenModel, check_images, open_images, print_skipped
 from kerasvis.commands.options import ModelOptions
 from kerasvis.commands.output import OutputFolder, save_figure
+from kerasvis.storage.counted import counted
 
 FILES = ("unit_invariance.png", "unit_invariance.npz", "top_activations.npz")
 
@@ -30,8 +31,8 @@ class UnitOptions:
     """The unit.
 
     Attributes:
-        layer: of the unit.
-        feature: its feature map.
+        layer: layer of the unit.
+        feature: number of its feature map.
     """
 
     layer: str
@@ -41,14 +42,14 @@ class UnitOptions:
 @Parameter(name="*", group="Image")
 @dataclass(frozen=True, kw_only=True)
 class StartOptions:
-    """The image around which others are shown.
+    """The image from which the directions start.
 
     Attributes:
         images: folder of photographs, or demo for bundled images.
         strict: stop at a file that cannot be decoded.
         start: the photograph in which the feature map is strongest, or an image found by gradient
             ascent.
-        num_steps: of gradient ascent.
+        num_steps: steps of gradient ascent.
         jitter: pixels by which gradient ascent shifts the image at each step; fewer for small
             images.
     """
@@ -60,7 +61,7 @@ class StartOptions:
     jitter: PixelsFrom0 = 8
 
     def check(self) -> None:
-        """Refuses a photograph to be chosen among none."""
+        """Raises a ValueError if a photograph is to be chosen but none are given."""
         if self.start == "photograph" and self.images is None:
             raise ValueError("No photographs are given: give --images, or --start maximization.")
         check_images([] if self.images is None else [self.images])
@@ -69,13 +70,13 @@ class StartOptions:
 @Parameter(name="*", group="Directions")
 @dataclass(frozen=True, kw_only=True)
 class DirectionOptions:
-    """The directions in which the image is turned.
+    """The directions in which the image is changed.
 
     Attributes:
-        num_directions: of either kind.
-        angles: degrees by which the image is turned.
-        step: in radians, over which curvatures are measured; 0.01 for models without ReLUs.
-        seed: of gradient ascent and of the search for directions.
+        num_directions: number of directions of either kind.
+        angles: degrees by which the image is rotated towards a direction.
+        step: step in radians for measuring curvatures; 0.01 for models without ReLUs.
+        seed: seed of gradient ascent and of the search for directions.
     """
 
     num_directions: whole_numbers(1, 100) = 3
@@ -85,7 +86,7 @@ class DirectionOptions:
 
 
 class Start(NamedTuple):
-    """The image from which directions start, the `Unit` that it excites, and what it is called."""
+    """The image from which directions start, the `Unit` that it excites, and its name."""
 
     image: Any
     unit: Any
@@ -103,10 +104,10 @@ def unit_invariance(
     """Show what a unit is invariant to: images around one that excites it (Section 1.1).
 
     The image is the photograph in which the feature map is strongest or, with --start maximization,
-    one that gradient ascent finds. It is turned along the directions in which the activation falls
-    off fastest and slowest. Writes `unit_invariance.png` and `unit_invariance.npz`, the arrays of a
-    `UnitInvariance`; the scan of the photographs is cached in `top_activations.npz`, and an
-    interrupted one resumes.
+    one that gradient ascent finds. It is rotated towards the directions in which the activation
+    falls off fastest and slowest. Writes `unit_invariance.png` and `unit_invariance.npz`, the
+    arrays of a `UnitInvariance`; the scan of the photographs is cached in `top_activations.npz`,
+    and an interrupted one resumes.
 
     Args:
         out: folder to write into.
@@ -155,7 +156,7 @@ def invariance_of(opened: OpenModel, unit: UnitOptions, begin: Start, directions
 
 
 def target_shape(opened: OpenModel, layer: str) -> tuple[int, ...]:
-    """`(rows, columns, features)` of a layer's output, or `(units,)` of a dense one.
+    """`(rows, columns, features)` of a layer's output, or `(units,)` of a dense layer.
 
     Raises:
         ValueError: if there is no such layer, or it has no gradient.
@@ -172,7 +173,7 @@ def target_shape(opened: OpenModel, layer: str) -> tuple[int, ...]:
 
 
 def check_feature(unit: UnitOptions, num_features: int) -> None:
-    """Refuses a feature map that the layer does not have."""
+    """Raises a ValueError if the layer does not have the feature map."""
     if unit.feature >= num_features:
         raise ValueError(
             f"Layer {unit.layer!r} has {num_features} feature maps: give --feature from 0 to "
@@ -190,8 +191,9 @@ def strongest_photograph(
     print_skipped(images)
     if not top.values[unit.feature, 0] > 0:
         raise ValueError(
-            f"Feature {unit.feature} of layer {unit.layer!r} is active in none of {images.count()} "
-            "images: give another --feature, other --images, or --start maximization."
+            f"Feature {unit.feature} of layer {unit.layer!r} is not active in any of "
+            f"{counted(images.count(), 'image')}: give another --feature, other --images, or "
+            "--start maximization."
         )
     number = int(top.image_indices[unit.feature, 0])
     name = Path(images.names[number]).name
@@ -202,7 +204,7 @@ def strongest_photograph(
 def preferred_image(
     opened: OpenModel, shape: tuple, unit: UnitOptions, start: StartOptions, seed: int
 ) -> Start:
-    """What gradient ascent finds for the unit in the middle of the feature map."""
+    """The image that gradient ascent finds for the unit in the middle of the feature map."""
     import numpy as np
 
     centre = unit_at(np.array(shape[:-1]) // 2, unit.feature, shape)

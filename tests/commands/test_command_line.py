@@ -60,14 +60,14 @@ MISTAKES = {
     ),
     "misspelt": ("features --images a --modell m", "Did you mean --model instead of --modell?"),
     "no option": ("features --model m --images a --k 3 b", "No option takes 'b'; --help lists"),
-    "missing": ("features --images demo", "--model has to be given; --help lists"),
+    "missing": ("features --images demo", "--model is required; --help lists"),
     "no value": ("features --images demo --model", "--model takes a value; --help lists"),
-    "one of two": ("features --model m --image-size 3", "--image-size takes 2 values, but 1 came;"),
+    "one of two": ("features --model m --image-size 3", "--image-size takes 2 values, not 1;"),
     "three of two": (
         "occlusion --model m --images a --strides 1 2 3",
-        "--strides takes 1 to 2 values, but 3 came;",
+        "--strides takes 1 to 2 values, not 3;",
     ),
-    "none of many": ("features --model m --layers --k 3", "--layers takes 1 or more values, but 0"),
+    "none of many": ("features --model m --layers --k 3", "--layers takes 1 or more values, not 0"),
     "a choice": (
         "export --model m --layer a --rectification relu",
         "--rectification takes one of deconvnet, guided, gradient. Received: --rectification=relu",

@@ -143,7 +143,7 @@ def test_mistakes(mistake, photographs, tmp_path):
     assert "the frame [0, 0, 33, 2] is not inside its 32×40 pixels; leave it out." in sentence
     assert mistake("--baseline", "black").startswith("baseline is 'black': give 'grey'")
     one = noted(tmp_path, {"a.png": PARTS["a.png"]})
-    assert "holds parts of 1 images: note two or more." in mistake(parts=one)
+    assert "contains parts of 1 image: annotate two or more." in mistake(parts=one)
     unlike = noted(tmp_path, PARTS | {"b.png": {"eye": [0, 0, 2, 2]}})
     assert mistake("--images", photographs, parts=unlike) == (
         "b.png has no 'nose', but other images do: annotate its box. Received: eye for b.png"

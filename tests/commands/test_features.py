@@ -293,7 +293,7 @@ def test_a_scan_of_something_else_in_the_folder_is_an_error(
         ),
         (
             "arrays.keras",
-            r"The model's file cannot be taken, since it has no config\.json: .*arrays\.keras$",
+            r"The model's file cannot be loaded, since it has no config\.json: .*arrays\.keras$",
         ),
         (
             "bad.h5",
@@ -383,7 +383,9 @@ def test_tensorboard_folder_that_cannot_be_written(mistake, tmp_path):
 
 def test_a_file_in_the_way_of_the_result(mistake, tmp_path):
     (tmp_path / "out" / "top_activations.npz").mkdir(parents=True)
-    assert "holds a folder top_activations.npz that is not a result of an earlier run" in mistake()
+    assert (
+        "contains a folder top_activations.npz that is not a result of an earlier run" in mistake()
+    )
 
 
 @pytest.mark.slow

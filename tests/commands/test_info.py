@@ -136,7 +136,7 @@ def test_several_outputs(told):
 def test_a_known_model(capsys):
     run(["info", "--model", "MobileNet", "--weights", "random", "--image-size", "64", "64"])
     printed = capsys.readouterr().out
-    assert "64×64 pixels, pixels scaled to [-1, 1] (known by what the model is)" in printed
+    assert "64×64 pixels, pixels scaled to [-1, 1] (known for this model)" in printed
     assert "conv_pw_13_relu" in printed
 
 

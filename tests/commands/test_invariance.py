@@ -130,7 +130,7 @@ def test_mistakes(mistake, tmp_path):
     assert "--scale takes a finite number from 0.01" in mistake("--scale", 0, 1, 2)
     assert mistake("--rotation", 0, 1, 2.5).endswith("Received: --rotation=2.5")
     assert mistake("--class", "ant", "bass", "crab") == (
-        "There are 2 photographs: give one class, or one for each. Received: 3 of --class"
+        "Give one class for all photographs, or one for each. Received: 3 classes for 2 photographs"
     )
     assert mistake("--class", "cod").endswith("Received: --class=cod")
     assert mistake("--margin", -1).endswith("Received: --margin=-1")
@@ -139,5 +139,5 @@ def test_mistakes(mistake, tmp_path):
     for number in range(21):
         Image.new("RGB", (20, 20)).save(tmp_path / f"{number}.png")
     assert mistake(images=[tmp_path]) == (
-        "The figure tells at most 20 photographs apart: give fewer. Received: 21 photographs"
+        "The figure can distinguish at most 20 photographs: give fewer. Received: 21 photographs"
     )

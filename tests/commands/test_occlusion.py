@@ -150,7 +150,7 @@ MISTAKES = {
     ),
     "class number": (
         ["--class", "4"],
-        "There is no such class: the model knows 4, give 0 to 3. Received: --class=4",
+        "The model has 4 classes: give 0 to 3. Received: --class=4",
     ),
     "layer": (["--layer", "conv3"], "no layer 'conv3': did you mean conv2 or conv1?"),
     "feature": (["--feature", "6"], "has 6 feature maps: give 0 to 5. Received: feature=6"),

@@ -46,7 +46,7 @@ def test_an_error_leaves_a_folder_of_earlier_results_as_it_was(tmp_path):
 
 def test_files_of_the_users_are_never_replaced(tmp_path):
     (tmp_path / "cat.png").touch()
-    with pytest.raises(ValueError, match=r"holds a file cat\.png that is not a result of an earl"):
+    with pytest.raises(ValueError, match=r"contains a file cat\.png that is not a result"):
         OutputFolder(tmp_path, files=["dog.png", "cat.png"])
     with OutputFolder(tmp_path, files=["dog.png"]).made():
         (tmp_path / "dog.png").touch()
@@ -101,7 +101,7 @@ def test_a_folder_that_is_read_only(tmp_path, monkeypatch):
 
 def test_a_folder_where_a_file_is_to_be(tmp_path):
     (tmp_path / "features.png").mkdir()
-    with pytest.raises(ValueError, match=r"holds a folder features\.png that is not a result"):
+    with pytest.raises(ValueError, match=r"contains a folder features\.png that is not a result"):
         OutputFolder(tmp_path, files=["images.csv", "features.png"])
     (tmp_path / "net.keras").mkdir()
     with pytest.raises(ValueError, match="The output file is a folder: give another name"):

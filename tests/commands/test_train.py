@@ -273,7 +273,7 @@ def test_mistakes(mistake, tmp_path):
     assert "states its crop_size: leave out --crop-size." in mistake("--recipe", recipe)
     assert "--epochs takes a whole number from 1" in mistake("--epochs", "0")
     assert "--net takes one of zfnet, alexnet" in mistake("--net", "vgg")
-    assert "--strides takes 2 values, but 1 came" in mistake("--strides", "1")
+    assert "--strides takes 2 values, not 1" in mistake("--strides", "1")
     assert mistake("--without-patches") == (
         "--without-patches is about the evolution of features, but none is to be recorded: give "
         "--evolution, too, or leave it out."
@@ -309,7 +309,7 @@ def test_runs_as_a_file(tmp_path):
     command = [sys.executable, str(ROOT / "scripts" / "train_convnet.py")]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert ended.returncode == 2
-    assert ended.stderr == "--data has to be given; --help lists what can be given.\n"
+    assert ended.stderr == "--data is required; --help lists what can be given.\n"
 
 
 @pytest.mark.slow

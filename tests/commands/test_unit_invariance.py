@@ -157,7 +157,7 @@ def test_mistakes(mistake, arguments, options, sentence):
 def test_a_unit_that_nothing_excites(turn, mistake, folder, capsys):
     model = keras.models.load_model(folder / "silent.keras")
     silent = {"model": "silent.keras", "layer": model.layers[-1].name}
-    assert "is active in none of 4 images: give another --feature" in mistake(**silent)
+    assert "is not active in any of 4 images: give another --feature" in mistake(**silent)
     with pytest.raises(SystemExit):
         turn(*ASCENT, **silent)
     last_line = capsys.readouterr().err.splitlines()[-1]  # above it the search's progress

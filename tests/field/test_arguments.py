@@ -252,7 +252,7 @@ NAMES = [
 def test_a_name_that_no_file_can_have(command, option, name, folder):
     before = sorted(folder.rglob("*"))
     sentence = refused(command, *NEEDED[command].split(), option, name)
-    assert sentence.startswith(f"{option} takes a name that the file system takes")
+    assert sentence.startswith(f"{option} takes a name that the file system accepts")
     assert sorted(folder.rglob("*")) == before
 
 
@@ -464,8 +464,8 @@ def test_an_output_that_is_of_the_other_kind(folder):
     assert "The output file is a folder" in refused("convert", *needed, "--out", "net.keras")
     assert "has to end in .keras" in refused("convert", *needed, "--out", "net")
     needed = NEEDED["features"].split()
-    assert "holds a folder features.png" in refused("features", *needed, "--out", "out")
-    assert "holds a folder occlusion.csv" in refused("occlusion", *NEEDED["occlusion"].split())
+    assert "contains a folder features.png" in refused("features", *needed, "--out", "out")
+    assert "contains a folder occlusion.csv" in refused("occlusion", *NEEDED["occlusion"].split())
     for option in ("--tensorboard",):
         sentence = refused("features", *needed, option, "file")
         assert f"give another {option}" in sentence
@@ -478,7 +478,7 @@ def test_an_output_folder_that_holds_the_inputs(command, folder):
     layer = ["--layer", "conv1"] * (command == "fidelity")
     for out in ("photographs", ".", "photographs/../photographs"):
         given = ["--model", "VGG16", "--images", "photographs", *layer, "--out", out]
-        assert "holds the input photographs" in refused(command, *given)
+        assert "contains the input photographs" in refused(command, *given)
     assert [path.name for path in (folder / "photographs").iterdir()] == ["cat.png"]
 
 
