@@ -12,6 +12,7 @@ import functools
 import itertools
 import json
 import operator
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -136,7 +137,7 @@ class Scan:
         self._model = model
         self._shape, self._dtype = image_shape(model), model.inputs[0].dtype
 
-    def parts(self, directory: str | Path | None, source: Images, **settings: Any) -> Parts:
+    def parts(self, directory: str | os.PathLike | None, source: Images, **settings: Any) -> Parts:
         """The folder for the state of a run over images; `settings` are those of the reducers."""
         return Parts(
             directory,

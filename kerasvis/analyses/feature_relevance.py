@@ -130,15 +130,15 @@ class RelevanceScan(Scan):
         return ScanWorker(self._model, None, make_scan)
 
 
-def channel_sums(products: Any, layer: keras.layers.Layer) -> ChannelMaxima:
+def channel_sums(outputs: Any, layer: keras.layers.Layer) -> ChannelMaxima:
     """The sum of each feature map of a batch, and where it is largest.
 
     Args:
-        products: tensor `(images, rows, columns, feature maps)` or `(images, units)`.
+        outputs: tensor `(images, rows, columns, feature maps)` or `(images, units)`.
         layer: to which they belong.
     """
-    maxima = channel_maxima(products, layer)
-    sums = products if len(products.shape) == 2 else ops.sum(products, axis=(1, 2))
+    maxima = channel_maxima(outputs, layer)
+    sums = outputs if len(outputs.shape) == 2 else ops.sum(outputs, axis=(1, 2))
     return ChannelMaxima(ops.cast(sums, "float32"), maxima.rows, maxima.columns)
 
 

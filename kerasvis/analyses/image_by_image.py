@@ -1,6 +1,7 @@
 """An analysis of one image after another: each result is a file, computed here or on a cluster."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -28,11 +29,10 @@ class AnalysisWorker:
 
     def __init__(self, model: keras.Model, make: Callable, arguments: Sequence[tuple]):
         self._sent, self._make, self._arguments = SentModel(model), make, list(arguments)
-        self._analysis = None
 
     def open(self):
         self._analysis = self._make(self._sent.load())
-        self._sent = None
+        del self._sent
 
     def __call__(self, images: ImageRange) -> dict[int, Any]:
         return {
@@ -66,9 +66,9 @@ def results_on_engine(
 def stream_results(
     analysis: Callable,
     kind: type[Result],
-    images: Sequence[np.ndarray],
-    arguments: Sequence[dict],
-    names: Sequence[str],
+    images: Iterable[np.ndarray],
+    arguments: Iterable[dict],
+    names: Iterable[str],
     parts: Parts,
     on_engine: Callable | None = None,
 ) -> Iterator[Any]:
@@ -100,7 +100,7 @@ def stream_results(
         yield parts.result(
             name,
             kind,
-            lambda image=image, own=own: analysis(image, *own.values()),
+            functools.partial(analysis, image, *own.values()),
             of=_computed_of(image, own),
         )
 

@@ -1,6 +1,7 @@
 """Compares several methods on the same activations of the same images."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -96,11 +97,11 @@ def compare_methods(
     unit = derivatives.fixed(images, target, batch_size)
     chosen = derivatives.inputs_for(images, unit)
     activations = derivatives.derive(images, unit, batch_size)["activation"]
-    shared = {"rules": rules, "batch_size": batch_size, "verbose": verbose}
+    method_of = functools.partial(attribute, rules=rules, batch_size=batch_size, verbose=verbose)
     maps = {}
     for name, method in methods.items():
         own = options.get(name, {})
-        found = attribute(model, layer, images, unit, method, **shared, **own)
+        found = method_of(model, layer, images, unit, method, **own)
         maps[name] = preprocessing.rgb(found) if found.ndim == 4 else found
     return MethodComparison(
         layer=layer,

@@ -144,8 +144,8 @@ def unit_invariance(
             product, sphere.dimension, num_directions, tolerance, seed
         )
     directions = np.stack([sphere.embedded(tangent) for tangent in tangents.T])
-    angles = np.asarray(angles, "float64")
-    along = np.stack([sphere.moved(directions, angle) for angle in np.deg2rad(angles)], axis=1)
+    degrees = np.asarray(angles, "float64")
+    along = np.stack([sphere.moved(directions, angle) for angle in np.deg2rad(degrees)], axis=1)
     activations = [patch.derive(patch.centre + images)[0] for images in along]
     shape = patch.shape
     return UnitInvariance(
@@ -158,7 +158,7 @@ def unit_invariance(
         step=float(step),
         curvatures=curvatures,
         directions=directions.reshape(-1, *shape).astype("float32"),
-        angles=angles,
+        angles=degrees,
         images=(patch.centre + along).reshape(*along.shape[:2], *shape).astype("float32"),
         activations=np.array(activations, "float32"),
     )

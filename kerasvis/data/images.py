@@ -119,9 +119,13 @@ class Images(BatchedImages, FetchedImages):
     @property
     def image_size(self) -> tuple[int, int]:
         """`(height, width)` of the images in pixels."""
+        return self.known_shape()[:2]
+
+    def known_shape(self) -> tuple:
+        """The shape of each image; a ValueError if it is unknown."""
         if self.image_shape is None:
             raise ValueError("The images have no known size: give an ImageFolder with a size.")
-        return self.image_shape[:2]
+        return self.image_shape
 
     @abc.abstractmethod
     def fingerprint(self) -> dict[str, Any]:

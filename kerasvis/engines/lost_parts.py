@@ -21,8 +21,13 @@ class WorkerDiedError(ChildProcessError):
 class Part(Protocol):
     """Some batches in a row, as a worker takes them."""
 
-    num_images: int
-    num_batches: int
+    @property
+    def num_images(self) -> int:
+        """Number of images."""
+
+    @property
+    def num_batches(self) -> int:
+        """Number of batches."""
 
     def halves(self) -> tuple[Self, Self]:
         """Two parts, of half the batches each; there are at least two."""

@@ -3,7 +3,7 @@
 import contextlib
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any, Protocol, Self
 
 from kerasvis.engines.lost_parts import Attempt, Part, Queue, WorkerDiedError
@@ -23,7 +23,7 @@ class Worker(Protocol):
     def open(self) -> None:
         """Loads the model, and whatever else serves all parts."""
 
-    def __call__(self, part: Any) -> Any:
+    def __call__(self, part: Any, /) -> Any:
         """The result of a part."""
 
 
@@ -139,7 +139,7 @@ class Ray:
         share = math.ceil(num_batches / (PARTS_OF_WORKER * self.num_workers()))
         return max(1, min(MOST_BATCHES, share))
 
-    def map(self, worker: Worker, parts: Iterable[Part]) -> Iterator[tuple[Any, Any]]:
+    def map(self, worker: Worker, parts: Iterable[Part]) -> Generator[tuple[Any, Any]]:
         """Computes parts on workers, which end with the iteration unless it is within `with`.
 
         Args:

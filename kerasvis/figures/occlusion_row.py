@@ -1,7 +1,7 @@
 """One image in the figures of an occlusion analysis: its fields, their checks, and scales."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -38,16 +38,15 @@ class OcclusionRow:
 
     result: object
     pixels: np.ndarray
-    class_names: dict | Sequence | None = None
+    class_names: Mapping[int, str] | Sequence[str] | None = None
     title: str | None = None
     other_projections: Sequence = ()
 
     def name(self, index: int) -> str:
         """The name of a class; its number if it has none."""
-        names = self.class_names
-        if names is not None and not isinstance(names, dict):
-            names = dict(enumerate(names))
-        return str((names or {}).get(int(index), f"class {index}"))
+        names = {} if self.class_names is None else self.class_names
+        by_index = names if isinstance(names, Mapping) else dict(enumerate(names))
+        return str(by_index.get(int(index), f"class {index}"))
 
 
 def has_classes(result):

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import operator
+from typing import Self
 
 import numpy as np
 
@@ -40,6 +41,18 @@ class Occluders:
     patch_size: tuple[int, int] = (16, 16)
     strides: tuple[int, int] = (8, 8)
     box: tuple[int, int, int, int] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        image_size: int | tuple[int, int],
+        patch_size: int | tuple[int, int],
+        strides: int | tuple[int, int],
+        box: tuple[int, int, int, int] | None = None,
+    ) -> Self:
+        """Creates the positions from numbers, for both axes, or pairs."""
+        sizes = (_pair(image_size, "image_size"), _pair(patch_size, "patch_size"))
+        return cls(*sizes, _pair(strides, "strides"), box)
 
     def __post_init__(self):
         standard = {

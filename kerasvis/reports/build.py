@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ class Build:
     directory: Path
     k: int
     methods: dict
-    rules: tuple
+    rules: str | Sequence[tuple]
     batch_size: int
     verbose: object
     engine: Ray | None

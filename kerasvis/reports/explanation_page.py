@@ -80,12 +80,16 @@ class Card(NamedTuple):
     @property
     def is_compared(self) -> bool:
         """Whether its strongest and its most relevant images are both known."""
-        return None not in (self.strongest, self.relevant) and self.relevant.num_images > 0
+        if self.strongest is None or self.relevant is None:
+            return False
+        return self.relevant.num_images > 0
 
     @property
     def disagrees(self) -> bool:
         """Whether it is mostly relevant in images other than its strongest."""
-        return self.is_compared and self.num_shared < self.relevant.num_images / 2
+        if self.relevant is None or not self.is_compared:
+            return False
+        return self.num_shared < self.relevant.num_images / 2
 
 
 class LayerCards(NamedTuple):
@@ -156,7 +160,9 @@ def write_explanation(
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     names = OcclusionRow(explanation.occlusion, explanation.pixels, class_names).name
-    sources = [VisualizedReferences(strongest or {}, relevant or {})]
+    sources: list[VisualizedReferences | GalleryReferences] = [
+        VisualizedReferences(strongest or {}, relevant or {})
+    ]
     if gallery is not None:
         sources.append(GalleryReferences(directory / gallery))
     writer = _Pictures(explanation, directory, sources, gallery)

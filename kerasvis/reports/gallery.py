@@ -137,11 +137,20 @@ def write_gallery(
         model, images, preprocessing, batch_size=batch_size, steps=steps, fetched=True
     )
     source.known_preprocessing()
-    methods = standardize_methods(methods)
     if channels is not None:
-        channels = check_channels(channels, source.image_shape[-1])
-    settings = (k, methods, rules, batch_size, verbose, standardize_engine(engine), channels)
-    build = Build(model, source, directory, *settings)
+        channels = check_channels(channels, source.known_shape()[-1])
+    build = Build(
+        model=model,
+        images=source,
+        directory=directory,
+        k=k,
+        methods=standardize_methods(methods),
+        rules=rules,
+        batch_size=batch_size,
+        verbose=verbose,
+        engine=standardize_engine(engine),
+        channels=channels,
+    )
     if source.num_images is not None:
         build.check_labels(labels)
     layers = build.layers(layers)

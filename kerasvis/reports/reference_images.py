@@ -86,7 +86,8 @@ class GalleryReferences:
     """
 
     def __init__(self, directory: Path):
-        self._directory, self._loaded = directory, {}
+        self._directory = directory
+        self._loaded: dict[str, tuple] = {}
 
     def has(self, layer: str) -> bool:
         """Whether the gallery has a layer."""

@@ -6,7 +6,7 @@ they are strongest. Its sprites are the same to the byte.
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any, Self
 
 import numpy as np
@@ -18,6 +18,7 @@ from kerasvis.data.images import FetchedImages
 from kerasvis.engines import Ray
 from kerasvis.graph.sent_model import SentModel
 from kerasvis.reports.layer_pictures import maps_at_once, missing_maps, sprite_files
+from kerasvis.storage.parts import Parts
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -102,7 +103,11 @@ def missing_sprites(projections, images, top, parts, address, channels=None):
 
 
 def write_sprites_on(
-    engine: Ray, worker: SpriteWorker, missing: Iterable[MapsOfLayer], parts, verbose="auto"
+    engine: Ray,
+    worker: SpriteWorker,
+    missing: Iterable[MapsOfLayer],
+    parts: Parts,
+    verbose: str | int = "auto",
 ) -> None:
     """Makes sprites on an engine and writes each as it comes.
 
@@ -113,7 +118,7 @@ def write_sprites_on(
         parts: the `Parts` of the gallery.
         verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
     """
-    is_hidden = {"auto": None}.get(verbose, not verbose)
+    is_hidden = None if verbose == "auto" else not verbose
     with (
         contextlib.closing(_computed(engine, worker, missing)) as computed,
         tqdm.tqdm(desc="Projections", unit=" feature maps", disable=is_hidden) as bar,
@@ -124,12 +129,14 @@ def write_sprites_on(
             bar.update(len(contents))
 
 
-def _computed(engine, worker, missing) -> Iterator:
-    """What the engine yields; without anything to do it is left alone."""
-    missing = iter(missing)
-    first = next(missing, None)
+def _computed(
+    engine: Ray, worker: SpriteWorker, missing: Iterable[MapsOfLayer]
+) -> Generator[tuple[MapsOfLayer, list[bytes]]]:
+    """The results of the engine, which is not used if nothing is missing."""
+    left = iter(missing)
+    first = next(left, None)
     if first is not None:
-        with contextlib.closing(engine.map(worker, _chained(first, missing))) as completed:
+        with contextlib.closing(engine.map(worker, _chained(first, left))) as completed:
             yield from completed
 
 

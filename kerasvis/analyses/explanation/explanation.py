@@ -185,8 +185,12 @@ class ExplanationAnalysis:
         self._num_features = positive_integer(num_features, "num_features")
         self._layers = layers if layers is None else standardize_layers(layers)
         settings = _occluder(image_size) | settings
-        self.arguments = {"image_size": image_size, "layers": layers}
-        self.arguments |= {"num_features": num_features, **settings}
+        self.arguments: dict[str, Any] = {
+            "image_size": image_size,
+            "layers": layers,
+            "num_features": num_features,
+            **settings,
+        }
         self._is_shown = standardize_verbose(settings.get("verbose", "auto"))
         self.occlusion = OcclusionAnalysis(model, image_size, **settings)
         self._model, self._rules = model, settings.get("rules", ())

@@ -126,8 +126,8 @@ def fidelity_report(
     counts = {"num_pairs": num_pairs, "num_draws": num_draws}
     _check_counts(counts, num_units, num_steps)
     is_shown = standardize_verbose(verbose)
-    methods, checks = unit_methods(methods, rules), _standardized_checks(checks)
-    _check_names(methods)
+    tested, checks = unit_methods(methods, rules), _standardized_checks(checks)
+    _check_names(tested)
     units = choose_units(model, layer, images, feature, rules)
     _check_receptive_fields(units)
     stages = check_stages(weighted_layers(model, layer), stages)
@@ -141,31 +141,31 @@ def fidelity_report(
     plans = {
         "weight_randomization": Check(
             measure=measure_weight_randomization,
-            methods=methods,
+            methods=tested,
             settings={"stages": stages, "seed": seed},
             num_advances=2 * len(stages),
         ),
         "selectivity": Check(
             measure=measure_selectivity,
-            methods=methods,
+            methods=tested,
             settings={"num_units": num_units},
             num_advances=len(images),
         ),
         "cosine_convergence": Check(
             measure=_measure_cosines,
-            methods={k: v for k, v in methods.items() if isinstance(v, RectifiedProjection)},
+            methods={k: v for k, v in tested.items() if isinstance(v, RectifiedProjection)},
             settings={"num_pairs": num_pairs, "seed": seed},
             num_advances=num_pairs,
         ),
         "patch_sufficiency": Check(
             measure=measure_patch_sufficiency,
-            methods=methods,
+            methods=tested,
             settings={"patch_size": patch_size, "num_draws": num_draws, **occluded},
             num_advances=len(images),
         ),
         "insertion_deletion": Check(
             measure=measure_insertion_deletion,
-            methods={**methods, RANDOM: by_chance},
+            methods={**tested, RANDOM: by_chance},
             settings={"num_steps": num_steps, **occluded},
             num_advances=len(images),
         ),
@@ -175,7 +175,7 @@ def fidelity_report(
         found = _measure_all(plans, units, parts, is_shown)
     return FidelityReport(
         layer,
-        tuple(methods),
+        tuple(tested),
         units.features,
         units.positions,
         units.activations,

@@ -7,7 +7,7 @@ for every layer of a gallery.
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import keras
 import numpy as np
@@ -15,8 +15,14 @@ import numpy as np
 from kerasvis.analyses.fidelity.chosen_units import boxes_seen, plan_of
 from kerasvis.analyses.fidelity.fidelity_report import fidelity_report
 from kerasvis.analyses.fidelity.map_similarity import MEASURES, SMALLEST_SIDE, mean_of_defined
+from kerasvis.analyses.fidelity.patch_sufficiency import PatchSufficiency
+from kerasvis.analyses.fidelity.selectivity import Selectivity
 from kerasvis.analyses.fidelity.unit_maps import unit_methods
-from kerasvis.analyses.fidelity.weight_randomization import initializers_of, weighted_layers
+from kerasvis.analyses.fidelity.weight_randomization import (
+    WeightRandomization,
+    initializers_of,
+    weighted_layers,
+)
 from kerasvis.arguments import standardize_images
 from kerasvis.attributions.methods import checked_maps, standardize_methods
 from kerasvis.deconvnet.rectification import RECTIFICATIONS
@@ -172,13 +178,15 @@ def layer_fidelity(
         num_draws=3,
         **settings,
     )
-    patches = report.patch_sufficiency
-    random_copy = report.weight_randomization.cascading[:, 0, :, ABSOLUTE]
+    patches = cast(PatchSufficiency, report.patch_sufficiency)  # all are among CHECKS
+    selectivity = cast(Selectivity, report.selectivity)
+    randomization = cast(WeightRandomization, report.weight_randomization)
+    random_copy = randomization.cascading[:, 0, :, ABSOLUTE]
     return LayerFidelity(
         layer=layer,
         methods=report.methods,
         num_images=len(features),
-        specificity=1 - mean_of_defined(report.selectivity.between_units[..., SIGNED]),
+        specificity=1 - mean_of_defined(selectivity.between_units[..., SIGNED]),
         weight_dependence=1 - mean_of_defined(random_copy),
         energy=_energy(model, report, pixels, methods, settings.get("rules", ())),
         kept=mean_of_defined(patches.shown),

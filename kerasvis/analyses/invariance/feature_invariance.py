@@ -216,10 +216,15 @@ def feature_invariance(
             probabilities.append(of_classes[1:, classes[-1]])
 
     ends = np.cumsum([len(v) for v in values.values()])[:-1]
-    parts = np.split(np.stack(distances, 1), ends, -1), np.split(np.stack(probabilities), ends, -1)
+    by_name = zip(
+        values,
+        np.split(np.stack(distances, 1), ends, -1),
+        np.split(np.stack(probabilities), ends, -1),
+        strict=True,
+    )
     curves = [
         InvarianceCurves(name, values[name], *arrays, *_examples(photographs, name, values, size))
-        for name, *arrays in zip(values, *parts, strict=True)
+        for name, *arrays in by_name
     ]
     return FeatureInvariance(
         layers, np.array(classes, "int64"), tuple(curves), scores.interpretation, scores.measure

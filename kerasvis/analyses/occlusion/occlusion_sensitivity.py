@@ -192,7 +192,7 @@ class OcclusionAnalysis:
             raise ValueError(f"method is {method!r}: give 'auto', 'incremental' or 'full'.")
         model = standardize_model(model, needs_graph=False)
         self.image_shape = (*_checked_size(model, image_size), image_shape(model)[2])
-        self.occluders = Occluders(self.image_shape[:2], patch_size, strides, box)
+        self.occluders = Occluders.of(self.image_shape[:2], patch_size, strides, box)
         self.preprocessing = None
         if preprocessing is not None:
             self.preprocessing = Preprocessing.of(preprocessing, self.image_shape[2])
@@ -277,11 +277,10 @@ class OcclusionAnalysis:
             class_indices,
             self._verbose,
         )
-        base_label = base.argmax()
+        base_label = int(base.argmax())
         if self.scores.score is not None:
-            class_indices, base_label, label = (
-                np.full_like(x, NO_CLASS) for x in (class_indices, base_label, label)
-            )
+            base_label = NO_CLASS
+            class_indices, label = (np.full_like(x, NO_CLASS) for x in (class_indices, label))
         return OcclusionSensitivity(
             occluders=self.occluders,
             class_index=int(class_indices[0]),
@@ -294,7 +293,7 @@ class OcclusionAnalysis:
             activity=None if self.layer is None else activity,
             projection=self._project(image, feature_index, preprocessing),
             base_probabilities=base[np.maximum(class_indices, 0)],
-            base_label=int(base_label),
+            base_label=base_label,
             base_activity=np.nan if self.layer is None else float(activities[feature_index]),
             method=self.sweep.plan.method,
             reason=self.sweep.plan.reason,

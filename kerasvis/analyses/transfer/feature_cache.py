@@ -185,7 +185,7 @@ class FeatureWorker:
         self._model = FlatFeatures(self._sent.load(), *self._settings)
         self._sent = None
 
-    def __call__(self, images: ImageRange):
+    def __call__(self, images: ImageRange) -> list[np.ndarray]:
         ((_, pixels),) = images.batches()
         return features_of(self._model, pixels, self._preprocessing, self._batch_size)
 

@@ -180,7 +180,7 @@ def transfer_features(
     """
     layers = standardize_layers(layers)
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
-    per_class, engine = _standardized_sizes(per_class), standardize_engine(engine)
+    sizes, engine = _standardized_sizes(per_class), standardize_engine(engine)
     _check(layers, heads, test, verbose, {"folds": folds, "num_test": num_test})
     model = standardize_model(model, data.train)
     preprocessing = standardize_preprocessing(model, preprocessing)
@@ -189,7 +189,7 @@ def transfer_features(
     images = AllImages(data)
     with _folder(cache) as folder:
         features = FeatureCache(folder, model, layers, images, preprocessing, largest_map)
-        size = ClassSize(per_class[-1], num_test)
+        size = ClassSize(sizes[-1], num_test)
         _sample_fold(images, (), size, test, seed, 0)  # fail early if there are too few
         duplicates = _near_duplicates(images, trained_on, folder, verbose)
         sampled = [
@@ -198,18 +198,16 @@ def transfer_features(
         ]
         features.compute(batch_size, verbose, engine)
         accuracies, num_features = [], []
-        with _bar("Heads", len(layers) * len(heads) * len(per_class) * folds, verbose) as bar:
+        with _bar("Heads", len(layers) * len(heads) * len(sizes) * folds, verbose) as bar:
             for layer in layers:
                 vectors = normalized(features.load(layer))
                 num_features.append(vectors.shape[1])
-                of_layer = _accuracies(vectors, images, sampled, heads, per_class, seed, bar)
+                of_layer = _accuracies(vectors, images, sampled, heads, sizes, seed, bar)
                 accuracies.append(of_layer)
-        scratch = np.zeros((len(per_class), 0), "float32")
+        scratch = np.zeros((len(sizes), 0), "float32")
         if scratch_recipe is not None:
             build = functools.partial(fresh_convnet, model, layers[-1], len(images.class_names))
-            scratch = _from_scratch(
-                build, images, sampled, per_class, scratch_recipe, folder, verbose
-            )
+            scratch = _from_scratch(build, images, sampled, sizes, scratch_recipe, folder, verbose)
     return FeatureTransfer(
         layers=layers,
         heads=heads,

@@ -95,7 +95,7 @@ def find_near_duplicates(
     bar = tqdm.tqdm(
         desc="Near-duplicates",
         unit=" references",
-        disable={"auto": None}.get(verbose, not verbose),  # None: shown on a terminal only
+        disable=None if verbose == "auto" else not verbose,  # None: shown on a terminal only
     )
     num_references = 0
     with bar:
