@@ -153,7 +153,7 @@ MISTAKES = [
     (
         [],
         {"model": "headless.keras"},
-        "The model 'headless' does not return scores of classes: give",
+        "The model 'headless' does not return class scores: give",
     ),
     ([], {"model": "tanh.keras"}, "the activation 'tanh' (c)"),
 ]

@@ -133,7 +133,7 @@ def test_one_epoch_has_no_convergence(plot, capsys):
         ("", "Give either --snapshots, the folder of a FeatureEvolution, or --checkpoints with "),
         ("--snapshots a --checkpoints b.keras", "Give either --snapshots, the folder of a Featu"),
         ("--checkpoints net_2.keras", "The checkpoints need images: give --images, a folder of"),
-        ("--snapshots snapshots --epochs 3", "taken: leave out --epochs, which is for --checkpo"),
+        ("--snapshots snapshots --epochs 3", "options: leave out --epochs, which is for --checkpo"),
         ("--snapshots snapshots --image-size 3 3", "leave out --image-size, which is for --chec"),
         ("--snapshots empty", "The folder contains no snapshots such as epoch_0001.npz: give the "),
         (

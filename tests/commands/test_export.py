@@ -98,7 +98,7 @@ def test_inputs_outputs_and_size_are_printed(export, capsys):
         "images                float32 (n, 21, 16, 3), as the model takes them",
         "feature               int32 (n,), from 0 to 6",
         'served["projection"]  float32 (n, 21, 16, 3)',
-        'served["activation"]  float32 (n,), at which the projection starts',
+        'served["activation"]  float32 (n,), where the projection starts',
         'served["position"]    int32 (n, 2), the (row, column) of the strongest unit among (7, 5)',
     ):
         assert f"{line}\n" in printed

@@ -103,7 +103,7 @@ def test_some_checks_of_some_methods(check, capsys):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--num-images", 9), "There are 5 images: give fewer --num-images."),
+        (("--num-images", 9), "There are only 5 images: give a smaller --num-images."),
         (("--num-images", 2, "--stages", "pool"), "Stage 'pool' is not a layer with weights"),
         (("--num-images", 2, "--patch-size", 99), "Received: patch_size=(99, 99)"),
         (("--num-images", 2, "--methods", "lrp"), "Received: --methods=lrp"),
