@@ -176,6 +176,7 @@ def checked_maps(name: str, maps: Any, images_shape: tuple) -> np.ndarray:
 
 def _function_of(method):
     if callable(method):
+        _check_signature(method)
         return method
     if method not in METHODS:
         near = difflib.get_close_matches(str(method), METHODS, n=2)
@@ -185,6 +186,18 @@ def _function_of(method):
             f"target). Received: method={method!r}"
         )
     return METHODS[method]
+
+
+def _check_signature(function):
+    """Refuses a function that cannot be called as a method is."""
+    try:
+        inspect.signature(function).bind_partial("model", "layer", "images", "target")
+    except (TypeError, ValueError) as error:
+        name = getattr(function, "__qualname__", type(function).__qualname__)
+        raise ValueError(
+            "The function cannot be called as a method is: give a function (model, layer, images, "
+            f"target). Received: method={name}"
+        ) from error
 
 
 def _accepted(function, keywords):

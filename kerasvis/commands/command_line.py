@@ -38,6 +38,7 @@ from kerasvis.commands.occlusion import occlusion
 from kerasvis.commands.train import train
 from kerasvis.commands.transfer import transfer
 from kerasvis.commands.unit_invariance import unit_invariance
+from kerasvis.storage.escaping import escaped
 
 LONGEST_RECEIVED = 80  # letters of a value that an error repeats
 
@@ -158,8 +159,8 @@ def end(error: BaseException) -> NoReturn:
 
 
 def fail(error: Exception | str) -> int:
-    """Prints the sentence of an error; returns the exit code."""
-    print(" ".join(str(error).split()), file=sys.stderr)
+    """Prints the sentence of an error on one line, escaped; returns the exit code."""
+    print(escaped(" ".join(str(error).split())), file=sys.stderr)
     return 2
 
 

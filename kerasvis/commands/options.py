@@ -1,6 +1,7 @@
 """Groups of options that several commands take; each group is one argument of a command."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -35,6 +36,18 @@ PREPROCESSINGS = ("raw", "unit", "tf", "caffe", "torch")
 RULES = ("relaxed",)
 PreprocessingName = Annotated[str, Parameter(converter=convert_choice(PREPROCESSINGS))]
 RulesName = Annotated[str, Parameter(converter=convert_choice(RULES))]
+
+
+@contextlib.contextmanager
+def told_as(option: str, given: str | None) -> Iterator[None]:
+    """A context whose errors end with what was given, rather than with the object of that name."""
+    try:
+        yield
+    except ValueError as error:
+        sentence, is_told, found = str(error).rpartition(" Received: ")
+        if given is None or not is_told or found.startswith(option):
+            raise
+        raise ValueError(f"{sentence} Received: {option}={given}") from error
 
 
 def load_preprocessing(name: str | None) -> Any:
@@ -161,12 +174,12 @@ class InputOptions:
         from kerasvis.arguments import standardize_preprocessing
 
         size = image_size_of(model, self.image_size) if takes_images else None
-        return OpenModel(
-            model,
-            size,
-            standardize_preprocessing(model, load_preprocessing(self.preprocessing)),
-            load_rules(self.rules),
-        )
+        with told_as("--preprocessing", self.preprocessing):
+            loaded = load_preprocessing(self.preprocessing)
+            preprocessing = standardize_preprocessing(model, loaded)
+        with told_as("--rules", self.rules):
+            rules = load_rules(self.rules)
+        return OpenModel(model, size, preprocessing, rules)
 
 
 @Parameter(name="*", group=MODEL)

@@ -121,14 +121,17 @@ def check_output_file(filepath: Path, suffix: str, option: str = "--out") -> Out
 
 def holds(folder: Path, path: Path) -> bool:
     """Whether files written into `folder` could replace `path`, or a file in it."""
-    folder, path = folder.resolve(), path.resolve()
+    folder, path = (Path(os.path.realpath(each)) for each in (folder, path))  # also in a loop
     return folder == path or folder in path.parents
 
 
 def why_not_writable(folder: Path) -> str | None:
     """Why a folder cannot be made or written into, or None."""
     try:
-        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        places = (folder, *folder.absolute().parents)
+        existing = next(path for path in places if os.path.lexists(path))
+        if not existing.exists():
+            return f"{existing} is a link that leads nowhere"
         if not existing.is_dir():
             return f"{existing} is a file"
     except (OSError, StopIteration) as error:

@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+from kerasvis.storage.escaping import escaped
+
 MAX_NAME_BYTES = 160  # of a result's name: file systems allow 255, and commands add endings
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\s]+')  # on at least one file system
 _RESERVED = re.compile(  # on Windows
@@ -26,15 +28,7 @@ def shown_name(path: str | os.PathLike) -> str:
         'caf\\xe9.jpg'
     """
     text = path.as_posix() if isinstance(path, Path) else os.fspath(path)
-    return "".join(map(_escaped, text))
-
-
-def _escaped(character):
-    if 0xDC80 <= ord(character) <= 0xDCFF:  # a byte that Python could not decode
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
-        return character.encode("unicode_escape").decode()
-    return character
+    return escaped(text)
 
 
 def unique_names(paths: Iterable[str | os.PathLike]) -> tuple[str, ...]:

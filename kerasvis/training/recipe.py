@@ -241,7 +241,8 @@ class Recipe:
         except FileNotFoundError as error:
             raise ValueError(f"There is no such recipe: give a JSON file. {received}") from error
         except (OSError, ValueError) as error:
-            raise ValueError(f"The file is not a recipe in JSON: {error}. {received}") from error
+            reason = getattr(error, "strerror", None) or error
+            raise ValueError(f"The file is not a recipe in JSON: {reason}. {received}") from error
         return cls.from_dict(fields, f"The recipe {filepath}")
 
 

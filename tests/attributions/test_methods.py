@@ -274,3 +274,9 @@ def test_mistakes(arguments, options, sentence):
     method, build, layer, num_images, target = arguments
     with pytest.raises(ValueError, match=re.escape(sentence)):
         attribute(build(), layer, random_images(num_images), target, method, **options)
+
+
+@pytest.mark.parametrize("function", [lambda: 0, lambda model, layer, images: images, int])
+def test_a_function_that_is_no_method(model, images, function):
+    with pytest.raises(ValueError, match=r"a function \(model, layer, images, target\)\. Received"):
+        attribute(model, "scores", images, Unit(3), function)

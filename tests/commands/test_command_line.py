@@ -89,6 +89,11 @@ def test_what_cannot_be_parsed_is_one_sentence(sentence_of, mistake):
     assert sentence in sentence_of(run)(arguments.split())
 
 
+def test_escape_sequences_of_arguments_do_not_reach_the_terminal(sentence_of):
+    sentence = sentence_of(run)(["export", "--model", "a", "--layer", "b", "--rules", "\x1b[31m"])
+    assert sentence.endswith(r"Received: --rules=\x1b[31m")
+
+
 def test_the_last_of_an_option_that_is_repeated_counts():
     _, bound, _ = application.parse_args([*GIVEN, "--k", "3", "--k", "4", "--layers", "a", "b"])
     assert bound.arguments["shown"].k == 4

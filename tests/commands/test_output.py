@@ -99,6 +99,14 @@ def test_a_folder_that_is_read_only(tmp_path, monkeypatch):
         OutputFolder(tmp_path / "a")
 
 
+def test_a_link_that_leads_nowhere(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    for name in ("loop", "dangling", "loop/a", "dangling/a/b"):
+        with pytest.raises(ValueError, match=r"that leads nowhere\): give another --out"):
+            OutputFolder(tmp_path / name, inputs=[tmp_path])
+
+
 def test_a_folder_where_a_file_is_to_be(tmp_path):
     (tmp_path / "features.png").mkdir()
     with pytest.raises(ValueError, match=r"contains a folder features\.png that is not a result"):
