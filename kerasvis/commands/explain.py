@@ -89,12 +89,24 @@ class OccluderOptions(BaselineOptions):
         return {"baseline": self.value(), "seed": self.seed, **sizes}
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ComparedOptions(ScoreOptions):
+    """The class to explain, and the one that it is compared with.
+
+    Attributes:
+        versus: the class that it is compared with, by name or number; by default the most probable
+            one of the others.
+    """
+
+    versus: str | None = None
+
+
 def explain(
     *,
     model: ModelOptions,
     image: Annotated[tuple[Name, ...], Parameter(name="--image")],
-    scores: ScoreOptions = ScoreOptions(),
-    versus: str | None = None,
+    scores: ComparedOptions = ComparedOptions(),
     evidence: EvidenceOptions = EvidenceOptions(),
     occluder: OccluderOptions = OccluderOptions(),
     cluster: EngineOptions = EngineOptions(),
@@ -109,8 +121,6 @@ def explain(
 
     Args:
         image: files, folders, demo:coffee.
-        versus: the class that it is compared with, by name or number; by default the most probable
-            one of the others.
         out: folder to write into.
     """
     output = OutputFolder(out, inputs=image, files=PAGE)
@@ -123,7 +133,7 @@ def explain(
     is_one = len(image) == 1 and not Path(image[0]).is_dir()
     folders = {Path() if is_one else Path(each.name): each for each in photographs}
     output.expect(FILES if is_one else [folder.name for folder in folders])
-    classes = classes_of(scores, versus, names, opened)
+    classes = classes_of(scores, names, opened)
     analysis = kv.analyses.ExplanationAnalysis(
         opened.model,
         opened.image_size,
@@ -185,11 +195,12 @@ def write_pages(
         yield kv.reports.ExplainedImage.of(found, folder.as_posix(), photograph.title, names)
 
 
-def classes_of(scores: ScoreOptions, versus: str | None, names: dict[int, str], opened) -> tuple:
+def classes_of(scores: ComparedOptions, names: dict[int, str], opened) -> tuple:
     """`(class_index, other_index)`, None for what was not stated."""
     from kerasvis.graph.scores import Scores
 
     num_classes = Scores(opened.model, image_size=opened.image_size).num_classes
+    versus = scores.versus
     other = None if versus is None else class_index_of(versus, names, num_classes)
     return scores.class_index(names, num_classes), other
 
