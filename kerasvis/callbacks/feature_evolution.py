@@ -50,7 +50,7 @@ class FeatureEvolution(keras.callbacks.Callback):
             `tf.data.Dataset` that does not shuffle.
         features: `{layer: numbers of feature maps}`; a random subset of `num_features` for layers
             left out.
-        epochs: numbers of epochs, from 1; by default those of the paper.
+        epochs: numbers of epochs, from 1; by default those of the paper, and the last.
         directory: folder for the snapshots; created if necessary.
         num_features: size of the random subset of each layer; all if there are fewer.
         seed: of the random subsets.
@@ -96,7 +96,7 @@ class FeatureEvolution(keras.callbacks.Callback):
         layers: str | Sequence[str],
         images: Any,
         features: Mapping[str, Sequence[int]] | None = None,
-        epochs: Sequence[int] = EPOCHS,
+        epochs: Sequence[int] | None = None,
         *,
         directory: str | os.PathLike,
         num_features: int = 8,
@@ -113,7 +113,8 @@ class FeatureEvolution(keras.callbacks.Callback):
         self.images = images
         self.layers = standardize_layers(layers)
         self.features = features
-        self.epochs = _standardized_epochs(epochs)
+        self.epochs = _standardized_epochs(EPOCHS if epochs is None else epochs)
+        self.with_last = epochs is None
         self.files = SnapshotFiles(directory)
         self.num_features = num_features
         self.seed = seed
@@ -152,7 +153,8 @@ class FeatureEvolution(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         epoch += 1
-        if epoch not in self.epochs or self.files.filepath(epoch).exists():
+        is_last = self.with_last and epoch == self.params.get("epochs")
+        if not (is_last or epoch in self.epochs) or self.files.filepath(epoch).exists():
             return
         try:
             take, interrupt = self._snapshots.take, self._snapshots.interrupt

@@ -66,6 +66,20 @@ def _name(value) -> str:
     return " ".join(name.split())
 
 
+def check_class_names(names: dict[int, str], num_classes: int) -> None:
+    """Refuses the names of other classes, such as those in a file of another model.
+
+    Raises:
+        ValueError: if there is a name for a class that the model does not have.
+    """
+    if names and max(names) >= num_classes:
+        raise ValueError(
+            f"The model knows {num_classes} classes, but there are names of more: give its own by "
+            "--class-names, or take classes.json out of its folder. Received: "
+            f"{names[max(names)]!r} for class {max(names)}"
+        )
+
+
 def class_index_of(asked: str, names: dict[int, str], num_classes: int) -> int:
     """The number of a class, given by number, by name or by the first words of its name.
 

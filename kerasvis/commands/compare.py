@@ -160,8 +160,9 @@ def what_is_traced(
         return target.layer, kv.targets.Strongest(target.feature)
     graph = read_graph(model)
     layer = next(node.name for node in graph.nodes if graph.outputs[0] in node.outputs)
-    if scores.class_name is not None:
-        return layer, kv.targets.Unit(scores.class_index(names, model.output_shape[-1]))
+    asked = scores.class_index(names, model.output_shape[-1])
+    if asked is not None:
+        return layer, kv.targets.Unit(asked)
     return layer, kv.targets.Unit(model.predict(images, verbose=0).argmax(axis=1).tolist())
 
 

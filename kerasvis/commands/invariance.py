@@ -15,7 +15,11 @@ from kerasvis.commands.argument_types import (
     PixelsFrom0,
     finite_numbers,
 )
-from kerasvis.commands.class_names import class_index_of, load_class_names
+from kerasvis.commands.class_names import (
+    check_class_names,
+    class_index_of,
+    load_class_names,
+)
 from kerasvis.commands.image_arguments import (
     OpenModel,
     Photograph,
@@ -54,6 +58,7 @@ class ClassesOptions:
 
     def indices(self, num_images: int, names: dict[int, str], num_classes: int) -> list | None:
         """The true class of each image, or None."""
+        check_class_names(names, num_classes)
         if not self.class_name:
             return None
         if len(self.class_name) not in (1, num_images):

@@ -174,7 +174,7 @@ def class_of(scores: ScoreOptions, names: dict[int, str], opened: OpenModel) -> 
     """The number of the requested class."""
     from kerasvis.graph.scores import Scores
 
-    if scores.class_name is None:
+    if scores.class_name is None and not names:
         return None
     return scores.class_index(names, Scores(opened.model, image_size=opened.image_size).num_classes)
 

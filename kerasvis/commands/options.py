@@ -16,7 +16,11 @@ from kerasvis.commands.argument_types import (
     Pixels,
     Seed,
 )
-from kerasvis.commands.class_names import class_index_of, load_class_names
+from kerasvis.commands.class_names import (
+    check_class_names,
+    class_index_of,
+    load_class_names,
+)
 from kerasvis.commands.image_arguments import OpenModel, open_images
 from kerasvis.commands.named_objects import convert_choice, load_object
 from kerasvis.commands.trained_models import (
@@ -289,6 +293,7 @@ class ClassOptions:
 
     def class_index(self, names: dict[int, str], num_classes: int) -> int | None:
         """The number of the requested class, or None."""
+        check_class_names(names, num_classes)
         return (
             None if self.class_name is None else class_index_of(self.class_name, names, num_classes)
         )

@@ -97,7 +97,8 @@ def channel_by_channel(layer: Any, channels: Sequence[int] | None = None) -> Any
     names = [f"{f}, channel {c}" for f in layer.feature_indices for c in range(num_channels)]
     each = {
         name: np.repeat(getattr(layer, name), num_channels, axis=0)
-        for name in ("image_indices", "boxes")
+        for name in ("activations", "image_indices", "positions", "boxes")
+        if hasattr(layer, name)
     }
     each |= {name: _one_by_one(getattr(layer, name)) for name in ("projections", "patches")}
     return _with(layer, feature_indices=np.array(names), **each)

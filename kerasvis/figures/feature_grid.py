@@ -190,6 +190,13 @@ def _put_heading(page, name, beside):
     page.move_down(HEADING.line_height)
 
 
+def _label(layer, number):
+    """What is written above a feature map; also that no image makes it active."""
+    activations = getattr(layer, "activations", None)
+    is_dead = activations is not None and np.max(activations[number]) <= 0
+    return f"feature {layer.feature_indices[number]}{', never active' if is_dead else ''}"
+
+
 def _put_maps(page, layer, maps_per_row, mosaic_size):
     """The pairs of one layer, row by row, each below its index."""
     num_maps = len(layer.feature_indices)
@@ -197,7 +204,7 @@ def _put_maps(page, layer, maps_per_row, mosaic_size):
         row = range(first, min(first + maps_per_row, num_maps))
         lefts = [MARGIN + place * _pitch(mosaic_size) for place in range(len(row))]
         for number, left in zip(row, lefts, strict=True):
-            page.put_text(f"feature {layer.feature_indices[number]}", LABEL, left=left)
+            page.put_text(_label(layer, number), LABEL, left=left)
         page.move_down(LABEL.line_height)
         for number, left in zip(row, lefts, strict=True):
             height = _put_pair(page, layer, number, mosaic_size, left)

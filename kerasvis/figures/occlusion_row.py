@@ -65,10 +65,15 @@ def interpretation(results):
 
 
 def probability_scale(result, full_range):
-    """0 to 1 for probabilities, or the range of the values, including that without occlusion."""
-    if full_range and result.measure == PROBABILITY:
+    """0 to 1 for probabilities, or the range of the values, including that without occlusion.
+
+    Probabilities that are all equal have no range: 0 to 1, too.
+    """
+    values = [*np.ravel(result.probability), result.base_probability]
+    is_probability = result.measure == PROBABILITY
+    if is_probability and (full_range or np.ptp(values) == 0):
         return ColourScale(0, 1, PROBABILITY)
-    return ColourScale.of([*np.ravel(result.probability), result.base_probability], result.measure)
+    return ColourScale.of(values, result.measure)
 
 
 def activity_scale(result):

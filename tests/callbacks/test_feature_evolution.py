@@ -136,6 +136,12 @@ def assert_same_features(actual, expected):
         np.testing.assert_allclose(a.projections / scale, b.projections / scale, atol=1e-5)
 
 
+def test_by_default_the_last_epoch_is_recorded_too(tmp_path):
+    callback = FeatureEvolution("conv1", IMAGES, directory=tmp_path / "evolution", num_features=1)
+    fit(convnet(), [callback], epochs=3)
+    assert kv.analyses.load_evolution(tmp_path / "evolution").epochs.tolist() == [1, 2, 3]
+
+
 def test_snapshots_show_the_weights_of_their_epochs(evolution, tmp_path):
     model, weights = convnet(), Weights()
     fit(model, [evolution(epochs=(3, 1)), weights], epochs=3)

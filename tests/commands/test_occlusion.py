@@ -94,6 +94,14 @@ def test_class_by_number_or_name(cover, asked):
     assert OcclusionSensitivity.load(cover("--class", asked) / "a.npz").class_index == 1
 
 
+def test_the_names_of_other_classes_are_refused(cover, folder, tmp_path, sentence_of):
+    (tmp_path / "classes.json").write_text(json.dumps([*CLASS_NAMES, "tulips"]))
+    sentence = sentence_of(cover)("--class-names", tmp_path / "classes.json")
+    assert "4 classes" in sentence
+    assert "'tulips' for class 4" in sentence
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 def test_first_word_of_a_name_is_enough(cover):
     assert OcclusionSensitivity.load(cover("--class", "tench") / "a.npz").class_index == 0

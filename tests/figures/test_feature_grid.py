@@ -65,6 +65,15 @@ def test_every_map_is_a_pair_under_its_index():
     ]
 
 
+def test_a_map_that_no_image_activates_is_marked():
+    features = layer(num_maps=3)
+    features.activations[1] = 0
+    figure = feature_grid(features)
+    assert [text for text in texts(figure) if text.startswith("feature")] == [
+        *("feature 2", "feature 12, never active", "feature 22")
+    ]
+
+
 PAIR = ("projections", "patches")
 
 

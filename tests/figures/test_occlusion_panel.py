@@ -127,6 +127,13 @@ def test_scales_say_their_ends_and_units():
     assert not {"0", "1"} & set(found)
 
 
+def test_equal_probabilities_are_shown_from_0_to_1():
+    of = result(probability=np.full((6, 7), 0.25, "float32"), base_probability=np.float32(0.25))
+    found = texts(occlusion_panel(row(of), full_range=False))
+    assert {"0", "1"} <= set(found)
+    assert not {"0.25", "1.25"} & set(found)
+
+
 def test_scale_of_equal_values_is_one_unit_wide():
     scale = ColourScale.of([3.0, 3.0], "activity")
     assert scale == ColourScale(3.0, 4.0, "activity")
