@@ -20,6 +20,8 @@ TOLERANCE = 1e-5
 
 def assert_projects_like_oracle(seed):
     graph = draw_graph(seed)
+    if not graph.targets:
+        pytest.skip("Operations alone were drawn, and no layer.")
     rng = np.random.default_rng(seed)
     layer = graph.targets[max(rng.integers(len(graph.targets), size=2))]  # rather a high one
     maps = modified_gradient.activations(graph.model, layer, graph.images)

@@ -43,8 +43,7 @@ def draw_graph(seed, num_images=2):
     randomize_weights(model, rng)
     images = rng.normal(size=(num_images, *inputs.shape[1:])).astype("float32")
     has_gates = any(name.startswith("gated") for name in layer_names(model))
-    targets = drawing.targets or [model.layers[-1].name]  # of operations alone
-    return RandomGraph(model, tuple(targets), images, has_gates)
+    return RandomGraph(model, tuple(drawing.targets), images, has_gates)
 
 
 def layer_names(model):
