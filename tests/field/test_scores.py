@@ -482,8 +482,8 @@ def test_the_figures_of_a_free_score(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"class_index": 1}, "takes the place of classes"),
-        ({"class_indices": [0]}, "takes the place of classes"),
+        ({"class_index": 1}, "class_index=1"),
+        ({"class_indices": [0]}, r"class_indices=\[0\]"),
         ({"score": lambda p: p}, "one number for each image"),
         ({"score": lambda p: ops.sum(p)}, "one number for each image"),
     ],
