@@ -244,7 +244,9 @@ def write_results(results, photographs, folder, names, others) -> None:
         )
         save_figure(overlay, folder / f"{photograph.name}.png")
         lines.append(summary(photograph, result, row))
-        print("{image}: {class} {probability}, {lowest} at {box}".format(**lines[-1]))
+        print(
+            "{image}: {class} {probability}; lowest {lowest}, at {box} occluded".format(**lines[-1])
+        )
         if len(rows) < MAX_ROWS:
             rows.append(row)
     save_figure(kv.figures.occlusion_panel(rows), folder / "occlusion.png")

@@ -99,7 +99,8 @@ class ImageFolder:
         """`(height, width, channels)` of each image; a ValueError if no size was given."""
         if self.size is None:
             raise ValueError(
-                "The images have no size yet: give (height, width) in pixels. "
+                "The images have no size yet: give (height, width) in pixels, such as "
+                "size=model.input_shape[1:3]. "
                 f"Received: ImageFolder({shown_name(self.directory)!r}, size=None)"
             )
         return (*self.size, self.channels or 3)

@@ -241,7 +241,7 @@ class Constant(Subclassed):
 
 
 def test_what_does_not_depend_on_the_image_smoothly_gets_a_sentence():
-    with pytest.raises(ValueError, match="no derivative.*layer='output'"):
+    with pytest.raises(ValueError, match=r"no derivative.*layer='output'"):
         kv.attribute(Constant(), "output", images(1), Unit(0), "gradient")
 
 
