@@ -19,6 +19,7 @@ from kerasvis.commands.output import (
     write_csv,
 )
 from kerasvis.commands.trained_models import convolution_layers
+from kerasvis.data.file_names import shown_name
 from kerasvis.storage.counted import counted
 
 TOGETHER = ("features.png", "images.csv", "top_activations.npz")
@@ -103,7 +104,10 @@ def features(
         if tensorboard is not None:
             grids = {layer: folder / f"{stems[0]}.png" for layer, stems in files.items()}
             write_to_tensorboard(tensorboard, grids)
-    print(f"All layers: {folder / 'features.png'}")
+    number = counted(NUM_MAPS_OF_EACH_LAYER, "feature map")
+    print(f"All layers, up to {number} of each: {folder / 'features.png'}")
+    if left := output.of_earlier_runs():
+        print(f"Results of earlier runs are left as they were: {', '.join(map(shown_name, left))}")
 
 
 def file_names(layers: tuple[str, ...], methods: list[str]) -> dict[str, tuple[str, ...]]:

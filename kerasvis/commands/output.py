@@ -67,6 +67,11 @@ class OutputFolder:
                 )
             self.files.append(name)
 
+    def of_earlier_runs(self) -> list[str]:
+        """Names of results that are there, and that this run does not write."""
+        names = written_names(self.folder) - {*self.files}
+        return sorted(name for name in names if (self.folder / name).exists())
+
     @contextlib.contextmanager
     def made(self, *more: str) -> Iterator[Path]:
         """Creates the folder and locks it; after an error, a folder without results is removed.

@@ -130,6 +130,15 @@ def test_writes_arrays_and_figures_of_all_convolution_layers(visualize, models, 
     assert str(out / "features.png") in printed
 
 
+def test_results_of_earlier_runs_are_told(visualize, capsys):
+    out = visualize("--layers", "conv1", "--k", "1")
+    assert "earlier runs" not in capsys.readouterr().out
+    before = (out / "conv1.npz").read_bytes()
+    visualize("--layers", "conv2", "--k", "1")
+    assert "earlier runs are left as they were: conv1.npz, conv1.png\n" in capsys.readouterr().out
+    assert (out / "conv1.npz").read_bytes() == before
+
+
 def test_features_layers_and_methods_are_those_asked_for(visualize, models):
     out = visualize(
         *"--layers conv2 conv2 --features 3 1 --k 2".split(),
