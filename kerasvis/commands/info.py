@@ -92,7 +92,7 @@ def scores_of(opened: OpenModel) -> str:
         scores = Scores(opened.model, image_size=opened.image_size).decide()
     except ValueError as error:
         return f"none: {error}"
-    return f"{scores.num_classes} classes: {scores.interpretation}"
+    return f"{counted(scores.num_classes, 'class', 'classes')}: {scores.interpretation}"
 
 
 def layers_of(opened: OpenModel) -> list[LayerInfo]:
