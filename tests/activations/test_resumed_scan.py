@@ -76,6 +76,7 @@ def run_program(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_gives_the_same_bytes(tmp_path):
     resumed, whole = tmp_path / "resumed.npz", tmp_path / "whole.npz"
     assert run_program(24, resumed).returncode == -signal.SIGKILL
@@ -149,6 +150,7 @@ def test_interrupted_scan_goes_on(model, tmp_path):
     assert not (tmp_path / "resumed.npz.partial").exists()
 
 
+@pytest.mark.slow
 def test_the_bytes_do_not_depend_on_the_time(model, tmp_path):
     top = scan(model, whole_numbered_images(5), tmp_path / "first.npz")
     time.sleep(2.1)  # dates in a zip file are of two seconds

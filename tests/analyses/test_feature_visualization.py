@@ -200,6 +200,7 @@ def test_fewer_images_than_places(model, images, pixels):
         assert getattr(features, name)[:, :2].any()
 
 
+@pytest.mark.slow
 def test_a_random_subset_by_seed(model, images, top):
     deconv = kv.DeconvModel(model, "conv2")
     subsets = {

@@ -183,6 +183,7 @@ class StopAfter(keras.callbacks.Callback):
             raise StoppedError
 
 
+@pytest.mark.slow
 def test_goes_on_after_a_crash(tmp_path, capsys):
     def run(*more):
         backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")

@@ -118,6 +118,7 @@ def test_a_class_by_name_and_options_of_methods(compare, folder):
         )
 
 
+@pytest.mark.slow
 def test_a_feature_map_and_the_image_that_its_unit_prefers(compare, folder, capsys):
     out = compare(
         *("--layer", "conv2", "--feature", "4", "--methods", "deconvnet"),

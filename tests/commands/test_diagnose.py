@@ -136,6 +136,7 @@ def test_what_cannot_be_used(mistake, name, options, sentence):
     assert re.match(sentence, mistake(name, options=options.split()))
 
 
+@pytest.mark.slow
 def test_nets_that_are_done_are_not_looked_at_again(diagnose, photographs, monkeypatch, capsys):
     options = ["--images", photographs]
     out = diagnose("good", options=options)

@@ -115,6 +115,7 @@ def test_two_classes_by_name(explain):
     assert "Why" in " ".join(Page(out / "index.html").texts)
 
 
+@pytest.mark.slow
 def test_leads_to_the_pages_of_a_gallery(explain, folder):
     gallery = folder / "gallery"
     given = ["--model", folder / "model.keras", "--images", folder / "photographs"]

@@ -12,7 +12,6 @@ from keras import layers
 import kerasvis as kv
 from kerasvis.commands.command_line import run
 from kerasvis.deconvnet.targets import Strongest
-from tests.marks import slow
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = (21, 16)
@@ -70,7 +69,8 @@ def printed_call(text):
     return textwrap.dedent(indented)
 
 
-@pytest.mark.parametrize("rectification", ["guided", slow("deconvnet")])
+@pytest.mark.slow
+@pytest.mark.parametrize("rectification", ["guided", "deconvnet"])
 def test_the_printed_call_serves_pairs_without_kerasvis(
     export, model_file, tmp_path, capsys, rectification
 ):

@@ -106,6 +106,7 @@ def test_the_smallest_step(transformation, values, expected):
     np.testing.assert_array_equal(is_smallest_step(curves), np.array(expected, bool))
 
 
+@pytest.mark.slow
 def test_a_margin_moves_in_from_the_sides(show, tmp_path):
     without = FeatureInvariance.load(show(*VALUES) / "invariance.npz")
     out = show(*VALUES, "--margin", 4, out=tmp_path / "margin")

@@ -79,6 +79,7 @@ def occluded(tmp_path, *arguments):
     return OcclusionSensitivity.load(tmp_path / "out" / "0.npz")
 
 
+@pytest.mark.slow
 def test_a_single_unit_is_two_classes(here, tmp_path, capsys):
     """P(dog) = p and P(cat) = 1 − p, in arrays, tables and the comparison of methods."""
     model = keras.saving.load_model(here / "unit.keras")
@@ -117,6 +118,7 @@ def test_one_of_several_outputs(here, tmp_path, sentence_of):
     assert (tmp_path / "conv1.npz").exists()  # which needs no output
 
 
+@pytest.mark.slow
 def test_other_inputs_held_fixed(here, tmp_path, sentence_of):
     model = keras.saving.load_model(here / "aged.keras")
     for age in (0.0, 40.0):
@@ -129,6 +131,7 @@ def test_other_inputs_held_fixed(here, tmp_path, sentence_of):
     assert "'age'" in sentence_of(occluded)(tmp_path, *given)
 
 
+@pytest.mark.slow
 def test_a_preprocessing_of_the_users(here, tmp_path, sentence_of):
     """Patches are the photograph whatever the model takes."""
     unit = keras.saving.load_model(here / "unit.keras")

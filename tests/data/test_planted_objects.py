@@ -178,6 +178,7 @@ def test_colours_do_not_tell_the_object_from_the_background():
     np.testing.assert_allclose(inside.std(axis=0), outside.std(axis=0), rtol=0.25)
 
 
+@pytest.mark.slow
 def test_colours_do_not_tell_the_class():
     """The best linear guess from means and deviations, of image and object, is hardly luckier."""
     planted = PlantedObjects(1200, image_size=(32, 32), seed=6)

@@ -109,6 +109,7 @@ def test_one_call_with_pairs_is_a_call_for_each(served):
     assert len(np.unique(together["projection"], axis=0)) == 7  # each pair has its own
 
 
+@pytest.mark.slow
 def test_one_call_with_positions_is_a_call_for_each(deconv, served):
     pixels, feature = images(), np.array([5, 0, 3, 3, 1], "int32")
     position = np.array([[0, 0], [22, 18], [7, 2], [-1, -1], [-2, -2]], "int32")
@@ -196,6 +197,7 @@ def test_a_saved_model_is_replaced(deconv, exported, tmp_path):
     assert names_in(tmp_path) == ["serving"]
 
 
+@pytest.mark.slow
 def test_an_export_that_fails_leaves_what_was_there(deconv, exported, tmp_path, monkeypatch):
     shutil.copytree(exported, tmp_path / "serving")
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}

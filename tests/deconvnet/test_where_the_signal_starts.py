@@ -45,6 +45,7 @@ def test_units_that_are_active_differ_by_their_activation(target, rectification)
     np.testing.assert_allclose(at_activation, expected, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_a_whole_map_starts_at_one_everywhere():
     at_one = projected("conv", WholeMap(1), "gradient", starts_at="one")
     expected = kv.attribute(convnet(), "conv", images(), WholeMap(1), "gradient")

@@ -47,7 +47,7 @@ def test_pools_like_loops(window, jit_compile):
     assert_pools_like_oracle(pool, inputs, *window)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     batch=st.integers(1, 2),
     size=st.tuples(st.integers(1, 9), st.integers(1, 9)),

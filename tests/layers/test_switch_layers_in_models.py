@@ -212,6 +212,7 @@ def is_compiled(model, pixels):
     return any(function.attr["_XlaMustCompile"].b for function in functions)
 
 
+@pytest.mark.slow
 def test_large_poolings_are_compiled_unless_plain_operations_are_wanted():
     model = switch_model(LARGE)
     assert is_compiled(model, images(LARGE))

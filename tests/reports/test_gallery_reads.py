@@ -60,6 +60,7 @@ def test_of_an_array(model, images, tmp_path):
     assert {read[index] for index in others} == {1}
 
 
+@pytest.mark.slow
 def test_of_a_folder(model, images, tmp_path, monkeypatch):
     photographs, read = tmp_path / "photographs", collections.Counter()
     photographs.mkdir()
@@ -79,6 +80,7 @@ def test_of_a_folder(model, images, tmp_path, monkeypatch):
     assert {read[f"{index:03}.png"] for index in others} == {1}
 
 
+@pytest.mark.slow
 def test_of_a_data_set(model, images, tmp_path):
     """It is read a second time, as far as the last image shown, for all layers together."""
     passes = []

@@ -168,6 +168,7 @@ def assert_shows(file, figure):
     np.testing.assert_array_equal(np.asarray(shown.convert("RGBA")), canvas.buffer_rgba())
 
 
+@pytest.mark.slow
 def test_every_layer_is_an_image(tags):
     layers = {f"features/{layer}": 1 for layer in LAYERS}
     assert tags == {"callback": layers, "command": layers, "plain": {"features/<b>": 1}}

@@ -88,6 +88,7 @@ def test_an_epoch_that_is_run_again_counts_once(tmp_path):
     assert rates_after(AnnealOnPlateau(**options), VALUES[4:], first_epoch=4) == whole[4:]
 
 
+@pytest.mark.slow
 def test_in_a_plain_fit_that_is_backed_up(tmp_path):
     """Interrupted and restarted, the learning rates are those of one run."""
     images, labels = np.ones((8, 3), "float32"), np.zeros(8)

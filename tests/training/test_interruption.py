@@ -153,6 +153,7 @@ def disk(tmp_path):
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_a_full_disk(disk):
     data = small_images(20), small_images(5, seed=1)
     fit(small_convnet(), *data, small_recipe(epochs=1), directory=disk / "one", verbose=0)

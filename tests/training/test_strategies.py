@@ -14,7 +14,7 @@ from kerasvis.training import workers
 from kerasvis.training.replicated_model import parts_of, replicated, spread
 from kerasvis.training.strategies import is_chief, strategy_for
 from kerasvis.training.workers import WorkerLost
-from tests.marks import few, slow
+from tests.marks import few
 
 SIZE, NUM_CLASSES = (21, 23), 5
 
@@ -98,7 +98,8 @@ def assert_same_weights(model, other):
         np.testing.assert_allclose(array, expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("normalization", [slow(None), "local"])
+@pytest.mark.slow
+@pytest.mark.parametrize("normalization", [None, "local"])
 def test_loss_curve_is_that_of_one_device(one, two, normalization):
     batches = batches_of(*photographs(13))  # three steps of four images and one of a single image
     model, losses, history = train(one, batches, normalization=normalization)

@@ -36,6 +36,7 @@ def seconds_waited_and_computed(seconds_per_batch, seconds_per_step):
     return share * seconds, (1 - share) * seconds
 
 
+@pytest.mark.slow
 def test_slow_data_and_slow_steps_are_told_apart():
     # Bounds from below alone: they hold however busy the machine is.
     waited, _ = seconds_waited_and_computed(SLOW, 0)

@@ -14,7 +14,6 @@ from tests.zoo.applications import RELAXED, SIZES, application
 # The data pipeline of `predict` stays compiled.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config:UserWarning")
 QUICK = [
-    ("ConvNeXtTiny", "early"),
     ("MobileNetV3Small", "middle"),
 ]
 

@@ -110,6 +110,7 @@ def test_a_layer_that_cannot_be_projected(image):
     assert list(explain(model, image / 255, rules="relaxed", verbose=0).projections) == ["smooth"]
 
 
+@pytest.mark.slow
 def test_layers_of_real_nets():
     for name, expected in {
         "VGG16": ["block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3"],

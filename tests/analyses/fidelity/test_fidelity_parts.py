@@ -155,6 +155,7 @@ def interrupt_at_parts(replace):
     return interrupting
 
 
+@pytest.mark.slow
 def test_what_is_asked_for_more_is_measured_alone(tmp_path, model, images, monkeypatch):
     watched = Watched(monkeypatch)
     options = {"directory": tmp_path}

@@ -61,6 +61,7 @@ def test_a_check_by_itself_is_the_same(model, images, report):
     assert {row.check for row in fidelity_rows(alone)} == {"selectivity"}
 
 
+@pytest.mark.slow
 def test_a_method_by_itself_is_the_same(model, images, report):
     alone = small_report(model, images, {"gradient": "gradient"})
     number = report.methods.index("gradient")
@@ -74,6 +75,7 @@ def test_a_method_by_itself_is_the_same(model, images, report):
                 np.testing.assert_array_equal(np.array(value)[0], row, err_msg=f"{name}.{field}")
 
 
+@pytest.mark.slow
 def test_covered_with_what_was_asked_for(model, images):
     options = {"checks": "patch_sufficiency", "verbose": 0, "seed": 3, "patch_size": (3, 2)}
     preprocessing = Preprocessing("raw")

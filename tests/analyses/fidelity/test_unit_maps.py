@@ -47,6 +47,7 @@ def test_maps_are_projections_over_activations(model, images, rectification):
     np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_silent_unit_has_a_map(model, images):
     activations = choose_units(model, "conv2", images).layer_activations
     image, row, column, feature = np.argwhere(activations == 0)[0]

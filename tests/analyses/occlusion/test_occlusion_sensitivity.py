@@ -467,6 +467,7 @@ def test_another_fill_of_the_same_analysis(model, images):
         analysis.with_baseline("black")
 
 
+@pytest.mark.slow
 def test_two_replicas_are_one(model, images, two_devices):
     settings = SMALL | {"strides": 6, "batch_size": 4, "class_indices": [1, 2]}
     with two_devices.scope():

@@ -44,6 +44,7 @@ def test_accuracies_are_those_of_the_protocol(tmp_path):
     np.testing.assert_array_equal(found.num_features, [6 * 6 * 5, 3 * 4 * 6])
 
 
+@pytest.mark.slow
 def test_both_heads_tell_colours_apart():
     found = transfer("conv2", heads=("softmax", "svm"), per_class=8, folds=1)
     assert found.heads == ("softmax", "svm")
@@ -103,6 +104,7 @@ def test_the_model_is_left_as_it_is():
         np.testing.assert_array_equal(weight, kept)
 
 
+@pytest.mark.slow
 def test_from_scratch(tmp_path):
     data = labelled_data(size=(12, 12))
     recipe = Recipe.for_small_images(12, epochs=2, batch_size=10)

@@ -24,6 +24,7 @@ def test_classes_that_a_plane_parts_are_told_apart(head):
     assert (predicted == test_labels).mean() > 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
 def test_labels_without_a_rule_are_met_by_chance(head):
     features, labels = clusters(200, seed=1)
@@ -33,6 +34,7 @@ def test_labels_without_a_rule_are_met_by_chance(head):
     assert 0.1 < (predicted == test_labels).mean() < 0.4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
 def test_the_same_seed_gives_the_same_labels(head):
     features, labels = clusters(40, seed=1)

@@ -422,6 +422,7 @@ def test_is_imported_on_demand():
     assert kerasvis.data.LabelledData is labelled_data.LabelledData
 
 
+@pytest.mark.slow
 def test_real_folder(shared_data, monkeypatch):
     monkeypatch.setattr(labelled_data, "MAX_BYTES_IN_MEMORY", 0)
     data = load_labelled(shared_data / "caltech101-all-160", 32)

@@ -307,6 +307,7 @@ def test_a_part_does_not_open_other_shards(in_shards):
         numbers_of(in_shards.part(lengths[0] - 1, 60))
 
 
+@pytest.mark.slow
 def test_sections_are_those_of_one_pass(in_shards):
     source = LabelledSetImages(in_shards, Preprocessing.of("raw"), 7)
     expected = [(indices.tolist(), images) for indices, images in source.batches()]
