@@ -8,6 +8,7 @@ convnet records switches, and how features are extracted.
 
 import dataclasses
 import inspect
+import itertools
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -154,35 +155,47 @@ def described(model):
 
 
 class _Reader:
-    """Collects nodes; numbers tensors; counts the calls of each name."""
+    """Collects nodes; numbers tensors, and the calls of each name."""
 
     def __init__(self):
         self.nodes = []
         self.num_tensors = 0
-        self.num_calls = {}
+        self.names = set()
 
     def new_number(self):
         self.num_tensors += 1
         return self.num_tensors - 1
 
-    def read(self, model, numbers, prefix):
-        """Reads `model`, whose input tensors are in `numbers` (id → number)."""
-        for call in calls_in_order(model):
+    def read(self, model, numbers, prefix, model_call=0):
+        """Reads `model`, whose input tensors are in `numbers` (id → number).
+
+        A layer's calls are numbered as they were made, whatever the order in which they run; those
+        in a shared model after those of its earlier calls.
+        """
+        calls = calls_in_order(model)
+        places = places_of_calls(calls)
+        for call in calls:
             layer = call.operation
             name = prefix + layer.name
+            place, num_calls = places[id(call)]
+            number = model_call * num_calls + place
             if is_nested_model(layer):
                 given = _tensors_for_inputs(layer, call)
                 inner = {id(x): numbers[id(y)] for x, y in zip(layer.inputs, given, strict=True)}
-                outputs = self.read(layer, inner, prefix=f"{name}/")
+                outputs = self.read(layer, inner, f"{name}/", number)
             else:
-                outputs = self._add_node(name, call, numbers)
+                outputs = self._add_node(self._numbered(name, number), call, numbers)
             numbers.update({id(x): n for x, n in zip(call.outputs, outputs, strict=True)})
         return [numbers[id(x)] for x in model.outputs]
 
+    def _numbered(self, name, number):
+        """The name of a call; operations may share one."""
+        names = (f"{name}:{n + 1}" if n else name for n in itertools.count(number))
+        found = next(each for each in names if each not in self.names)
+        self.names.add(found)
+        return found
+
     def _add_node(self, name, call, numbers):
-        count = self.num_calls[name] = self.num_calls.get(name, 0) + 1
-        if count > 1:
-            name = f"{name}:{count}"
         args, kwargs = tree.map_structure(
             lambda x: Tensor(numbers[id(x)]) if isinstance(x, keras.KerasTensor) else x,
             (call.arguments.args, call.arguments.kwargs),
@@ -245,6 +258,19 @@ def calls_in_order(model):
             stack.append((tensor, True))
             stack.extend((x, False) for x in reversed(call.input_tensors))
     return order
+
+
+def places_of_calls(calls):
+    """`{id of a call: (its place, number)}` among the calls of its layer, in the order made."""
+    by_layer, present = {}, {id(call) for call in calls}
+    for call in calls:
+        made = (x for x in call.operation._inbound_nodes if id(x) in present)
+        by_layer.setdefault(id(call.operation), [id(x) for x in made])
+    return {
+        id(call): (made.index(id(call)), len(made))
+        for call in calls
+        for made in [by_layer[id(call.operation)]]
+    }
 
 
 def call_layer(node, args, kwargs):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from kerasvis.graph import read_graph, replay
+from kerasvis.graph import feature_extractor, read_graph, replay
 from kerasvis.layers import MaxPooling2DWithSwitches, MaxUnpooling2D
 
 SIZE = (6, 8, 3)
@@ -75,6 +75,23 @@ def test_a_shared_layer_and_a_nested_model_called_twice():
     graph = read_graph(model)
     assert graph.node("inner/shared:2").inputs == graph.node("inner/shared").outputs
     assert graph.node("inner/shared:3").layer is shared
+
+
+def test_calls_are_numbered_as_they_were_made():
+    """Whatever the order in which they run, also inside a shared model."""
+    shared = layers.Conv2D(3, 3, name="shared")
+    inner = keras.Input((None, None, 3))
+    tower = keras.Model(inner, shared(inner), name="tower")
+    inputs = keras.Input((30, 20, 3))
+    x, levels = inputs, []
+    for _ in range(3):
+        levels.append(layers.GlobalMaxPooling2D()(tower(x)))
+        x = layers.AveragePooling2D()(x)
+    model = keras.Model(inputs, layers.Add()(levels[::-1]))
+    images = np.zeros((1, 30, 20, 3), "float32")
+    for suffix, size in (("", (28, 18)), (":2", (13, 8)), (":3", (5, 3))):
+        (maps,) = feature_extractor(model, [f"tower/shared{suffix}"])(images)
+        assert maps.shape[1:3] == size
 
 
 def test_a_nested_model_whose_input_is_an_output():

@@ -22,6 +22,7 @@ Nets with a convolution that is grouped and dilated stay in float32: TensorFlow'
 of it holds numbers that were never computed (2.21, on a CPU).
 """
 
+import collections
 import functools
 
 import keras
@@ -109,12 +110,12 @@ def _run(model, layer_name, images, rectification, dtype, decide, exchange=None)
     """Runs an exchanged copy of the model; returns `(tape, images, target)`."""
     convnet = _copy(model, dtype)
     images = tf.constant(images, dtype or model.inputs[0].dtype)
-    outputs = {}
+    outputs, numbers = {}, _call_numbers(convnet)
     names = [name for name, _ in _operations(model)]  # those of operations may differ in the copy
     for name, (_, operation) in zip(names, _operations(convnet), strict=True):
         if exchange is None or not exchange(operation):
             _exchange(operation, rectification, decide, is_target=name == layer_name.split(":")[0])
-        _keep_outputs(operation, name, outputs)
+        _keep_outputs(operation, name, numbers[id(operation)], outputs)
     with tf.GradientTape() as tape:
         tape.watch(images)
         convnet(images, training=False)
@@ -154,13 +155,29 @@ def _operations(model, prefix=""):
             yield prefix + operation.name, operation
 
 
-def _keep_outputs(operation, name, outputs):
-    call = operation.call
+def _call_numbers(model, model_call=0, found=None):
+    """`{id of an operation: the numbers of its calls as made, in the order in which they run}`."""
+    found = collections.defaultdict(list) if found is None else found
+    by_depth = (model._functional if isinstance(model, keras.Sequential) else model)._nodes_by_depth
+    run = [x for depth in sorted(by_depth, reverse=True) for x in by_depth[depth] if not x.is_input]
+    for node in run:
+        made = [x for x in node.operation._inbound_nodes if any(x is y for y in run)]
+        place = next(place for place, x in enumerate(made) if x is node)
+        number = model_call * len(made) + place
+        if isinstance(node.operation, keras.Model):
+            _call_numbers(node.operation, number, found)
+        else:
+            found[id(node.operation)].append(number)
+    return found
+
+
+def _keep_outputs(operation, name, numbers, outputs):
+    call, numbers = operation.call, iter(numbers)
 
     @functools.wraps(call)
     def kept(*args, **kwargs):
-        number = sum(key.split(":")[0] == name for key in outputs) + 1
-        outputs[name if number == 1 else f"{name}:{number}"] = result = call(*args, **kwargs)
+        number = next(numbers)
+        outputs[f"{name}:{number + 1}" if number else name] = result = call(*args, **kwargs)
         return result
 
     operation.call = kept
