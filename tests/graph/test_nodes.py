@@ -86,7 +86,7 @@ def test_calls_are_numbered_as_they_were_made():
     x, levels = inputs, []
     for _ in range(3):
         levels.append(layers.GlobalMaxPooling2D()(tower(x)))
-        x = layers.AveragePooling2D()(x)
+        x = layers.AveragePooling2D(2)(x)
     model = keras.Model(inputs, layers.Add()(levels[::-1]))
     images = np.zeros((1, 30, 20, 3), "float32")
     for suffix, size in (("", (28, 18)), (":2", (13, 8)), (":3", (5, 3))):
