@@ -177,7 +177,10 @@ def parse_arguments():
     return arguments
 
 
-MODELS = {**hub_models.CLASSIFIERS, **hub_models.BACKBONES}
+MODELS = {
+    f"KerasHub {name}": build
+    for name, build in (hub_models.CLASSIFIERS | hub_models.BACKBONES).items()
+}
 
 
 if __name__ == "__main__":
