@@ -19,7 +19,6 @@ from kerasvis.commands.output import (
     write_csv,
 )
 from kerasvis.commands.trained_models import convolution_layers
-from kerasvis.data.file_names import shown_name
 from kerasvis.storage.counted import counted
 
 TOGETHER = ("features.png", "images.csv", "top_activations.npz")
@@ -107,7 +106,7 @@ def features(
     number = counted(NUM_MAPS_OF_EACH_LAYER, "feature map")
     print(f"All layers, up to {number} of each: {folder / 'features.png'}")
     if left := output.of_earlier_runs():
-        print(f"Results of earlier runs are left as they were: {', '.join(map(shown_name, left))}")
+        print(f"Results of earlier runs are left as they were: {', '.join(left)}")
 
 
 def file_names(layers: tuple[str, ...], methods: list[str]) -> dict[str, tuple[str, ...]]:

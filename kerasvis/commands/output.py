@@ -68,9 +68,11 @@ class OutputFolder:
             self.files.append(name)
 
     def of_earlier_runs(self) -> list[str]:
-        """Names of results that are there, and that this run does not write."""
+        """Names of results that are there, and that this run does not write; as they are shown."""
+        from kerasvis.data.file_names import shown_name  # here, as it starts NumPy
+
         names = written_names(self.folder) - {*self.files}
-        return sorted(name for name in names if (self.folder / name).exists())
+        return sorted(shown_name(name) for name in names if (self.folder / name).exists())
 
     @contextlib.contextmanager
     def made(self, *more: str) -> Iterator[Path]:
