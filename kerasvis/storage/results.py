@@ -7,11 +7,14 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from kerasvis.storage.counted import counted
 from kerasvis.storage.fields import equal, field_of, names_of
 from kerasvis.storage.files import read_npz, write_npz
 from kerasvis.storage.html_table import html_table
+from kerasvis.storage.short import short
 
 CLASS, VERSION = "kerasvis/class", "kerasvis/version"  # names of arrays in the file
+MOST_LISTED = 6  # values of a tuple or a dict in a `repr`; of longer ones it states the number
 
 
 class Result:
@@ -33,11 +36,15 @@ class Result:
         ...     unit: str
         ...     values: Annotated[np.ndarray, Array("float32", "people")]
         >>> Heights("m", np.ones(3, "float32")).save("heights.npz")
-        >>> Heights.load("heights.npz").unit
-        'm'
+        >>> Heights.load("heights.npz")
+        Heights(unit='m', values=float32 (3,))
     """
 
     version: ClassVar[int] = 1
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        cls.__repr__ = cls.__repr__  # type: ignore[method-assign]  # its own, so a dataclass keeps it
 
     def save(self, filepath: str | os.PathLike) -> None:
         """Writes an `.npz` file atomically.
@@ -111,6 +118,11 @@ class Result:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __repr__(self) -> str:
+        """The class and its fields: short values as they are, of arrays dtype and shape."""
+        fields = (f"{name}={_in_line(getattr(self, name))}" for name in names_of(type(self)))
+        return f"{type(self).__name__}({', '.join(fields)})"
+
     def _repr_html_(self) -> str:
         """The fields as a table."""
         rows = [[name, _described(getattr(self, name))] for name in names_of(type(self))]
@@ -126,6 +138,19 @@ def layers_as_dict(arrays: Mapping[str, np.ndarray], field: str) -> dict[str, np
     inside = {f"{field}/{name}": array for name, array in arrays.items()}
     inside |= {f"{field}/{layer}/layer": np.array(layer) for layer in layers}
     return {**arrays, **inside, field: arrays["layers"]}
+
+
+def _in_line(value: Any) -> str:
+    """A value in a `repr`, short whatever it holds."""
+    if isinstance(value, np.ndarray | Result) or hasattr(value, "_fields"):
+        return _described(value)
+    if isinstance(value, tuple | dict) and len(value) > MOST_LISTED:
+        return f"<{counted(len(value), 'value')}>"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key!r}: {_in_line(value[key])}' for key in value)}}}"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_in_line, value))}{',' * (len(value) == 1)})"
+    return short(value)
 
 
 def _described(value: Any) -> str:

@@ -219,6 +219,42 @@ def test_types_without_a_rule(kind):
         field_of(kind)
 
 
+def test_a_result_prints_in_short():
+    whole = Whole(
+        text="a",
+        number=-3,
+        share=0.5,
+        is_so=True,
+        texts=("conv",) * 1234,
+        size=(5, 7),
+        settings={"k": 9, "of": "x" * 10**6},
+        names=np.array(["a", "bc"]),
+        maps={"conv1": np.ones((9, 5, 7, 3), "float32"), "conv2": np.ones((2, 0), "float32")},
+        pairs={f"conv{i}": Pair(np.ones((2, 3), "float32"), None) for i in range(7)},
+        inner=(Inner("a", Pair(None, None)),),
+        projection=np.ones((31, 17)),
+        check=None,
+    )
+    assert repr(whole) == str(whole)
+    for fact in (
+        "Whole(text='a', number=-3, share=0.5, is_so=True, texts=<1,234 values>, size=(5, 7), ",
+        "settings={'k': 9, 'of': 'xxx",
+        "names=str (2,), maps={'conv1': float32 (9, 5, 7, 3), 'conv2': float32 (2, 0)}, ",
+        "pairs=<7 values>, inner=(Inner,), projection=float64 (31, 17), check=None)",
+    ):
+        assert fact in repr(whole)
+    assert len(repr(whole)) < 600
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_class_prints_in_short(name):
+    """No array is written out."""
+    result = Examples().of(CLASSES[name])
+    assert repr(result).startswith(f"{name}(")
+    assert "array(" not in repr(result)
+    assert len(repr(result)) < 200 * (1 + len(names_of(CLASSES[name])))
+
+
 def test_fields_as_a_table():
     whole = dataclasses.replace(
         Examples().of(Whole), text="<script>", texts=("conv",) * 99, check=None, projection=None
