@@ -18,7 +18,7 @@ FOLDERS = ("gallery", "explanation", "evolution", "features", "occlusion")
 LAYERS = ("conv2", "conv5")  # feature maps per layer in the figure; the gallery has all
 
 
-def demo(*, photographs: Name | None = None, out: FilePath = Path("demo_output")) -> None:
+def demo(photographs: Name | None = None, *, out: FilePath = Path("demo_output")) -> None:
     """Write HTML pages on what the bundled model has learned.
 
     The model is a small ZFNet for 30 classes of Tiny ImageNet. Writes `index.html`, with links to a
@@ -26,7 +26,8 @@ def demo(*, photographs: Name | None = None, out: FilePath = Path("demo_output")
     during training, and Figures 2 and 6 of the paper.
 
     Args:
-        photographs: folder of your own photographs, instead of the bundled images.
+        photographs: folder of your own photographs, instead of the bundled images; the option's
+            name may be left out.
         out: folder to write into.
     """
     from kerasvis.data.bundled import BUNDLED_MODEL

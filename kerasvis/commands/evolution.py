@@ -1,7 +1,7 @@
 """`kerasvis evolution`: how feature maps evolve while a convnet is trained."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cyclopts import Parameter
@@ -32,13 +32,13 @@ class SourceOptions:
     """The source of the evolution.
 
     Attributes:
-        snapshots: folder of a FeatureEvolution.
+        snapshots: folder of a FeatureEvolution; the option's name may be left out.
         checkpoints: .keras files of one training run.
         images: for checkpoints: folder of photographs to choose from, or demo.
         epochs: epochs of the checkpoints; by default the last numbers in their names.
     """
 
-    snapshots: FilePath | None = None
+    snapshots: FilePath | None = field(default=None, kw_only=False)
     checkpoints: tuple[Name, ...] = ()
     images: Name | None = None
     epochs: tuple[Epochs, ...] = ()
@@ -47,7 +47,7 @@ class SourceOptions:
         """Raises a ValueError for two sources, no source or an incomplete one."""
         if (self.snapshots is None) == (not self.checkpoints):
             raise ValueError(
-                "Give either --snapshots, the folder of a FeatureEvolution, or --checkpoints with "
+                "Give either the folder of a FeatureEvolution (--snapshots), or --checkpoints with "
                 "--images."
             )
         if self.checkpoints and self.images is None:
@@ -93,8 +93,8 @@ class MapOptions:
 
 
 def evolution(
-    *,
     source: SourceOptions = SourceOptions(),
+    *,
     inputs: InputOptions = InputOptions(),
     maps: MapOptions = MapOptions(),
     rectification: Rectification = "deconvnet",

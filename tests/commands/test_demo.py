@@ -24,6 +24,7 @@ def test_photographs_of_ones_own(tmp_path, capsys):
     assert [target for target in targets if not (out / target).is_file()] == []
 
 
-def test_a_folder_that_is_not_there(sentence_of, tmp_path):
-    sentence = sentence_of(run)(["demo", "--photographs", str(tmp_path / "missing")])
+@pytest.mark.parametrize("option", [["--photographs"], []])
+def test_a_folder_that_is_not_there(sentence_of, tmp_path, option):
+    sentence = sentence_of(run)(["demo", *option, str(tmp_path / "missing")])
     assert "missing" in sentence

@@ -90,7 +90,7 @@ FROM_CHECKPOINTS = "--checkpoints net_10.keras net_2.keras --images photographs 
 
 @pytest.mark.slow
 def test_snapshots_and_checkpoints_of_the_same_weights_give_the_same(plot, tmp_path, capsys):
-    one = plot("--snapshots snapshots")
+    one = plot("snapshots")
     other = plot(FROM_CHECKPOINTS, out=tmp_path / "other")
     for folder in (one, other):
         names = sorted(path.name for path in folder.glob("[!.]*"))
@@ -130,12 +130,12 @@ def test_one_epoch_has_no_convergence(plot, capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("", "Give either --snapshots, the folder of a FeatureEvolution, or --checkpoints with "),
-        ("--snapshots a --checkpoints b.keras", "Give either --snapshots, the folder of a Featu"),
+        ("", "Give either the folder of a FeatureEvolution (--snapshots), or --checkpoints with "),
+        ("a --checkpoints b.keras", "Give either the folder of a FeatureEvolution (--snapsh"),
         ("--checkpoints net_2.keras", "The checkpoints need images: give --images, a folder of"),
-        ("--snapshots snapshots --epochs 3", "options: leave out --epochs, which is for --checkpo"),
+        ("snapshots --epochs 3", "options: leave out --epochs, which is for --checkpo"),
         ("--snapshots snapshots --image-size 3 3", "leave out --image-size, which is for --chec"),
-        ("--snapshots empty", "The folder contains no snapshots such as epoch_0001.npz: give the "),
+        ("empty", "The folder contains no snapshots such as epoch_0001.npz: give the "),
         (
             "--snapshots snapshots --layers fc",
             "The snapshots contain conv1, conv2: give --layers among these. Received: --layers=fc",
