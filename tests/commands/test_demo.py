@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from kerasvis.commands.command_line import run
+from tests.reports.browsers import VIEWPORTS, assert_accessible, pages_opened, started_browser
 
 
 @pytest.mark.slow
@@ -22,6 +23,12 @@ def test_photographs_of_ones_own(tmp_path, capsys):
     targets = re.findall(r'(?:href|src)="([^"#:]+)"', page.read_text(encoding="utf-8"))
     assert {"gallery/index.html", "explanation/index.html"} < set(targets)
     assert [target for target in targets if not (out / target).is_file()] == []
+    with started_browser() as browser, pages_opened(browser, out) as open_page:
+        for viewport in VIEWPORTS:
+            for scheme in ("light", "dark"):
+                for address in ("index.html", "explanation/index.html", "gallery/index.html"):
+                    page = open_page(address, viewport=viewport, color_scheme=scheme)
+                    assert_accessible(page)
 
 
 @pytest.mark.parametrize("option", [["--photographs"], []])

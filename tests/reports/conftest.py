@@ -5,6 +5,7 @@ import pytest
 import kerasvis as kv
 from kerasvis.figures import OcclusionRow
 from kerasvis.reports import build, layer_pictures, write_gallery
+from tests.reports.browsers import pages_opened, started_browser
 from tests.reports.small_galleries import (
     EVIL,
     FIRST,
@@ -72,6 +73,18 @@ def by_methods(model, images, tmp_path_factory):
     options = {"labels": LABELS, "k": 4, "fidelity": True, "relevance": True, "verbose": 0}
     write_gallery(model, [SECOND], images, directory, methods=METHODS, **options)
     return directory
+
+
+@pytest.fixture(scope="module")  # its event loop is in the way of others
+def browser():
+    with started_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def open_page(browser, gallery):
+    with pages_opened(browser, gallery) as open_page:
+        yield open_page
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from kerasvis.reports import (
     write_explanation_index,
     write_gallery,
 )
+from tests.marks import grid
+from tests.reports.browsers import PHONE, VIEWPORTS, assert_accessible
 from tests.reports.small_galleries import Page
 
 SIZE = (5, 7)
@@ -149,3 +151,15 @@ def test_a_page_leads_to_several_explanations(explanation, tmp_path):
     assert page.values == [pytest.approx(explanation.occlusion.base_probability)] * 2
     for text in ("2 explanations", "<b>red</b>", "green", "a.png", "b.png"):
         assert text in page.text
+
+
+@pytest.mark.parametrize(
+    ("viewport", "scheme"), grid(VIEWPORTS, ["light", "dark"], quick=[(PHONE, "dark")])
+)
+def test_the_pages_are_accessible(explanation, visualized, tmp_path, open_page, viewport, scheme):
+    entries = [ExplainedImage.of(explanation, each, f"{each}.png") for each in "ab"]
+    index = write_explanation_index(entries, tmp_path)
+    for each in "ab":
+        written(explanation, tmp_path / each, **visualized)
+    for page in (index, tmp_path / "a" / "index.html"):
+        assert_accessible(open_page(page, viewport=viewport, color_scheme=scheme))

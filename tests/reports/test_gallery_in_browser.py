@@ -2,50 +2,13 @@
 
 import itertools
 import re
-import shutil
 
 import pytest
 
 from kerasvis.reports import addresses
 from tests.marks import few
+from tests.reports.browsers import PHONE, complaints_of_axe
 from tests.reports.small_galleries import EPOCHS, EVIL, FIRST, NESTED, SECOND, WATCHED, pages_of
-
-sync_api = pytest.importorskip(
-    "playwright.sync_api", reason="Playwright is not installed: pip install playwright."
-)
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-PHONE = {"width": 360, "height": 740}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip(f"None of {', '.join(BROWSERS)} was found: install Chromium.")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_page(browser, gallery):
-    """Opens a page of the gallery; fails at the end for anything the browser complained about."""
-    complaints, contexts = [], []
-
-    def open_page(address, **options):
-        contexts.append(browser.new_context(**options))
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: complaints.append("a dialog"))
-        page.goto((gallery / address).as_uri())
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
 
 
 def shown(page):
@@ -340,20 +303,6 @@ def test_pages_of_several_methods_fit_on_a_phone(open_page, by_methods, address)
 @pytest.mark.parametrize("address", few(BY_METHODS, 1))
 def test_pages_of_several_methods_are_accessible(open_page, by_methods, address, scheme):
     assert complaints_of_axe(open_page(by_methods / address, color_scheme=scheme)) == []
-
-
-def complaints_of_axe(page):
-    """What axe-core finds above minor."""
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright",
-        reason="axe-core is not installed: pip install axe-playwright-python.",
-    )
-    options = {
-        "preload": False
-    }  # axe would read the style sheet again, which a page on disk cannot
-    violations = axe.Axe().run(page, options=options).response["violations"]
-    told = [f"{v['impact']}: {v['help']}: {v['nodes'][0]['html']}" for v in violations]
-    return [sentence for sentence in told if not sentence.startswith("minor")]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
