@@ -212,6 +212,21 @@ def test_light_and_dark(open_page):
     assert ground(light) == ground(dark)  # it was remembered
 
 
+def test_paper_is_light_and_has_no_controls(open_page):
+    page = open_page(addresses.layer_page(FIRST), color_scheme="dark")
+    page.emulate_media(media="print")  # the system stays dark
+    ground, text = page.evaluate(
+        "(style => [style.backgroundColor, style.color])(getComputedStyle(document.body))"
+    )
+    assert ground == "rgb(255, 255, 255)"
+    assert text == "rgb(27, 30, 34)"
+    for part in (".controls", ".neighbours", "#theme"):
+        assert page.locator(part).count() == 1
+        assert not page.is_visible(part)
+    assert page.is_visible("#tiles")
+    assert complaints_of_axe(page) == []
+
+
 def test_every_page_shows_its_pictures_without_complaint(open_page, gallery):
     page = open_page("index.html")
     for path in pages_of(gallery):
