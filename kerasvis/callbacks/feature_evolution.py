@@ -31,7 +31,7 @@ class FeatureEvolution(keras.callbacks.Callback):
     For each chosen feature map, the callback projects the strongest activation over the images to
     pixel space with the current weights, and stores its value, image and position. Every snapshot
     is one file in `directory`, `epoch_0005.npz` after the fifth epoch, written atomically.
-    `kerasvis.analyses.load_evolution(directory)` puts them side by side.
+    `kerasvis.analyses.load_evolution(directory)` reads them all as one result.
 
     The callback does not change the training. The computation of a snapshot is compiled once, for
     all epochs. If the training is interrupted and resumes (`keras.callbacks.BackupAndRestore`, or
@@ -48,22 +48,22 @@ class FeatureEvolution(keras.callbacks.Callback):
             rows, columns, channels)`, an `ImageFolder`, or batches of images, with or without
             labels, that are the same in the same order whenever they are read, such as a
             `tf.data.Dataset` that does not shuffle.
-        features: `{layer: numbers of feature maps}`; a random subset of `num_features` for layers
-            left out.
-        epochs: numbers of epochs, from 1; by default those of the paper, and the last.
+        features: `{layer: numbers of feature maps}`; a random subset for layers left out.
+        epochs: the epochs to record, counted from 1; by default those of Figure 4 and the last one.
         directory: folder for the snapshots; created if necessary.
-        num_features: size of the random subset of each layer; all if there are fewer.
-        seed: of the random subsets.
-        rectification: as of `kerasvis.DeconvModel`.
-        rules: as of `kerasvis.DeconvModel`.
-        preprocessing: how `images` were made from pixels: what `kerasvis.data.Preprocessing.of`
-            takes; by default found as `kerasvis.arguments.standardize_images` does.
-        batch_size: images per step; by default chosen by their size.
+        num_features: size of the random subset of each layer; all feature maps if there are fewer.
+        seed: seed of the random subsets.
+        rectification: see `kerasvis.DeconvModel`.
+        rules: see `kerasvis.DeconvModel`.
+        preprocessing: how `images` were computed from pixels, in any form that
+            `kerasvis.data.Preprocessing.of` takes; by default found as
+            `kerasvis.arguments.standardize_images` does.
+        batch_size: images per step; by default it depends on their size.
         steps: maximum number of batches to read; required for data sets without a known end.
         with_patches: whether snapshots include the image patches. Without them, snapshots can be
             shared where the images cannot.
-        tensorboard: folder for event files, which show the figure of every layer with projections
-            and patches in TensorBoard for each snapshot; none by default.
+        tensorboard: folder for TensorBoard event files: for each snapshot, a figure of every
+            layer's projections and patches; none by default.
 
     Raises:
         ValueError: on creation, if epochs or images are wrong; at the start of training, if layers,
@@ -134,7 +134,7 @@ class FeatureEvolution(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         self.files.make_folder()
-        if self.tensorboard is not None:  # which may be missing: fail early
+        if self.tensorboard is not None:  # TensorBoard may not be installed: fail early
             importlib.import_module("kerasvis.callbacks.tensorboard_export")
         if self._trained_model is not self.model:
             self._snapshots = run_in_thread(self._build, interrupt=lambda: None)
@@ -203,10 +203,10 @@ class FeatureEvolution(keras.callbacks.Callback):
         return model_fingerprint(nodes_up_to(self.model, self.layers))
 
     def _checked_run(self, num_done):
-        """The digest that identifies this training run; an error if existing files are of another.
+        """The digest that identifies this training run; raises if files of another run exist.
 
-        The initial weights identify a run. A training from the start must have them; one that
-        resumes must have the weights of the snapshot at that epoch, if there is one.
+        A run is identified by its initial weights. Training from the start must begin with them;
+        training that resumes must have the weights of the snapshot at that epoch, if there is one.
         """
         epochs = self.files.epochs()
         if not epochs:
@@ -244,7 +244,7 @@ def _standardized_epochs(epochs):
 
 
 def _check_can_be_read_again(images, steps):
-    """An error for a stream that does not return the same images whenever it is read."""
+    """Raises for a stream that does not return the same images each time it is read."""
     is_source = not isinstance(images, str | Path) and not hasattr(images, "labels")
     source = image_source(images, batch_size=1, steps=steps) if is_source else None
     if isinstance(source, StreamImages):

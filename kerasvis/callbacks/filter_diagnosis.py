@@ -1,4 +1,4 @@
-"""Figure 5 of the paper as a watch: dead, dominant and duplicate filters in each epoch."""
+"""Figure 5 of the paper, monitored: dead, dominant and duplicate filters after each epoch."""
 
 import csv
 import importlib
@@ -20,7 +20,7 @@ from kerasvis.storage.files import write_text
 from kerasvis.storage.text_files import read_text
 
 FAULTS = {
-    "dead_filters": ("filter of weights near zero", "filters of weights near zero"),
+    "dead_filters": ("filter with weights near zero", "filters with weights near zero"),
     "dominant_filters": ("dominant filter", "dominant filters"),
     "duplicate_filters": ("duplicate filter", "duplicate filters"),
     "dead_maps": ("dead feature map", "dead feature maps"),
@@ -33,36 +33,37 @@ LOGGED = ("dead_filters", "dominant_filters", "duplicate_filters", "dead_maps")
 class FilterDiagnosis(keras.callbacks.Callback):
     """Counts dead, dominant and duplicate filters and dead feature maps at the end of each epoch.
 
-    The counts over all layers go into `logs`, and so into the `History` and to callbacks further
-    down the list: `dead_filters`, `dominant_filters`, `duplicate_filters`, and with images
-    `dead_maps`. Those of each layer go into a CSV file and to TensorBoard, if asked for. Where a
-    count of a layer has risen since the epoch before, one line says so.
+    The totals over all layers are added to `logs`, and so reach the `History` and the callbacks
+    further down the list: `dead_filters`, `dominant_filters`, `duplicate_filters` and, if images
+    are given, `dead_maps`. The counts of each layer are written to a CSV file and to TensorBoard on
+    request. When a count has risen in any layer since the previous epoch, one line is printed.
 
-    Training goes on exactly as without the callback, also under a `tf.distribute.MirroredStrategy`;
-    if several processes train together, give it to the first one only. In a training that was
-    stopped and goes on (`keras.callbacks.BackupAndRestore`, or `initial_epoch`) the CSV file goes
-    on, too; one that begins anew begins a new file.
+    The callback does not change the training. It works under a `tf.distribute.MirroredStrategy`; if
+    several processes train together, give it to the first one only. When interrupted training
+    resumes (`keras.callbacks.BackupAndRestore`, or `initial_epoch`), the CSV file is continued;
+    training from the start begins a new file.
 
     Args:
-        images: in which feature maps are looked for, at least 50, a hundred will do: what
-            `kerasvis.arguments.standardize_images` takes, and can be read again each epoch. A
-            feature map that is active in at most 1 % of them is dead. None for the filters alone.
+        images: images for finding dead feature maps, at least 50; 100 are enough. Anything that
+            `kerasvis.arguments.standardize_images` takes and that can be read again in each epoch.
+            A feature map that is active in at most 1 % of them is dead. None to examine the filters
+            alone.
         layers: names of convolution layers, or one name; all by default.
-        filepath: CSV file, a row for each epoch and layer; none by default.
-        tensorboard: folder for event files, a curve for each count and layer; none by default.
-        preprocessing: how `images` were made from pixels: what `kerasvis.data.Preprocessing.of`
-            takes; by default found as `kerasvis.arguments.standardize_images` does.
+        filepath: CSV file with a row for each epoch and layer; none by default.
+        tensorboard: folder for TensorBoard event files, with a curve for each count and layer; none
+            by default.
+        preprocessing, steps: see `FeatureEvolution`.
         batch_size: images per step.
-        steps: maximum number of batches to read; required for data sets without a known end.
-        verbose: 1 or 0, whether a line tells of what has become worse.
+        verbose: 1 to print a line when a count has risen, 0 for silence.
 
     Raises:
-        ValueError: when training begins, if there is no convolution, a layer is not one, images do
-            not fit the model or are too few, or the file is another table or cannot be written.
+        ValueError: at the start of training, if the model has no convolution, a named layer is not
+            one, the images do not fit the model or are too few, or the file contains something
+            else or cannot be written to.
 
     Reference:
         Zeiler & Fergus 2013, Sections 3 and 4.1 and Figure 5. Deviation: all convolution layers are
-        watched, not the first alone. The thresholds are those of `kerasvis.diagnose_filters`.
+        examined, not only the first. The thresholds are those of `kerasvis.diagnose_filters`.
 
     Example:
         >>> import keras
@@ -101,23 +102,23 @@ class FilterDiagnosis(keras.callbacks.Callback):
         self.batch_size = batch_size
         self.steps = steps
         self.verbose = verbose
-        self._watched = None  # the model that is training
-        self._counter = self._source = None  # of it
-        self._rows: list[dict[str, str]] = []  # of the file
+        self._trained_model = None  # the model that `_counter` and `_source` were made for
+        self._counter = self._source = None
+        self._rows: list[dict[str, str]] = []  # of the CSV file
         self._epoch_is_first = True
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        if self.tensorboard is not None:  # which may be missing: fail early
+        if self.tensorboard is not None:  # TensorBoard may not be installed: fail early
             importlib.import_module("kerasvis.reports.tensorboard")
-        if self._watched is not self.model:
+        if self._trained_model is not self.model:
             self._counter = run_in_thread(self._build, interrupt=lambda: None)
-            self._count()  # compiles, and refuses images that do not fit
-            self._watched = self.model
+            self._count()  # compiles, and raises for images that do not fit
+            self._trained_model = self.model
         self._rows = self._read()
         self._epoch_is_first = True
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        if self._epoch_is_first:  # only now is it known where the training goes on
+        if self._epoch_is_first:  # only now is it known at which epoch the training resumes
             self._epoch_is_first = False
             self._rows = [row for row in self._rows if int(row["epoch"]) <= epoch]
             self._write()
@@ -126,16 +127,16 @@ class FilterDiagnosis(keras.callbacks.Callback):
         counts = self._count()
         if logs is not None:
             logs.update(totals(counts))
-        before = self._last_counts()
+        previous = self._previous_counts()
         self._rows += [_as_row(epoch + 1, each) for each in counts]
         self._write()
         if self.tensorboard is not None:
             from kerasvis.reports.tensorboard import write_scalars
 
             write_scalars(self.tensorboard, scalars(counts), epoch + 1)
-        worse = what_is_worse(counts, before)
-        if worse and self.verbose:
-            tqdm.tqdm.write(f"Epoch {epoch + 1}: {worse}")
+        risen = risen_counts(counts, previous)
+        if risen and self.verbose:
+            tqdm.tqdm.write(f"Epoch {epoch + 1}: {risen}")
 
     def _build(self):
         if self.images is not None:
@@ -149,13 +150,13 @@ class FilterDiagnosis(keras.callbacks.Callback):
         count, interrupt = self._counter.count, self._counter.interrupt
         return run_in_thread(count, self._source, interrupt=interrupt)
 
-    def _last_counts(self):
-        """`{layer: row}` of the epoch before."""
+    def _previous_counts(self):
+        """`{layer: row}` of the previous epoch."""
         last = max((int(row["epoch"]) for row in self._rows), default=0)
         return {row["layer"]: row for row in self._rows if int(row["epoch"]) == last}
 
     def _read(self):
-        """The rows of an earlier part of the training."""
+        """The rows that the training wrote before it was interrupted."""
         if self.filepath is None or not self.filepath.exists():
             return self._rows if self.filepath is None else []
         try:
@@ -167,7 +168,7 @@ class FilterDiagnosis(keras.callbacks.Callback):
             is_ours = False
         if not is_ours:
             raise ValueError(
-                "The file is not a table of FilterDiagnosis: give another name. Received: "
+                "The file was not written by FilterDiagnosis: give another path. Received: "
                 f"filepath={str(self.filepath)!r}"
             )
         return rows
@@ -184,9 +185,9 @@ class FilterDiagnosis(keras.callbacks.Callback):
 
 
 def totals(counts: Sequence[FilterCounts]) -> dict[str, float]:
-    """`{name: sum over layers}` for `logs`; without what was counted in no layer.
+    """`{name: sum over layers}` for `logs`, for the counts that at least one layer has.
 
-    NaN where a layer has weights that are NaN or infinite.
+    All sums are NaN if a layer has weights that are NaN or infinite.
     """
     is_finite = not any(each.not_finite for each in counts)
     found = {}
@@ -198,7 +199,7 @@ def totals(counts: Sequence[FilterCounts]) -> dict[str, float]:
 
 
 def scalars(counts: Sequence[FilterCounts]) -> dict[str, float]:
-    """`{"filters/<layer>/<what>": value}` of all that was counted."""
+    """`{"filters/<layer>/<name of the count>": value}` for TensorBoard."""
     return {
         f"filters/{each.layer}/{name}": float(getattr(each, name))
         for each in counts
@@ -207,27 +208,27 @@ def scalars(counts: Sequence[FilterCounts]) -> dict[str, float]:
     }
 
 
-def what_is_worse(counts: Sequence[FilterCounts], before: dict[str, dict]) -> str:
-    """What has risen since the epoch before, in one line; "" if nothing has.
+def risen_counts(counts: Sequence[FilterCounts], previous: dict[str, dict]) -> str:
+    """The counts that have risen since the previous epoch, in one line; "" if none has.
 
     Args:
-        counts: of all layers.
-        before: `{layer: row of the file}`.
+        counts: the counts of all layers.
+        previous: `{layer: row of the CSV file}` of the previous epoch.
     """
-    told = []
+    of_layers = []
     for each in counts:
-        row = before.get(each.layer, {})
+        row = previous.get(each.layer, {})
         found = [
             f"{value} {names[value != 1]}"
             for name, names in FAULTS.items()
             if (value := getattr(each, name)) and value > int(row.get(name) or 0)
         ]
         if found:
-            told.append(f"{each.layer} of {each.num_filters} filters has {', '.join(found)}")
-    return "; ".join(told)
+            of_layers.append(f"{each.layer} ({each.num_filters} filters) has {', '.join(found)}")
+    return "; ".join(of_layers)
 
 
 def _as_row(epoch, counts):
-    """A row of the file: texts, those of what is not known empty."""
+    """A row of the CSV file: strings, empty for unknown values."""
     values = {"epoch": epoch, **counts._asdict()}
     return {name: "" if value is None else str(value) for name, value in values.items()}

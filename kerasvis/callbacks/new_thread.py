@@ -1,4 +1,4 @@
-"""What callbacks compute in a new thread, outside any scope of the training."""
+"""Runs a callback's computation in a new thread, outside the scopes of the training."""
 
 import concurrent.futures
 import threading
@@ -11,11 +11,12 @@ SECONDS_TO_END = 10  # when interrupted
 def run_in_thread(function: Callable, *arguments: Any, interrupt: Callable) -> Any:
     """Calls a function in a new thread, outside any distribution strategy, device or Keras scope.
 
-    These scopes belong to the thread. Under a `MirroredStrategy` each replica would compute every
-    batch, and their results would be concatenated.
+    Each thread has scopes of its own. In the scope of a `MirroredStrategy`, every replica would
+    compute every batch, and their results would be concatenated.
 
     Args:
-        function: the function to call with `arguments`.
+        function: the function to call.
+        *arguments: what it is called with.
         interrupt: function that ends it early, called when this thread is interrupted.
     """
     found: concurrent.futures.Future = concurrent.futures.Future()

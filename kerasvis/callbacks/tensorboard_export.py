@@ -7,11 +7,11 @@ from kerasvis.reports.tensorboard import write_feature_grids
 
 
 def export_features(features, epoch, log_dir):
-    """Writes a snapshot into an event file: the figure of each layer, as of Figure 2.
+    """Writes a snapshot to an event file: for each layer, a figure like the paper's Figure 2.
 
     Args:
         features: `{layer: FeatureVisualization}`.
-        epoch: its number, which is the step.
+        epoch: number of the epoch, which TensorBoard shows as the step.
         log_dir: folder for event files.
     """
     grids = {name: _png(feature_grid(layer)) for name, layer in features.items()}

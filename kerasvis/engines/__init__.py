@@ -1,4 +1,4 @@
-"""Where long work over images is computed: `Ray`, on the machines of a cluster."""
+"""Engines for long computations over images: `Ray` uses the machines of a cluster."""
 
 from kerasvis.engines.lost_parts import WorkerDiedError as WorkerDiedError
 from kerasvis.engines.ray_engine import Ray as Ray

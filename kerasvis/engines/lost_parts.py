@@ -1,9 +1,9 @@
-"""The parts of a computation that are still to be done, and those that were lost with a worker.
+"""A queue of the parts of a computation, including those that were lost with a worker.
 
-A part that is lost is computed again in two halves: where a machine went away this is less to do
-again, and where an image ends every worker it leads to that image. A batch is never divided, since
-its values can depend on its size in the last bit. A batch that is lost twice is probed: parts of it
-are computed, their results dropped, only to see which image ends the worker.
+A lost part is divided into two halves. If a machine failed, less work is lost the next time; if an
+image kills every worker, the halves lead to that image. A batch is never divided, since the last
+bit of its values can depend on its size. A batch that is lost twice is probed instead: pieces of it
+are computed only to see which image kills the worker, and their results are discarded.
 """
 
 import collections
@@ -15,11 +15,11 @@ MOST_LOSSES = 2  # of a batch before it is probed, and of an image before it is 
 
 
 class WorkerDiedError(ChildProcessError):
-    """Every worker that computes an image, or a batch of them, dies without a Python exception."""
+    """Every worker that computes a certain image or batch dies without a Python exception."""
 
 
 class Part(Protocol):
-    """Some batches in a row, as a worker takes them."""
+    """Consecutive batches, which a worker computes in one go."""
 
     @property
     def num_images(self) -> int:
@@ -30,25 +30,25 @@ class Part(Protocol):
         """Number of batches."""
 
     def halves(self) -> tuple[Self, Self]:
-        """Two parts, of half the batches each; there are at least two."""
+        """Two parts with half of the batches each, of a part with at least two."""
 
     def probes(self) -> tuple[Self, Self]:
-        """Two smaller batches, of one with at least two images."""
+        """Two smaller batches, of a single batch with at least two images."""
 
     def describe(self) -> str:
-        """What an error calls these images."""
+        """How error messages name these images."""
 
 
 @dataclasses.dataclass(eq=False)
 class Attempt:
-    """A part that is computed, maybe not for the first time.
+    """A part that waits or is being computed, with what happened to it so far.
 
     Attributes:
         part: the `Part`.
-        probed: the attempt at a batch of which this is a probe; None if the result counts.
+        probed: of a probe, the attempt at the whole batch; None if the result is to be used.
         num_losses: how often it was lost.
-        num_probes: probes of it that are not done.
-        is_harmless: whether all of its probes were computed.
+        num_probes: number of its probes that are not completed.
+        is_harmless: whether all of its probes were completed.
     """
 
     part: Part
@@ -62,7 +62,7 @@ class Queue:
     """The attempts that wait for a worker.
 
     Args:
-        parts: the `Part`s, which are taken one by one as workers ask for them.
+        parts: the `Part`s, taken one by one as workers become free.
     """
 
     def __init__(self, parts: Iterable[Any]):
@@ -71,7 +71,7 @@ class Queue:
         self._open: set[Attempt] = set()
 
     def count(self, most: int) -> int:
-        """How many attempts are computed or wait, as far as `most`."""
+        """Number of attempts that wait or are being computed, counted up to `most`."""
         while len(self._open) + len(self._again) < most:
             part = next(self._parts, None)
             if part is None:
@@ -80,7 +80,7 @@ class Queue:
         return min(most, len(self._open) + len(self._again))
 
     def next(self) -> Attempt | None:
-        """The next attempt, which is computed from now on; None if there is none at the moment."""
+        """The next attempt, now being computed; None if none is waiting."""
         if not self._again and not self.count(len(self._open) + 1) > len(self._open):
             return None
         attempt = self._again.popleft()
@@ -88,7 +88,7 @@ class Queue:
         return attempt
 
     def done(self, attempt: Attempt) -> bool:
-        """Whether the result of an attempt that was computed counts; a probe's does not."""
+        """Marks an attempt as completed; returns whether its result is used: a probe's is not."""
         self._open.remove(attempt)
         batch = attempt.probed
         if batch is None:
@@ -100,10 +100,10 @@ class Queue:
         return False
 
     def lost(self, attempt: Attempt) -> None:
-        """Plans again what was lost with its worker.
+        """Schedules again what was lost with its worker.
 
         Raises:
-            WorkerDiedError: if it is known which image, or which batch, ends every worker.
+            WorkerDiedError: once it is known which image or batch kills every worker.
         """
         self._open.remove(attempt)
         part, batch = attempt.part, attempt.probed or attempt
@@ -114,16 +114,16 @@ class Queue:
             self._again.appendleft(attempt)
         elif attempt.is_harmless:
             raise WorkerDiedError(
-                f"{part.describe()}: every worker that computes these together dies without an "
-                "error of Python, although each of them alone is computed: give a smaller "
+                f"{part.describe()}: every worker that computes these together dies without a "
+                "Python exception, although each of them can be computed alone: give a smaller "
                 "batch_size, or workers with more memory."
             )
         elif part.num_images == 1:
             raise WorkerDiedError(
-                f"{part.describe()}: every worker that computes it dies without an error of "
-                "Python, as for want of memory or by a crash in a library: leave it out, or give "
-                "workers with more memory."
+                f"{part.describe()}: every worker that computes it dies without a Python "
+                "exception, for example because memory runs out or a library crashes: leave it "
+                "out, or give workers with more memory."
             )
         else:
-            batch.num_probes += 2 if attempt is batch else 1  # a probe gives way to two
+            batch.num_probes += 2 if attempt is batch else 1  # two probes replace a lost one
             self._again.extendleft(Attempt(probe, batch) for probe in reversed(part.probes()))

@@ -1,4 +1,4 @@
-"""Work over images on the machines of a Ray cluster."""
+"""Computations over images on the machines of a Ray cluster."""
 
 import contextlib
 import math
@@ -8,20 +8,20 @@ from typing import Any, Protocol, Self
 
 from kerasvis.engines.lost_parts import Attempt, Part, Queue, WorkerDiedError
 
-MOST_BATCHES = 32  # of a part: what is lost with a worker, and how often progress is shown
-PARTS_OF_WORKER = 4  # at least, so that no worker is without work for long
+MOST_BATCHES = 32  # in a part: all are lost with a worker, and progress is shown after each part
+PARTS_OF_WORKER = 4  # at least, so that no worker waits long for the others
 MOST_FAILED_STARTS = 3  # of workers in a row
-SECONDS_OF_WAITING = 10.0  # for a result, before it is looked for interruptions again
+SECONDS_OF_WAITING = 10.0  # for a result, before checking for an interruption
 
 
 class Worker(Protocol):
-    """What is sent to every worker: it is opened there once, and computes any number of parts.
+    """The code that every worker process runs: opened once, then called for each part.
 
-    It is pickled, so that it holds arrays, bytes and functions, but no model.
+    It is sent by pickle, so it may hold arrays, bytes and functions, but no model.
     """
 
     def open(self) -> None:
-        """Loads the model, and whatever else serves all parts."""
+        """Loads the model, and whatever else all parts need."""
 
     def __call__(self, part: Any, /) -> Any:
         """The result of a part."""
@@ -30,27 +30,29 @@ class Worker(Protocol):
 class Ray:
     """Computes on a Ray cluster: on many machines, or as several processes on this one.
 
-    It is given as `engine=`. The images are divided into parts, each of some batches in a row. A
-    worker is a process that holds the model once and is sent one part after another; of a folder it
-    reads its own files, which it has to find under the same path, of an array it is sent its own
-    rows. The result has the bytes that one process would have computed, however many workers and
-    parts there are, on machines with the same kind of processor.
+    Pass it as `engine=`. The images are divided into parts of consecutive batches. A worker is a
+    process that loads the model once and receives one part after another. If the images are a
+    folder, workers read the files themselves, so every machine must have them under the same path;
+    if they are an array, workers receive the rows of their parts. However many workers and parts
+    there are, the result is byte for byte the one that a single process would compute, provided
+    that the machines have the same kind of processor.
 
-    A part that is lost with its machine is computed again. With a folder or file for the result,
-    parts are saved as they are completed, and a run whose own process was killed resumes from them.
+    A part that is lost with its machine is computed again. If the call writes to a folder or file,
+    completed parts are saved, and a run whose own process was killed resumes from them.
 
-    The workers end with the call that started them; within `with` they serve all calls.
+    Workers end with the call that started them; inside a `with` block they serve all calls.
 
     Args:
-        address: of the cluster, as `ray.init` takes it: `"auto"`, `"host:6379"`, `"ray://..."`.
-            None for the one that Ray is connected to or that `RAY_ADDRESS` names, or else one of
-            this machine alone, which ends with the process.
-        cpus_per_worker: processors of each worker, for which it has as many threads.
-        gpus_per_worker: GPUs of each worker; a fraction for several workers on one.
-        num_workers: number of workers; None for as many as the cluster has room for now. Those for
-            which there is no room yet start when there is.
-        images_per_part: images of a part, rounded up to whole batches, or batches of a data set
-            that comes in batches; None for a number that keeps all workers busy.
+        address: address of the cluster, as for `ray.init`: `"auto"`, `"host:6379"`, `"ray://..."`.
+            None for the cluster that Ray is connected to or that `RAY_ADDRESS` names; without one,
+            a cluster is started on this machine alone, and ends with the process.
+        cpus_per_worker: processors, and threads, of each worker.
+        gpus_per_worker: GPUs of each worker; a fraction lets several workers share a GPU.
+        num_workers: number of workers; None for as many as the cluster has room for now. Workers
+            for which there is no room yet start as soon as there is.
+        images_per_part: number of images in a part, rounded up to whole batches; for a data set
+            that comes in batches, the number of batches. None for a number that keeps all workers
+            busy.
 
     Raises:
         ValueError: if a number is not positive.
@@ -78,20 +80,22 @@ class Ray:
             ("images_per_part", images_per_part, 1),
         ):
             if value is not None and not value >= least:
-                raise ValueError(f"Give a number from {least} on. Received: {name}={value!r}")
+                raise ValueError(
+                    f"Give a number that is at least {least}. Received: {name}={value!r}"
+                )
         self.address = address
         self.cpus_per_worker, self.gpus_per_worker = cpus_per_worker, gpus_per_worker
         self._num_workers, self._images_per_part = num_workers, images_per_part
-        self._kept: _Actors | None = None
+        self._actors: _Actors | None = None  # those of the `with` block
 
     def __enter__(self) -> Self:
-        self._kept = _Actors(self._connected(), self._remote())
+        self._actors = _Actors(self._connected(), self._remote())
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._kept is not None:
-            self._kept.kill()
-        self._kept = None
+        if self._actors is not None:
+            self._actors.kill()
+        self._actors = None
 
     def __repr__(self):
         return (
@@ -126,11 +130,11 @@ class Ray:
         return math.floor(room + 1e-6)
 
     def batches_per_part(self, num_batches: int | None, batch_size: int) -> int:
-        """How many batches a part has.
+        """Number of batches in a part.
 
         Args:
-            num_batches: of all images; None if it is not known.
-            batch_size: images of a batch.
+            num_batches: number of batches of all images; None if it is unknown.
+            batch_size: number of images in a batch.
         """
         if self._images_per_part is not None:
             return math.ceil(self._images_per_part / batch_size)
@@ -140,22 +144,22 @@ class Ray:
         return max(1, min(MOST_BATCHES, share))
 
     def map(self, worker: Worker, parts: Iterable[Part]) -> Generator[tuple[Any, Any]]:
-        """Computes parts on workers, which end with the iteration unless it is within `with`.
+        """Computes parts on workers, which end with the iteration except inside a `with` block.
 
         Args:
-            worker: what every worker is sent.
-            parts: the `Part`s; they are taken one by one as workers ask for them.
+            worker: the `Worker` that is sent to every process.
+            parts: the `Part`s, taken one by one as workers become free.
 
         Yields:
-            `(part, result)`, as they are completed. Instead of a part that was lost it may yield
-            two halves of it.
+            `(part, result)`, as they are completed. In place of a part that was lost, its two
+            halves may come.
 
         Raises:
             Exception: the first one that a worker raises.
-            WorkerDiedError: if workers die of an image, or whenever they start.
+            WorkerDiedError: if an image kills every worker, or workers die as they start.
         """
         ray, queue = self._connected(), Queue(parts)
-        actors = _Actors(ray, self._remote()) if self._kept is None else self._kept
+        actors = _Actors(ray, self._remote()) if self._actors is None else self._actors
         try:
             actors.open(ray.put(worker), queue.count(self.num_workers()))
             while queue.count(1):
@@ -167,7 +171,7 @@ class Ray:
                     elif queue.done(attempt):
                         yield attempt.part, result
         finally:
-            actors.kill(idle=self._kept is None)
+            actors.kill(idle=self._actors is None)
 
     def _connected(self):
         ray = _import_ray()
@@ -184,7 +188,7 @@ class Ray:
         return ray
 
     def _remote(self):
-        """The class of the actors, with what each of them needs."""
+        """The actor class, with the processors and the environment of each actor."""
         import keras
 
         threads = str(max(1, int(self.cpus_per_worker)))
@@ -197,14 +201,14 @@ class Ray:
         return _import_ray().remote(
             num_cpus=self.cpus_per_worker,
             num_gpus=self.gpus_per_worker,
-            max_restarts=0,  # a lost part is planned again here, in halves
+            max_restarts=0,  # `Queue` schedules lost parts again, in halves
             max_task_retries=0,
             runtime_env={"env_vars": variables},
         )(_Actor)
 
 
 class _Actor:
-    """A process on some machine of the cluster."""
+    """A worker process on a machine of the cluster."""
 
     def open(self, worker):
         self._worker = worker
@@ -215,11 +219,11 @@ class _Actor:
 
 
 class _Lost:
-    """In place of a result that was lost with its worker."""
+    """Replaces a result that was lost with its worker."""
 
 
 class _Actors:
-    """The actors of an engine, and what each of them does.
+    """The actors of an engine, and what each of them is doing.
 
     Attributes:
         idle: list of actors without work.
@@ -233,15 +237,15 @@ class _Actors:
         self._num_failed_starts = 0
 
     def open(self, worker, number):
-        """Gives actors a worker, so many of those that are there and of new ones."""
+        """Sends a worker to a number of actors: idle ones first, then new ones."""
         self._worker = worker
-        there, self.idle = self.idle[:number], self.idle[number:]
+        reused, self.idle = self.idle[:number], self.idle[number:]
         self.kill(running=False)
-        self._open(there)
-        self._start(number - len(there))
+        self._open(reused)
+        self._start(number - len(reused))
 
     def _start(self, number):
-        """Starts some actors more, as soon as there is room."""
+        """Starts new actors, each as soon as there is room for it."""
         self._open([self._remote.remote() for _ in range(number)])
 
     def _open(self, actors):
@@ -254,7 +258,7 @@ class _Actors:
         self.running[actor.run.remote(attempt.part)] = actor, attempt
 
     def completed(self):
-        """Waits for actors; returns `(attempt, result or _Lost)` of those that are done."""
+        """Waits for actors; returns `(attempt, result or _Lost)` for those that have finished."""
         errors = self._ray.exceptions
         found = []
         references = [*self.running]
@@ -291,7 +295,7 @@ class _Actors:
             ) from error
 
     def kill(self, *, idle=True, running=True):
-        """Ends actors, with what they do."""
+        """Ends actors, together with what they are computing."""
         if running:
             self._end(actor for actor, _ in self.running.values())
             self.running = {}
@@ -306,7 +310,7 @@ class _Actors:
 
 
 def _cause(error):
-    """The exception that a worker raised, as the single process would have raised it."""
+    """The exception that a worker raised, as a single process would have raised it."""
     cause = error.cause
     return cause if isinstance(cause, Exception) else error
 

@@ -1,1 +1,1 @@
-"""What is kept in files: written atomically, read without pickle, known by fingerprints."""
+"""Files: written atomically, read without pickle, identified by fingerprints."""

@@ -1,7 +1,7 @@
-"""Zip archives that come from elsewhere, `.keras` and `.npz` files, looked at before they are read.
+"""Checks `.keras` and `.npz` files, which are zip archives of unknown origin, before they are read.
 
-Python's reader never unpacks more of a member than the archive's directory states, so that what is
-checked here bounds the memory.
+Python's reader never unpacks more of a member than the archive's directory states. Checking these
+sizes therefore limits the memory that reading takes.
 """
 
 import os
@@ -10,34 +10,34 @@ from typing import Any
 
 from kerasvis.storage.text_files import LARGEST, parse_json
 
-# Neither Keras nor `np.savez` compresses; `np.savez_compressed` reaches 1000 with zeros alone.
+# Keras and `np.savez` do not compress; `np.savez_compressed` reaches 1000 for arrays of zeros.
 LARGEST_RATIO = 200
-ALWAYS_TAKEN = 2**30  # bytes, unpacked
+ALWAYS_ACCEPTED = 2**30  # bytes, unpacked
 
 
 def check_archive(filepath: str | os.PathLike) -> None:
-    """Refuses a decompression bomb: above 1 GiB, an archive unpacks to 200 times its size at most.
+    """Refuses a decompression bomb: more than 1 GiB, and more than 200 times the archive's size.
 
     Raises:
-        ValueError: if the archive is one, or damaged.
+        ValueError: if the archive is one, or is damaged.
         OSError: if it cannot be read.
     """
     with _opened(filepath) as archive:
         unpacked = sum(member.file_size for member in archive.infolist())
-    if unpacked > max(ALWAYS_TAKEN, LARGEST_RATIO * os.path.getsize(filepath)):
+    if unpacked > max(ALWAYS_ACCEPTED, LARGEST_RATIO * os.path.getsize(filepath)):
         raise ValueError(f"it unpacks to {unpacked:,} bytes, as a decompression bomb does")
 
 
 def read_json(filepath: str | os.PathLike, name: str) -> Any:
-    """What a JSON member of an archive says.
+    """Reads a JSON member of an archive.
 
     Args:
         filepath: path of the archive.
-        name: of the member.
+        name: name of the member.
 
     Raises:
-        ValueError: if it is missing, too large, nested too deeply or no JSON, or the archive is
-            damaged.
+        ValueError: if the member is missing, too large, nested too deeply or not JSON, or the
+            archive is damaged.
         OSError: if it cannot be read.
     """
     with _opened(filepath) as archive:

@@ -1,13 +1,13 @@
-"""Numbers of things in messages, in the singular or the plural."""
+"""Numbers with their nouns, for messages."""
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """The number with its noun.
+    """A number with its noun, in the singular or the plural.
 
     Args:
         number: how many, 0 or more.
-        noun: in the singular.
-        plural: in the plural; by default with an "s".
+        noun: the noun in the singular.
+        plural: the noun in the plural; by default with an "s".
 
     Example:
         >>> from kerasvis.storage.counted import counted

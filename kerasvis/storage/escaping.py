@@ -1,4 +1,4 @@
-"""Text from elsewhere, made printable; without anything that takes long to import."""
+"""Makes text of unknown origin printable; imports nothing that takes long."""
 
 import unicodedata
 
@@ -6,7 +6,7 @@ import unicodedata
 def escaped(text: str) -> str:
     r"""Text on one line that can be printed and encoded.
 
-    Control characters, line breaks, and bytes that Python could not decode are escaped.
+    Control characters, line breaks and bytes that Python could not decode are escaped.
 
     Example:
         >>> from kerasvis.storage.escaping import escaped

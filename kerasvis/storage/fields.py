@@ -1,17 +1,17 @@
-"""The fields of a result as named arrays, and back. How follows from the type that a field states.
+"""Writes the fields of a result as named arrays, and reads them, as their type annotations say.
 
-Each class here is one kind of type, with its two directions next to each other:
+Each class here handles one kind of type, in both directions:
 
 ====================================  =======================================================
 type of the field                     arrays
 ====================================  =======================================================
 `str`, `bool`, `int`, `float`         `<field>`, without axes
 `Annotated[np.ndarray, Array(...)]`   `<field>`
-a tuple of the first                  `<field>`, one axis
-`dict` alone: plain data              `<field>`, JSON
-a dataclass, a `NamedTuple`           `<field>/<name>`, for each of its fields
-`tuple[X, ...]` of such               `<field>`, how many; `<field>/0/...`, `<field>/1/...`
-`dict[str, X]` of such, or of arrays  `<field>`, the keys; `<field>/<key>...`
+`tuple` of one of the first four      `<field>`, one axis
+`dict`, without types: plain data     `<field>`, JSON
+record: a dataclass or `NamedTuple`   `<field>/<name>`, for each of its fields
+`tuple[record, ...]`                  `<field>`, how many; `<field>/0/...`, `<field>/1/...`
+`dict[str, record or array]`          `<field>`, the keys; `<field>/<key>...`
 `X | None`                            those of X; for None `<field>`, of shape (0,)
 ====================================  =======================================================
 """
@@ -26,15 +26,15 @@ from typing import Annotated, Any
 import numpy as np
 
 DTYPES = {str: "str", bool: "bool", int: "int64", float: "float64"}
-KINDS = {str: "U", bool: "b", int: "iu", float: "fiu"}  # of dtypes that are read as such
+KINDS = {str: "U", bool: "b", int: "iu", float: "fiu"}  # kinds of dtypes that are read as each type
 
 
 @functools.cache
 def field_of(annotation: Any) -> Any:
-    """What writes and reads values of a type: `write(value, key)` and `read(arrays, key)`.
+    """An object that handles values of a type: by `write(value, key)` and `read(arrays, key)`.
 
     Raises:
-        TypeError: if there is no rule for the type.
+        TypeError: if the type is not in the table.
     """
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType) and inner[1:] == (types.NoneType,):
@@ -53,16 +53,18 @@ def field_of(annotation: Any) -> Any:
         return Named(inner[1])
     if dataclasses.is_dataclass(annotation) or hasattr(annotation, "_fields"):
         return Structure(annotation)
-    raise TypeError(f"There is no rule for fields of type {annotation!r}: use one of the table.")
+    raise TypeError(
+        f"Fields cannot be of type {annotation!r}: use a type that kerasvis.storage.fields lists."
+    )
 
 
 class Array:
-    """An array: its dtype and its axes. Equal names within a class are axes of equal length.
+    """An array: its dtype and its axes. Axes of the same name within a class have the same length.
 
     Args:
-        dtype: as NumPy spells it; `"float32|uint8"` for one or the other; `"str"` for texts of any
-            length.
-        *axes: the name of each, or its length; a last `...` for any further ones.
+        dtype: as NumPy spells it; `"float32|uint8"` for one or the other; `"str"` for strings of
+            any length.
+        *axes: for each axis, its name or its length; a final `...` allows further axes.
 
     Example:
         >>> import dataclasses
@@ -97,7 +99,7 @@ class Array:
         return array
 
     def lengths(self, array):
-        """`(axis, length)` of the axes that have names."""
+        """`(name, length)` of the axes that have names."""
         pairs = zip(self.axes, array.shape, strict=False)
         return [(axis, length) for axis, length in pairs if isinstance(axis, str)]
 
@@ -113,7 +115,7 @@ class Array:
 
 
 class Plain:
-    """A text, a truth value or a number."""
+    """A string, a Boolean or a number."""
 
     def __init__(self, kind):
         self.kind = kind
@@ -129,7 +131,7 @@ class Plain:
 
 
 class Values:
-    """A tuple of texts, truth values or numbers: `tuple[int, ...]`, `tuple[int, int]`."""
+    """A tuple of strings, Booleans or numbers: `tuple[int, ...]`, `tuple[int, int]`."""
 
     def __init__(self, kinds):
         self.kind = kinds[0]
@@ -142,13 +144,13 @@ class Values:
         array = _taken(arrays, key)
         fits = array.ndim == 1 and array.dtype.kind in KINDS[self.kind]
         fits = fits and self.length in (None, len(array))
-        number = "some" if self.length is None else self.length
-        _check(fits, key, array, f"{number} of {self.kind.__name__}")
+        number = "any number" if self.length is None else self.length
+        _check(fits, key, array, f"a tuple of {number} of {self.kind.__name__}")
         return tuple(map(self.kind, array.tolist()))
 
 
 class Json:
-    """Plain data: what JSON holds."""
+    """Plain data that JSON can represent."""
 
     def write(self, value, key):
         yield key, np.array(json.dumps(value))
@@ -176,7 +178,7 @@ class OrNone:
 
 
 class Structure:
-    """A dataclass or a `NamedTuple`. Of a `Result`, fields that have a default may be missing."""
+    """A dataclass or a `NamedTuple`. In a `Result`, fields that have a default may be missing."""
 
     def __init__(self, kind):
         hints = typing.get_type_hints(kind, include_extras=True)
@@ -201,7 +203,7 @@ class Structure:
         return self.kind(**values)
 
     def _check_lengths(self, values, key):
-        """Axes of one name are to be of one length."""
+        """Checks that axes of the same name have the same length."""
         expected = {}
         arrays = {name: v for name, v in values.items() if isinstance(self.fields[name], Array)}
         for name, array in arrays.items():
@@ -228,7 +230,7 @@ class Several:
 
 
 class Named:
-    """A dict of records or of arrays, its order kept."""
+    """A dict of records or of arrays, in the order of its keys."""
 
     def __init__(self, annotation):
         self.inner = field_of(annotation)
@@ -251,7 +253,7 @@ def names_of(kind: type) -> tuple[str, ...]:
 
 
 def equal(one: Any, other: Any) -> bool:
-    """Whether two values of fields are the same: arrays by dtype and content, NaN equal to NaN."""
+    """Whether two values of fields are equal: arrays by dtype and content, NaN equal to NaN."""
     if one is other:
         return True
     if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
@@ -268,7 +270,7 @@ def equal(one: Any, other: Any) -> bool:
 
 
 def _equal_arrays(one, other):
-    is_text = one.dtype.kind == other.dtype.kind == "U"  # whose dtype holds the longest length
+    is_text = one.dtype.kind == other.dtype.kind == "U"  # its dtype depends on the longest string
     if one.shape != other.shape or not (is_text or one.dtype == other.dtype):
         return False
     return bool(((one == other) | ((one != one) & (other != other))).all())

@@ -1,7 +1,7 @@
-"""Files that are written atomically: the new content as a whole, or what was there before.
+"""Writes files atomically: a file has either its old content or all of the new one.
 
-Everything goes into a temporary file in the same folder first, reaches the disk, and then takes the
-place of the file. The same arrays always become the same bytes. Nothing is read by pickle.
+The new content is written to a temporary file in the same folder and flushed to the disk; then the
+temporary file replaces the file. The same arrays always give the same bytes. Pickle is never used.
 """
 
 import contextlib
@@ -16,15 +16,15 @@ import numpy as np
 
 from kerasvis.storage.archives import check_archive
 
-TEMPORARY = "kerasvis-temporary"  # stands in the name of every temporary file
+TEMPORARY = "kerasvis-temporary"  # part of the name of every temporary file
 IS_TEMPORARY = re.compile(rf"\..*\.[0-9a-f]{{8}}\.{TEMPORARY}.*", re.DOTALL)
 
 
 @contextlib.contextmanager
 def atomic(filepath: str | os.PathLike) -> Iterator[Path]:
-    """Gives a temporary path to write to; at the end what is there takes the place of `filepath`.
+    """Yields a temporary path to write to; at the end of the block, it replaces `filepath`.
 
-    An exception inside the block, also an interruption, leaves `filepath` as it was and removes
+    An exception inside the block, such as an interruption, leaves `filepath` as it was and removes
     the temporary file. Only a killed process leaves one behind.
 
     Args:
@@ -57,7 +57,7 @@ def atomic(filepath: str | os.PathLike) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def write_errors(filepath: Path) -> Iterator[None]:
-    """What goes wrong inside becomes an OSError that names the file and the remedy."""
+    """Turns an OSError inside the block into one that names the file and the remedy."""
     try:
         yield
     except OSError as error:
@@ -68,7 +68,7 @@ def write_errors(filepath: Path) -> Iterator[None]:
 
 
 def remove_temporary_files(folder: str | os.PathLike) -> None:
-    """Removes what a killed run left half-written in a folder; its subfolders are left alone."""
+    """Removes the temporary files that killed runs left in a folder, but not in its subfolders."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         for path in Path(folder).iterdir():
             if IS_TEMPORARY.fullmatch(path.name):
@@ -87,12 +87,12 @@ def write_text(filepath: str | os.PathLike, text: str) -> None:
 
 
 def write_if_changed(filepath: str | os.PathLike, content: bytes | str) -> bool:
-    """Writes a file atomically, and makes its folder, unless it holds the same bytes already.
+    """Writes a file atomically, and creates its folder, unless the file has this content already.
 
     Args:
         filepath: path of the file.
-        content: bytes, or text, which becomes UTF-8. What UTF-8 cannot hold, as parts of a file
-            name that are not text, becomes a question mark.
+        content: bytes, or text, which is encoded as UTF-8. Characters that UTF-8 cannot encode,
+            such as undecodable bytes of a file name, become question marks.
 
     Returns:
         Whether it was written.
@@ -112,19 +112,19 @@ def write_npz(
 ) -> None:
     """Writes arrays atomically.
 
-    The bytes depend on the arrays and their order alone: NumPy dates every entry 1980.
+    The bytes depend only on the arrays and their order, as NumPy dates every entry 1980.
 
     Args:
         filepath: path of the file.
         arrays: `{name: array}`.
-        compressed: whether to save room; it takes much longer.
+        compressed: whether to compress the file, which takes much longer.
     """
     with atomic(filepath) as temporary:
         save_npz(temporary, arrays, compressed)
 
 
 def save_npz(filepath: Path, arrays: Mapping[str, np.ndarray], compressed: bool = False) -> None:
-    """Writes arrays to a temporary path, of `atomic`."""
+    """Writes arrays to a temporary path that `atomic` yielded."""
     save = np.savez_compressed if compressed else np.savez
     with open(filepath, "wb") as file:
         save(file, allow_pickle=False, **arrays)
@@ -137,8 +137,8 @@ def read_npz(
 
     Args:
         filepath: path of the `.npz` file.
-        content: what the file should contain, for the error.
-        names: names of arrays that have to be there.
+        content: what the file should contain, for the error message.
+        names: names of arrays that the file must contain.
 
     Returns:
         `{name: array}`.
@@ -161,7 +161,7 @@ def read_npz(
             f"The file cannot be read ({error.strerror}): give one that contains {content}. "
             f"{received}"
         ) from error
-    except Exception as error:  # whatever a file of some other kind makes NumPy's reader raise
+    except Exception as error:  # NumPy's reader may raise anything on a file of another kind
         raise ValueError(f"{wrong}: give one that is. {received}") from error
     if missing := [name for name in names if name not in arrays]:
         raise ValueError(f"{wrong}: it has no {missing[0]!r}. {received}")
@@ -169,7 +169,7 @@ def read_npz(
 
 
 def _temporary_path(filepath):
-    # Keras and NumPy look at the suffix; long names are cut, since file systems bound them.
+    # Keras and NumPy look at the suffix. Names are shortened, as file systems limit their length.
     random = secrets.token_hex(4)
     return filepath.with_name(f".{filepath.stem[:20]}.{random}.{TEMPORARY}{filepath.suffix[:20]}")
 
@@ -189,7 +189,7 @@ def _replace(new, path):
     if not (new.is_dir() and path.is_dir()):
         os.replace(new, path)
         return
-    old = _temporary_path(path)  # the system does not replace a folder that holds something
+    old = _temporary_path(path)  # `os.replace` does not replace a folder that is not empty
     os.replace(path, old)
     try:
         os.replace(new, path)

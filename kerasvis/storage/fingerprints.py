@@ -1,4 +1,4 @@
-"""Short digests by which models, images, settings and files are recognized."""
+"""Short digests that identify models, images, settings and files."""
 
 import hashlib
 import math
@@ -13,7 +13,7 @@ SIZE = 16  # bytes of a digest; twice as many hexadecimal digits
 
 
 def digest(parts: Iterable[Any]) -> str:
-    """A short hexadecimal digest of arrays and of anything with a telling `str`."""
+    """A short hexadecimal digest of arrays, and of other values by their `str`."""
     hasher = hashlib.blake2b(digest_size=SIZE)
     for part in parts:
         if isinstance(part, np.ndarray):
@@ -35,10 +35,10 @@ def file_digest(filepath: str | os.PathLike) -> str:
 
 
 def as_json(value: Any) -> Any:
-    """A value as JSON knows it, equal for equal values, so that it can be written and compared.
+    """A value as plain JSON data, which can be written and compared; equal values give equal data.
 
-    Arrays become digests, or lists if they are short; tuples become lists; whatever JSON does not
-    know becomes its `str`, NaN and infinity too.
+    Arrays become digests, or lists if they are short; tuples become lists; anything else that JSON
+    cannot represent, NaN and infinity included, becomes its `str`.
     """
     if isinstance(value, np.ndarray | np.generic):
         return as_json(value.tolist()) if value.size <= LONGEST_LIST else digest([value])

@@ -1,15 +1,15 @@
-"""Results as HTML, which a notebook shows by itself."""
+"""Results as HTML, which notebooks display."""
 
 from html import escape
 
 
 def html_table(caption, header, rows):
-    """An HTML table of plain text, whatever characters that holds.
+    """An HTML table of plain text, whose special characters are escaped.
 
     Args:
         caption: text above the table.
         header: names of the columns.
-        rows: sequence of rows, each with a value for every column; None leaves its cell empty.
+        rows: sequence of rows, each with a value for every column; None leaves a cell empty.
 
     Returns:
         The HTML as text, for `_repr_html_`.
@@ -19,7 +19,7 @@ def html_table(caption, header, rows):
 
 
 def html_text(text):
-    """Printed text as HTML, its lines and columns kept."""
+    """Printed text as HTML that preserves its lines and columns."""
     return f"<pre>{escape(str(text))}</pre>"
 
 

@@ -1,17 +1,17 @@
-"""Names of a model's layers: those in its configuration, and what is said of an unknown one.
+"""Names of a model's layers, read from its configuration, and the error for an unknown name.
 
-Nothing here starts Keras, so that a command can refuse a misspelt name at once.
+Nothing here imports Keras, so that a command can reject a misspelt name at once.
 """
 
 import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-OWN = "kerasvis>"  # how the registered names of this package's layers begin
+OWN = "kerasvis>"  # prefix of the registered names of this package's layers
 
 
 def unknown_layer(name: str, names: Sequence[str]) -> str:
-    """The sentence on a layer that a model lacks, with similar names or all that it has."""
+    """The error message for a layer that a model lacks, with similar names, or else all names."""
     near = near_names(name, names)
     hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(names)}."
     return f"The model has no layer {name!r}: {hint}"
@@ -26,13 +26,13 @@ def near_names(name: str, names: Sequence[str]) -> list[str]:
 
 
 def check_layer_names(config: Any, asked: Iterable[str]) -> None:
-    """Refuses layers that a model lacks, as far as its configuration alone tells.
+    """Rejects layers that a model lacks, as far as its configuration alone shows.
 
-    It tells of a functional or Sequential model of layers of Keras and of this package, each called
-    once. Of others, nested models among them, and where no name is near, nothing is refused.
+    A name is rejected only if it resembles a name of the model, and the model is a functional or
+    Sequential one of layers of Keras and this package, each called once and none of them a model.
 
     Args:
-        config: of a `.keras` file, as its `config.json` says.
+        config: the model's configuration, from `config.json` in its `.keras` file.
         asked: names of layers.
 
     Raises:
@@ -45,7 +45,7 @@ def check_layer_names(config: Any, asked: Iterable[str]) -> None:
 
 
 def plain_names(config: Any) -> tuple[str, ...]:
-    """Names of the layers, without inputs; none where the configuration alone does not tell."""
+    """Names of the layers, without inputs; empty if the configuration alone does not show them."""
     try:
         kind = (config["module"], config["class_name"])
         if kind not in (("keras", "Sequential"), ("keras.src.models.functional", "Functional")):

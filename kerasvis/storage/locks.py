@@ -1,4 +1,4 @@
-"""One run at a time in a folder."""
+"""A lock that lets only one run at a time write to a folder."""
 
 import contextlib
 import os
@@ -12,17 +12,16 @@ LOCK = ".kerasvis-lock"
 
 @contextlib.contextmanager
 def locked(directory: str | os.PathLike) -> Iterator[None]:
-    """Holds the lock on a folder, which is made if need be.
+    """Holds the lock on a folder, which is created if necessary.
 
-    The operating system holds it, so that it ends with the process, however that ends. An empty
-    file stays behind, unless nothing else is in the folder. Within a thread the same folder can be
-    locked again.
+    The operating system releases the lock when the process ends, however it ends. An empty file is
+    left behind if the folder contains anything else. A thread can lock the same folder again.
 
     Args:
         directory: path of the folder.
 
     Raises:
-        OSError: if another run holds it, or the folder cannot be made or written to.
+        OSError: if another run holds the lock, or the folder cannot be created or written to.
 
     Example:
         >>> from kerasvis.storage.locks import locked

@@ -1,16 +1,16 @@
-"""The completed parts of a long computation, in a folder, from which an interrupted run resumes.
+"""Saves the completed parts of a long computation, so that an interrupted run can resume.
 
-The one policy on what lies in the folder:
+The policy is the same for every folder of parts:
 
-- All parts are computed from the same model, images and settings. A run with others is refused by a
-  sentence that names what differs, before anything is computed or changed.
-- A part is trusted by its checksum. One that is missing or damaged is computed again.
-- One run writes at a time. Another one is refused by a sentence.
-- What a killed run left half-written is removed by the next one.
+- All parts are computed from the same model, images and settings. A run with others raises an error
+  that names what differs, before anything is computed or changed.
+- A part is trusted if its checksum is right. Missing and damaged parts are computed again.
+- Only one run can write at a time; a second one raises an error.
+- Temporary files that a killed run left behind are removed by the next run.
 
-A hidden file, `JOURNAL`, holds what the parts are computed from, and a line with each part's name
-and checksum. A line is added before its file takes the place of an earlier one, so that at every
-moment each file there has its line. Every line begins with a checksum of its own.
+A hidden file, `JOURNAL`, states what the parts are computed from, and has a line with the name and
+checksum of each part. A part's line is written before its file is put in place, so that every file
+has a line at any time. Every line begins with a checksum of its own.
 """
 
 import json
@@ -37,7 +37,7 @@ from kerasvis.storage.results import Result
 
 JOURNAL = ".kerasvis-parts"
 IS_DIGEST = re.compile(f"[0-9a-f]{{{2 * SIZE}}}")
-LONGEST_SHOWN = 60  # letters of a setting in the sentence on what differs
+LONGEST_SHOWN = 60  # characters of a setting in the message on what differs
 
 SomeResult = TypeVar("SomeResult", bound=Result)
 
@@ -45,25 +45,25 @@ SomeResult = TypeVar("SomeResult", bound=Result)
 class Parts:
     """The parts of one computation, in a folder.
 
-    A part is a file. Its name is a path within the folder, its content arrays, a `Result` or
-    whatever is written to `writing`. A part may be written again, as the state of a scan is: a kill
-    leaves the earlier or the later content.
+    A part is a file. Its name is a path within the folder; it contains arrays, a `Result`, or
+    whatever is written in a block of `writing`. A part may be rewritten, like the state of a scan;
+    if the process is killed meanwhile, the part has either its old or its new content.
 
     Args:
-        directory: path of the folder, made if need be, of which other content is left alone; None
-            to compute everything and keep nothing.
-        computed_from: function of no arguments that returns `{what: value}` of all that the parts
-            depend on, for example `{"model": digest, "images": digest, "seed": 3}`. Values are
-            compared as by `kerasvis.storage.fingerprints.as_json`; the words and short values go
-            into the sentence on what differs. It is not called without a folder. None, for one who
-            does not write, takes the parts whatever they are computed from.
-        is_writer: whether this process writes; of those that work together one does. The others
-            read what is there, and take no lock.
+        directory: path of the folder, which is created if necessary and may contain other files;
+            None to compute everything and save nothing.
+        computed_from: function without arguments that returns `{name: value}` of everything that
+            the parts depend on, for example `{"model": digest, "images": digest, "seed": 3}`.
+            Values are compared as `kerasvis.storage.fingerprints.as_json` represents them; names
+            and short values appear in the message on what differs. Without a folder, it is not
+            called. None, for a reader only, accepts parts of any computation.
+        is_writer: whether this process writes. Of several processes that work together, one does;
+            the others read the existing parts, and do not lock the folder.
 
     Raises:
-        ValueError: when the parts are entered, if the folder holds those of another computation,
-            or its journal is damaged.
-        OSError: likewise, if another run is writing into the folder, or it cannot be written to.
+        ValueError: on entering the `with` block, if the folder contains the parts of another
+            computation, or its journal is damaged.
+        OSError: likewise, if another run is writing to the folder, or it cannot be written to.
 
     Example:
         >>> import numpy as np
@@ -84,14 +84,14 @@ class Parts:
     ):
         self.directory = None if directory is None else Path(directory)
         self._computed_from, self._is_writer = computed_from, is_writer
-        self._checksums: dict[str, set[str]] = {}  # every one that the file of a name may have
-        self._of: dict[str, Any] = {}  # {name: what this part alone is computed from}
+        self._checksums: dict[str, set[str]] = {}  # {name of a part: those its file may have}
+        self._of: dict[str, Any] = {}  # {name of a part: what only this part is computed from}
         self._cleaned: set[Path] = set()
 
     def __enter__(self) -> Self:
         if self.directory is not None:
             self._header = None if self._computed_from is None else as_json(self._computed_from())
-            self._may_go = not self.directory.exists()  # where nothing is written
+            self._may_go = not self.directory.exists()  # if nothing is written to it
             with ExitStack() as stack:
                 if self._is_writer:
                     stack.enter_context(locked(self.directory))
@@ -114,13 +114,13 @@ class Parts:
             self.directory.rmdir()
 
     def path(self, name: str) -> Path:
-        """Where the file of a part is, or goes."""
+        """The path of a part, whether its file exists or not."""
         if self.directory is None:
             raise RuntimeError("Parts without a folder have no files.")
         return self.directory / name
 
     def is_complete(self, name: str) -> bool:
-        """Whether a part is there, and as it was written."""
+        """Whether the file of a part exists and is undamaged."""
         if self.directory is None:
             return False
         self._clean(self.path(name).parent)
@@ -130,11 +130,11 @@ class Parts:
             return False
 
     def names(self, beginning: str = "") -> list[str]:
-        """Names of the parts that were written and begin so, sorted."""
+        """Names of the parts that were written, in order; only those with this beginning."""
         return sorted(name for name in self._checksums if name.startswith(beginning))
 
     def is_damaged(self, name: str) -> bool:
-        """Whether a part was written, but is gone or no longer as it was."""
+        """Whether a part was written, but its file is now missing or damaged."""
         return name in self._checksums and not self.is_complete(name)
 
     def arrays(
@@ -143,8 +143,8 @@ class Parts:
         """The arrays of a part: read if it is complete, otherwise computed and written.
 
         Args:
-            name: of the part, ending in `.npz`.
-            compute: function of no arguments that returns `{name: array}`.
+            name: name of the part, ending in `.npz`.
+            compute: function without arguments that returns `{name: array}`.
 
         Raises:
             OSError: if the part cannot be written.
@@ -165,14 +165,14 @@ class Parts:
         """The `Result` of a part: read if it is complete, otherwise computed and written.
 
         Args:
-            name: of the part, ending in `.npz`; `kind.load` reads its file.
+            name: name of the part, ending in `.npz`; `kind.load` reads its file.
             kind: the class of the result.
-            compute: function of no arguments that returns it.
-            of: `{what: value}` of what this part alone is computed from, as an image is where each
-                has a part.
+            compute: function without arguments that returns it.
+            of: `{name: value}` of what only this part is computed from, for example its image if
+                each image has a part.
 
         Raises:
-            ValueError: if the part of this name was computed `of` something else.
+            ValueError: if the existing part was computed from another `of`.
             OSError: if the part cannot be written.
         """
         self.check_part(name, of or {})
@@ -180,17 +180,17 @@ class Parts:
         if arrays is not None:
             try:
                 return kind.from_arrays(arrays)
-            except ValueError:  # of another version of the package: computed again
+            except ValueError:  # written by another version of the package: computed again
                 pass
         result = compute()
         self.save(name, result.to_arrays())
         return result
 
     def check_part(self, name: str, of: Mapping[str, Any]) -> None:
-        """Refuses a part that is there, but was computed `of` something else, as `result` does.
+        """Checks what an existing part was computed from, as `result` does.
 
         Raises:
-            ValueError: if it was.
+            ValueError: if it was computed from another `of`.
         """
         if self.directory is None:
             return
@@ -209,10 +209,10 @@ class Parts:
         return read_npz(self.path(name), f"the part {name}") if self.is_complete(name) else None
 
     def save(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Writes the arrays of a part; without a folder, nothing.
+        """Writes the arrays of a part; without a folder, does nothing.
 
         Raises:
-            OSError: if it cannot be written; an earlier content stays intact.
+            OSError: if it cannot be written; the existing file stays intact.
         """
         if self.directory is not None:
             with self.writing(name) as temporary:
@@ -225,10 +225,10 @@ class Parts:
 
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
-        """Gives a temporary path to write a part to, which is complete at the end of the block.
+        """Yields a temporary path to write a part to; at the end of the block, it is complete.
 
         Raises:
-            OSError: if it cannot be written; an earlier content stays intact.
+            OSError: if it cannot be written; the existing file stays intact.
         """
         path = self.path(name)
         with write_errors(path):
@@ -241,7 +241,7 @@ class Parts:
         self._checksums[name] = {checksum}
 
     def record(self, name: str) -> None:
-        """Makes a part of a file that was written atomically by other means, as it is now.
+        """Makes a file that was written atomically by other means a part, with its present content.
 
         Raises:
             OSError: if it cannot be read, or the journal cannot be written.
@@ -256,7 +256,7 @@ class Parts:
             file.write(_line([name, checksum, self._of.get(name, {})]))
 
     def discard(self, name: str) -> None:
-        """Deletes a part that is not needed any more, as the state of a finished scan.
+        """Deletes a part that is no longer needed, like the state of a finished scan.
 
         Raises:
             OSError: if it cannot be deleted.
@@ -267,10 +267,10 @@ class Parts:
             self._of.pop(name, None)
 
     def remove(self) -> None:
-        """Deletes all parts, once their result is written; at the end the folder too, if empty.
+        """Deletes all parts, once their result is written; on exit, also the folder if it is empty.
 
         Raises:
-            OSError: if something cannot be deleted.
+            OSError: if a file cannot be deleted.
         """
         for name in self._checksums:
             self.path(name).unlink(missing_ok=True)
@@ -285,12 +285,12 @@ class Parts:
             header, *lines = self._journal.read_bytes().split(b"\n")
             self._check(header)
             for line in lines:
-                with suppress(ValueError):  # damaged, or not written to its end
+                with suppress(ValueError):  # the line is damaged or incomplete
                     name, checksum, self._of[name] = _content(line)
                     self._checksums.setdefault(name, set()).add(checksum)
 
     def _write_journal(self):
-        """Writes it anew, sorted and without what is outdated or torn."""
+        """Rewrites the journal, sorted and without outdated or damaged lines."""
         parts = [
             [name, checksum, self._of.get(name, {})]
             for name, checksums in sorted(self._checksums.items())
@@ -304,13 +304,13 @@ class Parts:
             earlier = _content(header)
         except ValueError as error:
             raise ValueError(
-                f"{self._journal} is damaged, so that it is not known what the folder's content "
-                f"was computed from: delete the folder, or give another one. {received}"
+                f"{self._journal} is damaged, so it is unknown what the files in the folder were "
+                f"computed from: delete the folder, or give another one. {received}"
             ) from error
         differences = [] if self._header is None else differing(earlier, self._header)
         if differences:
             raise ValueError(
-                f"The folder {self.directory} holds what was computed from other "
+                f"The folder {self.directory} contains files that were computed from other "
                 f"{' and other '.join(differences)}: give the same again, delete the folder, or "
                 f"give another one. {received}"
             )
@@ -322,7 +322,7 @@ class Parts:
 
 
 def differing(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between two computations, in words: of values within values the first one."""
+    """Names, and short values, of what differs; of nested values, only the first difference."""
     names = [name for name in {**now, **earlier} if earlier.get(name) != now.get(name)]
     return [name + _shown(earlier.get(name), now.get(name)) for name in names]
 
@@ -343,7 +343,7 @@ def _line(content):
 
 
 def _content(line):
-    """What a line of a journal says; a ValueError if it is damaged."""
+    """The parsed content of a journal's line; raises a ValueError if it is damaged."""
     checksum, _, text = line.decode("ascii").partition(" ")
     if checksum != digest([text]):
         raise ValueError("the line is damaged")

@@ -1,4 +1,4 @@
-"""What analyses return: values that save and load themselves, compare by value, show as a table."""
+"""What analyses return: results that can be saved, loaded, compared and displayed as a table."""
 
 import os
 import textwrap
@@ -18,12 +18,12 @@ MOST_LISTED = 6  # values of a tuple or a dict in a `repr`; of longer ones it st
 
 
 class Result:
-    """The base of all results: a subclass is a frozen dataclass that states its fields' types.
+    """The base of all results: a subclass is a frozen dataclass with annotated fields.
 
-    Its files follow from these types, see `kerasvis.storage.fields`; nothing else is to be written
-    for them. A new field with a default value is read from earlier files as that value. Where
-    fields change otherwise, `version` grows by one, and `upgraded` may bring earlier files up to
-    date.
+    The format of its files follows from the types of the fields, see `kerasvis.storage.fields`, so
+    a subclass needs no code for it. If a new field has a default value, earlier files are read with
+    that value. For any other change of the fields, increase `version` by one; `upgraded` may then
+    convert earlier files.
 
     Example:
         >>> import dataclasses
@@ -72,17 +72,18 @@ class Result:
             ) from error
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """`{name: array}`, of which `from_arrays` makes the same again."""
+        """`{name: array}`, from which `from_arrays` restores the result."""
         header = {CLASS: np.array(type(self).__name__), VERSION: np.array(self.version)}
         kind: Any = type(self)
         return header | dict(field_of(kind).write(self))
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
-        """The inverse of `to_arrays`; further arrays are left alone.
+        """The inverse of `to_arrays`; other arrays are ignored.
 
         Raises:
-            ValueError: if the arrays are not those of this class; a reason, without a full stop.
+            ValueError: if the arrays are not those of this class; its message is a clause without
+                a full stop.
         """
         name = field_of(str).read(arrays, CLASS) if CLASS in arrays else cls.__name__
         if name != cls.__name__:
@@ -99,12 +100,12 @@ class Result:
 
     @classmethod
     def upgraded(cls, arrays: Mapping[str, np.ndarray], version: int) -> Mapping[str, np.ndarray]:
-        """The arrays of a file of an earlier version, as this version names them.
+        """The arrays of a file of an earlier version, converted to this version.
 
         Args:
             arrays: `{name: array}`.
-            version: of the file; 0 for files from before there were versions, which had the same
-                names unless a subclass says otherwise.
+            version: the file's version; 0 for files without a version, whose arrays have the same
+                names unless a subclass converts them.
         """
         if version > 0:
             raise ValueError(
@@ -130,9 +131,9 @@ class Result:
 
 
 def layers_as_dict(arrays: Mapping[str, np.ndarray], field: str) -> dict[str, np.ndarray]:
-    """What files from before there were versions hold for each layer, as a field `{layer: ...}`.
+    """Converts the arrays of a file without a version to a field `{layer: ...}`.
 
-    They have an array `layers` of names and, for each layer, `<layer>/<part>`.
+    Such files have an array `layers` of names and, for each layer, arrays `<layer>/<part>`.
     """
     layers = field_of(tuple[str, ...]).read(arrays, "layers")
     inside = {f"{field}/{name}": array for name, array in arrays.items()}
@@ -154,11 +155,11 @@ def _in_line(value: Any) -> str:
 
 
 def _described(value: Any) -> str:
-    """A line on a value: of an array its dtype and shape, of a record its class."""
+    """A value in one line: of an array, the dtype and shape; of a record, the class."""
     if isinstance(value, np.ndarray):
         return f"{value.dtype.type.__name__.removesuffix('_')} {value.shape}"
     if isinstance(value, Result) or hasattr(value, "_fields"):
         return type(value).__name__
-    if isinstance(value, tuple | dict):  # of a dict the keys
+    if isinstance(value, tuple | dict):  # of a dict, the keys
         return textwrap.shorten(", ".join(map(_described, value)), 80, placeholder=" …")
     return str(value)

@@ -1,9 +1,9 @@
-"""Values in errors."""
+"""Values in error messages."""
 
 from typing import Any
 
 
 def short(value: Any) -> str:
-    """A value in an error, shortened if it is long."""
+    """The `repr` of a value for an error message, shortened if it is long."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 100 else f"{text[:97]}..."

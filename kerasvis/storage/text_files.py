@@ -1,4 +1,4 @@
-"""Small text files that a person wrote, whatever lies there."""
+"""Reads small text files that a person wrote, and raises for anything else."""
 
 import json
 import os
@@ -9,7 +9,7 @@ LARGEST = 50_000_000  # bytes
 
 
 def read_text(filepath: str | os.PathLike) -> str:
-    """The text of a UTF-8 file, without the mark that spreadsheets write in front.
+    """The text of a UTF-8 file, without the byte order mark that spreadsheets write first.
 
     Raises:
         OSError: if it cannot be read, or is not a regular file.
@@ -25,7 +25,7 @@ def read_text(filepath: str | os.PathLike) -> str:
 
 
 def parse_json(text: str) -> Any:
-    """What a JSON text says.
+    """Parses JSON.
 
     Raises:
         ValueError: if it is not JSON, or nested too deeply.

@@ -1,7 +1,7 @@
-"""Which files of a folder are results, so that they are never taken for input.
+"""Which files of a folder are results, so that they are never mistaken for input.
 
-A folder that holds results may hold photographs, too. A hidden file lists the names of the results
-in it; whoever searches the folder for photographs leaves these out.
+A folder may contain both results and photographs. A hidden file lists the names of the results, and
+a search for photographs skips them.
 """
 
 import json
@@ -19,14 +19,14 @@ def written_names(folder: str | os.PathLike) -> frozenset[str]:
     try:
         names = parse_json(read_text(Path(folder) / LIST))
         return frozenset(map(str, names))
-    except (OSError, ValueError, TypeError):  # there is no list, or none that can be read
+    except (OSError, ValueError, TypeError):  # the list is missing or cannot be read
         return frozenset()
 
 
 def add_written_names(folder: str | os.PathLike, names: Iterable[str]) -> None:
-    """Lists results that will be written into a folder, besides those that are listed already."""
+    """Adds results that will be written to a folder to its list."""
     known = written_names(folder)
     if not known.issuperset(names := frozenset(names)):
-        from kerasvis.storage.files import write_text  # here, as it starts NumPy
+        from kerasvis.storage.files import write_text  # here, since it imports NumPy
 
         write_text(Path(folder) / LIST, json.dumps(sorted(known | names), indent=0) + "\n")

@@ -107,7 +107,7 @@ def test_what_was_planted_is_counted_layer_by_layer(tmp_path, capsys):
         np.testing.assert_allclose(float(row["dominance"]), dominance, rtol=1e-5)
     told = capsys.readouterr().out.splitlines()
     assert len(told) == 1  # nothing has become worse in the second epoch
-    assert "Epoch 1: conv1 of 8 filters has 1 filter of weights near zero" in told[0]
+    assert "Epoch 1: conv1 (8 filters) has 1 filter with weights near zero" in told[0]
     assert "2 dominant filters" in told[0]
     assert "conv2" not in told[0]
 
@@ -116,7 +116,7 @@ def test_one_line_when_something_goes_wrong(capsys):
     callbacks = [FilterDiagnosis(IMAGES), PlantAfter(2, "conv2", dead_map=[0, 3])]
     history = fit(convnet(), callbacks, epochs=4).history
     assert history["dead_maps"] == [0, 0, 2, 2]
-    assert capsys.readouterr().out == "Epoch 3: conv2 of 6 filters has 2 dead feature maps\n"
+    assert capsys.readouterr().out == "Epoch 3: conv2 (6 filters) has 2 dead feature maps\n"
     fit(convnet(), [FilterDiagnosis(IMAGES, verbose=0), PlantAfter(0, "conv2", dead=[1])])
     assert capsys.readouterr().out == ""
 
@@ -140,7 +140,7 @@ def test_weights_that_diverge_are_told_and_do_not_stop_the_training(capsys, tmp_
     history = fit(convnet(), callbacks, epochs=3).history
     assert history["dead_filters"][0] == 0
     assert all(math.isnan(value) for value in history["dead_filters"][1:])
-    assert "Epoch 2: conv1 of 8 filters has 1 filter that is NaN" in capsys.readouterr().out
+    assert "Epoch 2: conv1 (8 filters) has 1 filter that is NaN" in capsys.readouterr().out
     assert [row["dead_maps"] for row in table(tmp_path / "filters.csv")] == ["0"] * 2 + [""] * 4
 
 
@@ -253,7 +253,7 @@ def test_what_does_not_fit_is_refused_before_training(options, sentence):
 
 def test_another_table_is_left_alone(tmp_path):
     (tmp_path / "log.csv").write_text("epoch,loss\n0,1.5\n")
-    with pytest.raises(ValueError, match="not a table of FilterDiagnosis"):
+    with pytest.raises(ValueError, match="not written by FilterDiagnosis"):
         fit(convnet(), [FilterDiagnosis(filepath=tmp_path / "log.csv")])
     assert (tmp_path / "log.csv").read_text() == "epoch,loss\n0,1.5\n"
 

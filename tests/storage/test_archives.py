@@ -5,7 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from kerasvis.storage.archives import ALWAYS_TAKEN, check_archive, read_json
+from kerasvis.storage.archives import ALWAYS_ACCEPTED, check_archive, read_json
 from kerasvis.storage.files import read_npz
 
 
@@ -24,8 +24,9 @@ def zeros(num_bytes):
 
 
 def test_a_decompression_bomb(tmp_path):
-    bomb = archive(tmp_path / "bomb.npz", a_npy=zeros(ALWAYS_TAKEN + 2**24))
-    with pytest.raises(ValueError, match=f"{ALWAYS_TAKEN + 2**24:,} bytes, as a decompression bom"):
+    bomb = archive(tmp_path / "bomb.npz", a_npy=zeros(ALWAYS_ACCEPTED + 2**24))
+    sentence = f"{ALWAYS_ACCEPTED + 2**24:,} bytes, as a decompression bomb"
+    with pytest.raises(ValueError, match=sentence):
         check_archive(bomb)
     with pytest.raises(ValueError, match=r"is not an \.npz file containing arrays"):
         read_npz(bomb, "arrays")

@@ -215,7 +215,7 @@ def test_a_file_from_before_there_were_versions(tmp_path):
 
 @pytest.mark.parametrize("kind", [list, set[int], complex, np.ndarray | int, tuple[list, ...]])
 def test_types_without_a_rule(kind):
-    with pytest.raises(TypeError, match="There is no rule for fields of type"):
+    with pytest.raises(TypeError, match="Fields cannot be of type"):
         field_of(kind)
 
 
