@@ -14,7 +14,7 @@ from keras import ops
 
 from kerasvis.deconvnet import DeconvModel, passes
 from kerasvis.deconvnet.check_images import check_images
-from kerasvis.deconvnet.plan import Start
+from kerasvis.deconvnet.start import Start
 from kerasvis.deconvnet.targets import Strongest, Unit, as_arrays
 from kerasvis.deconvnet.whole_images import fitting_batch_size
 from kerasvis.graph import read_graph

@@ -5,7 +5,7 @@ from keras import layers, ops
 
 from kerasvis.attributions.activation_gradient import ActivationGradient
 from kerasvis.attributions.made_once import made_once
-from kerasvis.deconvnet.plan import Start
+from kerasvis.deconvnet.start import Start
 from kerasvis.graph import read_graph
 from kerasvis.graph.dependence import tensors_that_depend_on
 from kerasvis.graph.shapes import infer_shapes

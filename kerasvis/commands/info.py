@@ -121,17 +121,18 @@ def why_not_projected(opened: OpenModel, graph, shapes: dict) -> dict[str, str |
     A layer can be projected if there is a rule for every layer that its projection passes, so the
     first one without a rule is passed on.
     """
-    from kerasvis.deconvnet.plan import Below, plan_step, starting_point
+    from kerasvis.deconvnet.planning import PlanningContext, plan_step
     from kerasvis.deconvnet.rule_table import rule_table
+    from kerasvis.deconvnet.start import starting_point
 
     table = rule_table("deconvnet", opened.rules)
-    below = Below.of(opened.model, graph, graph.nodes, shapes)
-    dependent = below.image_dependent
+    context = PlanningContext.of(opened.model, graph, graph.nodes, shapes)
+    dependent = context.image_dependent
     blocked = {}  # tensor → why it cannot be projected from
 
     def reason_at(node, is_scored):
         try:
-            step = plan_step(node, table, below, is_scored)
+            step = plan_step(node, table, context, is_scored)
         except ValueError as error:
             return str(error)
         reasons_below = (

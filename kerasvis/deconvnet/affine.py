@@ -1,4 +1,4 @@
-"""Layers that are affine in their input, channel by channel: the projection applies their scale."""
+"""Layers that scale and shift each channel, mirrored: the projection applies the scale alone."""
 
 import keras
 import numpy as np
@@ -32,7 +32,7 @@ class RescalingScale(Mirror):
 
 
 class NormalizationScale(Mirror):
-    """Normalization by the data set's mean and variance, mirrored."""
+    """Normalization by the mean and variance of a data set, mirrored."""
 
     verb = "scale"
 

@@ -51,27 +51,41 @@ OPERATION_RULES = {
 }
 
 ACTIVATION_LAYERS = (
-    *(layers.Activation, layers.ELU, layers.LeakyReLU, layers.PReLU, layers.ReLU, layers.Softmax),
+    layers.Activation,
+    layers.ELU,
+    layers.LeakyReLU,
+    layers.PReLU,
+    layers.ReLU,
+    layers.Softmax,
+)
+
+SMOOTH_AND_LEAKY = (
+    activations.silu,
+    activations.gelu,
+    activations.hard_silu,
+    activations.mish,
+    activations.elu,
+    activations.celu,
+    activations.selu,
+    activations.softplus,
+    activations.squareplus,
+    activations.leaky_relu,
+    "quick_gelu",
+    layers.PReLU,
+)
+
+NORMALIZATIONS = (
+    layers.LayerNormalization,
+    layers.GroupNormalization,
+    layers.UnitNormalization,
+    layers.RMSNormalization,
 )
 
 # What `rules="relaxed"` means.
 RELAXED_RULES = (
-    *(
-        (activation, Rectification)
-        for activation in (
-            *(activations.silu, activations.gelu, activations.hard_silu, activations.mish),
-            *(activations.elu, activations.celu, activations.selu, activations.softplus),
-            *(activations.squareplus, activations.leaky_relu, "quick_gelu", layers.PReLU),
-        )
-    ),
+    *((activation, Rectification) for activation in SMOOTH_AND_LEAKY),
     ("Multiply", GateAsConstant),
-    *(
-        (normalization, NormalizationUnchanged)
-        for normalization in (
-            *(layers.LayerNormalization, layers.GroupNormalization, layers.UnitNormalization),
-            layers.RMSNormalization,
-        )
-    ),
+    *((normalization, NormalizationUnchanged) for normalization in NORMALIZATIONS),
     ((layers.MultiHeadAttention, layers.GroupQueryAttention), AttentionAsGate),
     (keras.Operation, Derivative),
 )

@@ -1,4 +1,4 @@
-"""What a model is fed: images that fit it."""
+"""Checks that images fit a model."""
 
 from typing import Any
 

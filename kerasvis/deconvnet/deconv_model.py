@@ -11,7 +11,7 @@ import numpy as np
 from kerasvis.deconvnet import passes
 from kerasvis.deconvnet.check_images import check_images
 from kerasvis.deconvnet.mirror import Record
-from kerasvis.deconvnet.plan import make_plan
+from kerasvis.deconvnet.planning import make_plan
 from kerasvis.deconvnet.rule_table import standardize_rules
 from kerasvis.deconvnet.shared_forward_pass import SharedForwardPass
 from kerasvis.deconvnet.targets import Strongest, Unit, as_arrays
@@ -42,10 +42,10 @@ class DeconvModel(keras.Model):
     The model is mirrored as a graph. Where branches merge in the forward pass, the projection
     splits, and its parts are summed where the branches began. Nested models are opened, and a
     shared layer is mirrored once for each call. Batch normalisation at inference is a scale;
-    contrast normalisation passes the signal unchanged. A softmax or sigmoid at the layer itself is
-    left out: the score before it is projected.
+    contrast normalisation passes the signal unchanged. If the layer itself ends in a softmax or
+    sigmoid, the score before it is projected.
 
-    `print(deconv.plan)` reads like the paper's Figure 1, `deconv.summary()` lists the mirrored
+    `print(deconv.plan)` reads like the paper's Figure 1; `deconv.summary()` lists the mirrored
     stack as Keras layers.
 
     Args:
@@ -53,22 +53,22 @@ class DeconvModel(keras.Model):
         layer: name of the layer whose activations are projected; `"outer/inner"` in a nested one.
         rectification: `"deconvnet"` (the paper), `"guided"` (guided backpropagation) or
             `"gradient"` (gradient saliency): what a ReLU passes on in the backward projection.
-        rules: pairs `(layer type or activation function, rule)` in front of the built-in ones, or
+        rules: pairs `(layer type or activation function, rule)` that precede the built-in ones, or
             `"relaxed"`; see `kerasvis.rules`.
-        starts_at: the value that the chosen units start with: `"activation"`, their own, as in the
-            paper, or `"one"`. They differ by a factor, but for negative activations, as of a class
-            score, whose own signal the first rectification below sets to zero.
-        name: of this model.
+        starts_at: the signal at the chosen units: `"activation"`, their activation as in the paper,
+            or `"one"`. The projections differ by a factor, unless the activation is negative, like
+            some class scores: the first rectification below sets such a signal to zero.
+        name: name of this model.
 
     Call arguments:
-        inputs: a dict of tensors, `"images"` float `(batch, rows, columns, channels)` as the model
+        inputs: a dict of tensors: `"images"` float `(batch, rows, columns, channels)` as the model
             takes them, `"feature"` int32 `(batch,)`, and `"position"` int32 `(batch, 2)`: a
             (row, column), or (-1, -1) for the strongest unit of the feature map, or (-2, -2) for
             the whole feature map.
 
     Returns:
         A dict of tensors: `"projection"` `(batch, rows, columns, channels)`, signed, in units of
-        the activation (of 1, where it starts at one); `"activation"` `(batch,)`, of the unit;
+        the activation (of 1, if it starts at one); `"activation"` `(batch,)` of the unit;
         `"position"` int32 `(batch, 2)`.
 
     Raises:
@@ -160,14 +160,12 @@ class DeconvModel(keras.Model):
         features, positions = as_arrays(target, len(images), self.target_shape)
         if len(images) == 0:
             return np.zeros(images.shape, "float32")
+        numbers, size, own = np.arange(len(images)), images.shape[1:3], (self.rectification,)
         is_unit = isinstance(target, Unit)
-        own = (self.rectification,)
-        if isinstance(target, Strongest) and self._unit_crops(images.shape[1:3], own) is not None:
-            # Known by its position, the unit is projected inside its crop.
+        if isinstance(target, Strongest) and self._unit_crops(size, own) is not None:
+            # At a known position, the strongest unit can be projected inside a crop.
             _, positions = self.locate(images, target.feature, batch_size)
             is_unit = True
-        numbers = np.arange(len(images))
-        size = images.shape[1:3]
         engine = self._engine(size, numbers, own) if is_unit else self._whole_images
         parts, origins = engine.project(images, numbers, features, positions, batch_size, verbose)
         return pasted(parts[:, 0], origins, images.shape)
@@ -185,24 +183,24 @@ class DeconvModel(keras.Model):
         Args:
             images: array `(images, rows, columns, channels)`, or a list of such images.
             unit: `kerasvis.targets.Unit`.
-            image_numbers: the number of the image of each unit; by default unit `i` lies in image
-                `i`. What units of one image have in common is computed once.
+            image_numbers: for each unit, the number of its image; by default unit `i` is in image
+                `i`. What the units of one image have in common is computed once.
             batch_size: units per step.
             verbose: whether Keras shows its progress bar.
 
         Returns:
-            `(parts, origins)`: float32 `(units, height, width, channels)`, all of one size, which
-            contain the receptive fields; and int32 `(units, 2)`, the (top, left) of each part in
-            its image. Where a receptive field spans most of the image, the parts are the images.
+            `(parts, origins)`: float32 `(units, height, width, channels)`, the parts, all of one
+            size, that contain the receptive fields; and int32 `(units, 2)`, the (top, left) of each
+            part in its image. If a receptive field spans most of the image, a part is the whole
+            image.
 
         Raises:
             ValueError: if an image or a unit does not exist.
         """
-        own = (self.rectification,)
-        found, origins = self.project_units_by(
-            own, images, unit, image_numbers, batch_size, verbose
+        parts, origins = self.project_units_by(
+            (self.rectification,), images, unit, image_numbers, batch_size, verbose
         )
-        return found[self.rectification], origins
+        return parts[self.rectification], origins
 
     def project_units_by(
         self,
@@ -216,12 +214,12 @@ class DeconvModel(keras.Model):
         """Projects single units by several rules for rectification, which share the forward pass.
 
         Args:
-            rectifications: names of the rules, `"deconvnet"`, `"guided"` or `"gradient"`, whatever
-                that of the model.
-            images, unit, image_numbers, batch_size, verbose: as of `project_units`.
+            rectifications: names of the rules, `"deconvnet"`, `"guided"` or `"gradient"`; they need
+                not include that of the model.
+            images, unit, image_numbers, batch_size, verbose: see `project_units`.
 
         Returns:
-            `({rectification: parts}, origins)`: the parts and their places as of `project_units`.
+            `({rectification: parts}, origins)`, parts and origins as from `project_units`.
 
         Raises:
             ValueError: as `project_units`, or if a rule is unknown.
@@ -235,21 +233,22 @@ class DeconvModel(keras.Model):
         return {name: parts[:, i] for i, name in enumerate(rectifications)}, origins
 
     def _engine(self, size, numbers, rectifications):
-        """What projects units in images of some (height, width) at the least cost.
+        """The `ProjectionEngine` that projects units at the least cost.
 
         Args:
             size: `(height, width)` of the images.
             numbers: int `(units,)`, the image of each unit.
             rectifications: names of the rules for rectification.
         """
-        is_own = rectifications == (self.rectification,)
-        crops, num_images = self._unit_crops(size, rectifications), len(np.unique(numbers))
-        # The cost of the forward pass is proportional to its pixels.
-        num_pixels = np.prod(crops.grid.size if crops is not None else size)
-        if num_images * np.prod(size) < len(numbers) * num_pixels:
+        crops = self._unit_crops(size, rectifications)
+        # The cost of a forward pass is proportional to the pixels that it runs on.
+        num_pixels_shared = len(np.unique(numbers)) * np.prod(size)
+        num_pixels_apart = len(numbers) * np.prod(size if crops is None else crops.grid.size)
+        if num_pixels_shared < num_pixels_apart:
             return self._shared_forward_pass(size, rectifications)
         if crops is not None:
             return crops
+        is_own = rectifications == (self.rectification,)
         return self._whole_images if is_own else self._shared_forward_pass(size, rectifications)
 
     def locate(
@@ -296,9 +295,9 @@ class DeconvModel(keras.Model):
 
     @functools.cached_property
     def _unit_crops(self):
-        """Function of (size of the images, rectifications): the `UnitCrops`.
+        """Function that returns the `UnitCrops` for `(size of the images, rectifications)`.
 
-        None where cropping saves nothing.
+        It returns None if cropping saves nothing.
         """
         return functools.cache(
             lambda size, rectifications: UnitCrops.of(
@@ -308,7 +307,7 @@ class DeconvModel(keras.Model):
 
     @functools.cached_property
     def _shared_forward_pass(self):
-        """Function of (size of the images, rectifications): the `SharedForwardPass`."""
+        """Function that returns the `SharedForwardPass` for the same arguments."""
         return functools.cache(
             lambda size, rectifications: SharedForwardPass(
                 self.plans_by(rectifications), self._unit_crops(size, rectifications)
@@ -316,10 +315,10 @@ class DeconvModel(keras.Model):
         )
 
     def plans_by(self, rectifications: Sequence[str]) -> "tuple[Plan, ...]":
-        """The plans by several rules for rectification, in order.
+        """The plans for several rules for rectification, in order.
 
         Raises:
-            ValueError: if a rule is unknown, or a layer cannot be projected through by one.
+            ValueError: if a rule is unknown, or a layer cannot be projected through with one.
         """
         return tuple(
             self._plan
@@ -339,17 +338,17 @@ class DeconvModel(keras.Model):
         return Stack(self._plan, self.name).summary(*args, **kwargs)
 
     def export(self, filepath: str | os.PathLike, **kwargs: Any) -> None:
-        """Writes a SavedModel that projects where neither Keras nor kerasvis is installed.
+        """Writes a SavedModel that runs without Keras and without kerasvis.
 
-        Each row of the inputs pairs an image with a feature map, so that one call serves n pairs.
-        The endpoints take `images` float32 `(n, rows, columns, channels)` as the model takes them,
+        Each row of the inputs pairs an image with a feature map, so one call serves n pairs. The
+        endpoints take `images` float32 `(n, rows, columns, channels)` as the model takes them,
         `feature` int32 `(n,)` and `position` int32 `(n, 2)`, and return the same dict as the model:
 
         - `serve(images, feature)` projects the strongest unit of each feature map;
         - `serve_unit(images, feature, position)` projects the unit at a (row, column), the
           strongest for (-1, -1), or the whole feature map for (-2, -2).
 
-        Only the weights up to the layer are written. A call for units that the layer does not have
+        Only the weights up to the layer are written. Asking for a unit that the layer does not have
         raises `tf.errors.InvalidArgumentError`.
 
         Args:
@@ -409,7 +408,7 @@ class Stack(keras.Model):
 
 
 def _image_numbers(image_numbers, num_images):
-    """The validated number of the image of each unit: int `(units,)`."""
+    """The number of the image of each unit, checked: int `(units,)`."""
     if image_numbers is None:
         return np.arange(num_images)
     numbers = np.asarray(image_numbers)
@@ -436,7 +435,7 @@ def _symbolic_record(plan, step):
 
 
 def _serialized(part):
-    """The key of a rule, or the rule, as Keras saves it: types by their registered names."""
+    """The key of a rule, or the rule itself, as Keras saves it: types by their registered names."""
     if isinstance(part, str):
         return part
     if isinstance(part, type):

@@ -1,4 +1,4 @@
-"""The deconvnet as a SavedModel, which plain TensorFlow serves."""
+"""Exports the deconvnet as a SavedModel that TensorFlow alone can serve."""
 
 import os
 from pathlib import Path
@@ -36,7 +36,7 @@ def export(deconv, filepath, verbose=False):
 
 
 def check_replaceable(filepath):
-    """Raises unless the folder is new, empty or an earlier SavedModel."""
+    """Raises unless the folder does not exist, is empty, or contains a SavedModel."""
     if not filepath.exists():
         return
     if not filepath.is_dir() or set(os.listdir(filepath)) - {*ENTRIES, LOCK}:
@@ -68,7 +68,7 @@ def archive_of(deconv):
 
 
 def assert_in_layer(deconv, images, feature, position):
-    """Makes the graph reject rows that do not name a unit; others would pass for another unit."""
+    """Makes the graph reject rows that name no unit of the layer, as they would select another."""
     *size, num_features = deconv.target_shape
     ends = [length or tf.int32.max for length in size or (1, 1)]  # None: of any size
     is_feature = tf.logical_and(feature >= 0, feature < num_features)

@@ -1,8 +1,8 @@
-"""Layers projected through by their own derivative, whatever they compute and store.
+"""Mirrors that use a layer's own derivative, whatever it computes and however it stores its kernel.
 
-Of a layer that is affine in its inputs the derivative is its transpose, the same for every image:
-the exact backward projection, without a rule of its own. Of any other layer it is a linear
-approximation at the image.
+The derivative of a layer that is affine in its inputs is its transpose, the same for every image:
+the exact backward projection, without a rule for the layer. The derivative of any other layer is a
+linear approximation at the image.
 """
 
 import inspect
@@ -21,16 +21,16 @@ from kerasvis.graph.nodes import Tensor, arguments_on, call_layer
 
 @keras.saving.register_keras_serializable(package="kerasvis")
 class Derivative(Mirror):
-    """A layer, mirrored by its derivative at its inputs, its fused activation included.
+    """A layer, mirrored by its derivative at its inputs, including its fused activation.
 
     Raises:
-        ValueError: when it is run, if the layer has no derivative, as one that counts or compares.
+        ValueError: on use, if the layer has no derivative, for example because it counts.
     """
 
     verb = "derive"
     includes_activation = True
     takes_several = True
-    departure: str | None = "layers without a rule of their own pass their derivative at the image"
+    departure: str | None = "layers without a rule are replaced by their derivative at the image"
 
     def __init__(self, call, layer=None):
         super().__init__(call)
@@ -50,15 +50,16 @@ class Derivative(Mirror):
         found = vector_jacobian_product(self._of_signals(operands), signals, signal)
         if all(part is None for part in found):
             raise ValueError(
-                f"Layer {self._call_name!r} ({type(self.mirrored).__name__}) has no derivative by "
-                "its inputs, as it counts, compares or rounds: give a target below it."
+                f"Layer {self._call_name!r} ({type(self.mirrored).__name__}) has no derivative "
+                "with respect to its inputs, as it counts, compares or rounds: give a target below "
+                "it."
             )
         parts = iter(found)
         return [next(parts) if is_signal else None for is_signal in self._is_signal]
 
 
 class Transpose(Derivative):
-    """A layer that is affine in its inputs, mirrored; its fused activation has its own mirror."""
+    """A layer that is affine in its inputs, mirrored; its fused activation has another mirror."""
 
     verb = "transpose"
     departure = None
@@ -68,14 +69,14 @@ class Transpose(Derivative):
 
 
 class Selection(Derivative):
-    """A layer that selects or limits values, mirrored: they go back to where they came from."""
+    """A layer that selects or clips values, mirrored: each goes back to where it came from."""
 
     verb = "select"
     departure = None
 
 
 class ActivationDerivative(Mirror):
-    """A fused activation, mirrored by its derivative at what the layer computed before it."""
+    """A fused activation, mirrored by its derivative at the values that it was applied to."""
 
     verb = "derive"
     departure = Derivative.departure
@@ -97,9 +98,11 @@ class ActivationDerivative(Mirror):
 
 @keras.saving.register_keras_serializable(package="kerasvis")
 class AttentionAsGate(Derivative):
-    """An attention layer, mirrored with its weights held constant: the signal goes into the values.
+    """An attention layer, mirrored with its attention weights held constant.
 
-    Deviation: the attention weights depend on the image, too, like a gate.
+    The signal goes to the values alone.
+
+    Deviation: the attention weights also depend on the image, like a gate.
     """
 
     takes_several = False
@@ -107,17 +110,19 @@ class AttentionAsGate(Derivative):
 
     def __init__(self, call):
         super().__init__(call)
+        # The layer's call, with the numbers of the operands as its arguments.
         args, kwargs = arguments_on(call.node, range(len(call.operands)))
         given = inspect.signature(call.layer.call).bind(*args, **kwargs).arguments
         value, has_key = given["value"], given.get("key") is not None
         if not call.is_signal[value]:
-            return  # nothing but the weights depends on the image
+            return  # only the attention weights depend on the image: use the derivative
         self._is_signal = tuple(number == value for number in range(len(call.operands)))
 
         def of_values(operands):
             def function(values):
-                held = [values if number == value else x for number, x in enumerate(operands)]
-                args, kwargs = arguments_on(call.node, held)
+                given = [values if number == value else x for number, x in enumerate(operands)]
+                args, kwargs = arguments_on(call.node, given)
+                # The key is the value by default: here, the value that is held constant.
                 key = {} if has_key else {"key": operands[value]}
                 return first_output(call_layer(call.node, args, kwargs | key), call.dtype)
 
@@ -130,31 +135,32 @@ class AttentionAsGate(Derivative):
 
 
 def is_affine_call(call):
-    """Whether a call, without its fused activation, is affine in what depends on the image.
+    """Whether a call, without its fused activation, is affine in the operands that are signals.
 
-    An activation that is not what the layer does last makes it something else.
+    It is tried on random numbers. A layer that applies its `activation` anywhere but at the end, as
+    a user's subclass may, does not count as affine.
     """
     rng = np.random.default_rng(2)
-    held = [
+    operands = [
         rng.normal(size=(2, *shape[1:])).astype(call.dtype) if isinstance(x, Tensor) else x
         for x, shape in zip(call.operands, call.shapes, strict=True)
     ]
     pairs = zip(call.shapes, call.is_signal, strict=True)
     shapes = [shape for shape, is_signal in pairs if is_signal]
-    before = call.of_signals(held, without_activation(call.layer))
+    before = call.of_signals(operands, without_activation(call.layer))
     activation = fused_activation(call.layer)
     if activation is not None and kind_of(call.layer) not in FUSED:
-        whole = call.of_signals(held)
+        whole = call.of_signals(operands)
         if not are_same(lambda *x: activation(before(*x)), whole, shapes, call.dtype):
             return False
     return is_affine(before, shapes, call.dtype)
 
 
 def with_effective_kernel(layer):
-    """A layer of 8-bit floats as one that computes with its kernel as it is rounded.
+    """A layer quantized to 8-bit floats, as one that computes with its rounded kernel.
 
-    Its own derivative would round the signal, too. Other quantized layers derive by the kernel that
-    they stand for.
+    The derivative of the layer itself would also round the signal. Layers with other quantizations
+    already have the derivative of the kernel that they represent.
     """
     if getattr(layer, "quantization_mode", None) != "float8":
         return layer

@@ -1,6 +1,6 @@
 """Filtering: the transposed filters of the trained layer, without a bias.
 
-The output size of a transposed convolution with stride > 1 is ambiguous; the record resolves it.
+The output size of a transposed convolution with stride > 1 is ambiguous; the record determines it.
 Every signal is first spread over all locations that any window reads, and then cropped to the
 locations of the layer's input.
 
@@ -75,7 +75,7 @@ class TransposedDense(Mirror):
 
 
 def size_of(tensor):
-    """`(height, width)` of a tensor, whole numbers where they are known."""
+    """`(height, width)` of a tensor: integers where they are known, otherwise tensors."""
     return ops.shape(tensor)[1:3]
 
 
@@ -88,7 +88,7 @@ def transposed_convolution(signal, kernel, size, layer, groups=1):
             [transposed_convolution(s, k, size, layer) for s, k in pairs], axis=-1
         )
     if tuple(layer.strides) == (1, 1):
-        # The same as below, but on a CPU convolutions are faster.
+        # The same result as below; on a CPU, a convolution is faster than its transpose.
         flipped = ops.transpose(ops.flip(ops.flip(kernel, 0), 1), (0, 1, 3, 2))
         options = {"dilation_rate": layer.dilation_rate}
         if layer.padding == "same" and all(extent % 2 for extent in kernel_extent(layer)):
@@ -98,7 +98,7 @@ def transposed_convolution(signal, kernel, size, layer, groups=1):
         spread = ops.conv(padded, flipped, padding="valid", **options)
     else:
         spread = ops.conv_transpose(signal, kernel, strides=layer.strides, padding="valid")
-    return cut(spread, size, layer)
+    return crop_to_input(spread, size, layer)
 
 
 def transposed_depthwise(signal, kernel, size, layer):
@@ -115,7 +115,7 @@ def transposed_depthwise(signal, kernel, size, layer):
     )
     batch, height, width, _ = ops.shape(spread)
     spread = ops.sum(ops.reshape(spread, (batch, height, width, channels, multiplier)), axis=-1)
-    return cut(spread, size, layer)
+    return crop_to_input(spread, size, layer)
 
 
 def kernel_extent(layer):
@@ -136,17 +136,23 @@ def spaced_out(signal, strides, extent):
     return ops.pad(signal, [(0, 0), *reach, (0, 0)])
 
 
-def cut(spread, size, layer, extent=None):
-    """The locations of the layer's input, out of all that its windows read; zero elsewhere."""
+def crop_to_input(spread, size, layer, extent=None):
+    """Crops a spread signal to the locations of the layer's input; zero where no window reads.
+
+    Args:
+        spread: tensor `(batch, rows, columns, channels)`, all locations that windows read, padding
+            included.
+        size: `(height, width)` of the layer's input.
+        layer: the layer, for its strides and padding.
+        extent: `(rows, columns)` of its windows; by default those of its kernel.
+    """
     axes = zip(extent or kernel_extent(layer), layer.strides, size, strict=True)
-    befores = [
+    top, left = (
         padding_before(length, window, stride, layer.padding) for window, stride, length in axes
-    ]
-    ends = [before + length for before, length in zip(befores, size, strict=True)]
-    missing = [
-        (0, at_least_zero(end - length))
-        for end, length in zip(ends, ops.shape(spread)[1:3], strict=True)
-    ]
-    if any(not isinstance(after, int) or after > 0 for _, after in missing):
-        spread = ops.pad(spread, [(0, 0), *missing, (0, 0)])
-    return spread[:, befores[0] : ends[0], befores[1] : ends[1]]
+    )
+    bottom, right = top + size[0], left + size[1]
+    spread_height, spread_width = ops.shape(spread)[1:3]
+    missing = [at_least_zero(bottom - spread_height), at_least_zero(right - spread_width)]
+    if any(not isinstance(number, int) or number > 0 for number in missing):
+        spread = ops.pad(spread, [(0, 0), (0, missing[0]), (0, missing[1]), (0, 0)])
+    return spread[:, top:bottom, left:right]

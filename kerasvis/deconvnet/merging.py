@@ -1,6 +1,6 @@
-"""Where branches merge in the forward pass, the projection splits.
+"""Layers that merge branches, mirrored: the signal splits there.
 
-The parts are summed again where the branches began.
+Its parts are summed where the branches began.
 """
 
 from collections.abc import Sequence
@@ -38,27 +38,27 @@ class Merging(Mirror):
 
 
 class Sum(Merging):
-    """Add, mirrored: every input takes the whole signal."""
+    """Add, mirrored: every input receives the whole signal."""
 
 
 class Difference(Merging):
-    """Subtract, mirrored: the second input takes the negative signal."""
+    """Subtract, mirrored: the second input receives the negative signal."""
 
     def share(self, signal, number, record):
         return signal if number == 0 else -signal
 
 
 class Mean(Merging):
-    """Average, mirrored."""
+    """Average, mirrored: every input receives an equal share."""
 
     def share(self, signal, number, record):
         return signal / len(record.inputs)
 
 
 class Product(Merging):
-    """Multiply, mirrored: every input takes the signal times all others.
+    """Multiply, mirrored: every input receives the signal times all other inputs.
 
-    Of one input that depends on the image that is exact. Of several it is the derivative.
+    This is exact if only one input depends on the image. If several do, it is the derivative.
     """
 
     verb = "scale"
@@ -72,13 +72,13 @@ class Product(Merging):
 
 @keras.saving.register_keras_serializable(package="kerasvis")
 class GateAsConstant(Product):
-    """Multiply, mirrored with its gates held constant: no signal goes into them; for `rules=`.
+    """Multiply, mirrored with its gates held constant: they receive no signal; for `rules=`.
 
     A gate is an input with fewer positions, as in squeeze and excitation; or one that is computed
-    from the other; or else one that ends in a sigmoid. If neither input is a gate, both take their
-    share, as by the derivative.
+    from the other; or else one that ends in a sigmoid. If neither input is a gate, both receive
+    their share, as from the derivative.
 
-    Deviation: a gate depends on the image, too.
+    Deviation: a gate also depends on the image.
     """
 
     verb = "gate"
@@ -86,53 +86,54 @@ class GateAsConstant(Product):
 
     def __init__(self, call):
         super().__init__(call)
-        self._is_kept = are_kept(call)
+        self._receives = factors_without_gates(call)
         if sum(call.is_signal) > 1:
             self.departure = "gates are held constant, and receive no signal"
 
     def receives(self, shapes: Sequence[tuple]) -> tuple[bool, ...]:
-        return self._is_kept
+        return self._receives
 
     def call(self, signal: Any, record: "Record") -> list:
-        shares = super().call(signal, record)
-        return [x if kept else None for x, kept in zip(shares, self._is_kept, strict=True)]
+        pairs = zip(super().call(signal, record), self._receives, strict=True)
+        return [share if receives else None for share, receives in pairs]
 
 
-def are_kept(call: "Call") -> tuple[bool, ...]:
-    """For each operand of a product, whether it receives a signal, and is not a gate."""
-    num_sizes = [sum(size != 1 for size in shape[1:]) for shape in call.shapes]
+def factors_without_gates(call: "Call") -> tuple[bool, ...]:
+    """For each operand of a product, whether it depends on the image and is not a gate."""
+    num_axes = [sum(size != 1 for size in shape[1:]) for shape in call.shapes]  # not of length 1
     signals = [number for number, is_signal in enumerate(call.is_signal) if is_signal]
-    largest = max(num_sizes[number] for number in signals)
-    kept = [number for number in signals if num_sizes[number] == largest]
+    most = max(num_axes[number] for number in signals)
+    factors = [number for number in signals if num_axes[number] == most]
     for is_gate in (_is_computed_from_another, _ends_in_sigmoid):
-        kept = [number for number in kept if not is_gate(number, kept, call)] or kept
-    return tuple(number in kept for number in range(len(call.operands)))
+        factors = [x for x in factors if not is_gate(x, factors, call)] or factors
+    return tuple(number in factors for number in range(len(call.operands)))
 
 
-def _is_computed_from_another(number, kept, call):
+def _is_computed_from_another(number, factors, call):
     tensor = call.operands[number].number
-    others = {call.operands[other].number for other in kept} - {tensor}
+    others = {call.operands[other].number for other in factors} - {tensor}
     return any(tensor in tensors_that_depend_on(other, call.nodes) for other in others)
 
 
-def _ends_in_sigmoid(number, kept, call):
+def _ends_in_sigmoid(number, factors, call):
     tensor = call.operands[number].number
     nodes = [node for node in call.nodes if tensor in node.outputs]
     return any(makes_probabilities(fused_activation(x.layer) or function_of(x)) for x in nodes)
 
 
 class Switched(Mirror):
-    """Maximum or Minimum, mirrored: the first input that holds the value takes the signal."""
+    """Maximum or Minimum, mirrored: the first input that equals the output receives the signal."""
 
     verb = "unpool"
 
     def call(self, signal, record):
         output = record.outputs[0]
-        is_left, shares = ops.ones_like(output, dtype="bool"), []
+        is_open, shares = ops.ones_like(output, dtype="bool"), []  # where no input received it yet
         for operand in record.inputs:
-            holds = ops.logical_and(is_left, ops.equal(ops.cast(operand, output.dtype), output))
-            is_left = ops.logical_and(is_left, ops.logical_not(holds))
-            share = ops.where(holds, signal, ops.zeros_like(signal))
+            is_equal = ops.equal(ops.cast(operand, output.dtype), output)
+            receives = ops.logical_and(is_open, is_equal)
+            is_open = ops.logical_and(is_open, ops.logical_not(receives))
+            share = ops.where(receives, signal, ops.zeros_like(signal))
             shares.append(summed_to_shape(share, operand))
         return shares
 
@@ -154,9 +155,9 @@ class Pieces(Mirror):
 
 def summed_to_shape(signal, operand):
     """Sums the signal over the axes along which `operand` was broadcast."""
-    shape, full = operand.shape, signal.shape
-    if len(shape) < len(full):
-        signal = ops.sum(signal, axis=tuple(range(len(full) - len(shape))))
-        full = signal.shape
-    axes = tuple(i for i, (a, b) in enumerate(zip(shape, full, strict=True)) if a == 1 and b != 1)
+    num_added = len(signal.shape) - len(operand.shape)
+    if num_added > 0:
+        signal = ops.sum(signal, axis=tuple(range(num_added)))
+    sizes = zip(operand.shape, signal.shape, strict=True)
+    axes = tuple(axis for axis, (own, full) in enumerate(sizes) if own == 1 and full != 1)
     return ops.sum(signal, axis=axes, keepdims=True) if axes else signal

@@ -10,12 +10,12 @@ from kerasvis.graph.nodes import Node, call_on
 
 
 class Record(NamedTuple):
-    """What the forward pass leaves behind at one call of one layer.
+    """What the forward pass records at one call of one layer.
 
     Attributes:
         inputs: the tensors with which the layer was called, constants included, in order.
         outputs: the tensors that it returned.
-        switches: `(switches,)` where they were recorded, else `()`.
+        switches: `(switches,)` if the layer is a max pooling, otherwise `()`.
     """
 
     inputs: tuple
@@ -24,15 +24,15 @@ class Record(NamedTuple):
 
 
 class Call(NamedTuple):
-    """One call of one layer, as a rule sees it while planning.
+    """One call of one layer, as a rule receives it during planning.
 
     Attributes:
         node: the `kerasvis.graph.Node`.
         operands: its operands, constants included, in order.
-        is_signal: for each of them, whether it depends on the image, and so receives a signal in
+        is_signal: for each operand, whether it depends on the image, and so receives a signal in
             the backward projection.
-        shapes: the shapes of the operands, without unknown sizes but that of the batch.
-        nodes: all nodes below the target, in order.
+        shapes: the shapes of the operands, in which only the size of the batch is unknown.
+        nodes: all nodes up to the target, in order.
         dtype: the deconvnet's compute dtype.
     """
 
@@ -50,7 +50,7 @@ class Call(NamedTuple):
 
     @property
     def layer(self) -> Any:
-        """The layer that is called."""
+        """The called layer."""
         return self.node.layer
 
     def mirror_name(self, verb: str) -> str:
@@ -58,19 +58,19 @@ class Call(NamedTuple):
         return "_".join([self.name.replace("/", "_").replace(":", "_call"), verb])
 
     def of_signals(self, operands: Sequence[Any], layer: Any = None) -> Callable:
-        """The call as a function of the operands that receive a signal, to one tensor.
+        """The call as a function from the operands that receive a signal to one tensor.
 
-        That of several outputs returns their values in one row, see `in_one_row`.
+        The values of several outputs are returned in one row, see `in_one_row`.
 
         Args:
-            operands: tensors in place of all operands; those that receive no signal are held.
-            layer: called in place of the call's own.
+            operands: a tensor for each operand; those that receive no signal are held constant.
+            layer: a layer to call in place of the call's own.
         """
 
         def function(*signals):
-            rest = iter(signals)
+            remaining = iter(signals)
             pairs = zip(operands, self.is_signal, strict=True)
-            given = [next(rest) if is_signal else x for x, is_signal in pairs]
+            given = [next(remaining) if is_signal else x for x, is_signal in pairs]
             outputs = call_on(self.node, given, layer)
             if len(self.node.outputs) > 1:
                 return in_one_row(keras.tree.flatten(outputs), self.dtype)
@@ -88,8 +88,8 @@ class Mirror(keras.layers.Layer):
         call: the `Call` that is mirrored.
 
     Call arguments:
-        signal: tensor of the shape of the layer's output; of several outputs a list, if the mirror
-            `takes_several`, or else that of the first.
+        signal: tensor of the shape of the layer's output. If the layer has several outputs: a list
+            with a tensor for each if the mirror `takes_several`, otherwise that for the first.
         record: the `Record` of the call.
 
     Returns:
@@ -98,9 +98,9 @@ class Mirror(keras.layers.Layer):
     """
 
     verb = "pass"  # what the plan prints
-    includes_activation = False  # whether it mirrors the layer's fused activation, too
-    takes_several = False  # whether it mirrors a layer of several outputs, too
-    departure: str | None = None  # from the paper, in a sentence
+    includes_activation = False  # whether it also mirrors the layer's fused activation
+    takes_several = False  # whether it takes the signals of several outputs
+    departure: str | None = None  # how it departs from the paper, for the plan
 
     def __init__(self, call: Call):
         super().__init__(name=call.mirror_name(self.verb), dtype=call.dtype, trainable=False)
@@ -132,7 +132,7 @@ class Mirror(keras.layers.Layer):
         return [keras.KerasTensor(x.shape, self.compute_dtype) for x in record.inputs]
 
     def describe(self) -> str:
-        """How the plan prints it."""
+        """How the plan prints the mirror."""
         return self.verb
 
 
@@ -149,7 +149,7 @@ class PassUnchanged(Mirror):
 
 @keras.saving.register_keras_serializable(package="kerasvis")
 class NormalizationUnchanged(PassUnchanged):
-    """A normalisation that depends on the image, mirrored as the paper does contrast normalisation.
+    """A normalisation that depends on the image, treated like the paper's contrast normalisation.
 
     Deviation: the paper has no other normalisation.
     """
@@ -158,10 +158,10 @@ class NormalizationUnchanged(PassUnchanged):
 
 
 class RuleMirror(Mirror):
-    """A user's function in place of a mirror: `rule(layer, signal, record)`.
+    """A mirror that calls a user's function: `rule(layer, signal, record)`.
 
     Raises:
-        ValueError: if the function returns too few signals, or one of another shape than the input.
+        ValueError: if the function does not return a signal of the right shape for each input.
     """
 
     verb = "rule"
@@ -183,8 +183,8 @@ class RuleMirror(Mirror):
         )
         if not fits:
             raise ValueError(
-                f"The rule {self.describe()!r} for layer {self._call_name!r} is to return a signal "
-                f"for each input of the layer, of the input's shape, or None. Received: signals of "
+                f"The rule {self.describe()!r} for layer {self._call_name!r} must return, for each "
+                "input of the layer, a signal of the input's shape, or None. Received: signals of "
                 f"shapes {shapes} for inputs of shapes {expected}"
             )
         return below
@@ -194,17 +194,17 @@ class RuleMirror(Mirror):
 
 
 def are_compatible(shape: Sequence[int | None], other: Sequence[int | None]) -> bool:
-    """Whether two shapes may be the same, where a size that is not known may be any."""
+    """Whether two shapes may be the same; an unknown size may be any."""
     return len(shape) == len(other) and all(
         a is None or b is None or a == b for a, b in zip(shape, other, strict=True)
     )
 
 
 def in_one_row(tensors: Sequence[Any], dtype: str) -> Any:
-    """All values of some tensors, one after the other, in a dtype."""
+    """All values of some tensors, one after the other, in a dtype: a tensor `(values,)`."""
     return ops.concatenate([ops.reshape(ops.cast(x, dtype), (-1,)) for x in tensors])
 
 
 def first_output(outputs: Any, dtype: str) -> Any:
-    """The first tensor of what a layer returned, in a dtype."""
+    """The first tensor that a layer returned, in a dtype."""
     return ops.cast(keras.tree.flatten(outputs)[0], dtype)

@@ -1,13 +1,11 @@
 """Forward pass through the convnet, projection through the deconvnet: functions on tensors."""
 
-import dataclasses
-
 from keras import ops
 
 from kerasvis.deconvnet.mirror import Record
 from kerasvis.deconvnet.targets import STRONGEST, WHOLE
 from kerasvis.deconvnet.unpooling import Unpooling
-from kerasvis.graph.activation_functions import without_activation
+from kerasvis.graph.activation_functions import call_without_activation
 from kerasvis.graph.nodes import Tensor, call_layer, replay
 
 
@@ -17,26 +15,29 @@ def forward(plan, images, means=None):
     Args:
         plan: the `Plan`.
         images: tensor of the shape of the model's input.
-        means: `{name of a PixelMean call: mean}` where the images are crops, whose means differ.
+        means: `{name of a PixelMean call: mean}` if the images are crops, each with its own mean.
 
     Returns:
         `(tensors, switches)`: `{tensor number: tensor}` and `{name of a call: switches}`.
     """
-    pools = {
-        step.node.name: m for step in plan.steps for m in step.mirrors if isinstance(m, Unpooling)
+    unpoolings = {
+        step.node.name: mirror
+        for step in plan.steps
+        for mirror in step.mirrors
+        if isinstance(mirror, Unpooling)
     }
-    images = ops.cast(images, plan.image_dtype)  # the first layer casts it further
+    images = ops.cast(images, plan.image_dtype)  # the first layer may cast them again
     means, switches = means or {}, {}
 
     def call(node, args, kwargs):
         if node is plan.scored:
-            unscored = dataclasses.replace(node, layer=without_activation(node.layer))
-            return call_layer(unscored, args, kwargs)
+            return call_without_activation(node, args, kwargs)
         if node.name in means:
             return ops.cast(args[0], node.layer.compute_dtype) - means[node.name]
-        if node.name not in pools:
+        if node.name not in unpoolings:
             return call_layer(node, args, kwargs)
-        pooled, switches[node.name] = pools[node.name].pooling(*args, **kwargs)
+        pooled, switches[node.name] = unpoolings[node.name].pooling(*args, **kwargs)
+        # The user's layer has one output, or two if it records switches itself.
         return [pooled, switches[node.name]][: len(node.outputs)]
 
     return replay(plan.nodes, {plan.image: images}, call), switches
@@ -52,33 +53,38 @@ def choose(activations, features, positions):
 
     Returns:
         `(signal, activation, position)`: the signal to project, of the shape of `activations`; the
-        activation of the unit, `(images,)`; and where it is, int32 `(images, 2)`. For a whole
+        activation of the unit, `(images,)`; and its position, int32 `(images, 2)`. For a whole
         feature map, both are those of its strongest unit.
     """
     _, height, width, num_features = ops.shape(activations)
+    # The chosen feature map of every image: `(images, locations)`, row by row.
     feature_maps = ops.take_along_axis(
         ops.reshape(activations, (-1, height * width, num_features)),
         features[:, None, None],
         axis=2,
     )[:, :, 0]
+    # The location of the chosen unit: `(images,)`.
     strongest = ops.cast(ops.argmax(feature_maps, axis=1), "int32")
     rows, columns = positions[:, 0], positions[:, 1]
     chosen = ops.where(rows < 0, strongest, rows * width + columns)
+    # The feature map with all but the chosen activations set to zero.
     is_chosen = ops.equal(ops.arange(height * width, dtype="int32"), chosen[:, None])
     is_chosen = ops.logical_or(is_chosen, ops.equal(rows, WHOLE)[:, None])
-    kept = ops.where(is_chosen, feature_maps, ops.zeros_like(feature_maps))
+    of_chosen = ops.where(is_chosen, feature_maps, ops.zeros_like(feature_maps))
+    # The same among all feature maps, the others being zero.
     is_feature = ops.equal(ops.arange(num_features, dtype="int32"), features[:, None])
-    signal = ops.where(is_feature[:, None], kept[:, :, None], ops.zeros_like(kept[:, :1, None]))
+    zeros = ops.zeros_like(of_chosen[:, :1, None])
+    signal = ops.where(is_feature[:, None], of_chosen[:, :, None], zeros)
     signal = ops.reshape(signal, (-1, height, width, num_features))
     activation = ops.take_along_axis(feature_maps, chosen[:, None], axis=1)[:, 0]
     return signal, activation, ops.stack([chosen // width, chosen % width], axis=1)
 
 
 def ones_at(activations, features, positions):
-    """1 at the chosen units, 0 at all others; and the positions of the chosen ones.
+    """A signal of 1 at the chosen units and 0 elsewhere, and the positions of the chosen units.
 
     Args:
-        activations, features, positions: as `choose` takes them.
+        activations, features, positions: see `choose`.
 
     Returns:
         `(signal, positions)`.
@@ -121,7 +127,7 @@ def projected_signals(plan, signal, tensors, switches):
     signals = {plan.target: signal}
     for step in plan.steps:
         arriving = {n: signals.pop(n) for n in step.node.outputs if n in signals}
-        if not arriving:  # a user's rule passed nothing on
+        if not arriving:  # a user's rule above returned no signal
             continue
         record = Record(
             tuple(tensors[x.number] if isinstance(x, Tensor) else x for x in step.operands),
@@ -129,7 +135,7 @@ def projected_signals(plan, signal, tensors, switches):
             (switches[step.node.name],) if step.node.name in switches else (),
         )
         yield from arriving.items()
-        below = [_of_outputs(arriving, step, record, signal.dtype)]
+        below = [_signal_of_outputs(arriving, step, record, signal.dtype)]
         for mirror in step.mirrors:
             below = mirror(below[0], record)
         receivers = step.receivers(plan.shapes)
@@ -141,11 +147,13 @@ def projected_signals(plan, signal, tensors, switches):
     yield plan.image, signals[plan.image]
 
 
-def _of_outputs(arriving, step, record, dtype):
-    """The signal of a step's output; of several a list, of zeros where none arrives."""
-    first = step.node.outputs[0]
+def _signal_of_outputs(arriving, step, record, dtype):
+    """The signal that a step's first mirror takes: a tensor, or a list for several outputs.
+
+    In a list, outputs at which no signal arrives have zeros.
+    """
     if not step.mirrors[0].takes_several or len(step.node.outputs) == 1:
-        return arriving[first]
+        return arriving[step.node.outputs[0]]
     return [
         arriving[number] if number in arriving else ops.zeros_like(output, dtype=dtype)
         for number, output in zip(step.node.outputs, record.outputs, strict=True)
@@ -153,7 +161,7 @@ def _of_outputs(arriving, step, record, dtype):
 
 
 def with_positions(tensor):
-    """Dense units as feature maps of one position."""
+    """Activations `(images, rows, columns, features)`; dense units as feature maps of 1×1."""
     return tensor[:, None, None, :] if len(tensor.shape) == 2 else tensor
 
 
@@ -178,10 +186,10 @@ def project_chosen(plan, tensors, switches, features, positions):
 
 
 def project_chosen_by(plans, tensors, switches, features, positions):
-    """Chooses activations and projects them by several plans of one forward pass.
+    """Chooses activations and projects them by several plans that share one forward pass.
 
     Args:
-        plans: `Plan`s that differ in nothing but how the signal is projected, as by rectification.
+        plans: `Plan`s that differ only in how the signal is projected, such as in rectification.
         tensors: from `forward`, with any of the plans.
         switches: from `forward`.
         features: int32 `(images,)`.

@@ -25,7 +25,7 @@ class Permuted(Mirror):
 
 
 class Uncropped(Mirror):
-    """Cropping2D, mirrored: zeros where values were cropped."""
+    """Cropping2D, mirrored: zeros replace the cropped values."""
 
     verb = "pad"
 
@@ -45,7 +45,7 @@ class Unpadded(Mirror):
 
 
 class Downsampled(Mirror):
-    """UpSampling2D, mirrored: every location gathers what it spread, with the same weights."""
+    """UpSampling2D, mirrored: each location sums the signal of its copies, with their weights."""
 
     verb = "gather"
 
@@ -55,7 +55,7 @@ class Downsampled(Mirror):
         return ops.einsum("bhwc,nw->bhnc", signal, self._weights(width, axis=1))
 
     def _weights(self, length, axis):
-        """The weight of every location in every location above: `(length, factor * length)`."""
+        """The weight of each input location in each output location: `(length, output length)`."""
         units = ops.eye(length, dtype=self.compute_dtype)
         shape = (length, length, 1, 1) if axis == 0 else (length, 1, length, 1)
         above = self.mirrored.call(ops.reshape(units, shape))

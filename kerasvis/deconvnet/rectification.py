@@ -31,10 +31,11 @@ RECTIFICATIONS = ("deconvnet", "guided", "gradient")
 
 @keras.saving.register_keras_serializable(package="kerasvis")
 class Rectification(Mirror):
-    """The reconstructed signal goes through a ReLU, because feature maps are always positive.
+    """The reconstructed signal passes through a ReLU, because feature maps are always positive.
 
-    As a rule for a smooth or leaky activation: it is treated as the ReLU that it approximates. That
-    is a rule of the deconvnet alone; `"guided"` and `"gradient"` have its derivative.
+    As a rule for a smooth or leaky activation, it treats that activation as the ReLU that it
+    approximates. This applies to the deconvnet alone; `"guided"` and `"gradient"` use the
+    derivative of the activation.
     """
 
     verb = "rectify"

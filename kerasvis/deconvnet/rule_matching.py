@@ -1,4 +1,4 @@
-"""Finds the rules that match a call of the convnet, and makes its mirrors by them."""
+"""Finds the rules that match a call of the convnet, and creates its mirrors."""
 
 from typing import TYPE_CHECKING
 
@@ -28,8 +28,8 @@ class ProjectionError(ValueError):
     """A layer that no rule matches.
 
     Attributes:
-        name: of the call.
-        what: what kind of thing it is.
+        name: name of the call.
+        what: what has no rule, for example `"a layer LSTM"`.
     """
 
     def __init__(self, name: str, what: str):
@@ -38,8 +38,8 @@ class ProjectionError(ValueError):
 
 
 REMEDY = (
-    "Give rules='relaxed' (in a command --rules relaxed): the plan then states how it departs from "
-    "the paper; or rules of your own, see kerasvis.rules."
+    "Give rules='relaxed' (in a command --rules relaxed), after which the plan states how it "
+    "departs from the paper; or give rules of your own, see kerasvis.rules."
 )
 
 
@@ -48,16 +48,16 @@ def mirrors_of(call: "Call", table: RuleTable, is_scored: bool = False) -> tuple
 
     Args:
         call: the `Call`.
-        table: from `rule_table`.
-        is_scored: whether the signal starts before the layer's activation.
+        table: the `RuleTable`.
+        is_scored: whether the projection starts before the layer's activation.
 
     Raises:
         ProjectionError: if there is no rule for the layer or for its activation.
     """
-    rule = matching_layer_rule(call.layer, table.own)
+    rule = matching_layer_rule(call.layer, table.users)
     if rule is None and is_activation(call):
         return activation_mirrors(call, function_of(call.node), table)
-    mirrors = layer_mirrors(call, table) if rule is None else mirrors_by(rule, call, table)
+    mirrors = layer_mirrors(call, table) if rule is None else apply_rule(rule, call, table)
     activation = fused_activation(call.layer)
     if is_scored or activation is None or mirrors[-1].includes_activation:
         return mirrors
@@ -76,10 +76,10 @@ def is_activation(call):
 
 
 def operation_rule(call):
-    """The mirror of an operation of Keras, or None."""
+    """The built-in rule for an operation of `keras.ops`, or None."""
     kind = kind_of(call.layer)
-    is_of_number = kind.__name__ == "Multiply" and len(call.operands) == 1
-    if is_of_number or not kind.__module__.startswith("keras.src.ops."):
+    is_by_a_number = kind.__name__ == "Multiply" and len(call.operands) == 1
+    if is_by_a_number or not kind.__module__.startswith("keras.src.ops."):
         return None
     return OPERATION_RULES.get(kind.__name__)
 
@@ -91,25 +91,32 @@ def layer_mirrors(call, table):
     if is_quantized(call.layer):
         return (Transpose(call),)
     if rule is merging.Product and sum(call.is_signal) > 1 and not table.derives:
-        if table.rest is not None:
-            return mirrors_by(table.rest, call, table)
-        raise ProjectionError(call.name, "a product of several signals")
+        return fallback_mirrors(call, table, "a product of several signals")
     if kind is LocalResponseNormalization and not table.derives:
         return (PassUnchanged(call),)
     if rule is not None:
         return (rule(call),)
     if is_affine_call(call):
         return (Transpose(call),)
-    if table.rest is not None:
-        return mirrors_by(table.rest, call, table)
-    raise ProjectionError(call.name, f"a layer {type(call.layer).__name__}")
+    return fallback_mirrors(call, table, f"a layer {type(call.layer).__name__}")
+
+
+def fallback_mirrors(call, table, what):
+    """The mirrors of a call that no other rule matches.
+
+    Raises:
+        ProjectionError: if the table has no rule for such calls; it says `what` has no rule.
+    """
+    if table.fallback is None:
+        raise ProjectionError(call.name, what)
+    return apply_rule(table.fallback, call, table)
 
 
 def activation_mirrors(call, function, table):
-    """The mirrors of an activation, be it fused into a layer or a call by itself."""
-    rule = matching_activation_rule(function, table.own)
+    """The mirrors of an activation, which may be fused into a layer or a call by itself."""
+    rule = matching_activation_rule(function, table.users)
     if rule is not None:
-        return mirrors_by(rule, call, table)
+        return apply_rule(rule, call, table)
     family = Family() if function is None else family_of(function)
     if family.function is activations.linear:
         return (PassUnchanged(call),)
@@ -120,22 +127,21 @@ def activation_mirrors(call, function, table):
     is_fused = fused_activation(call.layer) is not None
     if not is_fused and is_affine_call(call):
         return (Transpose(call),)
-    if table.rest is not None:
-        rest = ActivationDerivative if is_fused and table.rest is Derivative else table.rest
-        return mirrors_by(rest, call, table)
-    raise ProjectionError(call.name, f"the activation {activation_name(call, family)!r}")
+    if is_fused and table.fallback is Derivative:
+        return (ActivationDerivative(call),)
+    return fallback_mirrors(call, table, f"the activation {activation_name(call, family)!r}")
 
 
 def activation_name(call, family):
-    """What to call an activation in a sentence."""
+    """The name of an activation in messages."""
     own = fused_activation(call.layer) or getattr(call.layer, "activation", call.layer)
     return name_of(family.function or own)
 
 
 def derivative_mirrors(call, table, is_elementwise=True):
-    """The mirrors of an activation that is not a ReLU, for other rectifications than the paper's.
+    """The mirrors of an activation that is not a ReLU, for rectifications other than the paper's.
 
-    Its derivative; of guided backpropagation where the signal is positive.
+    The gradient uses its derivative; guided backpropagation also rectifies the signal first.
     """
     is_fused = fused_activation(call.layer) is not None
     derivative = ActivationDerivative(call) if is_fused else Derivative(call)
@@ -143,22 +149,22 @@ def derivative_mirrors(call, table, is_elementwise=True):
     return (Rectification(call), derivative) if is_guided else (derivative,)
 
 
-def mirrors_by(rule, call, table):
-    """The mirrors that a rule makes of a call."""
+def apply_rule(rule, call, table):
+    """The mirrors that a rule of the user's, or of `RELAXED_RULES`, gives a call."""
     if rule is Rectification and table.derives:
         function = fused_activation(call.layer) or function_of(call.node)
         if not is_relu(function):
             return derivative_mirrors(call, table)
         return (RECTIFICATION_MIRRORS[table.rectification](call),)
     if rule is merging.GateAsConstant and len(call.operands) == 1:
-        return (Transpose(call),)  # times a number
+        return (Transpose(call),)  # a product with a number has no gates
     is_mirror = isinstance(rule, type) and issubclass(rule, Mirror)
     return (rule(call) if is_mirror else RuleMirror(call, rule),)
 
 
-def matching_layer_rule(layer, pairs):
-    """The first rule for the layer's type, or None."""
-    for key, rule in pairs:
+def matching_layer_rule(layer, rules):
+    """The first of the user's rules for the layer's type, or None."""
+    for key, rule in rules:
         if isinstance(key, str):
             if key == type(layer).__name__:
                 return rule
@@ -167,11 +173,11 @@ def matching_layer_rule(layer, pairs):
     return None
 
 
-def matching_activation_rule(function, pairs):
-    """The first rule for the activation function, or None."""
+def matching_activation_rule(function, rules):
+    """The first of the user's rules for the activation function, or None."""
     if function is None:
         return None
-    for key, rule in pairs:
+    for key, rule in rules:
         is_types = isinstance(key, (type, tuple))
         if is_types and isinstance(function, key):
             return rule
@@ -183,6 +189,6 @@ def matching_activation_rule(function, pairs):
 
 
 def is_same_function(function, other):
-    """Whether two functions are the same activation of Keras, but for parameters."""
+    """Whether two functions are the same Keras activation, whatever their parameters."""
     known = family_of(function).function
     return known is not None and known is family_of(other).function

@@ -1,4 +1,4 @@
-"""The rules of one deconvnet: the user's, in front of the built-in ones."""
+"""The rules of one deconvnet that precede the built-in ones."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -37,7 +37,7 @@ def standardize_rules(rules: Any, named: Mapping[str, tuple] = RULE_SETS) -> tup
 
 
 def rule_names(rules: Any) -> list[str]:
-    """What identifies rules in another process: the names of keys and rules, in order."""
+    """The names of keys and rules, in order, which identify rules across processes."""
     return [
         part if isinstance(part, str) else getattr(part, "__qualname__", type(part).__qualname__)
         for pair in standardize_rules(rules)
@@ -46,21 +46,21 @@ def rule_names(rules: Any) -> list[str]:
 
 
 class RuleTable(NamedTuple):
-    """By what rules mirrors are found.
+    """The rules by which the mirrors of a deconvnet are found.
 
     Attributes:
         rectification: `"deconvnet"`, `"guided"` or `"gradient"`.
-        own: the user's pairs, which come first.
-        rest: the rule for what no other rule matches, or None to refuse it.
+        users: the user's pairs `(key, rule)`, which precede the built-in rules.
+        fallback: the rule for calls that no other rule matches, or None to raise an error.
     """
 
     rectification: str
-    own: tuple[tuple, ...]
-    rest: Callable | None
+    users: tuple[tuple, ...]
+    fallback: Callable | None
 
     @property
     def derives(self) -> bool:
-        """Whether layers pass their derivative rather than what the deconvnet does in its place."""
+        """Whether mirrors use derivatives wherever the deconvnet departs from them."""
         return self.rectification != "deconvnet"
 
 
@@ -81,12 +81,14 @@ def rule_table(rectification: str, rules: str | Sequence[tuple] = ()) -> RuleTab
         )
     is_deconvnet = rectification == "deconvnet"
     pairs = [x for x in standardize_rules(rules) if is_deconvnet or x not in RELAXED_RULES]
-    rest = [rule for key, rule in pairs if key is keras.Operation]
-    own = tuple(pair for pair in pairs if pair[0] is not keras.Operation)
-    return RuleTable(rectification, own, rest[0] if rest else None if is_deconvnet else Derivative)
+    users = tuple(pair for pair in pairs if pair[0] is not keras.Operation)
+    fallbacks = [rule for key, rule in pairs if key is keras.Operation]
+    fallbacks.append(None if is_deconvnet else Derivative)
+    return RuleTable(rectification, users, fallbacks[0])
 
 
 def check_rule(pair):
+    """Raises a ValueError unless it is a pair `(key, rule)`."""
     is_pair = isinstance(pair, (tuple, list)) and len(pair) == 2
     if not is_pair or not callable(pair[1]):
         raise ValueError(

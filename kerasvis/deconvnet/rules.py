@@ -1,29 +1,30 @@
-"""Which mirror a layer gets.
+"""How the mirror of a layer is chosen.
 
-A `Mirror` for each layer of Keras that the paper's rules cover, by the very type; a subclass counts
-as its parent if it leaves alone what the parent computes with. An activation is known by its
-values, so that a ReLU is a ReLU however it is written. Any other layer or operation that is affine
-in its inputs has its own transpose. What is left is refused while planning.
+Each layer of Keras that the paper's rules cover has a `Mirror`, by its exact type; a subclass
+counts as its parent if it does not change anything that the parent computes with. An activation is
+recognised by its values, so a ReLU is a ReLU however it is written. Any other layer or operation
+that is affine in its inputs is mirrored by its transpose. For everything else, planning raises an
+error.
 
-`DeconvModel(..., rules=[...])` puts pairs `(key, rule)` of yours in front; the first match wins. A
-key is a layer type, the name of one, an activation function such as `keras.activations.silu`, or
-`keras.Operation` for whatever no other rule matches. A rule is a `Mirror`, or a function
+`DeconvModel(..., rules=[...])` puts your own pairs `(key, rule)` before these; the first match
+wins. A key is a layer type, its name, an activation function such as `keras.activations.silu`, or
+`keras.Operation` for everything that no other rule matches. A rule is a `Mirror`, or a function
 `rule(layer, signal, record)` that returns the signal projected through the layer: one tensor, or a
 list with one for each of `record.inputs`, None for an input that receives no signal. A rule for a
-layer type applies to the whole layer, its fused activation included.
+layer type applies to the whole layer, including its fused activation.
 
-`rules="relaxed"` puts `RELAXED_RULES` there, and refuses nothing. Its departures from the paper,
-which the plan prints where they apply:
+`rules="relaxed"` puts `RELAXED_RULES` there, with which every layer has a rule. They depart from
+the paper as follows; the plan prints the departures that apply:
 
 - silu, gelu, hard silu, mish, elu, celu, selu, softplus, squareplus, leaky and parametric ReLU:
   rectified as a ReLU is;
 - products of several signals (squeeze and excitation): the gate is held constant;
 - layer, group, unit and RMS normalization: the signal passes unchanged;
-- attention: its weights are held constant;
-- all others: their derivative at the image.
+- attention: its attention weights are held constant;
+- all others: replaced by their derivative at the image.
 
-With the rectifications `"guided"` and `"gradient"` every layer passes its own derivative, and these
-rules change nothing.
+With the rectifications `"guided"` and `"gradient"`, every layer is replaced by its derivative, and
+the relaxed rules change nothing.
 
 Example:
     >>> import keras

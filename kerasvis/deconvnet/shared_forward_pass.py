@@ -1,8 +1,9 @@
 """Projection of many units of few images: one forward pass per image, for all of its units.
 
-Of the nine strongest units of each of 512 feature maps many lie in the same image, and the forward
-pass costs as much as the projection. Its record is the same for all units of an image; each unit
-uses the crop that contains its receptive field, see `kerasvis.graph.crops`, or the whole record.
+Among the nine strongest units of each of 512 feature maps, many lie in the same image, and a
+forward pass costs as much as a projection. The record of the forward pass is the same for all units
+of an image; each unit uses the crop of it that contains its receptive field, see
+`kerasvis.graph.crops`, or the whole record.
 """
 
 import keras
@@ -10,17 +11,18 @@ import numpy as np
 from keras import ops
 
 from kerasvis.deconvnet import passes
+from kerasvis.deconvnet.projection_engine import ProjectionEngine
 from kerasvis.graph.batch_function import BatchFunction
 
 NUM_PIXELS_IN_STEP = 16 * 224 * 224
 
 
-class SharedForwardPass:
-    """Projects units, several of which may lie in one image.
+class SharedForwardPass(ProjectionEngine):
+    """Projects units, with one forward pass for all that lie in the same image.
 
     Args:
-        plans: the `Plan`s, one for each rectification; they share the forward pass, too.
-        crops: the `UnitCrops` for images of this size, or None where cropping saves nothing.
+        plans: the `Plan`s, one for each rectification; they also share the forward pass.
+        crops: the `UnitCrops` for images of this size, or None if cropping saves nothing.
     """
 
     def __init__(self, plans, crops=None):
@@ -29,20 +31,7 @@ class SharedForwardPass:
         self._projector = BatchFunction(self._project_units, plans[0].layers)
 
     def project(self, images, image_numbers, features, positions, batch_size=None, verbose=0):
-        """Projects units, those of one image together.
-
-        Args:
-            images: array `(images, rows, columns, channels)`, or a list of such images.
-            image_numbers: int `(units,)`, the image of each.
-            features: int32 `(units,)`.
-            positions: int32 `(units, 2)`.
-            batch_size: units per step.
-            verbose: whether Keras shows its progress bar.
-
-        Returns:
-            `(parts, origins)`: float32 `(units, plans, height, width, channels)` and int32
-            `(units, 2)`, the (top, left) of each in its image.
-        """
+        """See `ProjectionEngine`; all targets are units."""
         origins, positions_in_parts, size = self._parts(positions, np.shape(images[0])[:2])
         units = {"feature": features, "position": positions_in_parts, "origin": origins}
         batch_size = batch_size or max(1, NUM_PIXELS_IN_STEP // int(np.prod(size)))
@@ -50,14 +39,14 @@ class SharedForwardPass:
         projections = np.zeros(shape, "float32")
         bar = keras.utils.Progbar(-(-len(features) // batch_size), verbose=verbose)
         for chosen, inputs in steps(images, image_numbers, units, batch_size):
-            # `predict` would hold all projections twice, and ends late: see
+            # `predict` would hold all projections twice, and would be slow to return: see
             # `data.labelled.autotuning`.
             projections[chosen] = self._projector.predict_on_batch(inputs)
             bar.add(1)
         return projections, origins
 
     def _parts(self, positions, image_size):
-        """`(origins, positions, size)`: of the parts in the images, of the units in the parts."""
+        """`(origins, positions, size)`: of parts in images, of units in parts, and of all parts."""
         if self._crops is None:
             return np.zeros((len(positions), 2), "int32"), positions, image_size
         grid = self._crops.grid
@@ -69,7 +58,7 @@ class SharedForwardPass:
         tensors, switches = passes.forward(plan, inputs["images"])
 
         def part(number, tensor):
-            """The part of a tensor for every unit; parts that no mirror uses are not computed."""
+            """The part of a tensor for every unit; only those that a mirror uses are computed."""
             if self._crops is None or number not in self._crops.strides:
                 return ops.take(tensor, inputs["image"], axis=0)
             strides = np.array(self._crops.strides[number], "int32")
@@ -87,7 +76,7 @@ class SharedForwardPass:
 
 
 def steps(images, image_numbers, units, batch_size):
-    """Units in the order of their images, together with these images.
+    """Divides units into steps, in the order of their images.
 
     Args:
         images: array `(images, rows, columns, channels)`, or a list of such images.
@@ -96,8 +85,8 @@ def steps(images, image_numbers, units, batch_size):
         batch_size: units per step.
 
     Yields:
-        `(numbers, inputs)`: int64 `(batch,)`, the units; and the inputs of one step. The
-        number of images differs from step to step.
+        `(numbers, inputs)`: int64 `(batch,)`, the numbers of the units; and the inputs of a step,
+        including the images that it needs, whose number differs from step to step.
     """
     order = np.argsort(image_numbers, kind="stable")
     for begin in range(0, len(order), batch_size):
@@ -118,9 +107,9 @@ def cut_out(tensor, numbers, begins, size):
 
     Args:
         tensor: `(images, rows, columns, channels)`.
-        numbers: int32 `(parts,)`, the image of each.
-        begins: int32 `(parts, 2)`, its first (row, column).
-        size: `(height, width)` of all.
+        numbers: int32 `(parts,)`, the image of each part.
+        begins: int32 `(parts, 2)`, the first (row, column) of each part.
+        size: `(height, width)` of all parts.
 
     Returns:
         Tensor `(parts, height, width, channels)`.

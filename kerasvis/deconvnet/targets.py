@@ -1,4 +1,4 @@
-"""Where a projection starts: the activations that are not set to zero.
+"""Targets: which activations are projected; all others are set to zero.
 
 Each field is an integer for all images, or a sequence with one integer per image.
 """
@@ -14,7 +14,7 @@ STRONGEST, WHOLE = -1, -2  # as row and column, instead of a single position
 
 
 class Unit(NamedTuple):
-    """One unit: of a feature map at (row, column), or of a dense layer (a class score)."""
+    """One unit: of a feature map, at (row, column), or of a dense layer, such as a class score."""
 
     feature: int | Sequence[int]
     row: int | Sequence[int] | None = None
@@ -22,7 +22,7 @@ class Unit(NamedTuple):
 
 
 class Strongest(NamedTuple):
-    """The strongest unit of a feature map in each image; of ties the first in row-major order."""
+    """The strongest unit of a feature map in each image; of equal ones the first, row by row."""
 
     feature: int | Sequence[int]
 

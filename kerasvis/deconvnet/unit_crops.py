@@ -1,24 +1,26 @@
 """Projection of single units inside a crop of the image around their receptive field.
 
-The receptive field of a unit of `block3_conv3` in VGG16 is 40 of 224 pixels wide. Nothing outside
-its crop affects the result, in either pass; see `kerasvis.graph.crops` for why this is exact.
+The receptive field of a unit of `block3_conv3` in VGG16, for example, is 40 of 224 pixels wide.
+Nothing outside the crop affects the unit or its projection; see `kerasvis.graph.crops` for why this
+is exact.
 """
 
 import keras
 import numpy as np
 
 from kerasvis.deconvnet import passes
+from kerasvis.deconvnet.projection_engine import ProjectionEngine
 from kerasvis.graph.batch_function import BatchFunction
 from kerasvis.graph.crops import crop_grid
 from kerasvis.graph.receptive_fields import receptive_spans
 from kerasvis.graph.shapes import infer_shapes
 from kerasvis.layers import PixelMean
 
-MAX_SHARE = 0.7  # of the image: larger crops cost more than they save
+MAX_SHARE = 0.7  # of the image's pixels: larger crops cost more than they save
 NUM_PIXELS_IN_BATCH = 4 * 224 * 224
 
 
-class UnitCrops:
+class UnitCrops(ProjectionEngine):
     """Projects units in crops of one size around each receptive field.
 
     Args:
@@ -27,8 +29,8 @@ class UnitCrops:
 
     Attributes:
         grid: the `kerasvis.graph.crops.CropGrid`.
-        strides: `{tensor number: (rows, columns)}`, pixels between its locations.
-        shapes: `{tensor number: shape}` in a crop.
+        strides: `{tensor number: (rows, columns)}`, pixels between locations of the tensor.
+        shapes: `{tensor number: shape}` for a crop.
     """
 
     def __init__(self, plans, grid, strides, shapes):
@@ -43,7 +45,7 @@ class UnitCrops:
 
     @classmethod
     def of(cls, plans, graph, model, image_size):
-        """The crops for images of one size, or None where cropping saves nothing."""
+        """The crops for images of one size, or None if cropping saves nothing."""
         plan = plans[0]
         if len(plan.shapes[plan.target]) != 4:
             return None
@@ -58,20 +60,7 @@ class UnitCrops:
         return cls(plans, grid, strides, infer_shapes(graph, plan.nodes, model, grid.size))
 
     def project(self, images, image_numbers, features, positions, batch_size=None, verbose=0):
-        """Projects one unit after the other, each in a crop of its own.
-
-        Args:
-            images: array `(images, rows, columns, channels)`, or a list of such images.
-            image_numbers: int `(units,)`, the image of each.
-            features: int32 `(units,)`.
-            positions: int32 `(units, 2)`.
-            batch_size: crops per step.
-            verbose: whether Keras shows its progress bar.
-
-        Returns:
-            `(crops, origins)`: float32 `(units, plans, height, width, channels)` and int32
-            `(units, 2)`, the (top, left) of each.
-        """
+        """See `ProjectionEngine`; all targets are units, each in a crop of its own."""
         images = [images[number] for number in image_numbers]
         origins = self.grid.origins(positions)
         inputs = {

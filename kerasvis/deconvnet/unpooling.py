@@ -9,16 +9,16 @@ import math
 
 from keras import ops
 
-from kerasvis.deconvnet.filtering import cut, size_of, spaced_out
+from kerasvis.deconvnet.filtering import crop_to_input, size_of, spaced_out
 from kerasvis.deconvnet.mirror import Mirror
 from kerasvis.layers import MaxPooling2DWithSwitches, MaxUnpooling2D
 from kerasvis.layers.window_geometry import padding_before
 
 
 class Unpooling(Mirror):
-    """Max pooling, mirrored: the switches tell where each value goes.
+    """Max pooling, mirrored: each value goes to the location in its switch.
 
-    In the forward pass `pooling` runs in place of the mirrored layer, and records the switches.
+    In the forward pass, `pooling` runs in place of the mirrored layer and records the switches.
     """
 
     verb = "unpool"
@@ -44,7 +44,7 @@ class Unpooling(Mirror):
 
 
 class AverageUnpooling(Mirror):
-    """Average pooling, mirrored: an equal share for each element of the window, except padding."""
+    """Average pooling, mirrored: each element of a window, except padding, gets an equal share."""
 
     verb = "spread"
 
@@ -54,7 +54,7 @@ class AverageUnpooling(Mirror):
         shares = signal / ops.cast(counts, signal.dtype)
         spaced = spaced_out(shares, layer.strides, layer.pool_size)
         sums = ops.average_pool(spaced, layer.pool_size, 1, "valid") * math.prod(layer.pool_size)
-        return cut(sums, size, layer, extent=layer.pool_size)
+        return crop_to_input(sums, size, layer, extent=layer.pool_size)
 
     def describe(self):
         return f"{self.verb} {'×'.join(map(str, self.mirrored.pool_size))}"
@@ -73,7 +73,7 @@ def num_unpadded(layer, size, pooled_size):
 
 
 class GlobalAverageUnpooling(Mirror):
-    """Global average pooling, mirrored."""
+    """Global average pooling, mirrored: each location receives an equal share."""
 
     verb = "spread"
 

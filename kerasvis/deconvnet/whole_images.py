@@ -1,12 +1,13 @@
-"""Projection in whole images: one target in each image of a batch."""
+"""Projection in whole images: one forward pass for each target."""
 
 import numpy as np
 
+from kerasvis.deconvnet.projection_engine import ProjectionEngine
 from kerasvis.graph.replicas import predict_any_number
 
 
-class WholeImages:
-    """Projects one target of every image, a unit or a whole feature map.
+class WholeImages(ProjectionEngine):
+    """Projects targets of any kind, units or whole feature maps, each by its own forward pass.
 
     Args:
         deconv: the `DeconvModel`.
@@ -16,20 +17,7 @@ class WholeImages:
         self._deconv = deconv
 
     def project(self, images, image_numbers, features, positions, batch_size=None, verbose=0):
-        """Projects one target after the other.
-
-        Args:
-            images: array `(images, rows, columns, channels)`, or a list of such images.
-            image_numbers: int `(targets,)`, the image of each.
-            features: int32 `(targets,)`.
-            positions: int32 `(targets, 2)`.
-            batch_size: images per step.
-            verbose: whether Keras shows its progress bar.
-
-        Returns:
-            `(projections, origins)`: float32 `(targets, 1, rows, columns, channels)` and int32
-            `(targets, 2)`, all (0, 0).
-        """
+        """See `ProjectionEngine`; the only plan is the model's, and parts are whole images."""
         images = self._deconv.check_images(np.asarray([images[n] for n in image_numbers]))
         inputs = {"images": images, "feature": features, "position": positions}
         batch_size = batch_size or fitting_batch_size(images.shape)
@@ -38,11 +26,11 @@ class WholeImages:
 
 
 def pasted(parts, origins, shape):
-    """Parts of images at their places, and 0 around them.
+    """Whole projections, 0 outside the parts that were computed.
 
     Args:
         parts: float32 `(images, height, width, channels)`.
-        origins: int32 `(images, 2)`, the (top, left) of each.
+        origins: int32 `(images, 2)`, the (top, left) of each part.
         shape: `(images, rows, columns, channels)` of the result.
     """
     if parts.shape == shape:
@@ -54,5 +42,5 @@ def pasted(parts, origins, shape):
 
 
 def fitting_batch_size(shape, num_values=4 * 224 * 224 * 3):
-    """How many images have as many pixels as four of 224×224; between 1 and 64."""
+    """The number of images that have as many pixels as four of 224×224; between 1 and 64."""
     return int(np.clip(num_values // max(int(np.prod(shape[1:])), 1), 1, 64))

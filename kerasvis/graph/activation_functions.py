@@ -1,5 +1,6 @@
 """Which activation function a call applies: by itself, or to the outputs of a layer."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ from keras import layers
 
 from kerasvis.graph.function_families import Family, family_of
 from kerasvis.graph.layer_kinds import kind_of
-from kerasvis.graph.nodes import Node, Tensor, call_on, keeps_shape, operands_of
+from kerasvis.graph.nodes import Node, Tensor, call_layer, call_on, keeps_shape, operands_of
 
 # Layers that apply an `activation` to what they have computed.
 FUSED = (
@@ -20,7 +21,7 @@ FUSED = (
     layers.SeparableConv2D,
 )
 
-# Functions of Keras or TensorFlow that make probabilities, or logarithms of them, of scores.
+# Functions of Keras or TensorFlow that turn scores into probabilities, or logarithms of them.
 _OF_SCORES = """
     hard_sigmoid log_sigmoid log_softmax log_softmax_v2 sigmoid softmax softmax_v2 sparse_sigmoid
     sparsemax
@@ -28,7 +29,7 @@ _OF_SCORES = """
 
 
 def fused_activation(layer: Any) -> Callable | None:
-    """The activation that a layer applies to its outputs; None for none or a linear one."""
+    """The activation that a layer applies to its outputs; None if there is none or it is linear."""
     if type(layer) is layers.TimeDistributed:
         return fused_activation(layer.layer)
     activation = layer.activation if isinstance(layer, FUSED) else None
@@ -36,8 +37,8 @@ def fused_activation(layer: Any) -> Callable | None:
 
 
 def without_activation(layer: Any) -> Any:
-    """The layer without its fused activation: another object, of the same weights."""
-    copy = object.__new__(type(layer))  # the copy of a layer by Keras has weights of its own
+    """The layer without its fused activation: another object with the same weights."""
+    copy = object.__new__(type(layer))  # a copy made by Keras would have weights of its own
     vars(copy).update(vars(layer))
     if type(layer) is layers.TimeDistributed:
         vars(copy)["layer"] = without_activation(layer.layer)
@@ -46,11 +47,15 @@ def without_activation(layer: Any) -> Any:
     return copy
 
 
-def function_of(node: Node) -> Callable | None:
-    """A call as a function of one tensor, which it returns in the same shape.
+def call_without_activation(node: Node, args: tuple, kwargs: dict) -> Any:
+    """Runs a node without its layer's fused activation."""
+    return call_layer(dataclasses.replace(node, layer=without_activation(node.layer)), args, kwargs)
 
-    None if it takes several, or its layer has weights. A slice or a resizing is no such function,
-    although there is a shape that it leaves alone.
+
+def function_of(node: Node) -> Callable | None:
+    """A call as a function from one tensor to another of the same shape.
+
+    None if the call takes several tensors, changes their shape, or has a layer with weights.
     """
     layer = node.layer
     if kind_of(layer) is layers.Activation:
@@ -75,17 +80,20 @@ def activation_family(node: Node) -> Family:
 
 
 def is_relu(function: Callable | None) -> bool:
-    """Whether a function is a ReLU, be it one with an upper limit."""
+    """Whether a function is a ReLU, possibly with an upper limit."""
     return function is not None and family_of(function).function is keras.activations.relu
 
 
 def keeps_positions(function: Callable | None) -> bool:
-    """Whether an activation depends on values at the same position alone; None does."""
+    """Whether each value of an activation depends only on values at the same position.
+
+    True for None, no activation.
+    """
     return function is None or family_of(function).keeps_positions
 
 
 def makes_probabilities(function: Callable | None) -> bool:
-    """Whether an activation makes probabilities, or logarithms of them, of scores."""
+    """Whether an activation turns scores into probabilities, or logarithms of them."""
     if function is None:
         return False
     library = str(getattr(function, "__module__", "")).partition(".")[0]
@@ -95,5 +103,5 @@ def makes_probabilities(function: Callable | None) -> bool:
 
 
 def name_of(function: Any) -> str:
-    """The name of a function, or the type of an object that is called like one."""
+    """The name of a function, or the type of a callable object."""
     return getattr(function, "__name__", type(function).__name__)

@@ -1,6 +1,5 @@
 """The numbers that decisions rest on: a class's score, and how far it leads another class."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -8,8 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasvis.deconvnet.plan import starting_point
-from kerasvis.graph.activation_functions import without_activation
+from kerasvis.deconvnet.start import starting_point
+from kerasvis.graph.activation_functions import call_without_activation
 from kerasvis.graph.nodes import Node, call_layer, read_graph, replay
 from kerasvis.graph.outputs import output_tensor
 
@@ -65,9 +64,8 @@ class DecisionScores:
         """Runs some of the nodes, as the model does but for the last activation."""
 
         def call(node, args, kwargs):
-            if node is self.scored:
-                node = dataclasses.replace(node, layer=without_activation(node.layer))
-            return call_layer(node, args, kwargs)
+            run = call_without_activation if node is self.scored else call_layer
+            return run(node, args, kwargs)
 
         return replay(nodes, tensors, call)
 

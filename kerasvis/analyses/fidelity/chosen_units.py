@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from kerasvis.deconvnet import passes
-from kerasvis.deconvnet.plan import make_plan
+from kerasvis.deconvnet.planning import make_plan
 from kerasvis.deconvnet.targets import Strongest, Unit, as_arrays
 from kerasvis.deconvnet.whole_images import fitting_batch_size
 from kerasvis.graph import read_graph, receptive_field
