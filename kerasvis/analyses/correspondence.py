@@ -18,6 +18,7 @@ import tqdm
 from kerasvis.arguments import standardize_images, standardize_layers, standardize_verbose
 from kerasvis.graph import feature_extractor, read_graph
 from kerasvis.graph.model_fingerprint import model_fingerprint
+from kerasvis.graph.replicas import predict_undivided
 from kerasvis.occlusion.baselines import baseline_image
 from kerasvis.occlusion.data_set_mean import mean_of_data_set
 from kerasvis.storage.fields import Array
@@ -308,7 +309,7 @@ class Features:
 
     def __call__(self, images):
         batches = [
-            self._extractor.predict_on_batch(images[begin : begin + self._batch_size])
+            predict_undivided(self._extractor, images[begin : begin + self._batch_size])
             for begin in range(0, len(images), self._batch_size)
         ]
         features = [

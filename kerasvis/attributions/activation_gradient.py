@@ -21,6 +21,7 @@ from kerasvis.graph import read_graph
 from kerasvis.graph.dependence import tensors_that_depend_on
 from kerasvis.graph.differentiation import output_and_pullback
 from kerasvis.graph.nodes import replay
+from kerasvis.graph.replicas import predict_undivided
 
 
 class _OfActivations(keras.Model):
@@ -66,7 +67,7 @@ class _OfActivations(keras.Model):
             rows = np.minimum(np.arange(-(-number // batch_size) * batch_size), number - 1)
             inputs = {name: values[rows] for name, values in inputs.items()}
         parts = [
-            self.predict_on_batch({k: v[i : i + batch_size] for k, v in inputs.items()})
+            predict_undivided(self, {k: v[i : i + batch_size] for k, v in inputs.items()})
             for i in begins
         ]
         return {name: np.concatenate([part[name] for part in parts])[:number] for name in parts[0]}

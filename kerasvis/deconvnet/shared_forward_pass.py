@@ -13,6 +13,7 @@ from keras import ops
 from kerasvis.deconvnet import passes
 from kerasvis.deconvnet.projection_engine import ProjectionEngine
 from kerasvis.graph.batch_function import BatchFunction
+from kerasvis.graph.replicas import predict_undivided
 
 NUM_PIXELS_IN_STEP = 16 * 224 * 224
 
@@ -41,7 +42,7 @@ class SharedForwardPass(ProjectionEngine):
         for chosen, inputs in steps(images, image_numbers, units, batch_size):
             # `predict` would hold all projections twice, and would be slow to return: see
             # `data.labelled.autotuning`.
-            projections[chosen] = self._projector.predict_on_batch(inputs)
+            projections[chosen] = predict_undivided(self._projector, inputs)
             bar.add(1)
         return projections, origins
 

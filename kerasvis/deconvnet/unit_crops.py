@@ -13,6 +13,7 @@ from kerasvis.deconvnet.projection_engine import ProjectionEngine
 from kerasvis.graph.batch_function import BatchFunction
 from kerasvis.graph.crops import crop_grid
 from kerasvis.graph.receptive_fields import receptive_spans
+from kerasvis.graph.replicas import predict_any_number
 from kerasvis.graph.shapes import infer_shapes
 from kerasvis.layers import PixelMean
 
@@ -72,7 +73,7 @@ class UnitCrops(ProjectionEngine):
             mean = keras.ops.convert_to_numpy(layer.mean)
             inputs[f"mean {name}"] = self._cut([mean] * len(origins), origins)
         batch_size = batch_size or max(1, NUM_PIXELS_IN_BATCH // int(np.prod(self.grid.size)))
-        return self._projector.predict(inputs, batch_size, verbose), origins
+        return predict_any_number(self._projector, inputs, batch_size, verbose), origins
 
     def _cut(self, images, origins):
         height, width = self.grid.size

@@ -1,4 +1,10 @@
-"""Prediction on all replicas of a model at the same time."""
+"""Prediction on all replicas of a model at the same time.
+
+Replicas are those of a `tf.distribute` strategy, in whose scope a model was made, or on JAX the
+devices among which a `keras.distribution` divides batches.
+"""
+
+import contextlib
 
 import keras
 import numpy as np
@@ -6,9 +12,24 @@ from keras import ops
 
 
 def num_replicas(model):
-    """Number of devices that compute in parallel: more than one if made in a strategy's scope."""
+    """Number of devices that compute in parallel."""
     strategy = getattr(model, "distribute_strategy", None)
-    return 1 if strategy is None else strategy.num_replicas_in_sync
+    if strategy is not None:
+        return strategy.num_replicas_in_sync
+    distribution = _distribution()
+    if distribution is None:
+        return 1
+    mesh = distribution.device_mesh
+    return mesh.shape[mesh.axis_names.index(distribution.batch_dim_name)]
+
+
+def predict_undivided(model, inputs):
+    """`predict_on_batch` of inputs that are no rows of examples, or too few for all devices.
+
+    Under a `keras.distribution` every device computes the same.
+    """
+    with _undivided():
+        return model.predict_on_batch(inputs)
 
 
 def predict_any_number(model, inputs, batch_size, verbose=0):
@@ -49,6 +70,8 @@ def predict_on_replicas(model, batches, lengths):
     """
     if num_replicas(model) == 1:
         return [model.predict_on_batch(batch) for batch in batches]
+    if _distribution() is not None:
+        return _predict_distributed(model, batches)
     # Replicas for which no batch is left repeat the last one.
     shares = [*batches, *batches[-1:] * (num_replicas(model) - len(batches))]
     values_of = model.distribute_strategy.experimental_distribute_values_from_function
@@ -61,3 +84,40 @@ def predict_on_replicas(model, batches, lengths):
     ends = np.cumsum(lengths)
     parts = [np.split(array, ends)[: len(batches)] for array in model.predict_on_batch(shares)]
     return list(zip(*parts, strict=True))
+
+
+def _predict_distributed(model, batches):
+    """The same under a `keras.distribution`, which divides the first axis evenly.
+
+    Inputs that hold more than examples, as the feature maps that all occluder positions share, are
+    left undivided.
+    """
+    if isinstance(batches[0], dict):
+        return [predict_undivided(model, batch) for batch in batches]
+    length = max(len(batch) for batch in batches)
+    shares = [batch[np.minimum(np.arange(length), len(batch) - 1)] for batch in batches]
+    shares += shares[-1:] * (num_replicas(model) - len(shares))
+    outputs = model.predict_on_batch(np.concatenate(shares))
+    parts = [np.split(array, len(shares)) for array in outputs]
+    return [
+        tuple(array[: len(batch)] for array in arrays)
+        for batch, arrays in zip(batches, zip(*parts, strict=True), strict=False)
+    ]
+
+
+def _distribution():
+    """The `keras.distribution` that holds on JAX, or None."""
+    return keras.distribution.distribution() if keras.backend.backend() == "jax" else None
+
+
+@contextlib.contextmanager
+def _undivided():
+    distribution = _distribution()
+    if distribution is None:
+        yield
+        return
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(distribution)

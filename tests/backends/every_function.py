@@ -1,8 +1,9 @@
 """Calls every function that needs no TensorFlow, and writes the numbers that come out.
 
-    python every_function.py FILE [NAME ...]
+    python every_function.py [--divided] FILE [NAME ...]
 
-On backends other than TensorFlow its import is blocked, so that a function that needs it all the
+With `--divided`, batches are divided among the devices by `keras.distribution.DataParallel`. On
+backends other than TensorFlow its import is blocked, so that a function that needs it all the
 same fails. Weights, images and the random weights of copies come from NumPy, so that backends can
 be compared number by number.
 """
@@ -241,7 +242,7 @@ def evolution(setup):
         num_features=3,
     )
     labels = np.asarray(setup.planted.labels)
-    options = {"batch_size": 3, "shuffle": False, "verbose": 0}
+    options = {"batch_size": 2, "shuffle": False, "verbose": 0}
     model.fit(setup.images, labels, epochs=3, callbacks=[callback], **options)
     recorded = kv.analyses.load_evolution(setup.folder / "evolution")
     yield from found(recorded)
@@ -283,6 +284,10 @@ FUNCTIONS = {
 
 def main(filepath, *names):
     arrays = {}
+    if filepath == "--divided":
+        filepath, *names = names
+        keras.distribution.set_distribution(keras.distribution.DataParallel())
+        print(len(keras.distribution.list_devices()), "devices")
     with tempfile.TemporaryDirectory() as folder:
         setup = Setup(folder)
         for name in names or FUNCTIONS:

@@ -21,19 +21,21 @@ TOLERANCE = 1e-5  # of an array's largest value
 LARGEST_STEP = 2  # of pixels in drawn pictures, of 255
 
 
-def numbers(backend, folder, python=sys.executable, names=()):
-    """`{name: array}` of the functions on one backend."""
+def numbers(backend, folder, python=sys.executable, names=(), divided=False):
+    """`{name: array}` of the functions on one backend; `divided` between two devices of JAX."""
     filepath = folder / f"{backend}.npz"
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"} if divided else {}
     finished = subprocess.run(
-        [python, PROGRAM, filepath, *names],
+        [python, PROGRAM, *["--divided"] * divided, filepath, *names],
         cwd=folder,
-        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT), **flags},
         capture_output=True,
         text=True,
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
     is_there = "imported" if backend == "tensorflow" else "absent"
     assert finished.stdout.endswith(f"TensorFlow is {is_there}\n")
+    assert finished.stdout.startswith("2 devices\n") == divided
     with np.load(filepath) as file:
         return dict(file)
 
@@ -49,6 +51,15 @@ def test_quick_part_agrees(backend, tmp_path):
         pytest.skip(f"{backend} is not installed here: `make test-backends` compares it.")
     expected = numbers("tensorflow", tmp_path, names=QUICK)
     check_all(numbers(backend, tmp_path, names=QUICK), expected)
+
+
+@pytest.mark.slow
+def test_all_functions_agree_on_two_devices(tmp_path, of_tensorflow):
+    """`keras.distribution.DataParallel`, which cannot divide an odd number of images."""
+    python = ROOT / ".venv-jax" / "bin" / "python"
+    if not python.exists():
+        pytest.skip("No environment .venv-jax: `make test-backends` makes it.")
+    check_all(numbers("jax", tmp_path, python, divided=True), of_tensorflow)
 
 
 @pytest.mark.slow

@@ -129,13 +129,14 @@ def resnet_backbone(**arguments):
     return backbone("ResNet", block_type="bottleneck_block", **{**RESNET, **arguments})
 
 
-def four_stages():
+def four_stages(shape=(*SIZE, 3)):
     stages = {
         "stackwise_num_filters": [64, 16, 16, 16],
         "stackwise_num_blocks": [2, 2, 2, 2],
         "stackwise_num_strides": [1, 2, 2, 2],
     }
-    return backbone("ResNet", block_type="basic_block", **{**RESNET, **stages})
+    options = {**RESNET, **stages, "image_shape": shape}
+    return backbone("ResNet", block_type="basic_block", **options)
 
 
 def dinov2(**arguments):
@@ -166,7 +167,7 @@ def segmenter(name, **arguments):
 BACKBONES = {
     "BASNet": lambda: segmenter(
         "BASNet",
-        image_encoder=four_stages(),
+        image_encoder=four_stages((None, None, 3)),  # it sets the size itself
         num_classes=1,
         image_shape=(*SIZE, 3),
         projection_filters=8,

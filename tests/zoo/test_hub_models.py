@@ -71,4 +71,4 @@ def test_occlusion(name):
 def test_a_layer_of_tokens_is_refused_in_a_sentence():
     model, _, _ = net("ViT")
     with pytest.raises(ValueError, match=r"feature maps .* or dense units .* were expected"):
-        kv.DeconvModel(model, "vi_t_backbone/vit_encoder", rules="relaxed")
+        kv.DeconvModel(model, f"{model.backbone.name}/vit_encoder", rules="relaxed")

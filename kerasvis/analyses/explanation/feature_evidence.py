@@ -17,6 +17,7 @@ from keras import ops
 from kerasvis.analyses.explanation.decision_scores import DecisionScores
 from kerasvis.graph.dependence import tensors_that_depend_on
 from kerasvis.graph.differentiation import vector_jacobian_product
+from kerasvis.graph.replicas import predict_undivided
 from kerasvis.storage.fields import Array
 from kerasvis.storage.results import Result
 
@@ -185,7 +186,7 @@ class UpperLayers(keras.Model):
         inputs = {f"tensor {number}": tensor for number, tensor in record.items()}
         removed = np.concatenate([[-1], features]).astype("int32")
         parts = [
-            self.predict_on_batch({**inputs, "removed": removed[i : i + batch_size]})
+            predict_undivided(self, {**inputs, "removed": removed[i : i + batch_size]})
             for i in range(0, len(removed), batch_size)
         ]
         of_image, *without = np.concatenate(parts)

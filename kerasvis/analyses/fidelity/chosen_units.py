@@ -14,6 +14,7 @@ from kerasvis.deconvnet.targets import Strongest, Unit, as_arrays
 from kerasvis.deconvnet.whole_images import fitting_batch_size
 from kerasvis.graph import read_graph, receptive_field
 from kerasvis.graph.batch_function import BatchFunction
+from kerasvis.graph.replicas import predict_undivided
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -153,7 +154,7 @@ def in_batches(model, inputs):
     images = inputs["images"]
     size = fitting_batch_size(images.shape)
     parts = [slice(begin, begin + size) for begin in range(0, len(images), size)]
-    batches = [model.predict_on_batch({k: v[part] for k, v in inputs.items()}) for part in parts]
+    batches = [predict_undivided(model, {k: v[part] for k, v in inputs.items()}) for part in parts]
     return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *batches)
 
 

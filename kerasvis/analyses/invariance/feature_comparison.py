@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from kerasvis.graph import replay
+from kerasvis.graph.replicas import predict_undivided
 
 
 class FeatureComparison(keras.Model):
@@ -56,7 +57,7 @@ class FeatureComparison(keras.Model):
         distances, probabilities = [], []
         for begin in range(0, len(versions), batch_size):
             pixels = np.concatenate([original[None], versions[begin : begin + batch_size]])
-            of_features, of_classes = self.predict_on_batch(to_images(pixels))
+            of_features, of_classes = predict_undivided(self, to_images(pixels))
             distances.append(of_features[1:])
             probabilities += [*(of_classes[1:] if begin else of_classes)]
         distances, probabilities = np.concatenate(distances), np.stack(probabilities)

@@ -18,6 +18,7 @@ from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.graph import image_shape
 from kerasvis.graph.model_fingerprint import model_fingerprint
 from kerasvis.graph.nodes import nodes_up_to
+from kerasvis.graph.replicas import predict_undivided
 from kerasvis.graph.sent_model import SentModel
 from kerasvis.storage.fingerprints import digest
 from kerasvis.storage.parts import Parts
@@ -203,7 +204,7 @@ def features_of(model, pixels, preprocessing, batch_size, advance=lambda number:
     batches = []
     for begin in range(0, len(pixels), batch_size):
         images = preprocessing.images(pixels[begin : begin + batch_size])
-        batches.append(model.predict_on_batch(images))
+        batches.append(predict_undivided(model, images))
         advance(len(images))
     return [np.concatenate(arrays) for arrays in zip(*batches, strict=True)]
 
