@@ -1,9 +1,10 @@
 """`kerasvis ablate`: which layers a convnet of the paper needs."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import Parameter
 
@@ -13,6 +14,12 @@ from kerasvis.commands.output import OutputFolder, save_figure, write_csv
 from kerasvis.commands.quiet_start import start_keras
 from kerasvis.commands.tables import in_columns
 from kerasvis.commands.training_options import ConvnetOptions, RecipeOptions, load_data
+
+if TYPE_CHECKING:
+    import keras
+
+    from kerasvis.analyses import LayerAblation
+    from kerasvis.training import Recipe
 
 FILES = ("ablation.csv", "ablation.npz", "ablation.png")
 PAPER_COLUMNS = {"replica": "replica", "zfnet": "Figure 3 net"}
@@ -83,7 +90,9 @@ def variants_of(names: tuple[str, ...], dense_units: int) -> dict[str, dict]:
     return {name: options for name, options in variants.items() if name in (names or variants)}
 
 
-def builder_of(convnet: ConvnetOptions, recipe, num_classes: int):
+def builder_of(
+    convnet: ConvnetOptions, recipe: "Recipe", num_classes: int
+) -> Callable[..., "keras.Model"]:
     """The function that builds the convnet; the variants set its other arguments."""
     return functools.partial(
         convnet.builder,
@@ -94,7 +103,7 @@ def builder_of(convnet: ConvnetOptions, recipe, num_classes: int):
     )
 
 
-def rows_of(ablation) -> list[dict[str, Any]]:
+def rows_of(ablation: "LayerAblation") -> list[dict[str, Any]]:
     """One dictionary for each variant; errors in %, None where the paper states none."""
     rows = []
     for number, name in enumerate(ablation.variants):
@@ -110,8 +119,9 @@ def rows_of(ablation) -> list[dict[str, Any]]:
             "train_top_5_error": round(float(train_5), 2),
         }
         for column, net in PAPER_COLUMNS.items():
-            errors = kv.analyses.PAPER_ERRORS[net].get(name, (None,) * len(METRICS))
-            row |= {f"paper_{column}_{key}": e for key, e in zip(METRICS, errors, strict=True)}
+            of_paper = kv.analyses.PAPER_ERRORS[net].get(name)
+            for place, key in enumerate(METRICS):
+                row[f"paper_{column}_{key}"] = of_paper and of_paper[place]
         rows.append(row)
     return rows
 

@@ -3,52 +3,60 @@
 Other text is rejected while the command line is parsed, before any work.
 """
 
-import math
 import os
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from cyclopts import CoercionError, Parameter
+from cyclopts import CoercionError, Parameter, Token
 
 LONGEST_NAME, LONGEST_PATH = 255, 4095  # in bytes, of Linux' and macOS' file systems
 
+Number = TypeVar("Number", int, float)
+PathOrStr = TypeVar("PathOrStr", str, Path)
 
-def whole_numbers(least: int, most: int):
-    """The type of whole numbers from `least` to `most`."""
 
-    def convert(_, tokens):
+def whole_numbers(least: int, most: int) -> Parameter:
+    """Makes an `int` one from `least` to `most`."""
+
+    def convert(_: object, tokens: Sequence[Token]) -> int:
         return convert_number(int, tokens, lambda number: least <= number <= most, expected)
 
     expected = f"a whole number from {least:,} to {most:,}"
-    return Annotated[int, Parameter(converter=convert)]
+    return Parameter(converter=convert)
 
 
-def finite_numbers(least: float, most: float, *, above: bool = False):
-    """The type of finite numbers from `least` to `most`; `above`: without `least` itself."""
+def finite_numbers(least: float, most: float, *, above: bool = False) -> Parameter:
+    """Makes a `float` a finite one from `least` to `most`; `above`: without `least` itself."""
 
-    def convert(_, tokens):
+    def convert(_: object, tokens: Sequence[Token]) -> float:
         return convert_number(float, tokens, is_within, expected)
 
-    def is_within(number):
+    def is_within(number: float) -> bool:
         return (least < number if above else least <= number) and number <= most
 
     expected = f"a finite number {'above' if above else 'from'} {least:g} up to {most:g}"
-    return Annotated[float, Parameter(converter=convert)]
+    return Parameter(converter=convert)
 
 
-def convert_number(type_, tokens, is_within, expected):
+def convert_number(
+    type_: type[Number],
+    tokens: Sequence[Token],
+    is_within: Callable[[Number], bool],
+    expected: str,
+) -> Number:
     """The number in the first token; a `CoercionError` if it is not as expected."""
     try:
         number = type_(tokens[0].value)
     except (ValueError, OverflowError):
-        number = math.nan
-    if not is_within(number):
+        number = None
+    if number is None or not is_within(number):
         raise CoercionError(msg=expected, token=tokens[0], target_type=type_)
     return number
 
 
-def convert_name(type_, tokens):
+def convert_name(type_: type[PathOrStr], tokens: Sequence[Token]) -> PathOrStr:
     """The name in the first token; a `CoercionError` if no file can have it."""
     try:
         name = os.fsencode(tokens[0].value)
@@ -64,7 +72,7 @@ def convert_name(type_, tokens):
     return type_(tokens[0].value)
 
 
-def convert_devices(type_, tokens):
+def convert_devices(type_: type, tokens: Sequence[Token]) -> str:
     """A number of devices, or their names; a `CoercionError` if the first token is neither."""
     names = tokens[0].value.upper().split(",")
     is_number = re.fullmatch(r"0*[1-9][0-9]{0,2}", names[0]) and len(names) == 1
@@ -79,18 +87,18 @@ FilePath = Annotated[Path, Parameter(converter=lambda _, tokens: convert_name(Pa
 Name = Annotated[str, Parameter(converter=lambda _, tokens: convert_name(str, tokens))]
 Devices = Annotated[str, Parameter(converter=convert_devices)]
 
-Count = whole_numbers(1, 10_000)
-NumImages = whole_numbers(1, 1_000_000)
-BatchSize = whole_numbers(1, 65_536)
-Pixels = whole_numbers(1, 16_384)
-PixelsFrom0 = whole_numbers(0, 16_384)
-Index = whole_numbers(0, 2**31 - 1)
-Epochs = whole_numbers(1, 1_000_000)
-Seed = whole_numbers(0, 2**32 - 1)
+Count = Annotated[int, whole_numbers(1, 10_000)]
+NumImages = Annotated[int, whole_numbers(1, 1_000_000)]
+BatchSize = Annotated[int, whole_numbers(1, 65_536)]
+Pixels = Annotated[int, whole_numbers(1, 16_384)]
+PixelsFrom0 = Annotated[int, whole_numbers(0, 16_384)]
+Index = Annotated[int, whole_numbers(0, 2**31 - 1)]
+Epochs = Annotated[int, whole_numbers(1, 1_000_000)]
+Seed = Annotated[int, whole_numbers(0, 2**32 - 1)]
 
-NumberFrom0 = finite_numbers(0, 1e6)
-Width = finite_numbers(0, 16, above=True)  # a factor on the paper's numbers of filters
-NumUnits = whole_numbers(1, 65_536)
+NumberFrom0 = Annotated[float, finite_numbers(0, 1e6)]
+Width = Annotated[float, finite_numbers(0, 16, above=True)]  # a factor on the paper's filters
+NumUnits = Annotated[int, whole_numbers(1, 65_536)]
 
 Size = Annotated[  # one number for both axes, or two
     tuple[Pixels, ...], Parameter(consume_multiple=(1, 2), allow_repeating=False)

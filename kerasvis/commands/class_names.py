@@ -3,6 +3,7 @@
 import difflib
 import re
 from pathlib import Path
+from typing import Any
 
 from kerasvis.storage.counted import counted
 from kerasvis.storage.text_files import parse_json, read_text
@@ -39,7 +40,7 @@ def load_class_names(model: str | Path, filepath: Path | None = None) -> dict[in
         ) from error
 
 
-def _by_index(entries) -> dict[int, str]:
+def _by_index(entries: Any) -> dict[int, str]:
     if isinstance(entries, dict):
         return {_index(int(index)): _name(name) for index, name in entries.items()}
     if not isinstance(entries, list) or not entries:
@@ -52,13 +53,13 @@ def _by_index(entries) -> dict[int, str]:
     return dict(enumerate(map(_name, entries)))
 
 
-def _index(value) -> int:
+def _index(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST_INDEX:
         raise ValueError
     return value
 
 
-def _name(value) -> str:
+def _name(value: object) -> str:
     """A name on one line that can be written and printed; a number counts as one."""
     if not isinstance(value, str | int) or isinstance(value, bool):
         raise TypeError

@@ -7,6 +7,7 @@ import sys
 import threading
 import typing
 from collections.abc import Iterator, Sequence
+from types import FrameType
 from typing import NoReturn
 
 import cyclopts
@@ -43,7 +44,7 @@ from kerasvis.storage.escaping import escaped
 LONGEST_RECEIVED = 80  # letters of a value that an error repeats
 
 
-def shown_default(value):
+def shown_default(value: object) -> str | None:
     """A default as it would be given; None for defaults that are not shown."""
     if isinstance(value, tuple):
         value = " ".join(map(str, value))
@@ -127,9 +128,9 @@ def run(arguments: Sequence[str]) -> None:
 @contextlib.contextmanager
 def noted_interruptions() -> Iterator[list[int]]:
     """A list that Ctrl-C adds to, as TensorFlow may turn an interruption into another error."""
-    noted = []
+    noted: list[int] = []
 
-    def interrupt(number, frame):
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
         noted.append(number)
         raise KeyboardInterrupt
 
@@ -174,7 +175,7 @@ def sentence_of(error: cyclopts.CycloptsError) -> str:
         _, near, hint = str(error).partition("Did you mean ")  # of an option that was misspelt
         ending = f". {near}{hint}" if near else "; --help lists what can be given."
         return f"{number_expected(error, option)}{ending}"
-    if isinstance(error, UnusedCliTokensError):
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
         unused = shortened(error.unused_tokens[0])
         return f"No option takes {unused!r}; --help lists the options."
     plain = " ".join(str(error).split())
@@ -189,7 +190,9 @@ def expected(error: CoercionError) -> str:
         return str(error.msg)
     if choices := typing.get_args(error.target_type):
         return f"one of {', '.join(map(str, choices))}"
-    return "true or false" if error.target_type is bool else f"a {error.target_type.__name__}"
+    if error.target_type is bool:
+        return "true or false"
+    return f"a {error.target_type.__name__}" if error.target_type else "another value"
 
 
 def number_expected(error: MissingArgumentError | ConsumeMultipleError, option: str) -> str:
@@ -198,7 +201,7 @@ def number_expected(error: MissingArgumentError | ConsumeMultipleError, option: 
         least, most = error.min_required, error.max_allowed
         wanted = f"{least} to {most} values" if most else f"{least} or more values"
         return f"{option} takes {wanted}, not {error.actual_count}"
-    count = error.argument.token_count()[0]
+    count = error.argument.token_count()[0] if error.argument else 1
     if count > 1 and error.tokens_so_far:
         return f"{option} takes {count} values, not {len(error.tokens_so_far) % count}"
     return f"{option} takes a value" if error.keyword else f"{option} is required"

@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import Parameter
 
@@ -18,6 +18,12 @@ from kerasvis.commands.image_arguments import (
 from kerasvis.commands.method_names import METHODS, MethodName, load_methods
 from kerasvis.commands.options import ClassOptions, ModelOptions
 from kerasvis.commands.output import OutputFolder, save_figure
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kerasvis.analyses import MethodComparison
+    from kerasvis.deconvnet.targets import Target
 
 TOGETHER = ("methods.png", "methods.npz")
 
@@ -125,7 +131,7 @@ def check_target(target: TargetOptions, scores: ClassOptions) -> None:
         raise ValueError("--layer and --feature belong together: give both, or --class.")
 
 
-def as_fed(photographs: list[Photograph], opened: OpenModel):
+def as_fed(photographs: list[Photograph], opened: OpenModel) -> "np.ndarray":
     """The photographs as the model takes them, in one array."""
     import numpy as np
 
@@ -150,13 +156,17 @@ def with_scores_of_classes(opened: OpenModel) -> OpenModel:
 
 
 def what_is_traced(
-    target: TargetOptions, scores: ClassOptions, opened: OpenModel, images, names: dict[int, str]
-) -> tuple[str, Any]:
+    target: TargetOptions,
+    scores: ClassOptions,
+    opened: OpenModel,
+    images: "np.ndarray",
+    names: dict[int, str],
+) -> tuple[str, "Target"]:
     """`(layer, target)`: a feature map's strongest unit, or the score of a class."""
     from kerasvis.graph import read_graph
 
     model = opened.model
-    if target.feature is not None:
+    if target.layer is not None:
         return target.layer, kv.targets.Strongest(target.feature)
     graph = read_graph(model)
     layer = next(node.name for node in graph.nodes if graph.outputs[0] in node.outputs)
@@ -166,9 +176,9 @@ def what_is_traced(
     return layer, kv.targets.Unit(model.predict(images, verbose=0).argmax(axis=1).tolist())
 
 
-def options_of(methods: MethodOptions, opened: OpenModel, layer: str) -> dict[str, dict]:
+def options_of(methods: MethodOptions, opened: OpenModel, layer: str) -> dict[str, dict[str, Any]]:
     """The options of the chosen methods that have any."""
-    options = {}
+    options: dict[str, dict[str, Any]] = {}
     if "smoothgrad" in methods.methods:
         options["smoothgrad"] = {
             "num_samples": methods.num_samples,
@@ -191,7 +201,9 @@ def maps_layer_of(methods: MethodOptions, opened: OpenModel, layer: str) -> str:
     return maps_layer
 
 
-def with_preferred_images(comparison, methods: MethodOptions, opened: OpenModel):
+def with_preferred_images(
+    comparison: "MethodComparison", methods: MethodOptions, opened: OpenModel
+) -> "MethodComparison":
     """The comparison with one more column: images that maximize the same units."""
     preferred = kv.maximize_activation(
         opened.model,
@@ -208,7 +220,10 @@ def with_preferred_images(comparison, methods: MethodOptions, opened: OpenModel)
 
 
 def row_names(
-    comparison, photographs: list[Photograph], class_names: dict[int, str], is_feature: bool
+    comparison: "MethodComparison",
+    photographs: list[Photograph],
+    class_names: dict[int, str],
+    is_feature: bool,
 ) -> list[str]:
     """What each row shows, in one line."""
     names = []

@@ -2,18 +2,23 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import Parameter
 
 import kerasvis as kv
-from kerasvis.commands.argument_types import BatchSize, FilePath, whole_numbers
+from kerasvis.commands.argument_types import BatchSize, Count, FilePath
 from kerasvis.commands.image_arguments import OpenModel, read_file
 from kerasvis.commands.options import BaselineOptions, ModelOptions
 from kerasvis.commands.output import OutputFolder, save_figure, write_csv
 from kerasvis.commands.quiet_start import start_keras
 from kerasvis.commands.tables import in_columns
 from kerasvis.storage.counted import counted
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kerasvis.analyses import Correspondence
 
 FILES = ("correspondence.png", "correspondence.csv", "correspondence.npz", "parts")
 
@@ -43,9 +48,9 @@ class PartOptions:
     parts: FilePath
     images: FilePath | None = None
     frame: str | None = None
-    draws: whole_numbers(1, 10_000) = 10
+    draws: Count = 10
 
-    def paths(self, parts: dict) -> list[Path]:
+    def paths(self, parts: dict[str, dict[str, tuple]]) -> list[Path]:
         """The photographs named in the file of parts.
 
         Raises:
@@ -113,7 +118,7 @@ def correspondence(
     print(f"Bars: {folder / 'correspondence.png'}")
 
 
-def read_noted(parts: PartOptions) -> dict:
+def read_noted(parts: PartOptions) -> dict[str, dict[str, tuple]]:
     """The annotated boxes."""
     start_keras()
     from kerasvis.data.image_parts import read_parts
@@ -121,21 +126,25 @@ def read_noted(parts: PartOptions) -> dict:
     return read_parts(parts.parts)
 
 
-def open_parts(noted: dict, paths: list[Path], frame: str | None, opened: OpenModel):
+def open_parts(
+    noted: dict[str, dict[str, tuple]], paths: list[Path], frame: str | None, opened: OpenModel
+) -> tuple["np.ndarray", dict[str, "np.ndarray"]]:
     """`(images, boxes)`: as the model takes them, and `{part: (images, 4)}` in their pixels."""
     import numpy as np
 
     from kerasvis.data.image_parts import boxes_in_images
 
     photographs = [
-        read_file(path, opened.image_size, boxes.get(frame), opened.channels)
+        read_file(
+            path, opened.image_size, None if frame is None else boxes.get(frame), opened.channels
+        )
         for path, boxes in zip(paths, noted.values(), strict=True)
     ]
     boxes = boxes_in_images(noted.values(), paths, opened.image_size, frame)
     return opened.preprocessing.images(np.stack(photographs)), boxes
 
 
-def rows_of(found) -> list[dict[str, Any]]:
+def rows_of(found: "Correspondence") -> list[dict[str, Any]]:
     """One dictionary for each layer and part."""
     import numpy as np
 
@@ -155,12 +164,12 @@ def rows_of(found) -> list[dict[str, Any]]:
     return rows
 
 
-def texts_of(row: dict) -> list[str]:
+def texts_of(row: dict[str, Any]) -> list[str]:
     """The row as text, as a file holds it."""
     return [value if isinstance(value, str) else f"{value:.6f}" for value in row.values()]
 
 
-def table(rows: list[dict], found) -> str:
+def table(rows: list[dict[str, Any]], found: "Correspondence") -> str:
     """The results at parts and at random boxes, a line for each layer and part."""
     lines = [["layer", "part", "Δ", "random", "opposite", "random"]]
     for row in rows:

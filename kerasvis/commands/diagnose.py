@@ -1,9 +1,10 @@
 """`kerasvis diagnose`: problems in the first layers of models."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import Parameter
 
@@ -17,6 +18,12 @@ from kerasvis.commands.output import (
     save_figure,
     write_csv,
 )
+
+if TYPE_CHECKING:
+    from kerasvis.analyses import FilterDiagnosis, Finding
+    from kerasvis.data.images import Images
+    from kerasvis.engines import Ray
+    from kerasvis.storage.parts import Parts
 
 FIGURE = "filter_diagnosis.png"
 ENDINGS = (".npz", ".csv", ".json", "_scan")
@@ -84,17 +91,18 @@ def diagnose(
     from kerasvis.storage.parts import Parts
 
     with output.made() as folder, Parts(folder, dict) as parts:
-        for *each, stem in zip(opened, images, stems, strict=True):
-            parts.check_part(f"{stem}.npz", computed_from(*each, looked_at))
+        for model, photographs, stem in zip(opened, images, stems, strict=True):
+            parts.check_part(f"{stem}.npz", computed_from(model, photographs, looked_at))
         diagnoses = []
-        for *each, stem in zip(opened, images, stems, strict=True):
-            diagnoses.append(diagnosis_of(*each, stem, looked_at, parts, cluster.open()))
-            write(diagnoses[-1], folder, stem)
+        for model, photographs, stem in zip(opened, images, stems, strict=True):
+            diagnosis = diagnosis_of(model, photographs, stem, looked_at, parts, cluster.open())
+            diagnoses.append(diagnosis)
+            write(diagnosis, folder, stem)
         save_figure(kv.figures.filter_diagnosis_grid(diagnoses), folder / FIGURE)
     print(f"\nFigure: {folder / FIGURE}")
 
 
-def open_for(opened: OpenModel, looked_at: LookedAtOptions):
+def open_for(opened: OpenModel, looked_at: LookedAtOptions) -> "Images | None":
     """The images for a model, or None if none were given."""
     if looked_at.images is None:
         return None
@@ -102,12 +110,17 @@ def open_for(opened: OpenModel, looked_at: LookedAtOptions):
 
 
 def diagnosis_of(
-    opened: OpenModel, photographs, stem: str, looked_at: LookedAtOptions, parts, engine
-):
+    opened: OpenModel,
+    photographs: "Images | None",
+    stem: str,
+    looked_at: LookedAtOptions,
+    parts: "Parts",
+    engine: "Ray | None",
+) -> "FilterDiagnosis":
     """The diagnosis of one model, computed or read."""
     from kerasvis.analyses import FilterDiagnosis
 
-    def compute():
+    def compute() -> FilterDiagnosis:
         diagnosis = kv.analyses.diagnose_filters(
             opened.model,
             photographs,
@@ -126,7 +139,9 @@ def diagnosis_of(
     return parts.result(f"{stem}.npz", FilterDiagnosis, compute, of=of)
 
 
-def computed_from(opened: OpenModel, photographs, looked_at: LookedAtOptions) -> dict[str, Any]:
+def computed_from(
+    opened: OpenModel, photographs: "Images | None", looked_at: LookedAtOptions
+) -> dict[str, Any]:
     """Everything that a diagnosis depends on."""
     from kerasvis.deconvnet.rule_table import rule_names
     from kerasvis.graph import read_graph
@@ -142,7 +157,7 @@ def computed_from(opened: OpenModel, photographs, looked_at: LookedAtOptions) ->
     }
 
 
-def write(diagnosis, folder: Path, stem: str) -> None:
+def write(diagnosis: "FilterDiagnosis", folder: Path, stem: str) -> None:
     """Prints the findings of one model, and writes its numbers."""
     from kerasvis.storage.files import write_text
 
@@ -153,7 +168,7 @@ def write(diagnosis, folder: Path, stem: str) -> None:
     write_text(folder / f"{stem}.json", f"{numbers}\n")
 
 
-def numbers_of(diagnosis, findings) -> dict[str, Any]:
+def numbers_of(diagnosis: "FilterDiagnosis", findings: Sequence["Finding"]) -> dict[str, Any]:
     """The content of the JSON file; null for values that are not defined."""
     return {
         "model": diagnosis.model,
@@ -173,7 +188,7 @@ def number_or_none(number: float) -> float | None:
     return None if number != number else float(number)
 
 
-def table_of(diagnosis) -> tuple[list[str], list[list]]:
+def table_of(diagnosis: "FilterDiagnosis") -> tuple[list[str], list[list]]:
     """`(header, rows)` of the first layer, a row for each filter."""
     header = "filter rms low middle high is_dead earlier_twin correlation".split()
     columns = zip(

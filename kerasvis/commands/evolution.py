@@ -1,8 +1,10 @@
 """`kerasvis evolution`: how feature maps evolve while a convnet is trained."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from cyclopts import Parameter
 
@@ -22,6 +24,11 @@ from kerasvis.commands.output import OutputFolder, save_figure
 from kerasvis.commands.quiet_start import start_keras
 from kerasvis.commands.trained_models import convolution_layers
 from kerasvis.storage.counted import counted
+
+if TYPE_CHECKING:
+    import keras
+
+    from kerasvis.analyses import Evolution
 
 FILES = ("evolution.npz", "evolution.png", "convergence.png")
 
@@ -126,7 +133,7 @@ def evolution(
         write_figures(found, maps, folder)
 
 
-def write_figures(found, maps: MapOptions, folder: Path) -> None:
+def write_figures(found: "Evolution", maps: MapOptions, folder: Path) -> None:
     """Writes the arrays and the figures."""
     found.save(folder / "evolution.npz")
     grid = kv.figures.evolution_grid(
@@ -159,7 +166,7 @@ def check_nothing_for_checkpoints(
                 )
 
 
-def check_layers(found, layers: tuple[str, ...]) -> None:
+def check_layers(found: "Evolution", layers: tuple[str, ...]) -> None:
     """Raises a ValueError for layers that were not recorded."""
     if unknown := [layer for layer in layers if layer not in found.layers]:
         raise ValueError(
@@ -170,7 +177,7 @@ def check_layers(found, layers: tuple[str, ...]) -> None:
 
 def evolution_of_checkpoints(
     source: SourceOptions, inputs: InputOptions, maps: MapOptions, rectification: str
-):
+) -> "Evolution":
     """The `Evolution` of models that were saved during training."""
     epochs, checkpoints = source.in_order()
     for path in checkpoints:
@@ -180,7 +187,7 @@ def evolution_of_checkpoints(
     return kv.analyses.evolution_of_models(
         models_of(first.model, checkpoints, epochs, inputs),
         layers,
-        open_images(source.images, first),
+        open_images(cast(str, source.images), first),  # checked
         epochs,
         dict.fromkeys(layers, maps.features) if maps.features else None,
         num_features=maps.num_features or 8,
@@ -190,7 +197,9 @@ def evolution_of_checkpoints(
     )
 
 
-def models_of(first, checkpoints: list[str], epochs: list[int], inputs: InputOptions):
+def models_of(
+    first: "keras.Model", checkpoints: list[str], epochs: list[int], inputs: InputOptions
+) -> Iterator["keras.Model"]:
     """Loads the models one at a time."""
     print(f"Epoch {epochs[0]}: {checkpoints[0]}", flush=True)
     yield first

@@ -1,10 +1,10 @@
 """`kerasvis explain`: why a model gives photographs their classes."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
 
@@ -27,9 +27,16 @@ from kerasvis.commands.options import (
 )
 from kerasvis.commands.output import OutputFolder
 
+if TYPE_CHECKING:
+    from kerasvis.analyses import Explanation, ExplanationAnalysis, FeatureVisualization
+    from kerasvis.engines import Ray
+    from kerasvis.reports import ExplainedImage
+
 ARRAYS = "explanation.npz"
 PAGE = ("index.html", "gallery.css", "gallery.js")
 FILES = (*PAGE, ARRAYS, "photograph.png", "occlusion.webp", "layers")
+
+Visualizations: TypeAlias = "dict[str, FeatureVisualization]"  # by layer
 
 
 @Parameter(name="*")
@@ -82,11 +89,11 @@ class OccluderOptions(BaselineOptions):
     patch_size: Size = ()
     strides: Size = ()
 
-    def settings(self) -> dict:
+    def settings(self) -> dict[str, Any]:
         """What was stated."""
         sizes = {"patch_size": self.patch_size, "strides": self.strides}
-        sizes = {name: as_size(size) for name, size in sizes.items() if size}
-        return {"baseline": self.value(), "seed": self.seed, **sizes}
+        stated = {name: as_size(size) for name, size in sizes.items() if size}
+        return {"baseline": self.value(), "seed": self.seed, **stated}
 
 
 @Parameter(name="*")
@@ -145,7 +152,7 @@ def explain(
         **occluder.settings(),
     )
     with output.made() as folder:
-        results = explained(analysis, folders, folder, classes, cluster.open())
+        results = explained(analysis, opened, folders, folder, classes, cluster.open())
         features: dict[str, set[int]] = {}
         for found, photograph in zip(results, photographs, strict=True):
             print_summary(found, names, "" if is_one else f"{photograph.title}: ")
@@ -159,13 +166,19 @@ def explain(
     print(f"Explanation: {folder / 'index.html'}")
 
 
-def explained(analysis, folders: dict[Path, Photograph], out: Path, classes, engine) -> Iterator:
+def explained(
+    analysis: "ExplanationAnalysis",
+    opened: OpenModel,
+    folders: dict[Path, Photograph],
+    out: Path,
+    classes: tuple[int | None, int | None],
+    engine: "Ray | None",
+) -> Iterator["Explanation"]:
     """The `Explanation` of each photograph, as it is there."""
     class_index, other_index = classes
-    preprocessing = analysis.occlusion.preprocessing
     return kv.analyses.stream_explanations(
         analysis,
-        [preprocessing.images(photograph.pixels) for photograph in folders.values()],
+        [opened.preprocessing.images(photograph.pixels) for photograph in folders.values()],
         out,
         [(folder / ARRAYS).as_posix() for folder in folders],
         class_index=class_index,
@@ -175,8 +188,12 @@ def explained(analysis, folders: dict[Path, Photograph], out: Path, classes, eng
 
 
 def write_pages(
-    folders: dict[Path, Photograph], out: Path, names, references, gallery: Path | None
-) -> Iterator:
+    folders: dict[Path, Photograph],
+    out: Path,
+    names: dict[int, str],
+    references: tuple[Visualizations, Visualizations],
+    gallery: Path | None,
+) -> Iterator["ExplainedImage"]:
     """Writes a page for each photograph; yields what the first page says of it."""
     from kerasvis.analyses import Explanation
 
@@ -190,12 +207,14 @@ def write_pages(
             class_names=names,
             strongest=strongest,
             relevant=relevant,
-            gallery=gallery and os.path.relpath(gallery, out / folder),
+            gallery=None if gallery is None else os.path.relpath(gallery, out / folder),
         )
         yield kv.reports.ExplainedImage.of(found, folder.as_posix(), photograph.title, names)
 
 
-def classes_of(scores: ComparedOptions, names: dict[int, str], opened) -> tuple:
+def classes_of(
+    scores: ComparedOptions, names: dict[int, str], opened: OpenModel
+) -> tuple[int | None, int | None]:
     """`(class_index, other_index)`, None for what was not stated."""
     from kerasvis.graph.scores import Scores
 
@@ -206,8 +225,8 @@ def classes_of(scores: ComparedOptions, names: dict[int, str], opened) -> tuple:
 
 
 def reference_images(
-    features: dict[str, Iterable[int]], evidence: EvidenceOptions, opened: OpenModel
-) -> tuple[dict, dict]:
+    features: Mapping[str, Iterable[int]], evidence: EvidenceOptions, opened: OpenModel
+) -> tuple[Visualizations, Visualizations]:
     """Two of `{layer: FeatureVisualization}` of feature maps, over a folder.
 
     The one is of the strongest activations, the other of the highest relevances.
@@ -223,7 +242,7 @@ def reference_images(
     return strongest, kv.visualize_features(*given, chosen, top=top, rules=opened.rules)
 
 
-def print_summary(found, names: dict[int, str], beginning: str = "") -> None:
+def print_summary(found: "Explanation", names: dict[int, str], beginning: str = "") -> None:
     """The classes, and of each layer the feature maps that add most."""
     index, other = (
         names.get(number, f"class {number}") for number in (found.class_index, found.other_index)

@@ -1,11 +1,15 @@
 """`kerasvis export`: the deconvnet of a layer for plain TensorFlow."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import kerasvis as kv
 from kerasvis.commands.argument_types import FilePath, Rectification
 from kerasvis.commands.options import ModelOptions
 from kerasvis.commands.output import OutputFolder
+
+if TYPE_CHECKING:
+    from kerasvis.deconvnet import DeconvModel
 
 
 def export(
@@ -38,7 +42,7 @@ def export(
     print(how_to_serve(deconv, folder, opened.preprocessing.mode))
 
 
-def how_to_serve(deconv, folder: Path, preprocessing: str) -> str:
+def how_to_serve(deconv: "DeconvModel", folder: Path, preprocessing: str) -> str:
     """The call for plain TensorFlow, with its inputs and outputs."""
     *image_shape, channels = deconv.convnet.inputs[0].shape[1:]
     images = f"float32 {shape_of('n', *image_shape, channels)}"
@@ -65,7 +69,7 @@ or, for chosen units, `deconvnet.serve_unit(images, feature, position)`, positio
 Size of {folder}: {num_bytes(folder) / 1e6:.2f} MB"""
 
 
-def shape_of(*lengths) -> str:
+def shape_of(*lengths: int | str | None) -> str:
     """A shape as text, sizes that may vary as "any"."""
     return f"({', '.join('any' if length is None else str(length) for length in lengths)})"
 

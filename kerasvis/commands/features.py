@@ -2,8 +2,10 @@
 
 import dataclasses
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cyclopts import Parameter
 
@@ -20,6 +22,11 @@ from kerasvis.commands.output import (
 )
 from kerasvis.commands.trained_models import convolution_layers
 from kerasvis.storage.counted import counted
+
+if TYPE_CHECKING:
+    from kerasvis.activations import TopActivations
+    from kerasvis.analyses import FeatureVisualization
+    from kerasvis.data.images import Images
 
 TOGETHER = ("features.png", "images.csv", "top_activations.npz")
 NUM_MAPS_OF_EACH_LAYER = 8  # feature maps per layer in the figure of all layers
@@ -116,7 +123,12 @@ def file_names(layers: tuple[str, ...], methods: list[str]) -> dict[str, tuple[s
     return {layer: names[number :: len(layers)] for number, layer in enumerate(layers)}
 
 
-def check_features(opened: OpenModel, layers, methods, features) -> None:
+def check_features(
+    opened: OpenModel,
+    layers: Sequence[str],
+    methods: Mapping[str, "str | Callable"],
+    features: Sequence[int],
+) -> None:
     """Raises a ValueError if a layer cannot be projected or lacks a feature map."""
     from kerasvis.attributions.unit_projections import UnitProjections
 
@@ -130,7 +142,14 @@ def check_features(opened: OpenModel, layers, methods, features) -> None:
             )
 
 
-def visualize(opened: OpenModel, layer: str, methods, images, top, shown: FeatureOptions) -> list:
+def visualize(
+    opened: OpenModel,
+    layer: str,
+    methods: Mapping[str, "str | Callable"],
+    images: "Images",
+    top: "TopActivations",
+    shown: FeatureOptions,
+) -> list["FeatureVisualization"]:
     """The `FeatureVisualization` of a layer by each method."""
     begin = time.monotonic()
     by_method = kv.visualize_features(
@@ -155,7 +174,7 @@ def visualize(opened: OpenModel, layer: str, methods, images, top, shown: Featur
     return found
 
 
-def save_figures(found: list, folder: Path, stems: tuple[str, ...]) -> None:
+def save_figures(found: list["FeatureVisualization"], folder: Path, stems: tuple[str, ...]) -> None:
     """Writes the arrays of a layer by each method, and their figure."""
     for each, stem in zip(found, stems, strict=True):
         each.save(folder / f"{stem}.npz")
@@ -164,7 +183,7 @@ def save_figures(found: list, folder: Path, stems: tuple[str, ...]) -> None:
     print(f"  {figure_path}", flush=True)
 
 
-def first_maps(found, number: int):
+def first_maps(found: "FeatureVisualization", number: int) -> "FeatureVisualization":
     """A copy of the first feature maps, so that the memory of the others is freed."""
     arrays = {
         field.name: getattr(found, field.name)[:number].copy()
@@ -174,7 +193,7 @@ def first_maps(found, number: int):
     return dataclasses.replace(found, **arrays)
 
 
-def write_to_tensorboard(log_dir: Path, figures: dict) -> None:
+def write_to_tensorboard(log_dir: Path, figures: dict[str, Path]) -> None:
     """Writes the figure of every layer for TensorBoard."""
     from kerasvis.reports.tensorboard import write_feature_grids
 

@@ -1,9 +1,9 @@
 """`kerasvis fidelity`: how faithful projections of single units are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from cyclopts import Parameter
 
@@ -16,12 +16,22 @@ from kerasvis.commands.output import OutputFolder, save_figure, write_csv
 from kerasvis.commands.tables import in_columns
 from kerasvis.storage.counted import counted
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kerasvis.analyses import FidelityReport
+    from kerasvis.analyses.fidelity.fidelity_table import Row
+
 FILES = ("fidelity.png", "fidelity.csv", "fidelity.npz", "parts")
 DEFAULT_METHODS = ("deconvnet", "guided", "gradient", "edges")
-CHECKS = (
-    *("weight_randomization", "selectivity", "cosine_convergence"),
-    *("patch_sufficiency", "insertion_deletion"),
-)
+Check = Literal[
+    "weight_randomization",
+    "selectivity",
+    "cosine_convergence",
+    "patch_sufficiency",
+    "insertion_deletion",
+]
+CHECKS: tuple[Check, ...] = get_args(Check)
 
 
 @Parameter(name="*", group=IMAGES)
@@ -37,7 +47,7 @@ class SubsetOptions:
     images: Name
     num_images: NumImages = 8
 
-    def open(self, opened: OpenModel):
+    def open(self, opened: OpenModel) -> tuple["np.ndarray", int]:
         """The images in one array, and the total number of images.
 
         Raises:
@@ -71,7 +81,7 @@ class CheckOptions(BaselineOptions):
     """
 
     methods: tuple[MethodName, ...] = DEFAULT_METHODS
-    checks: tuple[Literal[CHECKS], ...] = CHECKS
+    checks: tuple[Check, ...] = CHECKS
     feature: Index | None = None
     stages: tuple[str, ...] = ()
     patch_size: Size = ()
@@ -128,14 +138,14 @@ def fidelity(
     print(verdict(report), f"Figure: {folder / 'fidelity.png'}", sep="\n")
 
 
-def lines_of(rows) -> Iterator[list[str]]:
+def lines_of(rows: Iterable["Row"]) -> Iterator[list[str]]:
     """One line for each number: its check, its measure and its method."""
     for row in rows:
         numbers = [*row.values.items(), *([row.reference] if row.reference else [])]
         yield from ([row.check, row.measure, name, f"{number:.6f}"] for name, number in numbers)
 
 
-def table(rows, methods) -> str:
+def table(rows: Iterable["Row"], methods: Sequence[str]) -> str:
     """A line for each row, a column for each method."""
     lines = [["check", "measure", *methods, "random"]]
     for row in rows:
@@ -146,7 +156,7 @@ def table(rows, methods) -> str:
     return "\n".join(["Means over the images.", in_columns(lines, num_left=2)])
 
 
-def verdict(report) -> str:
+def verdict(report: "FidelityReport") -> str:
     """Which methods give the same projections though all weights are random."""
     from kerasvis.analyses.fidelity.weight_randomization import UNAFFECTED
 

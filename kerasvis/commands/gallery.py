@@ -1,8 +1,9 @@
 """`kerasvis gallery`: HTML pages on every feature map."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -16,6 +17,9 @@ from kerasvis.commands.output import OutputFolder
 from kerasvis.commands.trained_models import convolution_layers
 from kerasvis.storage.counted import counted
 from kerasvis.storage.text_files import parse_json, read_text
+
+if TYPE_CHECKING:
+    from kerasvis.figures import OcclusionRow
 
 RESULTS = ("index.html", "layers", "occlusion")
 
@@ -111,7 +115,9 @@ def names_by_wnid(filepath: Path | None) -> dict[str, str]:
     return {str(entry["wnid"]): str(entry["name"]) for entry in named}
 
 
-def open_occlusions(occlusions, names: dict[int, str]) -> list:
+def open_occlusions(
+    occlusions: Iterable[tuple[Path, Path]], names: dict[int, str]
+) -> list["OcclusionRow"]:
     """An `OcclusionRow` for each analysis given, with the pixels of its photograph."""
     from kerasvis.analyses import OcclusionSensitivity
     from kerasvis.data.photographs import read_photograph

@@ -2,10 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kerasvis.commands.output import result_names
 from kerasvis.storage.written_names import written_names
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+    from kerasvis.data import ImageFolder
+    from kerasvis.data.images import Images
+    from kerasvis.data.preprocessing import Preprocessing
 
 BUNDLED = "demo"
 
@@ -15,15 +23,22 @@ class OpenModel(NamedTuple):
 
     Attributes:
         model: the `keras.Model`.
-        image_size: `(height, width)` of its images; None for a model that is given no images.
+        size: `(height, width)` of its images; None for a model that is given no images.
         preprocessing: the `Preprocessing` by which its images are made from pixels.
         rules: for layers that cannot be projected through otherwise.
     """
 
-    model: Any
-    image_size: tuple[int, int] | None
-    preprocessing: Any
-    rules: Any
+    model: "keras.Model"
+    size: tuple[int, int] | None
+    preprocessing: "Preprocessing"
+    rules: tuple
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """`(height, width)` of its images, where it is given any."""
+        if self.size is None:
+            raise RuntimeError("A model that is given no images has no size of them.")
+        return self.size
 
     @property
     def channels(self) -> int:
@@ -42,16 +57,18 @@ class Photograph(NamedTuple):
 
     name: str
     title: str
-    pixels: Any
+    pixels: "np.ndarray"
 
     @property
-    def rgb(self):
+    def rgb(self) -> "np.ndarray":
         """Its pixels in RGB for figures, without transparency."""
         is_grey = self.pixels.shape[-1] == 1
         return self.pixels.repeat(3, axis=-1) if is_grey else self.pixels[..., :3]
 
 
-def open_images(directory: str, opened: OpenModel, strict: bool = False, batch_size: int = 16):
+def open_images(
+    directory: str, opened: OpenModel, strict: bool = False, batch_size: int = 16
+) -> "Images":
     """The `Images` of a folder, or the bundled ones, each read when it is asked for.
 
     Raises:
@@ -61,11 +78,12 @@ def open_images(directory: str, opened: OpenModel, strict: bool = False, batch_s
     from kerasvis.data import ImageFolder
     from kerasvis.data.demo_photographs import DemoPhotographs
 
-    as_fed = (opened.image_size, opened.preprocessing)
+    size, preprocessing, channels = opened.image_size, opened.preprocessing, opened.channels
+    images: DemoPhotographs | ImageFolder
     if directory == BUNDLED:
-        images = DemoPhotographs(*as_fed, opened.channels)
+        images = DemoPhotographs(size, preprocessing, channels)
     else:
-        images = ImageFolder(directory, *as_fed, strict, opened.channels)
+        images = ImageFolder(directory, size, preprocessing, strict, channels)
     return standardize_images(opened.model, images, batch_size=batch_size, fetched=True)
 
 
@@ -88,7 +106,7 @@ def check_images(paths: Iterable[str | Path]) -> None:
             )
 
 
-def print_skipped(images) -> None:
+def print_skipped(images: "Images | ImageFolder") -> None:
     """Prints which files were skipped."""
     for name, reason in images.skipped:
         print(f"Skipped {name}: {reason}", flush=True)
@@ -102,7 +120,7 @@ def find_photographs(paths: Sequence[str | Path]) -> list[Path]:
     """
     from kerasvis.data import ImageFolder
 
-    found = []
+    found: list[Path] = []
     for path in map(Path, paths):
         folder = ImageFolder(path) if path.is_dir() else None
         found += [path] if folder is None else folder.filepaths
@@ -158,7 +176,9 @@ def read_photographs(
     return photographs
 
 
-def read_file(path: Path, size: tuple[int, int], frame=None, channels: int = 3):
+def read_file(
+    path: Path, size: tuple[int, int], frame: tuple | None = None, channels: int = 3
+) -> "np.ndarray":
     """Pixels of a photograph, or of the `frame` in it, (top, left, bottom, right).
 
     Raises:
@@ -174,7 +194,7 @@ def read_file(path: Path, size: tuple[int, int], frame=None, channels: int = 3):
         ) from error
 
 
-def bundled_photograph(path: Path, size: tuple[int, int], channels: int = 3):
+def bundled_photograph(path: Path, size: tuple[int, int], channels: int = 3) -> "np.ndarray":
     """Pixels of the middle of the bundled photograph `demo:<name>`.
 
     Raises:

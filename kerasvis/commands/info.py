@@ -1,13 +1,20 @@
 """`kerasvis info`: how kerasvis interprets a model."""
 
 import re
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
 from kerasvis.commands.image_arguments import OpenModel
 from kerasvis.commands.options import ModelOptions
 from kerasvis.commands.tables import in_columns
 from kerasvis.commands.trained_models import convolution_layers
 from kerasvis.storage.counted import counted
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from kerasvis.graph import Graph, Node
+    from kerasvis.graph.receptive_fields import ReceptiveField
 
 MAX_SHOWN = 3  # layers in the suggested commands
 
@@ -49,7 +56,7 @@ def info(*, model: ModelOptions) -> None:
 
 def grouped(reasons: list[str]) -> list[str]:
     """Each reason once; reasons that differ only in the layer's name are counted."""
-    groups = {}
+    groups: dict[str, list[str]] = {}
     for reason in dict.fromkeys(reasons):
         groups.setdefault(re.sub(r"'[^']*'", "", reason, count=1), []).append(reason)
     return [
@@ -115,7 +122,9 @@ def layers_of(opened: OpenModel) -> list[LayerInfo]:
     return layers
 
 
-def why_not_projected(opened: OpenModel, graph, shapes: dict) -> dict[str, str | None]:
+def why_not_projected(
+    opened: OpenModel, graph: "Graph", shapes: dict[int, tuple]
+) -> dict[str, str | None]:
     """`{name: reason}`: why a layer cannot be projected; None where it can.
 
     A layer can be projected if there is a rule for every layer that its projection passes, so the
@@ -128,9 +137,9 @@ def why_not_projected(opened: OpenModel, graph, shapes: dict) -> dict[str, str |
     table = rule_table("deconvnet", opened.rules)
     context = PlanningContext.of(opened.model, graph, graph.nodes, shapes)
     dependent = context.image_dependent
-    blocked = {}  # tensor → why it cannot be projected from
+    blocked: dict[int, str | None] = {}  # tensor → why it cannot be projected from
 
-    def reason_at(node, is_scored):
+    def reason_at(node: "Node", is_scored: bool) -> str | None:
         try:
             step = plan_step(node, table, context, is_scored)
         except ValueError as error:
@@ -140,7 +149,7 @@ def why_not_projected(opened: OpenModel, graph, shapes: dict) -> dict[str, str |
         )
         return next(filter(None, reasons_below), None)
 
-    reasons = {}
+    reasons: dict[str, str | None] = {}
     for node in graph.nodes:
         if dependent.isdisjoint(node.outputs):
             reasons[node.name] = f"Layer {node.name!r} does not depend on the image."
@@ -151,7 +160,7 @@ def why_not_projected(opened: OpenModel, graph, shapes: dict) -> dict[str, str |
     return reasons
 
 
-def described(field) -> str:
+def described(field: "ReceptiveField") -> str:
     """A receptive field in pixels."""
     if field.is_whole_image:
         return "the image"
@@ -159,11 +168,11 @@ def described(field) -> str:
     return f"{size}, every {strides}"
 
 
-def float_or_whole(value) -> str:
+def float_or_whole(value: "Fraction | int") -> str:
     return f"{float(value):g}"
 
 
-def by(lengths) -> str:
+def by(lengths: Iterable[int | str | None]) -> str:
     """Lengths as a person writes a shape."""
     return "×".join("any" if length is None else str(length) for length in lengths)
 

@@ -1,8 +1,9 @@
 """`kerasvis invariance`: how features change when photographs are transformed."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -31,12 +32,18 @@ from kerasvis.commands.options import Activation, ModelOptions
 from kerasvis.commands.output import OutputFolder, save_figure, write_csv
 from kerasvis.storage.counted import counted
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kerasvis.analyses import FeatureInvariance
+    from kerasvis.analyses.invariance.feature_invariance import InvarianceCurves
+
 FILES = ("invariance.png", "invariance.npz", "invariance.csv", "parts")
 MAX_IMAGES = 20  # more curves cannot be told apart
 
-Shift = finite_numbers(-16_384, 16_384)
-Factor = finite_numbers(0.01, 100)
-Degrees = finite_numbers(-3_600, 3_600)
+Shift = Annotated[float, finite_numbers(-16_384, 16_384)]
+Factor = Annotated[float, finite_numbers(0.01, 100)]
+Degrees = Annotated[float, finite_numbers(-3_600, 3_600)]
 
 
 @Parameter(name="*", group="Classes")
@@ -56,7 +63,7 @@ class ClassesOptions:
     class_names: FilePath | None = None
     activation: Activation = "auto"
 
-    def indices(self, num_images: int, names: dict[int, str], num_classes: int) -> list | None:
+    def indices(self, num_images: int, names: dict[int, str], num_classes: int) -> list[int] | None:
         """The true class of each image, or None."""
         check_class_names(names, num_classes)
         if not self.class_name:
@@ -89,7 +96,7 @@ class TransformationOptions:
     rotation: tuple[Degrees, Degrees, Count] | None = None
     margin: PixelsFrom0 = 0
 
-    def values(self, image_height: int) -> dict:
+    def values(self, image_height: int) -> dict[str, "np.ndarray"]:
         """`{transformation: values}`, the paper's where nothing was given."""
         import numpy as np
 
@@ -137,8 +144,8 @@ def invariance(
     indices = classes.indices(len(photographs), names, num_classes)
     values = transformations.values(opened.image_size[0])
     num_values = sum(map(len, values.values()))
-    transformations = counted(num_values, "transformation")
-    print(f"{counted(len(photographs), 'photograph')}, {transformations} of each", flush=True)
+    number = counted(num_values, "transformation")
+    print(f"{counted(len(photographs), 'photograph')}, {number} of each", flush=True)
     with output.made() as folder:
         found = kv.analyses.feature_invariance(
             opened.model,
@@ -171,16 +178,19 @@ def open_photographs(images: tuple[str, ...], opened: OpenModel, margin: int) ->
             f"The figure can distinguish at most {MAX_IMAGES} photographs: give fewer. Received: "
             f"{counted(len(found), 'photograph')}"
         )
-    size = tuple(length + 2 * margin for length in opened.image_size)
+    height, width = opened.image_size
+    size = (height + 2 * margin, width + 2 * margin)
     return read_photographs(images, size, opened.channels)
 
 
-def header_of(found) -> list[str]:
+def header_of(found: "FeatureInvariance") -> list[str]:
     distances = [f"distance at {layer}" for layer in found.layers]
     return ["image", "class", "transformation", "value", *distances, "probability"]
 
 
-def lines_of(found, photographs: list[Photograph], names: dict[int, str]):
+def lines_of(
+    found: "FeatureInvariance", photographs: list[Photograph], names: dict[int, str]
+) -> Iterator[list[str | int]]:
     """One line for each image, transformation and value."""
     for curves in found.curves:
         for image, photograph in enumerate(photographs):
@@ -191,7 +201,7 @@ def lines_of(found, photographs: list[Photograph], names: dict[int, str]):
                 yield [*key, f"{value:g}", *(f"{number:.6g}" for number in numbers)]
 
 
-def summary(found) -> str:
+def summary(found: "FeatureInvariance") -> str:
     """The effect of each transformation at its extremes and of its smallest step."""
     lines = []
     for curves in found.curves:
@@ -211,7 +221,7 @@ def summary(found) -> str:
     return "\n".join(lines)
 
 
-def is_smallest_step(curves):
+def is_smallest_step(curves: "InvarianceCurves") -> "np.ndarray":
     """bool `(values,)`: the values next to the identity."""
     import numpy as np
 

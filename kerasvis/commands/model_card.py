@@ -2,14 +2,21 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kerasvis.commands.training_options import TrainingSetup
+
+if TYPE_CHECKING:
+    import keras
+
+    from kerasvis.data.labelled.labelled_data import LabelledData
+    from kerasvis.training import TenCropAccuracy
 
 NAMES = {"zfnet": "ZFNet", "alexnet": "AlexNet"}
 NORMALIZATIONS = {
     "local_response": "contrast normalisation",
     "batch": "batch normalisation in place of contrast normalisation",
-    "none": "no normalisation",
+    None: "no normalisation",
 }
 END = """\
 Every number of the run is in `recipe.json`, every epoch in `history.csv`, and the class names, in
@@ -21,7 +28,13 @@ project and keep the terms of their source; of the ImageNet family these are for
 """
 
 
-def model_card(model, data, setup: TrainingSetup, history: dict, accuracy) -> str:
+def model_card(
+    model: "keras.Model",
+    data: "LabelledData",
+    setup: TrainingSetup,
+    history: dict[str, list[float]],
+    accuracy: "TenCropAccuracy | None",
+) -> str:
     """The text of the card, in Markdown.
 
     Args:
@@ -32,6 +45,7 @@ def model_card(model, data, setup: TrainingSetup, history: dict, accuracy) -> st
         accuracy: `TenCropAccuracy`, or None where the recipe has no ten crops.
     """
     convnet, size = setup.convnet, setup.recipe.crop_size
+    normalization = NORMALIZATIONS[convnet.keywords["normalization"]]
     rows = {
         "data": f"{Path(setup.training.data).name}: {data.train.num_images:,} training and "
         f"{data.validation.num_images:,} validation images of {len(data.class_names)} classes",
@@ -48,8 +62,8 @@ def model_card(model, data, setup: TrainingSetup, history: dict, accuracy) -> st
     description = (
         f"{NAMES[convnet.net]} (Zeiler & Fergus 2013, Section 3) for {size}×{size} photographs: "
         f"strides {convnet.strides}, width {convnet.width:g}, {convnet.dense_units} dense units, "
-        f"{NORMALIZATIONS[convnet.normalization]}; {model.count_params():,} parameters. It takes "
-        "raw RGB pixels in [0, 255]."
+        f"{normalization}; {model.count_params():,} parameters. It takes raw RGB pixels in "
+        "[0, 255]."
     )
     table = ["| | |", "|---|---|", *lines]
     return "\n".join([f"# {model.name}", "", description, "", *table, "", END])
@@ -59,7 +73,7 @@ def command_of(setup: TrainingSetup) -> str:
     """The command that trains the same model; a recipe from a file is saved with the model."""
     convnet, recipe, is_named = setup.convnet, setup.recipe, setup.training.is_named
     crop_size = f" --crop-size {recipe.crop_size}" if is_named else ""
-    strides = " ".join(map(str, convnet.strides))
+    strides = " ".join(map(str, convnet.keywords["strides"]))
     return (
         f"kerasvis train --data {Path(setup.training.data).name} --net {convnet.net} "
         f"--recipe {setup.training.recipe if is_named else 'recipe.json'}{crop_size} "
@@ -74,7 +88,7 @@ def percent(*shares: float) -> str:
     return " / ".join(f"{share:.1%}" for share in shares)
 
 
-def mean_waiting(history: dict) -> float:
+def mean_waiting(history: dict[str, list[float]]) -> float:
     """Of all training steps, the share of time in which they waited for data."""
     seconds, shares = history["seconds"], history["waiting_for_data"]
     waited = sum(second * share for second, share in zip(seconds, shares, strict=True))

@@ -2,15 +2,16 @@
 
 import importlib
 import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from cyclopts import CoercionError
+from cyclopts import CoercionError, Token
 
 
-def convert_choice(known: tuple[str, ...]):
+def convert_choice(known: tuple[str, ...]) -> Callable[[object, Sequence[Token]], str]:
     """A converter for options that accept one of some names, or `module:NAME`."""
 
-    def convert(_, tokens) -> str:
+    def convert(_: object, tokens: Sequence[Token]) -> str:
         text = tokens[0].value
         module, colon, name = text.partition(":")
         is_named = all(part.isidentifier() for part in (*module.split("."), name))

@@ -2,9 +2,11 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cyclopts import Parameter
 
@@ -39,6 +41,13 @@ from kerasvis.commands.output import (
 )
 from kerasvis.commands.quiet_start import start_keras
 from kerasvis.storage.counted import counted
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kerasvis.analyses import OcclusionAnalysis, OcclusionSensitivity
+    from kerasvis.engines import Ray
+    from kerasvis.figures import OcclusionRow
 
 TOGETHER = ("occlusion.png", "occlusion.csv")
 NUM_OTHER_PROJECTIONS = 3
@@ -103,7 +112,7 @@ class ComputingOptions:
     batch_size: BatchSize | None = None
     cluster: EngineOptions = EngineOptions()
 
-    def scope(self):
+    def scope(self) -> AbstractContextManager:
         """Where the model is made; several devices share the positions of an image."""
         start_keras()
         if self.devices is None:
@@ -164,7 +173,8 @@ def occlusion(
         output.expect(files)
         print_plan(analysis, len(photographs))
         with output.made() as folder:
-            results = analyse(analysis, photographs, folder, class_index, computing.cluster.open())
+            engine = computing.cluster.open()
+            results = analyse(analysis, opened, photographs, folder, class_index, engine)
             write_results(results, photographs, folder, names, others)
     print(f"Scores: {analysis.scores.interpretation}.")
     print(f"All photographs: {out / 'occlusion.png'}")
@@ -193,13 +203,13 @@ class OtherProjections:
 
     def __init__(self, opened: OpenModel, watched: WatchedOptions, layer: str):
         self._strongest = None
-        if watched.scan is None:
+        if watched.scan is None or watched.scan_images is None:
             return
         self._strongest = kv.TopActivations.load(watched.scan)[layer]
         self._images = open_images(watched.scan_images, opened)
         self._deconv = kv.DeconvModel(opened.model, layer, rules=opened.rules)
 
-    def of_feature(self, feature: int) -> tuple:
+    def of_feature(self, feature: int) -> tuple["np.ndarray", ...]:
         """The projections for a feature map, the strongest first; none without a scan."""
         if self._strongest is None:
             return ()
@@ -209,7 +219,7 @@ class OtherProjections:
         return tuple(self._images.rgb(projections)[..., :3])
 
 
-def print_plan(analysis, num_photographs: int) -> None:
+def print_plan(analysis: "OcclusionAnalysis", num_photographs: int) -> None:
     plan, (num_rows, num_columns) = analysis.sweep.plan, analysis.occluders.shape
     print(
         f"{counted(num_photographs, 'photograph')}, {num_rows}×{num_columns} positions, "
@@ -218,13 +228,18 @@ def print_plan(analysis, num_photographs: int) -> None:
     )
 
 
-def analyse(analysis, photographs, folder, class_index, engine):
+def analyse(
+    analysis: "OcclusionAnalysis",
+    opened: OpenModel,
+    photographs: list[Photograph],
+    folder: Path,
+    class_index: int | None,
+    engine: "Ray | None",
+) -> Iterator["OcclusionSensitivity"]:
     """The result of each photograph, as soon as it is computed."""
-    from kerasvis.analyses.occlusion.occlusion_of_images import stream_occlusion_sensitivity
-
-    return stream_occlusion_sensitivity(
+    return kv.analyses.stream_occlusion_sensitivity(
         analysis,
-        (analysis.preprocessing.images(photograph.pixels) for photograph in photographs),
+        (opened.preprocessing.images(photograph.pixels) for photograph in photographs),
         [class_index] * len(photographs),
         folder,
         [photograph.name for photograph in photographs],
@@ -232,9 +247,16 @@ def analyse(analysis, photographs, folder, class_index, engine):
     )
 
 
-def write_results(results, photographs, folder, names, others) -> None:
+def write_results(
+    results: Iterable["OcclusionSensitivity"],
+    photographs: list[Photograph],
+    folder: Path,
+    names: dict[int, str],
+    others: OtherProjections,
+) -> None:
     """Writes the results of the photographs, one by one."""
-    rows, lines = [], []
+    rows: list[OcclusionRow] = []
+    lines: list[dict[str, Any]] = []
     for photograph, result in zip(photographs, results, strict=True):
         projections = others.of_feature(result.feature_index)
         shown = in_rgb(result)
@@ -253,16 +275,25 @@ def write_results(results, photographs, folder, names, others) -> None:
     write_csv(list(lines[0]), [list(line.values()) for line in lines], folder / "occlusion.csv")
 
 
-def in_rgb(result):
+def in_rgb(result: "OcclusionSensitivity") -> "OcclusionSensitivity":
     """The result with its projection as displayed, without transparency."""
     if result.projection is None:
         return result
     return dataclasses.replace(result, projection=result.projection[..., :3])
 
 
-def summary(photograph: Photograph, result, row) -> dict[str, Any]:
-    """The row of a photograph in the table."""
+def summary(
+    photograph: Photograph, result: "OcclusionSensitivity", row: "OcclusionRow"
+) -> dict[str, Any]:
+    """The row of a photograph in the table; without a convolution no feature map is watched."""
     lowest = result.probability.argmin()
+    watched = dict.fromkeys(("feature_map", "activity", "lowest_activity"), "")
+    if result.activity is not None:
+        watched = {
+            "feature_map": f"{result.layer} {result.feature_index}",
+            "activity": f"{result.base_activity:.6g}",
+            "lowest_activity": f"{result.activity.min():.6g}",
+        }
     return {
         "image": photograph.title,
         "class": row.name(result.class_index),
@@ -270,9 +301,7 @@ def summary(photograph: Photograph, result, row) -> dict[str, Any]:
         "label": row.name(result.base_label),
         "lowest": f"{result.probability.min():.4f}",
         "box": " ".join(map(str, result.boxes.reshape(-1, 4)[lowest])),
-        "feature_map": f"{result.layer} {result.feature_index}",
-        "activity": f"{result.base_activity:.6g}",
-        "lowest_activity": f"{result.activity.min():.6g}",
+        **watched,
         "labels": len(set(result.label.ravel().tolist())),
         "method": result.method,
     }

@@ -1,11 +1,11 @@
 """Groups of options that several commands take; each group is one argument of a command."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import CoercionError, Group, Parameter
+from cyclopts import CoercionError, Group, Parameter, Token
 
 from kerasvis.commands.argument_types import (
     BatchSize,
@@ -29,6 +29,12 @@ from kerasvis.commands.trained_models import (
     image_size_of,
     load_model,
 )
+
+if TYPE_CHECKING:
+    import keras
+
+    from kerasvis.data.images import Images
+    from kerasvis.engines import Ray
 
 Activation = Literal["auto", "softmax", "sigmoid", "exponential", "linear"]
 MODEL, IMAGES, CLUSTER = (
@@ -61,15 +67,16 @@ def load_preprocessing(name: str | None) -> Any:
     return load_object(name, "--preprocessing")
 
 
-def load_rules(name: str | None) -> Any:
+def load_rules(name: str | None) -> tuple:
     """The pairs that `DeconvModel` takes as its rules."""
     from kerasvis.deconvnet.rule_table import standardize_rules
 
-    is_object = name is not None and name not in RULES
-    return standardize_rules(load_object(name, "--rules") if is_object else name)
+    if name is None or name in RULES:
+        return standardize_rules(name)
+    return standardize_rules(load_object(name, "--rules"))
 
 
-def convert_fixed(_, tokens) -> str:
+def convert_fixed(_: object, tokens: Sequence[Token]) -> str:
     """`name=value`; a `CoercionError` if the first token is something else."""
     name, equals, value = tokens[0].value.partition("=")
     if not (name and equals and value):
@@ -149,7 +156,7 @@ class InputOptions:
         """
         return self.opened(self.load_model(name))
 
-    def load_model(self, name: str):
+    def load_model(self, name: str) -> "keras.Model":
         """The `keras.Model` with one image input and one output, of any image size.
 
         Raises:
@@ -164,7 +171,7 @@ class InputOptions:
             return model
         return image_model(model, self.input, load_fixed(self.fixed), self.output)
 
-    def opened(self, model, *, takes_images: bool = True) -> OpenModel:
+    def opened(self, model: "keras.Model", *, takes_images: bool = True) -> OpenModel:
         """A model with what it takes.
 
         Args:
@@ -225,7 +232,7 @@ class FolderOptions:
     strict: bool = False
     batch_size: BatchSize = 16
 
-    def open(self, opened: OpenModel):
+    def open(self, opened: OpenModel) -> "Images":
         """The images, as the model takes them.
 
         Raises:
@@ -234,7 +241,7 @@ class FolderOptions:
         return open_images(self.images, opened, self.strict, self.batch_size)
 
 
-def convert_engine(_, tokens) -> str:
+def convert_engine(_: object, tokens: Sequence[Token]) -> str:
     """`ray` or `ray:ADDRESS`; a `CoercionError` if the first token is something else."""
     name, colon, address = tokens[0].value.partition(":")
     if name != "ray" or (colon and not address):
@@ -261,7 +268,7 @@ class EngineOptions:
     cpus_per_worker: NumUnits = 1
     gpus_per_worker: NumberFrom0 = 0
 
-    def open(self):
+    def open(self) -> "Ray | None":
         """The `kerasvis.engines.Ray`, or None for this process."""
         if self.engine is None:
             return None
@@ -325,7 +332,7 @@ class BaselineOptions:
     baseline: Annotated[tuple[str, ...], Parameter(allow_repeating=False)] = ("grey",)
     seed: Seed = 0
 
-    def value(self):
+    def value(self) -> str | float | list[float]:
         """A name, a number or a colour."""
         try:
             numbers = [float(value) for value in self.baseline]
@@ -334,6 +341,9 @@ class BaselineOptions:
         return numbers[0] if len(numbers) == 1 else numbers
 
 
-def as_size(values: tuple[int, ...]):
+def as_size(values: tuple[int, ...]) -> int | tuple[int, int]:
     """One number for both axes, or two."""
-    return values[0] if len(values) == 1 else tuple(values)
+    if len(values) == 1:
+        return values[0]
+    height, width = values
+    return height, width

@@ -6,8 +6,12 @@ import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kerasvis.storage.written_names import LIST, add_written_names, written_names
+
+if TYPE_CHECKING:
+    from kerasvis.figures.figure import Figure
 
 FORMULA = ("=", "+", "-", "@")  # beginnings of formulas in a spreadsheet
 
@@ -34,7 +38,8 @@ class OutputFolder:
         inputs: Iterable[str | Path] = (),
         files: Iterable[str] = (),
     ):
-        self.folder, self.option, self.files = folder, option, []
+        self.folder, self.option = folder, option
+        self.files: list[str] = []
         self._received = f"Received: {option}={folder}"
         for path in map(Path, inputs):
             if path.exists() and holds(folder, path):
@@ -159,7 +164,7 @@ def layer_names(layers: Iterable[str], taken: Iterable[str] = ()) -> tuple[str, 
     return result_names([f"{layer.replace('/', '-')}.npz" for layer in layers], taken)
 
 
-def save_figure(figure, filepath: Path) -> None:
+def save_figure(figure: "Figure", filepath: Path) -> None:
     """Writes a PNG atomically."""
     from kerasvis.storage.files import atomic
 
@@ -182,7 +187,7 @@ def write_csv(header: Sequence, rows: Iterable[Sequence], filepath: Path) -> Non
     write_text(filepath, text.getvalue())
 
 
-def _as_text(value):
+def _as_text(value: object) -> object:
     from kerasvis.data.file_names import shown_name
 
     if not isinstance(value, str):
@@ -191,7 +196,7 @@ def _as_text(value):
     return ("'" if is_formula else "") + shown_name(value)
 
 
-def _is_number(text):
+def _is_number(text: str) -> bool:
     try:
         float(text)
     except ValueError:

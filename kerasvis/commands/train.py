@@ -1,9 +1,10 @@
 """`kerasvis train`: trains a convnet of the paper."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cyclopts import Parameter
 
@@ -20,6 +21,15 @@ from kerasvis.commands.training_options import (
     load_data,
 )
 from kerasvis.storage.counted import counted
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from kerasvis.data.labelled.labelled_data import LabelledData, LabelledSet
+    from kerasvis.storage.parts import Parts
+    from kerasvis.training import Recipe
 
 MODEL = "model.keras"
 RESULTS = (MODEL, "recipe.json", "classes.json", "history.csv", "README.md", "evolution")
@@ -39,7 +49,7 @@ class DeviceOptions:
     strategy: Literal["none", "mirrored", "multiworker"] = "none"
     devices: Devices | None = None
 
-    def make_strategy(self):
+    def make_strategy(self) -> "tf.distribute.Strategy":
         """The `tf.distribute.Strategy`, made before anything else touches TensorFlow's devices."""
         from kerasvis.training.strategies import strategy_for
 
@@ -84,7 +94,7 @@ def train(
         else:
             if parts.is_damaged(MODEL):
                 print(f"{out / MODEL} is damaged: it is trained again.", flush=True)
-            train_and_save(model, data, setup, parts)
+            train_and_save(model, data, setup, out, parts)
         with kv.training.Checkpoint(out, run) as checkpoint:
             checkpoint.drop_variables()
         write_description(data, setup.recipe, out)
@@ -104,7 +114,7 @@ def check_no_other_model(folder: Path) -> None:
         )
 
 
-def build(setup: TrainingSetup, num_classes: int, name: str):
+def build(setup: TrainingSetup, num_classes: int, name: str) -> "keras.Model":
     """The convnet, with initial weights that follow from the recipe's seed."""
     import keras
 
@@ -120,7 +130,7 @@ def build(setup: TrainingSetup, num_classes: int, name: str):
     )
 
 
-def run_of(model, data, recipe) -> dict:
+def run_of(model: "keras.Model", data: "LabelledData", recipe: "Recipe") -> dict[str, Any]:
     """The settings that identify this training run."""
     kv.training.prepare(model, recipe)
     return kv.training.describe_run(model, recipe, data.train, data.validation)
@@ -135,21 +145,32 @@ def check_recorded(records: RecordOptions, folder: Path) -> None:
         )
 
 
-def fit(model, data, recipe, folder: Path, callbacks=()) -> dict:
+def fit(
+    model: "keras.Model",
+    data: "LabelledData",
+    recipe: "Recipe",
+    folder: Path,
+    callbacks: Sequence["keras.callbacks.Callback"] = (),
+) -> dict[str, list[float]]:
     """Trains, or resumes; returns the history of all epochs."""
     return kv.training.fit(
         model, data.train, data.validation, recipe, callbacks=callbacks, directory=folder
     ).history
 
 
-def train_and_save(model, data, setup: TrainingSetup, parts) -> None:
+def train_and_save(
+    model: "keras.Model",
+    data: "LabelledData",
+    setup: TrainingSetup,
+    folder: Path,
+    parts: "Parts",
+) -> None:
     """Trains, and writes the card and then the model, which marks a finished run."""
     from kerasvis.storage.files import write_text
 
-    recipe, folder = setup.recipe, parts.directory
-    history = fit(model, data, recipe, folder, callbacks_of(data, setup, folder))
+    history = fit(model, data, setup.recipe, folder, callbacks_of(data, setup, folder))
     accuracy = None
-    if recipe.crops == "ten":
+    if setup.recipe.crops == "ten":
         accuracy = kv.training.ten_crop_evaluate(model, data.validation)
     write_text(folder / "README.md", model_card(model, data, setup, history, accuracy))
     with parts.writing(MODEL) as temporary:
@@ -157,7 +178,7 @@ def train_and_save(model, data, setup: TrainingSetup, parts) -> None:
     print(f"Saved {folder / MODEL}: {summary(history)}.")
 
 
-def write_description(data, recipe, folder: Path) -> None:
+def write_description(data: "LabelledData", recipe: "Recipe", folder: Path) -> None:
     """Writes the recipe, the history and the classes of the model."""
     from kerasvis.storage.files import write_text
     from kerasvis.training.fit import write_history
@@ -168,7 +189,7 @@ def write_description(data, recipe, folder: Path) -> None:
     write_text(folder / "classes.json", json.dumps(data.class_names, indent=1) + "\n")
 
 
-def without_training(model):
+def without_training(model: "keras.Model") -> "keras.Model":
     """The model without its optimiser, whose state is as large as the weights, and constraints."""
     import keras
 
@@ -176,7 +197,9 @@ def without_training(model):
     return keras.Model(model.inputs, model.outputs, name=model.name)
 
 
-def callbacks_of(data, setup: TrainingSetup, folder: Path) -> list:
+def callbacks_of(
+    data: "LabelledData", setup: TrainingSetup, folder: Path
+) -> list["keras.callbacks.Callback"]:
     """The callbacks that record more than the history."""
     import keras
 
@@ -196,7 +219,7 @@ def callbacks_of(data, setup: TrainingSetup, folder: Path) -> list:
     return callbacks
 
 
-def probe_images(images, recipe, number: int):
+def probe_images(images: "LabelledSet", recipe: "Recipe", number: int) -> "np.ndarray":
     """The centre crops of the first `number` images of an order that follows from the seed.
 
     Returns:
@@ -209,7 +232,7 @@ def probe_images(images, recipe, number: int):
     return center_crop(pixels, (recipe.crop_size, recipe.crop_size)).astype("float32")
 
 
-def export_model(parts) -> None:
+def export_model(parts: "Parts") -> None:
     """Writes a SavedModel, unless there is one, all of whose files are as they were written."""
     import keras
 
@@ -220,11 +243,11 @@ def export_model(parts) -> None:
         kv.training.export(model, folder)
         for path in sorted(folder.rglob("*")):
             if path.is_file():
-                parts.record(path.relative_to(parts.directory).as_posix())
+                parts.record(path.relative_to(folder.parent).as_posix())
     print(f"{folder} takes uint8 pixels and returns probabilities.")
 
 
-def summary(history: dict) -> str:
+def summary(history: dict[str, list[float]]) -> str:
     """The last epoch in words."""
     number = len(history["loss"])
     epochs = counted(number, "epoch")

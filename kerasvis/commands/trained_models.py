@@ -5,10 +5,14 @@ import re
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from kerasvis.commands.quiet_start import start_keras
 from kerasvis.storage.archives import check_archive, read_json
 from kerasvis.storage.layer_names import check_layer_names
+
+if TYPE_CHECKING:
+    import keras
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 
@@ -73,7 +77,9 @@ def check_layers(name: str, layers: Iterable[str | None]) -> None:
         check_layer_names(config, [layer for layer in layers if layer is not None])
 
 
-def load_model(name: str, weights: str | None = None, image_size: tuple[int, int] | None = None):
+def load_model(
+    name: str, weights: str | None = None, image_size: tuple[int, int] | None = None
+) -> "keras.Model":
     """Loads a `keras.Model`.
 
     Args:
@@ -91,7 +97,7 @@ def load_model(name: str, weights: str | None = None, image_size: tuple[int, int
     return load_application(name, weights or "imagenet", image_size)
 
 
-def load_file(path: Path):
+def load_file(path: Path) -> "keras.Model":
     """The `keras.Model` in a file."""
     import keras
 
@@ -128,12 +134,12 @@ def reason_of(error: Exception) -> str:
     return line[:200].rstrip(". ")
 
 
-def load_application(name: str, weights: str, image_size: tuple[int, int] | None):
+def load_application(name: str, weights: str, image_size: tuple[int, int] | None) -> "keras.Model":
     """A `keras.Model` of keras.applications."""
     import keras
 
     builder = getattr(keras.applications, application_name(name))
-    options = {"weights": None if weights == "random" else weights}
+    options: dict[str, Any] = {"weights": None if weights == "random" else weights}
     if image_size is not None:
         options |= {"include_top": False, "input_shape": (*image_size, 3)}
     try:
@@ -161,7 +167,7 @@ def application_name(name: str) -> str:
     )
 
 
-def image_size_of(model, image_size: tuple[int, int] | None) -> tuple[int, int]:
+def image_size_of(model: "keras.Model", image_size: tuple[int, int] | None) -> tuple[int, int]:
     """`(height, width)` of the images that the model takes.
 
     Raises:
@@ -169,26 +175,29 @@ def image_size_of(model, image_size: tuple[int, int] | None) -> tuple[int, int]:
     """
     from kerasvis.graph import image_shape
 
-    *own_size, channels = image_shape(model)
+    own_height, own_width, channels = image_shape(model)
     if channels not in (None, 1, 3, 4):
         raise ValueError(
             f"The model {model.name!r} takes images of {channels} channels, but photographs have "
             "1, 3 or 4: call kerasvis.visualize_features in Python, with arrays of yours."
         )
-    if image_size is None and None in own_size:
+    if image_size is None:
+        if own_height is None or own_width is None:
+            raise ValueError(
+                f"The model {model.name!r} takes images of any size: give --image-size HEIGHT "
+                "WIDTH."
+            )
+        return own_height, own_width
+    height, width = image_size
+    if own_height not in (None, height) or own_width not in (None, width):
         raise ValueError(
-            f"The model {model.name!r} takes images of any size: give --image-size HEIGHT WIDTH."
+            f"The model {model.name!r} takes images of {own_height}×{own_width} pixels only: "
+            f"leave out --image-size. Received: --image-size={height} {width}"
         )
-    size = tuple(image_size or own_size)
-    if any(own not in (None, given) for own, given in zip(own_size, size, strict=True)):
-        raise ValueError(
-            f"The model {model.name!r} takes images of {own_size[0]}×{own_size[1]} pixels only: "
-            f"leave out --image-size. Received: --image-size={size[0]} {size[1]}"
-        )
-    return size
+    return height, width
 
 
-def convolution_layers(model) -> list[str]:
+def convolution_layers(model: "keras.Model") -> list[str]:
     """Names of all convolution layers, from the image up.
 
     Raises:

@@ -2,8 +2,9 @@
 
 import dataclasses
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from cyclopts import Parameter
 
@@ -20,6 +21,12 @@ from kerasvis.commands.argument_types import (
 )
 from kerasvis.commands.output import OutputFolder
 from kerasvis.storage.counted import counted
+
+if TYPE_CHECKING:
+    import keras
+
+    from kerasvis.data.labelled.labelled_data import LabelledData
+    from kerasvis.training import Recipe
 
 # Defaults for the recipe "small"; with the paper's recipe the convnets are the paper's.
 SMALL_STRIDES = {"zfnet": (1, 2), "alexnet": (2, 1)}
@@ -46,7 +53,7 @@ class ConvnetOptions:
     normalization: Literal["local_response", "batch", "none"] | None = None
 
     @property
-    def builder(self):
+    def builder(self) -> Callable[..., "keras.Model"]:
         """The function that builds the convnet."""
         return {"zfnet": kv.convnets.ZFNet, "alexnet": kv.convnets.AlexNet}[self.net]
 
@@ -94,7 +101,7 @@ class RecipeOptions:
         """Whether it is a built-in recipe and not one from a file."""
         return self.recipe in ("paper", "small")
 
-    def load(self):
+    def load(self) -> "Recipe":
         """The `Recipe`.
 
         Raises:
@@ -113,7 +120,7 @@ class RecipeOptions:
             )
         else:
             recipe = Recipe.load(self.recipe)
-        given = {"epochs": self.epochs, "seed": self.seed}
+        given: dict[str, Any] = {"epochs": self.epochs, "seed": self.seed}
         return dataclasses.replace(
             recipe, **{name: value for name, value in given.items() if value is not None}
         )
@@ -154,7 +161,7 @@ class RecordOptions:
             )
         OutputFolder(self.tensorboard, "--tensorboard")
 
-    def __str__(self):
+    def __str__(self) -> str:
         patches = " --without-patches" if self.without_patches else ""
         return f" --evolution{patches}" if self.evolution else ""
 
@@ -171,11 +178,11 @@ class TrainingSetup(NamedTuple):
 
     training: RecipeOptions
     convnet: ConvnetOptions
-    recipe: Any
+    recipe: "Recipe"
     records: RecordOptions
 
 
-def load_data(source: str, recipe):
+def load_data(source: str, recipe: "Recipe") -> "LabelledData":
     """The training and validation images, of the recipe's size.
 
     Raises:

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -23,6 +23,14 @@ from kerasvis.commands.output import OutputFolder, save_figure, write_csv
 from kerasvis.commands.tables import in_columns
 from kerasvis.commands.trained_models import convolution_layers
 from kerasvis.storage.counted import counted
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+    from kerasvis.analyses import FeatureTransfer
+    from kerasvis.data.labelled.labelled_data import LabelledData
+    from kerasvis.training import Recipe
 
 FILES = ("accuracies.csv", "accuracies.json", "transfer.png", "transfer.npz")
 COLUMNS = ["layer", "num_features", "head", "per_class", "accuracy", "deviation"]
@@ -58,7 +66,7 @@ class DataOptions:
 
     data: Name
     per_class: tuple[NumImages, ...] = (15, 30)
-    folds: whole_numbers(1, 1_000) = 5
+    folds: Annotated[int, whole_numbers(1, 1_000)] = 5
     test: Literal["rest", "given"] = "rest"
     trained_on: Name | None = None
     seed: Seed = 0
@@ -151,7 +159,7 @@ def transfer(
     print(f"Curves: {folder / 'transfer.png'}")
 
 
-def open_references(trained_on: str | None):
+def open_references(trained_on: str | None) -> "str | LabelledData | None":
     """The images to compare with: a folder as it is, other data loaded at a small size; or None."""
     if trained_on is None or Path(trained_on).is_dir():
         return trained_on
@@ -160,7 +168,7 @@ def open_references(trained_on: str | None):
     return kv.data.load_labelled(trained_on, image_size=THUMBNAIL_SIZE)
 
 
-def scratch_recipe(epochs: int | None, size: tuple[int, int], seed: int):
+def scratch_recipe(epochs: int | None, size: tuple[int, int], seed: int) -> "Recipe | None":
     """The recipe for the same model from scratch; None if it is not requested."""
     if epochs is None:
         return None
@@ -172,7 +180,7 @@ def scratch_recipe(epochs: int | None, size: tuple[int, int], seed: int):
     return kv.training.Recipe.for_small_images(size[0], epochs=epochs, seed=seed)
 
 
-def print_data(data, layers: tuple[str, ...], model) -> None:
+def print_data(data: "LabelledData", layers: tuple[str, ...], model: "keras.Model") -> None:
     num_images = data.train.num_images + data.validation.num_images
     print(
         f"{counted(num_images, 'image')} of {counted(len(data.class_names), 'class', 'classes')}, "
@@ -183,7 +191,7 @@ def print_data(data, layers: tuple[str, ...], model) -> None:
         print(f"Skipped {path}: {reason}", flush=True)
 
 
-def rows_of(found) -> list[dict[str, Any]]:
+def rows_of(found: "FeatureTransfer") -> list[dict[str, Any]]:
     """One dictionary for each layer, head and number of training images; accuracies in [0, 1]."""
     rows = []
     for layer, name in enumerate(found.layers):
@@ -200,15 +208,17 @@ def rows_of(found) -> list[dict[str, Any]]:
     return rows
 
 
-def row(key: tuple, folds) -> dict[str, Any]:
+def row(key: tuple, accuracies: "np.ndarray") -> dict[str, Any]:
     from kerasvis.figures.transfer_curves import mean_and_deviation
 
-    numbers = [round(float(number), 4) for number in mean_and_deviation(folds)]
-    folds = [round(float(accuracy), 4) for accuracy in folds]
+    numbers = [round(float(number), 4) for number in mean_and_deviation(accuracies)]
+    folds = [round(float(accuracy), 4) for accuracy in accuracies]
     return dict(zip(COLUMNS, [*key, *numbers], strict=True)) | {"folds": folds}
 
 
-def measured_with(found, model: ModelOptions, data: DataOptions, heads: HeadOptions) -> dict:
+def measured_with(
+    found: "FeatureTransfer", model: ModelOptions, data: DataOptions, heads: HeadOptions
+) -> dict[str, Any]:
     """Everything that the accuracies depend on."""
     return {
         "model": Path(model.model).name,
@@ -222,13 +232,13 @@ def measured_with(found, model: ModelOptions, data: DataOptions, heads: HeadOpti
     }
 
 
-def write_json(value, filepath: Path) -> None:
+def write_json(value: dict[str, Any], filepath: Path) -> None:
     from kerasvis.storage.files import write_text
 
     write_text(filepath, json.dumps(value, indent=1) + "\n")
 
 
-def table(rows: list[dict], found) -> str:
+def table(rows: list[dict[str, Any]], found: "FeatureTransfer") -> str:
     """The mean per-class accuracies in %, a line for each layer, a column for head and size."""
     columns = [(head, size) for head in found.heads for size in found.per_class.tolist()]
     cells = {(r["layer"], r["head"], r["per_class"]): r for r in rows}
@@ -245,5 +255,5 @@ def table(rows: list[dict], found) -> str:
     return "\n".join([heading, in_columns(lines), ""])
 
 
-def in_percent(row: dict | None) -> str:
+def in_percent(row: dict[str, Any] | None) -> str:
     return "" if row is None else f"{100 * row['accuracy']:.1f} ± {100 * row['deviation']:.1f}"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from cyclopts import Parameter
 
@@ -22,7 +22,16 @@ from kerasvis.commands.options import ModelOptions
 from kerasvis.commands.output import OutputFolder, save_figure
 from kerasvis.storage.counted import counted
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kerasvis.analyses import UnitInvariance
+    from kerasvis.data.images import Images
+    from kerasvis.deconvnet.targets import Unit
+
 FILES = ("unit_invariance.png", "unit_invariance.npz", "top_activations.npz")
+
+Degrees = Annotated[float, finite_numbers(-180, 180)]
 
 
 @Parameter(name="*", group="Unit")
@@ -79,17 +88,17 @@ class DirectionOptions:
         seed: seed of gradient ascent and of the search for directions.
     """
 
-    num_directions: whole_numbers(1, 100) = 3
-    angles: tuple[finite_numbers(-180, 180), ...] = (-60, -40, -20, 0, 20, 40, 60)
-    step: finite_numbers(0, 3, above=True) = 0.1
+    num_directions: Annotated[int, whole_numbers(1, 100)] = 3
+    angles: tuple[Degrees, ...] = (-60, -40, -20, 0, 20, 40, 60)
+    step: Annotated[float, finite_numbers(0, 3, above=True)] = 0.1
     seed: Seed = 0
 
 
 class Start(NamedTuple):
     """The image from which directions start, the `Unit` that it excites, and its name."""
 
-    image: Any
-    unit: Any
+    image: "np.ndarray"
+    unit: "Unit"
     name: str
 
 
@@ -120,7 +129,7 @@ def unit_invariance(
     shape = target_shape(opened, unit.layer)
     check_feature(unit, shape[-1])
     images = None
-    if start.start == "photograph":
+    if start.start == "photograph" and start.images is not None:
         images = open_images(start.images, opened, start.strict)
     with output.made() as folder:
         if images is None:
@@ -139,7 +148,9 @@ def unit_invariance(
     print(f"Images: {folder / 'unit_invariance.png'}")
 
 
-def invariance_of(opened: OpenModel, unit: UnitOptions, begin: Start, directions: DirectionOptions):
+def invariance_of(
+    opened: OpenModel, unit: UnitOptions, begin: Start, directions: DirectionOptions
+) -> "UnitInvariance":
     """The `UnitInvariance` around an image."""
     return kv.analyses.unit_invariance(
         opened.model,
@@ -164,11 +175,9 @@ def target_shape(opened: OpenModel, layer: str) -> tuple[int, ...]:
     import numpy as np
 
     from kerasvis.attributions.activation_gradient import ActivationGradient
-    from kerasvis.graph import image_shape
 
     ActivationGradient(opened.model, layer)
-    channels = image_shape(opened.model)[-1]
-    image = np.zeros((1, *opened.image_size, channels), "float32")
+    image = np.zeros((1, *opened.image_size, opened.channels), "float32")
     return tuple(kv.feature_extractor(opened.model, [layer])(image)[0].shape[1:])
 
 
@@ -182,7 +191,7 @@ def check_feature(unit: UnitOptions, num_features: int) -> None:
 
 
 def strongest_photograph(
-    opened: OpenModel, shape: tuple, unit: UnitOptions, images, folder: Path
+    opened: OpenModel, shape: tuple[int, ...], unit: UnitOptions, images: "Images", folder: Path
 ) -> Start:
     """Where the feature map is strongest in all images; the scan is cached in the folder."""
     filepath = folder / "top_activations.npz"
@@ -202,7 +211,7 @@ def strongest_photograph(
 
 
 def preferred_image(
-    opened: OpenModel, shape: tuple, unit: UnitOptions, start: StartOptions, seed: int
+    opened: OpenModel, shape: tuple[int, ...], unit: UnitOptions, start: StartOptions, seed: int
 ) -> Start:
     """The image that gradient ascent finds for the unit in the middle of the feature map."""
     import numpy as np
@@ -228,13 +237,12 @@ def preferred_image(
     return Start(image, centre, "an image found by gradient ascent")
 
 
-def unit_at(position, feature: int, shape: tuple):
+def unit_at(position: "np.ndarray", feature: int, shape: tuple[int, ...]) -> "Unit":
     """The `Unit` at a (row, column); those of a dense layer have none."""
-    position = position.tolist() if len(shape) == 3 else ()
-    return kv.targets.Unit(feature, *position)
+    return kv.targets.Unit(feature, *(position.tolist() if len(shape) == 3 else ()))
 
 
-def summary(found) -> str:
+def summary(found: "UnitInvariance") -> str:
     """A line for each direction, from the most selective to the most invariant."""
     lines = []
     shares = found.activations / found.activation

@@ -72,7 +72,7 @@ def filter_rms(kernel: Any) -> Any:
     return ops.sqrt(ops.mean(ops.square(ops.cast(kernel, wide)), axis=axes))
 
 
-def limit_filters(model: keras.Model, limit: float = 0.1) -> tuple[str, ...]:
+def limit_filters(model: keras.Model, limit: float | None = 0.1) -> tuple[str, ...]:
     """Adds an `RMSLimit` to every convolution of a built model.
 
     Depthwise, separable and transposed convolutions, which the paper does not have, do not

@@ -14,7 +14,7 @@ from kerasvis.storage.fingerprints import digest
 from kerasvis.storage.parts import Parts
 
 if TYPE_CHECKING:
-    from kerasvis.data.labelled.labelled_images import LabelledImages
+    from kerasvis.data.labelled.labelled_data import LabelledSet
     from kerasvis.training.recipe import Recipe
 
 STATE = "state.npz"
@@ -135,7 +135,7 @@ def _variables(model):
 
 
 def describe_run(
-    model: keras.Model, recipe: "Recipe", train: "LabelledImages", validation: "LabelledImages"
+    model: keras.Model, recipe: "Recipe", train: "LabelledSet", validation: "LabelledSet"
 ) -> dict:
     """What distinguishes one run from another, for a `Checkpoint`.
 

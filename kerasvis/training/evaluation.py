@@ -11,7 +11,7 @@ from kerasvis.data.labelled.sub_crops import NUM_SUB_CROPS, sub_crop_corners, te
 from kerasvis.storage.counted import counted
 
 if TYPE_CHECKING:
-    from kerasvis.data.labelled.labelled_images import LabelledImages
+    from kerasvis.data.labelled.labelled_data import LabelledSet
 
 
 class TenCropAccuracy(NamedTuple):
@@ -29,7 +29,7 @@ class TenCropAccuracy(NamedTuple):
 
 
 def ten_crop_evaluate(
-    model: keras.Model, data: "LabelledImages", batch_size: int = 128, verbose: str | int = 0
+    model: keras.Model, data: "LabelledSet", batch_size: int = 128, verbose: str | int = 0
 ) -> TenCropAccuracy:
     """Top-1 and top-5 accuracy of the mean of the probabilities over ten sub-crops.
 

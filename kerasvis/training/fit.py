@@ -26,14 +26,14 @@ from kerasvis.training.strategies import is_chief
 from kerasvis.training.waiting import WaitingForData
 
 if TYPE_CHECKING:
-    from kerasvis.data.labelled.labelled_images import LabelledImages
+    from kerasvis.data.labelled.labelled_data import LabelledSet
     from kerasvis.training.recipe import Recipe
 
 
 def fit(
     model: keras.Model,
-    train: "LabelledImages",
-    validation: "LabelledImages",
+    train: "LabelledSet",
+    validation: "LabelledSet",
     recipe: "Recipe",
     *,
     callbacks: Sequence[keras.callbacks.Callback] = (),

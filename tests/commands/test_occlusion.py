@@ -124,6 +124,28 @@ def test_options_reach_the_analysis(cover, folder):
 
 
 @pytest.mark.slow
+def test_a_model_without_a_convolution(folder, tmp_path):
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((*SIZE, 3)),
+            layers.Rescaling(1 / 127.5, -1),
+            layers.Flatten(),
+            layers.Dense(4, activation="softmax", name="scores"),
+        ]
+    )
+    model.save(tmp_path / "dense.keras")
+    out = tmp_path / "out"
+    given = ["--model", tmp_path / "dense.keras", "--images", folder / "a.png", "--out", out]
+    run(["occlusion", *map(str, given), *"--patch-size 6 --strides 4".split()])
+    with open(out / "occlusion.csv", encoding="utf-8", newline="") as file:
+        (line,) = csv.DictReader(file)
+    assert line["lowest"]
+    assert line["feature_map"] == line["activity"] == line["lowest_activity"] == ""
+    assert (out / "occlusion.png").exists()
+
+
+@pytest.mark.slow
 def test_projections_from_other_images(cover, folder, tmp_path):
     photographs = kv.data.ImageFolder(folder, SIZE, "raw")
     model = keras.models.load_model(folder / "model.keras")

@@ -111,7 +111,7 @@ def feature_invariance(
     images: Any,
     class_indices: int | Sequence[int] | None = None,
     *,
-    transformations: Mapping[str, Sequence[float]] | None = None,
+    transformations: Mapping[str, Sequence[float] | np.ndarray] | None = None,
     image_size: tuple[int, int] | None = None,
     preprocessing: Any = None,
     output: str | int | None = None,

@@ -31,6 +31,10 @@ class LabelledSet(Protocol):
         """Number of images."""
 
     @property
+    def labels(self) -> np.ndarray:
+        """int64 `(images,)`, the class of each."""
+
+    @property
     def digest(self) -> str:
         """Identifies these images: a hash of their content and labels."""
 
