@@ -151,6 +151,7 @@ def _num_maps(model, names):
         if len(shape) not in (2, 4) or shape[-1] is None:
             raise ValueError(
                 f"The output of layer {name!r} has the shape {shape}, but (batch, rows, columns, "
-                "feature maps) or (batch, units) was expected: choose another layer."
+                "feature maps) or (batch, units) was expected: choose another layer. "
+                f"Received: layer={name!r}"
             )
     return {name: shape[-1] for name, shape in shapes.items()}

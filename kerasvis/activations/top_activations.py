@@ -52,7 +52,7 @@ class TopActivations(Result):
         if layer not in self.activations:
             raise ValueError(
                 f"The layer {layer!r} was not scanned, but {', '.join(self.layers)}: choose one of "
-                "these, or scan again."
+                f"these, or scan again. Received: layer={layer!r}"
             )
         return self.activations[layer]
 

@@ -24,6 +24,7 @@ from kerasvis.deconvnet.targets import Unit
 from kerasvis.engines import Ray
 from kerasvis.storage.fields import Array
 from kerasvis.storage.results import Result
+from kerasvis.storage.short import short
 
 if TYPE_CHECKING:
     from kerasvis.activations.top_activations import TopActivations
@@ -247,12 +248,14 @@ def choose_features(num_maps, features=None, num_features=16, seed=0):
         return np.sort(chosen).astype("int64")
     given, features = features, np.asarray(features)
     if features.ndim != 1 or len(features) == 0 or features.dtype.kind not in "iu":
-        raise ValueError(f"features is {given!r}: give a list of numbers of feature maps.")
+        raise ValueError(
+            f"Give a list of numbers of feature maps. Received: features={short(given)}"
+        )
     wrong = features[(features < 0) | (features >= num_maps)]
     if len(wrong):
         raise ValueError(
             f"Feature {int(wrong[0])} is not in the layer, which has {num_maps} feature maps: give "
-            f"0 to {num_maps - 1}."
+            f"0 to {num_maps - 1}. Received: features={short(given)}"
         )
     return features.astype("int64")
 

@@ -116,12 +116,16 @@ class ActivationGradient(_OfActivations):
         super().__init__(model, start.target_shape)
         self._start, self._layer = start, layer
         self._has_maps = maps_layer is not None
-        self._number = graph.inputs[0] if maps_layer is None else graph.node(maps_layer).outputs[0]
+        self._number = (
+            graph.inputs[0]
+            if maps_layer is None
+            else graph.node(maps_layer, "maps_layer").outputs[0]
+        )
         above = tensors_that_depend_on(self._number, start.nodes) - {self._number}
         if start.target not in above:
             raise ValueError(
                 f"The target in layer {layer!r} does not depend on {maps_layer!r}: give a layer "
-                "between the image and the target."
+                f"between the image and the target. Received: maps_layer={maps_layer!r}"
             )
         self._below = [node for node in start.nodes if not above.intersection(node.outputs)]
         self._above = [node for node in start.nodes if above.intersection(node.outputs)]

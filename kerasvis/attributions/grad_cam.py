@@ -64,7 +64,8 @@ def coarse_grad_cam(model, layer, images, target, *, batch_size=None, verbose=0,
     if found["maps"].ndim != 4:
         raise ValueError(
             f"Layer {maps_layer!r} returns arrays of shape {found['maps'].shape}, which are not "
-            "feature maps: give a convolution layer as maps_layer."
+            "feature maps: give a convolution layer as maps_layer. "
+            f"Received: maps_layer={maps_layer!r}"
         )
     weights = found["gradient"].mean(axis=(1, 2))
     return np.maximum(np.einsum("nhwc,nc->nhw", found["maps"], weights), 0)
@@ -100,7 +101,7 @@ def last_feature_maps(model, layer, image_size=None):
     if not convolutions:
         raise ValueError(
             f"There is no convolution below the target in layer {layer!r} of {model.name!r}: give "
-            "a layer further up, or maps_layer."
+            f"a layer further up, or maps_layer. Received: layer={layer!r}"
         )
     last = convolutions[-1]
     size = shapes[last.outputs[0]][1:3]

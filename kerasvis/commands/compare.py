@@ -90,7 +90,7 @@ def compare(
     check_images(images)
     check_target(target, scores)
     names = scores.names(model)
-    model.check(target.layer, methods.maps_layer)
+    model.check(layer=target.layer, maps_layer=methods.maps_layer)
     opened = model.open()
     if target.feature is None:
         opened = with_scores_of_classes(opened)

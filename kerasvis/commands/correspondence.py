@@ -88,7 +88,7 @@ def correspondence(
         batch_size: images per step.
         out: folder to write into.
     """
-    model.check(*layers)
+    model.check(layers=layers)
     noted = read_noted(parts)
     paths = parts.paths(noted)
     output = OutputFolder(out, inputs=[parts.parts, *paths], files=FILES)

@@ -81,7 +81,8 @@ def diagnose(
     output = OutputFolder(out, inputs=inputs, files=[FIGURE])
     check_images(inputs)
     for name in models.model:
-        models.check_name(name, [looked_at.first_layer, looked_at.second_layer])
+        first, second = looked_at.first_layer, looked_at.second_layer
+        models.check_name(name, first_layer=first, second_layer=second)
     takes_images = looked_at.images is not None
     trained = [models.load_model(name) for name in models.model]
     opened = [models.opened(model, takes_images=takes_images) for model in trained]

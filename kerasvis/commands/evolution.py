@@ -159,10 +159,12 @@ def check_nothing_for_checkpoints(
     groups = ((source, ("images", "epochs")), (inputs, vars(inputs)), (maps, ("features",)))
     for group, names in groups:
         for name in names:
-            if getattr(group, name) not in (None, ()):
+            value, option = getattr(group, name), f"--{name.replace('_', '-')}"
+            if value not in (None, ()):
+                given = " ".join(map(str, value)) if isinstance(value, tuple) else value
                 raise ValueError(
-                    "Snapshots were taken with their own options: leave out "
-                    f"--{name.replace('_', '-')}, which is for --checkpoints."
+                    f"Snapshots were taken with their own options: leave out {option}, which is "
+                    f"for --checkpoints. Received: {option}={given}"
                 )
 
 
@@ -181,7 +183,7 @@ def evolution_of_checkpoints(
     """The `Evolution` of models that were saved during training."""
     epochs, checkpoints = source.in_order()
     for path in checkpoints:
-        inputs.check_name(path, maps.layers)
+        inputs.check_name(path, layers=maps.layers)
     first = inputs.open_model(checkpoints[0])
     layers = maps.layers or convolution_layers(first.model)
     return kv.analyses.evolution_of_models(

@@ -134,7 +134,7 @@ def explain(
     check_images(image)
     evidence.check()
     names = scores.names(model)
-    model.check(*evidence.layers)
+    model.check(layers=evidence.layers)
     opened = model.open()
     photographs = read_photographs(image, opened.image_size, opened.channels, FILES)
     is_one = len(image) == 1 and not Path(image[0]).is_dir()

@@ -34,7 +34,7 @@ def export(
         out: folder to write, a SavedModel.
     """
     output = OutputFolder(out)
-    model.check(layer)
+    model.check(layer=layer)
     opened = model.opened(model.load_model(model.model), takes_images=False)
     deconv = kv.DeconvModel(opened.model, layer, rectification, opened.rules)
     with output.made() as folder:

@@ -80,7 +80,7 @@ def features(
         OutputFolder(tensorboard, "--tensorboard", inputs=[images.images])
     check_images([images.images])
     methods = load_methods(shown.methods)
-    model.check(*layers)
+    model.check(layers=layers)
     opened = model.open()
     photographs = images.open(opened)
     layers = tuple(dict.fromkeys(layers or convolution_layers(opened.model)))

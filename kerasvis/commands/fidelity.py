@@ -110,7 +110,7 @@ def fidelity(
     """
     output = OutputFolder(out, inputs=[images.images], files=FILES)
     check_images([images.images])
-    model.check(layer)
+    model.check(layer=layer)
     opened = model.open()
     chosen, total = images.open(opened)
     print(f"{len(chosen)} of {total} images, layer {layer}", flush=True)

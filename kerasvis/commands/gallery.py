@@ -76,7 +76,7 @@ def gallery(
     check_images([images.images])
     names = load_class_names(model.model, findings.class_names)
     methods_by_name = load_methods(findings.methods)
-    model.check(*layers)
+    model.check(layers=layers)
     opened = model.open()
     photographs = images.open(opened)
     folder = getattr(photographs, "folder", None)  # bundled images have no classes

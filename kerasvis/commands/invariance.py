@@ -135,7 +135,7 @@ def invariance(
     output = OutputFolder(out, inputs=images, files=FILES)
     check_images(images)
     names = load_class_names(model.model, classes.class_names)
-    model.check(*layers)
+    model.check(layers=layers)
     opened = model.open()
     from kerasvis.graph.scores import Scores
 

@@ -147,7 +147,7 @@ def occlusion(
     check_images(images)
     watched.check()
     names = scores.names(model)
-    model.check(watched.layer)
+    model.check(layer=watched.layer)
     with computing.scope():
         opened = model.open()
         photographs = read_photographs(images, opened.image_size, opened.channels, TOGETHER)

@@ -1,7 +1,7 @@
 """Groups of options that several commands take; each group is one argument of a command."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -137,8 +137,13 @@ class InputOptions:
     output: str | None = None
     rules: RulesName | None = None
 
-    def check_name(self, name: str, layers: Iterable[str | None] = ()) -> None:
-        """Refuses what can be known to be no model, or no layer of it, before Keras starts."""
+    def check_name(self, name: str, **layers: str | Sequence[str] | None) -> None:
+        """Refuses what can be known to be no model, or no layer of it, before Keras starts.
+
+        Args:
+            name: of the model.
+            **layers: the options that name layers of it.
+        """
         check_model_name(name, self.weights)
         if not self.is_part_chosen:
             check_layers(name, layers)
@@ -204,9 +209,13 @@ class ModelOptions(InputOptions):
 
     model: Name
 
-    def check(self, *layers: str | None) -> None:
-        """Refuses what can be known to be no model, or no layer of it, before Keras starts."""
-        self.check_name(self.model, layers)
+    def check(self, **layers: str | Sequence[str] | None) -> None:
+        """Refuses what can be known to be no model, or no layer of it, before Keras starts.
+
+        Args:
+            **layers: the options that name layers of it.
+        """
+        self.check_name(self.model, **layers)
 
     def open(self) -> OpenModel:
         """Loads the model.

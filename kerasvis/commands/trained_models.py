@@ -3,7 +3,7 @@
 import difflib
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,15 +66,22 @@ def check_model_name(name: str, weights: str | None = None) -> None:
             ) from error
 
 
-def check_layers(name: str, layers: Iterable[str | None]) -> None:
+def check_layers(name: str, layers: Mapping[str, str | Sequence[str] | None]) -> None:
     """Refuses layers that a model lacks, as far as its file tells without starting Keras.
+
+    Args:
+        name: of the model.
+        layers: the layer or layers of each option, by the option's name in Python; None for an
+            option that was not given.
 
     Raises:
         ValueError: if there is no such layer.
     """
     if is_file_name(name) and Path(name).suffix == ".keras":
         config = read_json(name, "config.json")
-        check_layer_names(config, [layer for layer in layers if layer is not None])
+        for argument, given in layers.items():
+            asked = (given,) if isinstance(given, str) else given or ()
+            check_layer_names(config, asked, f"--{argument.replace('_', '-')}")
 
 
 def load_model(

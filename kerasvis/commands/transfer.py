@@ -119,7 +119,7 @@ def transfer(
     output = OutputFolder(out, inputs=inputs, files=FILES)
     if heads.cache is not None:
         OutputFolder(heads.cache, "--cache", inputs=inputs)
-    model.check(*layers)
+    model.check(layers=layers)
     opened = model.open()
     from kerasvis.analyses.transfer.feature_cache import check_channels
 

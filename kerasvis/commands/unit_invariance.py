@@ -124,7 +124,7 @@ def unit_invariance(
     start.check()
     inputs = [] if start.images is None else [start.images]
     output = OutputFolder(out, inputs=inputs, files=FILES)
-    model.check(unit.layer)
+    model.check(layer=unit.layer)
     opened = model.open()
     shape = target_shape(opened, unit.layer)
     check_feature(unit, shape[-1])
@@ -202,7 +202,7 @@ def strongest_photograph(
         raise ValueError(
             f"Feature {unit.feature} of layer {unit.layer!r} is not active in any of "
             f"{counted(images.count(), 'image')}: give another --feature, other --images, or "
-            "--start maximization."
+            f"--start maximization. Received: --feature={unit.feature}"
         )
     number = int(top.image_indices[unit.feature, 0])
     name = Path(images.names[number]).name
@@ -231,7 +231,8 @@ def preferred_image(
     if not preferred.activations[0] > 0:
         raise ValueError(
             f"Gradient ascent found no image that excites feature {unit.feature} of layer "
-            f"{unit.layer!r}: give another --seed, less --jitter, or --start photograph."
+            f"{unit.layer!r}: give another --seed, less --jitter, or --start photograph. "
+            f"Received: --feature={unit.feature}"
         )
     image = opened.preprocessing.images(preferred.pixels[0])
     return Start(image, centre, "an image found by gradient ascent")

@@ -23,8 +23,8 @@ def check_images(model: keras.Model, images: Any) -> np.ndarray:
         images = standardize_images(model, images).all()
     if images.dtype.kind not in "fiub":
         raise ValueError(
-            f"The images have the dtype {images.dtype}, but numbers were expected: give them "
-            "as the model takes them."
+            "Give images of numbers, as the model takes them. "
+            f"Received: images of dtype {images.dtype}"
         )
     shape = image_shape(model)
     fits = images.ndim == 4 and all(
@@ -33,7 +33,8 @@ def check_images(model: keras.Model, images: Any) -> np.ndarray:
     if not fits:
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
         raise ValueError(
-            f"The images have the shape {images.shape}, but the model takes (images, "
-            f"{wanted}): resize them, and put a single image into a batch of one, image[None]."
+            f"The model {model.name!r} takes images (batch, {wanted}): resize the images, and put "
+            "a single one into a batch of one, image[None]. "
+            f"Received: images of shape {images.shape}"
         )
     return images

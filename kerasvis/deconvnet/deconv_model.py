@@ -22,6 +22,7 @@ from kerasvis.graph.nodes import check_readable, read_graph
 from kerasvis.graph.receptive_fields import as_receptive_field, receptive_spans
 from kerasvis.graph.replicas import predict_any_number
 from kerasvis.graph.shapes import image_shape, infer_shapes
+from kerasvis.storage.short import short
 
 if TYPE_CHECKING:
     from kerasvis.deconvnet.plan import Plan
@@ -414,13 +415,13 @@ def _image_numbers(image_numbers, num_images):
     numbers = np.asarray(image_numbers)
     if numbers.ndim != 1 or (numbers.size and not np.issubdtype(numbers.dtype, np.integer)):
         raise ValueError(
-            f"image_numbers are {numbers.dtype} {numbers.shape}: give the whole number of an image "
-            "for each unit."
+            "Give the whole number of an image for each unit. Received: image_numbers of "
+            f"{numbers.dtype} and shape {numbers.shape}"
         )
     if outside := numbers[(numbers < 0) | (numbers >= num_images)].tolist():
         raise ValueError(
             f"There is no image {outside[0]}, there are {num_images}: give image_numbers from 0 to "
-            f"{num_images - 1}."
+            f"{num_images - 1}. Received: image_numbers={short(image_numbers)}"
         )
     return numbers
 

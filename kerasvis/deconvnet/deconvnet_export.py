@@ -41,8 +41,8 @@ def check_replaceable(filepath):
         return
     if not filepath.is_dir() or set(os.listdir(filepath)) - {*ENTRIES, LOCK}:
         raise ValueError(
-            f"{filepath} is or contains something other than a SavedModel: give a new or an empty "
-            "folder."
+            "There is something other than a SavedModel: give a new or an empty folder. "
+            f"Received: filepath={str(filepath)!r}"
         )
 
 

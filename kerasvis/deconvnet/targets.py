@@ -109,6 +109,5 @@ def _check_range(values, length, name, plural):
     if values.min() < 0 or values.max() >= length:
         wrong = int(values[(values < 0) | (values >= length)][0])
         raise ValueError(
-            f"The target's {name} is {wrong}, but the layer has {length} {plural}: give 0 to "
-            f"{length - 1}."
+            f"The layer has {length} {plural}: give 0 to {length - 1}. Received: {name}={wrong}"
         )

@@ -63,31 +63,33 @@ def first_and_second(model, graph, nodes, first_layer, second_layer):
             f"The model {model.name!r} has no convolution layer whose filters could be diagnosed: "
             "give a convnet."
         )
-    first = nodes[0] if first_layer is None else _convolution(graph, nodes, first_layer)
+    first = nodes[0]
+    if first_layer is not None:
+        first = _convolution(graph, nodes, first_layer, "first_layer")
     if below := _convolutions_below(graph, nodes, first):
         raise ValueError(
             f"The input of layer {first.name!r} is not the image, as {below[0].name!r} lies below "
-            f"it: give {below[0].name!r} as the first layer."
+            f"it: give {below[0].name!r} as the first layer. Received: first_layer={first.name!r}"
         )
     above = [node for node in nodes if first in _convolutions_below(graph, nodes, node)]
     if second_layer is None:
         return first, above[0] if above else None
-    second = _convolution(graph, nodes, second_layer)
+    second = _convolution(graph, nodes, second_layer, "second_layer")
     if second not in above:
         raise ValueError(
             f"Layer {second.name!r} does not lie above the first layer {first.name!r}: give a "
-            "second layer that does."
+            f"second layer that does. Received: second_layer={second.name!r}"
         )
     return first, second
 
 
-def _convolution(graph, nodes, name):
-    node = graph.node(name)
+def _convolution(graph, nodes, name, argument):
+    node = graph.node(name, argument)
     if node not in nodes:
         names = ", ".join(node.name for node in nodes)
         raise ValueError(
             f"Layer {name!r} ({node.type_name}) is not a convolution with filters of its own: give "
-            f"one of {names}."
+            f"one of {names}. Received: {argument}={name!r}"
         )
     return node
 

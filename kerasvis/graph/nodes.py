@@ -66,12 +66,17 @@ class Graph:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 
-    def node(self, name: str) -> Node:
-        """The node called `name`; a ValueError with similar names if there is none."""
+    def node(self, name: str, argument: str = "layer") -> Node:
+        """The node called `name`; a ValueError with similar names if there is none.
+
+        Args:
+            name: of a layer, or of one of its calls.
+            argument: what the user's argument is called that names it.
+        """
         by_name = {node.name: node for node in self.nodes}
         if name in by_name:
             return by_name[name]
-        raise ValueError(unknown_layer(str(name), list(by_name)))
+        raise ValueError(unknown_layer(str(name), list(by_name), f"{argument}={name!r}"))
 
     def ancestors(self, numbers: Iterable[int]) -> tuple[Node, ...]:
         """The nodes that tensors `numbers` depend on, in order."""

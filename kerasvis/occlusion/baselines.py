@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import scipy.ndimage
 
+from kerasvis.storage.short import short
+
 GREY = 127.5  # the middle of the range of pixels
 
 NAMES = ("grey", "mean", "blur", "noise")
@@ -51,8 +53,8 @@ def baseline_image(
         return _spread(baseline, image.shape, "baseline")
     if baseline in ("grey", "noise") and preprocessing is None:
         raise ValueError(
-            f"baseline is {baseline!r}, but how the image was made from pixels is not known: "
-            "give preprocessing, or baseline as a number or a colour in units of the image."
+            "How the image was made from pixels is not known: give preprocessing, or baseline as "
+            f"a number or a colour in units of the image. Received: baseline={baseline!r}"
         )
     if baseline == "grey":
         return preprocessing.images(np.full(image.shape, GREY, "float32"))
@@ -66,26 +68,27 @@ def baseline_image(
     if baseline == "mean":
         if mean is None:
             raise ValueError(
-                "baseline is 'mean', but neither the model nor its preprocessing contains the mean "
-                "of a data set: give it as a colour or an image."
+                "Neither the model nor its preprocessing contains the mean of a data set: give it "
+                "as a colour or an image. Received: baseline='mean'"
             )
         return _spread(mean, image.shape, "mean")
     raise ValueError(
-        f"baseline is {baseline!r}: give {', '.join(map(repr, NAMES))}, a number, a colour or "
-        "an image."
+        f"Give {', '.join(map(repr, NAMES))}, a number, a colour or an image. "
+        f"Received: baseline={baseline!r}"
     )
 
 
 def _spread(value, shape, name):
     try:
-        value = np.asarray(value, "float32")
-        is_known = value.ndim in (0, 3) or value.shape == shape[-1:]
-        spread = np.broadcast_to(value, shape) if is_known else None
+        array = np.asarray(value, "float32")
+        is_known = array.ndim in (0, 3) or array.shape == shape[-1:]
+        spread = np.broadcast_to(array, shape) if is_known else None
     except (TypeError, ValueError):
         spread = None
-    if spread is None or not np.isfinite(value).all():
+    if spread is None or not np.isfinite(spread).all():
         raise ValueError(
             f"{name} is neither a finite number, nor a colour of {shape[-1]} channels, nor an "
-            f"image of {'×'.join(map(str, shape))} values: give one of these."
+            f"image of {'×'.join(map(str, shape))} values: give one of these. "
+            f"Received: {name}={short(value)}"
         )
     return np.array(spread)

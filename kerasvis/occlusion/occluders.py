@@ -69,7 +69,7 @@ class Occluders:
             occluded = "image" if size == self.image_size else "box"
             raise ValueError(
                 f"The occluder of {_by(self.patch_size)} pixels is larger than the {occluded} of "
-                f"{_by(size)}: give a smaller patch_size."
+                f"{_by(size)}: give a smaller one. Received: patch_size={self.patch_size}"
             )
 
     @functools.cached_property
@@ -117,8 +117,8 @@ class Occluders:
         """
         if np.shape(values) != self.shape:
             raise ValueError(
-                f"Values of shape {np.shape(values)} were given for {_by(self.shape)} positions: "
-                "give one for each."
+                f"Give a value for each of {_by(self.shape)} positions. "
+                f"Received: values of shape {np.shape(values)}"
             )
         total, count = np.zeros(self.image_size), np.zeros(self.image_size)
         for (top, left, bottom, right), value in zip(
@@ -137,8 +137,8 @@ def _pair(value, name):
         pair = (0, 0)
     if min(pair) < 1:
         raise ValueError(
-            f"{name} is {value!r}: give an integer number of pixels, 1 or more, or a pair (rows, "
-            "columns)."
+            "Give an integer number of pixels, 1 or more, or a pair (rows, columns). "
+            f"Received: {name}={value!r}"
         )
     return pair
 
@@ -153,8 +153,8 @@ def _box(box, image_size):
         top = left = bottom = right = -1
     if not (0 <= top < bottom <= height and 0 <= left < right <= width):
         raise ValueError(
-            f"box is {box!r}: give (top, left, bottom, right) in pixels, inside the image of "
-            f"{_by(image_size)}."
+            f"Give (top, left, bottom, right) in pixels, inside the image of {_by(image_size)}. "
+            f"Received: box={box!r}"
         )
     return (top, left, bottom, right)
 

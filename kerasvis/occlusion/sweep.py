@@ -83,7 +83,7 @@ class OcclusionSweep:
         self.nodes = nodes
         self._inference = OccludedInference(self.plan, occluders, self.scores)
         if batch_size is not None and batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}: give 1 or more, or None.")
+            raise ValueError(f"Give 1 or more, or None. Received: batch_size={batch_size!r}")
         self.batch_size = default_batch_size(self.plan) if batch_size is None else batch_size
 
     def base(self, image: np.ndarray) -> BaseAnswer:
@@ -212,5 +212,5 @@ def _check_maps(layer, shape):
     if len(shape) != 4:
         raise ValueError(
             f"Layer {layer!r} returns {shape}, which has no rows and columns: give a layer of "
-            "feature maps, such as a convolution."
+            f"feature maps, such as a convolution. Received: layer={layer!r}"
         )

@@ -11,6 +11,7 @@ from kerasvis.figures.channels import num_pictures
 from kerasvis.figures.feature_tiles import has_patches
 from kerasvis.graph import read_graph
 from kerasvis.reports.sprites import Panel, SpriteLayout, each_channel
+from kerasvis.storage.short import short
 
 REMEDY = "give the snapshots of this model's training."
 
@@ -102,8 +103,8 @@ def recorded_evolutions(evolution, model, deconv_of, image_size, channels=None):
     """
     if not isinstance(evolution, Evolution):
         raise ValueError(
-            f"The evolution is {evolution!r}: give an Evolution, as load_evolution(directory) "
-            "returns it."
+            "Give an Evolution, as load_evolution(directory) returns it. "
+            f"Received: evolution={short(evolution)}"
         )
     names = [node.name for node in read_graph(model).nodes]
     for layer in evolution:

@@ -10,11 +10,17 @@ from typing import Any
 OWN = "kerasvis>"  # prefix of the registered names of this package's layers
 
 
-def unknown_layer(name: str, names: Sequence[str]) -> str:
-    """The error message for a layer that a model lacks, with similar names, or else all names."""
+def unknown_layer(name: str, names: Sequence[str], received: str) -> str:
+    """The error message for a layer that a model lacks, with similar names, or else all names.
+
+    Args:
+        name: of the layer.
+        names: of the layers of the model.
+        received: the user's argument, as `layer='conv9'` or `--layer=conv9`.
+    """
     near = near_names(name, names)
     hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(names)}."
-    return f"The model has no layer {name!r}: {hint}"
+    return f"The model has no layer {name!r}: {hint} Received: {received}"
 
 
 def near_names(name: str, names: Sequence[str]) -> list[str]:
@@ -25,7 +31,7 @@ def near_names(name: str, names: Sequence[str]) -> list[str]:
     return (inside or last_inside or alike)[:3]
 
 
-def check_layer_names(config: Any, asked: Iterable[str]) -> None:
+def check_layer_names(config: Any, asked: Iterable[str], option: str) -> None:
     """Rejects layers that a model lacks, as far as its configuration alone shows.
 
     A name is rejected only if it resembles a name of the model, and the model is a functional or
@@ -34,6 +40,7 @@ def check_layer_names(config: Any, asked: Iterable[str]) -> None:
     Args:
         config: the model's configuration, from `config.json` in its `.keras` file.
         asked: names of layers.
+        option: by which they were asked for, as `--layers`.
 
     Raises:
         ValueError: if there is no such layer.
@@ -41,7 +48,7 @@ def check_layer_names(config: Any, asked: Iterable[str]) -> None:
     names = plain_names(config)
     for name in asked:
         if name not in names and near_names(name, names):
-            raise ValueError(unknown_layer(name, names))
+            raise ValueError(unknown_layer(name, names, f"{option}={name}"))
 
 
 def plain_names(config: Any) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ def test_shows_what_it_holds(top):
 def test_unknown_layer(top):
     sentence = (
         "The layer 'conv2' was not scanned, but conv, outer/inner:2: choose one of these, or scan "
-        "again."
+        "again. Received: layer='conv2'"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         top["conv2"]

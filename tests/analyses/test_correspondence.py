@@ -276,8 +276,8 @@ IMAGES_OF_NO_RANGE = np.linspace(-300, 300, 4 * 15 * 11 * 3).reshape(4, *SIZE, 3
         ({"batch_size": 0}, "at least 1. Received: batch_size=0"),
         ({"rounding": 1}, "from 0 to below 1. Received: rounding=1"),
         ({"verbose": 3}, "verbose=3"),
-        ({"baseline": "black"}, "baseline is 'black': give 'grey', 'mean', 'blur', 'noise'"),
-        ({"images": IMAGES_OF_NO_RANGE}, "baseline is 'grey'"),
+        ({"baseline": "black"}, "a colour or an image. Received: baseline='black'"),
+        ({"images": IMAGES_OF_NO_RANGE}, "Received: baseline='grey'"),
     ],
 )
 def test_mistakes(model, images, options, sentence):

@@ -330,11 +330,19 @@ def test_save_and_load_without_patches(model, images, top, tmp_path):
 @pytest.mark.parametrize(
     ("feature_indices", "sentence"),
     [
-        ([0, 6], "Feature 6 is not in the layer, which has 6 feature maps: give 0 to 5."),
-        ([-1], "Feature -1 is not in the layer, which has 6 feature maps: give 0 to 5."),
-        ([], "features is []: give a list of numbers of feature maps."),
-        ([0.5], "features is [0.5]: give a list of numbers of feature maps."),
-        (3, "features is 3: give a list of numbers of feature maps."),
+        (
+            [0, 6],
+            "Feature 6 is not in the layer, which has 6 feature maps: give 0 to 5. Received: "
+            "features=[0, 6]",
+        ),
+        (
+            [-1],
+            "Feature -1 is not in the layer, which has 6 feature maps: give 0 to 5. Received: "
+            "features=[-1]",
+        ),
+        ([], "Give a list of numbers of feature maps. Received: features=[]"),
+        ([0.5], "Give a list of numbers of feature maps. Received: features=[0.5]"),
+        (3, "Give a list of numbers of feature maps. Received: features=3"),
     ],
 )
 def test_feature_indices_that_do_not_fit(model, images, top, feature_indices, sentence):

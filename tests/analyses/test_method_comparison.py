@@ -111,7 +111,7 @@ ERRORS = [
         "There are options for 'grad_cam', which is not among the methods: add it.",
     ),
     ({"preprocessing": "bgr"}, "preprocessing='bgr'"),
-    ({"target": Unit(9)}, "feature is 9, but the layer has 4 features"),
+    ({"target": Unit(9)}, "has 4 features: give 0 to 3. Received: feature=9"),
 ]
 
 

@@ -208,9 +208,9 @@ ERRORS = [
     ({"angles": []}, "angles in degrees. Received: angles=[]"),
     ({"angles": [np.nan]}, "Received: angles=[nan]"),
     ({"target": WholeMap(0)}, "must be one unit: give kerasvis.targets.Unit(feature, row, column)"),
-    ({"target": Unit(2)}, "feature is 2, but the layer has 2 features"),
+    ({"target": Unit(2)}, "has 2 features: give 0 to 1. Received: feature=2"),
     ({"image": np.zeros((*SIZE, 2))}, "The image equals the centre in the unit's receptive field"),
-    ({"image": np.ones((3, 3, 2))}, "have the shape (1, 3, 3, 2), but the model takes (images, 3,"),
+    ({"image": np.ones((3, 3, 2))}, "Received: images of shape (1, 3, 3, 2)"),
 ]
 
 

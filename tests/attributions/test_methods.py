@@ -233,7 +233,7 @@ ERRORS = [
     ),
     (("saliency", convnet, "scores", 3, Unit(1)), {}, "give one of deconvnet, guided, gradient,"),
     (("gradient", convnet, "score", 3, Unit(1)), {}, "no layer 'score': did you mean scores or"),
-    (("gradient", convnet, "scores", 3, Unit(4)), {}, "feature is 4, but the layer has 4 features"),
+    (("gradient", convnet, "scores", 3, Unit(4)), {}, "give 0 to 3. Received: feature=4"),
     (
         ("gradient", convnet, "scores", 0, Unit(1)),
         {},
@@ -254,7 +254,7 @@ ERRORS = [
     (
         ("grad_cam", convnet, "conv2", 3, Unit(1, 0, 0)),
         {"maps_layer": "conv2"},
-        "'conv2' does not depend on 'conv2'",
+        "'conv2': give a layer between the image and the target. Received: maps_layer='conv2'",
     ),
     (
         ("grad_cam", convnet, "scores", 3, Unit(1)),

@@ -238,7 +238,7 @@ def test_other_callbacks_see_the_counts(tmp_path):
     ("options", "sentence"),
     [
         ({"layers": ["conv3"]}, "'conv3' is not a convolution layer.*conv1, conv2"),
-        ({"images": IMAGES[:20]}, "20 images are too few.*at least 50"),
+        ({"images": IMAGES[:20]}, "too few images.*at least 50.*Received: 20 images"),
         ({"images": np.zeros((60, 5, 5, 3))}, "5"),
     ],
 )

@@ -144,7 +144,7 @@ MISTAKES = [
     (["--feature", "1"], {}, "--layer and --feature belong together: give both, or --class."),
     (["--layer", "conv2"], {}, "--layer and --feature belong together"),
     (["--layer", "conv3", "--feature", "1"], {}, "The model has no layer 'conv3': did you mean"),
-    (["--layer", "conv2", "--feature", "6"], {}, "feature is 6, but the layer has 6 features"),
+    (["--layer", "conv2", "--feature", "6"], {}, "give 0 to 5. Received: feature=6"),
     (["--class", "dog"], {}, "Received: --class=dog"),
     (["--methods", "saliency"], {}, "Received: --methods=saliency"),
     (["--noise-level", "-1"], {}, "--noise-level takes a finite number from 0"),

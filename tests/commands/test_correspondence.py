@@ -141,7 +141,7 @@ def test_mistakes(mistake, photographs, tmp_path):
     outside = noted(tmp_path, PARTS | {"a.png": PARTS["a.png"] | {"eye": [0, 0, 33, 2]}})
     sentence = mistake("--images", photographs, "--frame", "eye", parts=outside)
     assert "the frame [0, 0, 33, 2] is not inside its 32×40 pixels; leave it out." in sentence
-    assert mistake("--baseline", "black").startswith("baseline is 'black': give 'grey'")
+    assert mistake("--baseline", "black").endswith("Received: baseline='black'")
     one = noted(tmp_path, {"a.png": PARTS["a.png"]})
     assert "contains parts of 1 image: annotate two or more." in mistake(parts=one)
     unlike = noted(tmp_path, PARTS | {"b.png": {"eye": [0, 0, 2, 2]}})

@@ -38,10 +38,10 @@ def test_unknown_sizes_are_not_checked():
 @pytest.mark.parametrize(
     ("target", "shape", "sentence"),
     [
-        (Unit(4, 0, 0), MAPS, "feature is 4, but the layer has 4 features: give 0 to 3."),
-        (Strongest(-1), MAPS, "feature is -1, but the layer has 4 features: give 0 to 3."),
-        (Unit(0, 5, 0), MAPS, "row is 5, but the layer has 5 rows: give 0 to 4."),
-        (Unit(0, 0, 7), MAPS, "column is 7, but the layer has 7 columns: give 0 to 6."),
+        (Unit(4, 0, 0), MAPS, "The layer has 4 features: give 0 to 3. Received: feature=4"),
+        (Strongest(-1), MAPS, "The layer has 4 features: give 0 to 3. Received: feature=-1"),
+        (Unit(0, 5, 0), MAPS, "The layer has 5 rows: give 0 to 4. Received: row=5"),
+        (Unit(0, 0, 7), MAPS, "The layer has 7 columns: give 0 to 6. Received: column=7"),
         (Unit(0), MAPS, "but a feature map has many units: give Unit(feature, row, column), or"),
         (Unit(0, 1, 0), (10,), "but the units of a dense layer have no position: give Unit("),
         (Unit([1, 2, 3], 0, 0), MAPS, "feature has 3 entries for 2 images: give one number, or"),

@@ -523,5 +523,6 @@ def test_a_misspelt_layer_is_told_before_keras_starts(command, option, folder):
     needed = NEEDED[command].split()
     given = [*needed, "--model", "net.keras", *option.split()]
     sentence = refused(command, *given, "conv_1")
-    assert sentence == "The model has no layer 'conv_1': did you mean conv1?"
+    received = f"{option.split()[-1]}=conv_1"
+    assert sentence == f"The model has no layer 'conv_1': did you mean conv1? Received: {received}"
     assert outcome([command, *given, "conv1"]) == (True, "")

@@ -92,7 +92,9 @@ def test_all_layers_of_a_convnet():
 def test_an_unknown_layer():
     with pytest.raises(ValueError) as error:  # noqa: PT011
         feature_extractor(nested_model(), ["a", "b"])
-    assert str(error.value) == "The model has no layer 'b': did you mean inner/b?"
+    assert str(error.value) == (
+        "The model has no layer 'b': did you mean inner/b? Received: layer='b'"
+    )
 
 
 def test_channels_first():

@@ -311,4 +311,4 @@ def named():
 def test_unknown_layers(named, name, hint):
     with pytest.raises(ValueError) as error:  # noqa: PT011
         named.node(name)
-    assert str(error.value) == f"The model has no layer {name!r}: {hint}"
+    assert str(error.value) == (f"The model has no layer {name!r}: {hint} Received: layer={name!r}")

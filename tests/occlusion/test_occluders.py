@@ -122,37 +122,38 @@ def test_positions_in_a_box_start_at_its_corner():
 
 
 def test_heat_map_needs_one_value_for_each_position():
-    sentence = "Values of shape (2, 3) were given for 3×2 positions: give one for each."
+    sentence = "Give a value for each of 3×2 positions. Received: values of shape (2, 3)"
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         Occluders((15, 10), 5, 5).heat_map(np.zeros((2, 3)))
 
 
-PAIR = "give an integer number of pixels, 1 or more, or a pair (rows, columns)."
-BOX = "give (top, left, bottom, right) in pixels, inside the image of 20×30."
+PAIR = "Give an integer number of pixels, 1 or more, or a pair (rows, columns). Received:"
+BOX = "Give (top, left, bottom, right) in pixels, inside the image of 20×30. Received:"
 ERRORS = [
-    ({"strides": 0}, f"strides is 0: {PAIR}"),
-    ({"strides": (8, -1)}, f"strides is (8, -1): {PAIR}"),
-    ({"patch_size": 1.5}, f"patch_size is 1.5: {PAIR}"),
-    ({"patch_size": "16"}, f"patch_size is '16': {PAIR}"),
-    ({"patch_size": None}, f"patch_size is None: {PAIR}"),
-    ({"patch_size": (1, 2, 3)}, f"patch_size is (1, 2, 3): {PAIR}"),
-    ({"image_size": (0, 30)}, f"image_size is (0, 30): {PAIR}"),
-    ({"image_size": (None, 30)}, f"image_size is (None, 30): {PAIR}"),
-    ({"box": (0, 0, 21, 30)}, f"box is (0, 0, 21, 30): {BOX}"),
-    ({"box": (-1, 0, 20, 30)}, f"box is (-1, 0, 20, 30): {BOX}"),
-    ({"box": (5, 0, 5, 30)}, f"box is (5, 0, 5, 30): {BOX}"),
-    ({"box": (0, 9, 20, 8)}, f"box is (0, 9, 20, 8): {BOX}"),
-    ({"box": (0, 0, 20)}, f"box is (0, 0, 20): {BOX}"),
-    ({"box": (0, 0.5, 20, 30)}, f"box is (0, 0.5, 20, 30): {BOX}"),
-    ({"box": 3}, f"box is 3: {BOX}"),
+    ({"strides": 0}, f"{PAIR} strides=0"),
+    ({"strides": (8, -1)}, f"{PAIR} strides=(8, -1)"),
+    ({"patch_size": 1.5}, f"{PAIR} patch_size=1.5"),
+    ({"patch_size": "16"}, f"{PAIR} patch_size='16'"),
+    ({"patch_size": None}, f"{PAIR} patch_size=None"),
+    ({"patch_size": (1, 2, 3)}, f"{PAIR} patch_size=(1, 2, 3)"),
+    ({"image_size": (0, 30)}, f"{PAIR} image_size=(0, 30)"),
+    ({"image_size": (None, 30)}, f"{PAIR} image_size=(None, 30)"),
+    ({"box": (0, 0, 21, 30)}, f"{BOX} box=(0, 0, 21, 30)"),
+    ({"box": (-1, 0, 20, 30)}, f"{BOX} box=(-1, 0, 20, 30)"),
+    ({"box": (5, 0, 5, 30)}, f"{BOX} box=(5, 0, 5, 30)"),
+    ({"box": (0, 9, 20, 8)}, f"{BOX} box=(0, 9, 20, 8)"),
+    ({"box": (0, 0, 20)}, f"{BOX} box=(0, 0, 20)"),
+    ({"box": (0, 0.5, 20, 30)}, f"{BOX} box=(0, 0.5, 20, 30)"),
+    ({"box": 3}, f"{BOX} box=3"),
     (
         {"patch_size": 21},
-        "The occluder of 21×21 pixels is larger than the image of 20×30: give a smaller "
-        "patch_size.",
+        "The occluder of 21×21 pixels is larger than the image of 20×30: give a smaller one. "
+        "Received: patch_size=(21, 21)",
     ),
     (
         {"patch_size": (3, 9), "box": (0, 10, 20, 18)},
-        "The occluder of 3×9 pixels is larger than the box of 20×8: give a smaller patch_size.",
+        "The occluder of 3×9 pixels is larger than the box of 20×8: give a smaller one. "
+        "Received: patch_size=(3, 9)",
     ),
 ]
 

@@ -241,11 +241,15 @@ ERRORS = [
         small_net,
         {"layer": "means"},
         "Layer 'means' returns (None, 2), which has no rows and columns: give a layer of feature "
-        "maps, such as a convolution.",
+        "maps, such as a convolution. Received: layer='means'",
     ),
-    (small_net, {"layer": "konv"}, "The model has no layer 'konv': did you mean conv?"),
-    (small_net, {"batch_size": 0}, "batch_size is 0: give 1 or more, or None."),
-    (small_net, {"batch_size": -2}, "batch_size is -2: give 1 or more, or None."),
+    (
+        small_net,
+        {"layer": "konv"},
+        "The model has no layer 'konv': did you mean conv? Received: layer='konv'",
+    ),
+    (small_net, {"batch_size": 0}, "Give 1 or more, or None. Received: batch_size=0"),
+    (small_net, {"batch_size": -2}, "Give 1 or more, or None. Received: batch_size=-2"),
 ]
 
 

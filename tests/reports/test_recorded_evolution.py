@@ -240,7 +240,7 @@ def test_the_evolution_of_another_model_is_refused(write, evolution, scanned, tm
     sentence = rf"windows of 5×4 pixels in layer 'Conv\.1', whose units see 3×3 in .*: {remedy}"
     with pytest.raises(ValueError, match=sentence):
         write(evolution=with_maps(evolution, projections=larger))
-    with pytest.raises(ValueError, match=r"is 'folder': give an Evolution, as load_evolution"):
+    with pytest.raises(ValueError, match=r"Give an Evolution, .* Received: evolution='folder'"):
         write(evolution="folder")
     assert scanned == []
     assert list(tmp_path.iterdir()) == []

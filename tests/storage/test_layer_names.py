@@ -60,22 +60,29 @@ def test_layers_of_a_plain_model(saved, build):
     model, config = saved(build)
     graph = read_graph(model)
     assert set(plain_names(config)) == {node.name for node in graph.nodes}
-    check_layer_names(config, plain_names(config))
+    check_layer_names(config, plain_names(config), "--layers")
     for name in ("conv1", "conv_3", "rel", "image_"):
         with pytest.raises(ValueError, match="has no layer") as of_graph:
             graph.node(name)
         if "did you mean" in str(of_graph.value):
             with pytest.raises(ValueError, match="did you mean") as early:
-                check_layer_names(config, ["conv_1", name])
-            assert str(early.value) == str(of_graph.value)
-    check_layer_names(config, ["zzzz"])  # of which only Keras knows the order of those there are
+                check_layer_names(config, ["conv_1", name], "--layers")
+            ends = (f" Received: --layers={name}", f" Received: layer={name!r}")
+            begins = [
+                str(error.value).removesuffix(end)
+                for error, end in zip((early, of_graph), ends, strict=True)
+            ]
+            assert begins[0] == begins[1]
+            assert begins[0].endswith("?")
+    # Where no name is near, the sentence lists all layers, whose order only Keras knows.
+    check_layer_names(config, ["zzzz"], "--layers")
 
 
 @pytest.mark.parametrize("build", [with_nested, with_shared, with_operation])
 def test_what_the_configuration_does_not_tell_is_not_refused(saved, build):
     _, config = saved(build)
     assert plain_names(config) == ()
-    check_layer_names(config, ["conv1", "conv_1:2"])
+    check_layer_names(config, ["conv1", "conv_1:2"], "--layers")
 
 
 @pytest.mark.parametrize(
@@ -91,9 +98,9 @@ def test_what_the_configuration_does_not_tell_is_not_refused(saved, build):
     ],
 )
 def test_a_strange_configuration_is_left_to_keras(config):
-    check_layer_names(config, ["conv1"])
+    check_layer_names(config, ["conv1"], "--layers")
 
 
 def test_a_model_without_input_is_left_to_keras():
     config = keras.saving.serialize_keras_object(unbuilt())
-    check_layer_names(config, ["conv1"])
+    check_layer_names(config, ["conv1"], "--layers")

@@ -18,6 +18,7 @@ from kerasvis.analyses.filters.filter_duplicates import earlier_twins
 from kerasvis.analyses.filters.filter_findings import DOMINANCE, TWIN_CORRELATION
 from kerasvis.graph import read_graph
 from kerasvis.graph.convolution_nodes import convolution_nodes, rectified_node
+from kerasvis.storage.counted import counted
 
 # Filters of fewer weights are alike by chance; for this many see TWIN_CORRELATION.
 NUM_WEIGHTS_TO_COMPARE = 27
@@ -120,8 +121,9 @@ class FilterCounter:
         num_images = found[0].num_images
         if num_images < NUM_IMAGES_NEEDED:
             raise ValueError(
-                f"{num_images} images are too few to tell which feature maps are dead: give at "
-                f"least {NUM_IMAGES_NEEDED}, or none, to look at weights alone."
+                "There are too few images to tell which feature maps are dead: give at least "
+                f"{NUM_IMAGES_NEEDED}, or none, to look at weights alone. "
+                f"Received: {counted(num_images, 'image')}"
             )
         return active
 

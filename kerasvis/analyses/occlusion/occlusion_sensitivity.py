@@ -189,7 +189,7 @@ class OcclusionAnalysis:
         given = dict(locals())
         self.arguments = {name: given[name] for name in given if name not in ("self", "model")}
         if method not in ("auto", "incremental", "full"):
-            raise ValueError(f"method is {method!r}: give 'auto', 'incremental' or 'full'.")
+            raise ValueError(f"Give 'auto', 'incremental' or 'full'. Received: method={method!r}")
         model = standardize_model(model, needs_graph=False)
         self.image_shape = (*_checked_size(model, image_size), image_shape(model)[2])
         self.occluders = Occluders.of(self.image_shape[:2], patch_size, strides, box)

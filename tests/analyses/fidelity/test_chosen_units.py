@@ -90,7 +90,7 @@ def test_activation_of_one_unit_in_other_images(model, images):
 def test_errors(model, images):
     with pytest.raises(ValueError, match="no layer 'conv3': did you mean"):
         choose_units(model, "conv3", images)
-    with pytest.raises(ValueError, match="feature is 5, but the layer has 5 features: give 0 to 4"):
+    with pytest.raises(ValueError, match=r"has 5 features: give 0 to 4\. Received: feature=5"):
         choose_units(model, "conv2", images, 5)
     silent = np.zeros_like(images)
     with pytest.raises(ValueError, match="Feature 1 of layer 'conv1' is not active in image 0"):

@@ -209,19 +209,21 @@ def test_saves_and_loads(model, diagnosis, tmp_path, with_images):
 
 WRONG_LAYERS = [
     ({"first_layer": "conv9"}, "The model has no layer 'conv9': did you mean conv"),
+    ({"first_layer": "conv9"}, "Received: first_layer='conv9'"),
     (
         {"first_layer": "pool1"},
         "Layer 'pool1' (MaxPooling2D) is not a convolution with filters of its own: give one of "
-        "conv1, conv2, conv3, linear.",
+        "conv1, conv2, conv3, linear. Received: first_layer='pool1'",
     ),
     (
         {"first_layer": "conv2"},
         "The input of layer 'conv2' is not the image, as 'conv1' lies below it: give 'conv1' as "
-        "the first layer.",
+        "the first layer. Received: first_layer='conv2'",
     ),
     (
         {"second_layer": "conv1"},
-        "Layer 'conv1' does not lie above the first layer 'conv1': give a second layer that does.",
+        "Layer 'conv1' does not lie above the first layer 'conv1': give a second layer that does. "
+        "Received: second_layer='conv1'",
     ),
 ]
 

@@ -158,9 +158,9 @@ ERRORS = [
     ({"total_variation": -1}, "total_variation=-1"),
     ({"initial_deviation": -1}, "initial_deviation=-1"),
     ({"parametrization": "fourier"}, "Received: parametrization='fourier'"),
-    ({"image_size": (7, 5)}, "have the shape (1, 7, 5, 3), but the model takes (images, 6, 5, 3)"),
+    ({"image_size": (7, 5)}, "takes images (batch, 6, 5, 3): resize the images"),
     ({"preprocessing": "bgr"}, "preprocessing='bgr'"),
-    ({"target": Unit(3)}, "feature is 3, but the layer has 3 features"),
+    ({"target": Unit(3)}, "has 3 features: give 0 to 2. Received: feature=3"),
     ({"layer": "unit"}, "no layer 'unit': did you mean units"),
 ]
 

@@ -463,7 +463,7 @@ def test_another_fill_of_the_same_analysis(model, images):
     expected = kv.occlusion_sensitivity(model, images[0], 1, baseline="noise", seed=3, **SMALL)
     assert_same(other(images[0], 1), expected)
     assert_same(analysis(images[0], 1), kv.occlusion_sensitivity(model, images[0], 1, **SMALL))
-    with pytest.raises(ValueError, match=r"^baseline is 'black': give"):
+    with pytest.raises(ValueError, match=r"^Give 'grey', .* Received: baseline='black'"):
         analysis.with_baseline("black")
 
 
@@ -501,7 +501,7 @@ def without_convolution():
     return keras.Model(inputs, layers.Dense(4)(layers.Flatten()(inputs)), name="dense")
 
 
-PAIR = "give an integer number of pixels, 1 or more, or a pair (rows, columns)."
+PAIR = "Give an integer number of pixels, 1 or more, or a pair (rows, columns)."
 
 
 def ramp(low, high, shape=(*SIZE, 3)):
@@ -514,14 +514,14 @@ WITH_NAN[3, 4, 1] = np.nan
 ERRORS = {
     "occluder": (
         {"patch_size": 30},
-        "The occluder of 30×30 pixels is larger than the image of 33×26: give a smaller "
-        "patch_size.",
+        "The occluder of 30×30 pixels is larger than the image of 33×26: give a smaller one. "
+        "Received: patch_size=(30, 30)",
     ),
-    "stride": ({"strides": 0}, f"strides is 0: {PAIR}"),
+    "stride": ({"strides": 0}, f"{PAIR} Received: strides=0"),
     "box": (
         {"box": (0, 0, 34, 26)},
-        "box is (0, 0, 34, 26): give (top, left, bottom, right) in pixels, inside the image of "
-        "33×26.",
+        "Give (top, left, bottom, right) in pixels, inside the image of 33×26. Received: "
+        "box=(0, 0, 34, 26)",
     ),
     "class": (
         {"class_index": 7},
@@ -547,11 +547,11 @@ ERRORS = {
     "dense layer": (
         {"layer": "scores"},
         "Layer 'scores' returns (None, 7), which has no rows and columns: give a layer of feature "
-        "maps, such as a convolution.",
+        "maps, such as a convolution. Received: layer='scores'",
     ),
     "unknown layer": (
         {"layer": "conv3"},
-        "The model has no layer 'conv3': did you mean conv2 or conv1?",
+        "The model has no layer 'conv3': did you mean conv2 or conv1? Received: layer='conv3'",
     ),
     "feature": (
         {"feature": 6},
@@ -592,30 +592,30 @@ ERRORS = {
     "NaN": ({"image": WITH_NAN}, "The image contains NaN or infinity: correct it."),
     "fill": (
         {"baseline": "mean"},
-        "baseline is 'mean', but neither the model nor its preprocessing contains the mean of a "
-        "data set: give it as a colour or an image.",
+        "Neither the model nor its preprocessing contains the mean of a data set: give it as a "
+        "colour or an image. Received: baseline='mean'",
     ),
     "fill of unknown units": (
         {"image": IMAGE - 128},
-        "baseline is 'grey', but how the image was made from pixels is not known: give "
-        "preprocessing, or baseline as a number or a colour in units of the image.",
+        "How the image was made from pixels is not known: give preprocessing, or baseline as a "
+        "number or a colour in units of the image. Received: baseline='grey'",
     ),
     "fill of another size": (
         {"baseline": np.zeros((5, 5, 3))},
         "baseline is neither a finite number, nor a colour of 3 channels, nor an image of "
-        "33×26×3 values: give one of these.",
+        "33×26×3 values: give one of these. Received: baseline=array([[[0., 0., 0.]",
     ),
     "preprocessing": (
         {"preprocessing": "vgg"},
         "preprocessing='vgg'",
     ),
-    "method": ({"method": "fast"}, "method is 'fast': give 'auto', 'incremental' or 'full'."),
+    "method": ({"method": "fast"}, "Give 'auto', 'incremental' or 'full'. Received: method='fast'"),
     "activation": (
         {"activation": "relu"},
         "There is no such activation: give 'auto', 'linear', 'softmax', 'sigmoid', 'exponential'. "
         "Received: activation='relu'",
     ),
-    "batch size": ({"batch_size": 0}, "batch_size is 0: give 1 or more, or None."),
+    "batch size": ({"batch_size": 0}, "Give 1 or more, or None. Received: batch_size=0"),
 }
 
 
