@@ -32,11 +32,21 @@ class _OfActivations(keras.Model):
         self._convnet = convnet
         self._target_shape = target_shape
         self.fills_batches = False  # where it serves many calls, whatever number each has
+        self._refusal = None  # the sentence that a call is refused with
         self.built = True
 
     def check_images(self, images: Any) -> np.ndarray:
         """Returns the images as an array; raises a ValueError if they do not fit the model."""
         return check_images(self._convnet, images)
+
+    def predict_on_batch(self, x: Any) -> dict[str, np.ndarray]:
+        """As of a `keras.Model`, but a refusal is told without what Keras adds to it."""
+        try:
+            return super().predict_on_batch(x)
+        except ValueError:
+            if self._refusal is None:
+                raise
+        raise ValueError(self._refusal)
 
     def derive(self, images, target, batch_size=None, verbose=0):
         """Differentiates the chosen activation of every image.
@@ -145,11 +155,12 @@ class ActivationGradient(_OfActivations):
         signal, position = passes.ones_at(activations, inputs["feature"], inputs["position"])
         (gradient,) = pullback(signal)
         if gradient is None:
-            raise ValueError(
+            self._refusal = (
                 f"The activations of {self._layer!r} have no derivative with respect to what lies "
                 "below, since integers or a constant lie between: give a model without them. "
                 f"Received: layer={self._layer!r}"
             )
+            raise ValueError(self._refusal)
         activation = ops.sum(signal * activations, axis=(1, 2, 3))
         outputs = {"gradient": gradient, "activation": activation, "position": position}
         return outputs | {"maps": maps} if self._has_maps else outputs

@@ -14,7 +14,7 @@ from keras import ops
 from kerasvis.deconvnet.mirror import Mirror, first_output, in_one_row
 from kerasvis.graph.activation_functions import FUSED, fused_activation, without_activation
 from kerasvis.graph.affinity import are_same, is_affine
-from kerasvis.graph.differentiation import vector_jacobian_product
+from kerasvis.graph.differentiation import has_derivative, vector_jacobian_product
 from kerasvis.graph.layer_kinds import kind_of
 from kerasvis.graph.nodes import Tensor, arguments_on, call_layer
 
@@ -24,12 +24,13 @@ class Derivative(Mirror):
     """A layer, mirrored by its derivative at its inputs, including its fused activation.
 
     Raises:
-        ValueError: on use, if the layer has no derivative, for example because it counts.
+        ValueError: if the layer has no derivative, for example because it counts.
     """
 
     verb = "derive"
     includes_activation = True
     takes_several = True
+    is_tried = True  # whether the layer may have no derivative
     departure: str | None = "layers without a rule are replaced by their derivative at the image"
 
     def __init__(self, call, layer=None):
@@ -38,6 +39,18 @@ class Derivative(Mirror):
         self._of_signals = lambda operands: call.of_signals(operands, layer)
         self._is_signal = call.is_signal
         self._call_name = call.name
+        if self.is_tried:  # here, as Keras adds to the messages of errors in a call
+            operands = random_operands(call)
+            pairs = zip(operands, call.is_signal, strict=True)
+            signals = [ops.convert_to_tensor(x, call.dtype) for x, is_signal in pairs if is_signal]
+            if not has_derivative(self._of_signals(operands), signals):
+                raise ValueError(self._refusal())
+
+    def _refusal(self):
+        return (
+            f"Layer {self._call_name!r} ({type(self.mirrored).__name__}) has no derivative with "
+            "respect to its inputs, as it counts, compares or rounds: give a target below it."
+        )
 
     def call(self, signal, record):
         operands = [
@@ -49,11 +62,7 @@ class Derivative(Mirror):
             signal = in_one_row(signal, self.compute_dtype)
         found = vector_jacobian_product(self._of_signals(operands), signals, signal)
         if all(part is None for part in found):
-            raise ValueError(
-                f"Layer {self._call_name!r} ({type(self.mirrored).__name__}) has no derivative "
-                "with respect to its inputs, as it counts, compares or rounds: give a target below "
-                "it."
-            )
+            raise ValueError(self._refusal())
         parts = iter(found)
         return [next(parts) if is_signal else None for is_signal in self._is_signal]
 
@@ -63,6 +72,7 @@ class Transpose(Derivative):
 
     verb = "transpose"
     departure = None
+    is_tried = False
 
     def __init__(self, call):
         super().__init__(call, with_effective_kernel(without_activation(call.layer)))
@@ -73,6 +83,7 @@ class Selection(Derivative):
 
     verb = "select"
     departure = None
+    is_tried = False
 
 
 class ActivationDerivative(Mirror):
@@ -106,6 +117,7 @@ class AttentionAsGate(Derivative):
     """
 
     takes_several = False
+    is_tried = False
     departure = "attention weights are held constant, like gates"
 
     def __init__(self, call):
@@ -140,11 +152,7 @@ def is_affine_call(call):
     It is tried on random numbers. A layer that applies its `activation` anywhere but at the end, as
     a user's subclass may, does not count as affine.
     """
-    rng = np.random.default_rng(2)
-    operands = [
-        rng.normal(size=(2, *shape[1:])).astype(call.dtype) if isinstance(x, Tensor) else x
-        for x, shape in zip(call.operands, call.shapes, strict=True)
-    ]
+    operands = random_operands(call)
     pairs = zip(call.shapes, call.is_signal, strict=True)
     shapes = [shape for shape, is_signal in pairs if is_signal]
     before = call.of_signals(operands, without_activation(call.layer))
@@ -154,6 +162,15 @@ def is_affine_call(call):
         if not are_same(lambda *x: activation(before(*x)), whole, shapes, call.dtype):
             return False
     return is_affine(before, shapes, call.dtype)
+
+
+def random_operands(call):
+    """The operands of a call, with random arrays in place of the tensors."""
+    rng = np.random.default_rng(2)
+    return [
+        rng.normal(size=(2, *shape[1:])).astype(call.dtype) if isinstance(x, Tensor) else x
+        for x, shape in zip(call.operands, call.shapes, strict=True)
+    ]
 
 
 def with_effective_kernel(layer):

@@ -23,6 +23,24 @@ def vector_jacobian_product(
     return output_and_pullback(function, inputs)[1](signal)
 
 
+def has_derivative(function: Callable, inputs: Sequence[Any]) -> bool:
+    """Whether a function has a derivative by any of its inputs.
+
+    Args:
+        function: from the inputs to one tensor.
+        inputs: float tensors at which it is tried.
+
+    Returns:
+        False where there is none by any input, as of whole numbers. True as well where the function
+        cannot be called on such tensors, which tells nothing.
+    """
+    try:
+        output, pullback = output_and_pullback(function, inputs)
+        return any(part is not None for part in pullback(keras.ops.ones_like(output)))
+    except Exception:  # whatever a layer of the user's raises on numbers that are no images
+        return True
+
+
 def output_and_pullback(function: Callable, inputs: Sequence[Any]) -> tuple[Any, Callable]:
     """What a function returns, and what pulls a signal of that shape back through it.
 

@@ -196,6 +196,14 @@ def test_layer_of_three_axes():
     assert refusal(model, "cells").startswith("Layer 'cells' returns tensors of shape (None, 120")
 
 
+@pytest.mark.parametrize("options", [{"rules": "relaxed"}, {"rectification": "gradient"}])
+def test_a_layer_without_a_derivative(options):
+    model = chain(layers.Conv2D(2, 1, name="conv"), layers.Lambda(keras.ops.round, name="count"))
+    sentence = refusal(model, "count", **options)
+    assert sentence.startswith("Layer 'count' (Lambda) has no derivative")
+    assert "Exception encountered" not in sentence
+
+
 def test_channels_first():
     inputs = keras.Input((3, 8, 8))
     outputs = layers.Conv2D(2, 1, data_format="channels_first", name="conv")(inputs)
