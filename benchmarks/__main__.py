@@ -13,7 +13,7 @@ NAMES = (
     *("switch_layers", "scan", "projection", "shared_forward_pass", "gallery"),
     *("occlusion", "planted_occlusion", "pointing_game", "planted_explanation"),
     *("attribution_equality", "filter_diagnosis", "training", "training_diagnosis"),
-    *("feature_evolution", "feature_transfer", "serving", "gpu"),
+    *("feature_evolution", "feature_transfer", "serving", "cluster", "gpu"),
 )
 
 

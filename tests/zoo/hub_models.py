@@ -170,7 +170,7 @@ BACKBONES = {
         image_encoder=four_stages((None, None, 3)),  # it sets the size itself
         num_classes=1,
         image_shape=(*SIZE, 3),
-        projection_filters=8,
+        projection_filters=64,  # of its first stage
     ),
     "DINOV2": dinov2,
     "DINOV3": lambda: backbone("DINOV3", **DINO),
