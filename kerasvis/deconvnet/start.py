@@ -50,7 +50,7 @@ class Start:
         if target not in tensors_that_depend_on(image, nodes) - {image}:
             raise ValueError(
                 f"Layer {layer!r} does not depend on the image, so nothing can be projected from "
-                "it: give a layer above the input."
+                f"it: give a layer above the input. Received: layer={layer!r}"
             )
         shapes = infer_shapes(graph, nodes, model)
         check_target_shape(layer, shapes[target])
@@ -99,5 +99,6 @@ def check_target_shape(layer, shape):
     if len(shape) not in (2, 4):
         raise ValueError(
             f"Layer {layer!r} returns tensors of shape {shape}, but feature maps (batch, rows, "
-            "columns, features) or dense units (batch, units) were expected: give another layer."
+            "columns, features) or dense units (batch, units) were expected: give another layer. "
+            f"Received: layer={layer!r}"
         )
