@@ -29,7 +29,7 @@ from benchmarks.turns import median_times, verdict
 from kerasvis.activations import find_top_activations
 from kerasvis.engines import Ray
 from kerasvis.engines.ray_engine import MOST_BATCHES
-from kerasvis.graph.sent_model import SentModel
+from kerasvis.graph.portable_model import PortableModel
 
 BATCH_SIZE = 16
 MIN_RATIO = 0.9  # of one worker to this process
@@ -93,7 +93,7 @@ def bytes_of(model, layers, top):
     with tempfile.TemporaryDirectory() as folder:
         top.save(Path(folder) / "top.npz")
         of_result = (Path(folder) / "top.npz").stat().st_size
-    return len(pickle.dumps(SentModel(model, layers))), of_result
+    return len(pickle.dumps(PortableModel(model, layers))), of_result
 
 
 def report_imagenet(rate, processors, of_model, of_result):

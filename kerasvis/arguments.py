@@ -28,7 +28,7 @@ from kerasvis.data.stream_images import StreamImages
 from kerasvis.engines import Ray
 from kerasvis.graph import image_shape
 from kerasvis.graph.built_model import is_unbuilt, readable_model
-from kerasvis.graph.nodes import check_model, has_graph
+from kerasvis.graph.readable import check_model, has_graph
 from kerasvis.storage.counted import counted
 from kerasvis.storage.short import short
 

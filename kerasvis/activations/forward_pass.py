@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from kerasvis.graph import FeatureExtractor, read_graph
-from kerasvis.graph.nodes import nodes_up_to
+from kerasvis.graph.reading import nodes_up_to
 from kerasvis.graph.replicas import num_replicas, predict_on_replicas
 from kerasvis.graph.shapes import infer_shapes
 

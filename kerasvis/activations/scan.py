@@ -38,7 +38,7 @@ from kerasvis.data.images import Images, Progress
 from kerasvis.engines import Ray
 from kerasvis.graph import image_shape
 from kerasvis.graph.model_fingerprint import model_fingerprint
-from kerasvis.graph.nodes import nodes_up_to
+from kerasvis.graph.reading import nodes_up_to
 from kerasvis.storage.parts import Parts
 
 SECONDS_BETWEEN_SAVES = 30

@@ -16,7 +16,7 @@ import numpy as np
 from kerasvis.activations.reducers import Reducer, State
 from kerasvis.data.image_ranges import ImageRange
 from kerasvis.data.images import Progress
-from kerasvis.graph.sent_model import SentModel
+from kerasvis.graph.portable_model import PortableModel
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,11 +71,11 @@ class ScanWorker:
     """
 
     def __init__(self, model: keras.Model, layers: Sequence[str] | None, make_scan: Callable):
-        self._sent, self._make_scan = SentModel(model, layers), make_scan
+        self._portable, self._make_scan = PortableModel(model, layers), make_scan
 
     def open(self):
-        self._scan = self._make_scan(self._sent.load())
-        del self._sent
+        self._scan = self._make_scan(self._portable.load())
+        del self._portable
 
     def __call__(self, images: ImageRange) -> PartOfScan:
         return self._scan.part(images)

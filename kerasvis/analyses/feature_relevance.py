@@ -31,7 +31,7 @@ from kerasvis.engines import Ray
 from kerasvis.graph.activation_functions import without_activation
 from kerasvis.graph.dependence import tensors_that_depend_on
 from kerasvis.graph.differentiation import vector_jacobian_product
-from kerasvis.graph.nodes import call_layer, replay
+from kerasvis.graph.replaying import call_layer, replay
 
 
 def find_top_relevances(

@@ -12,7 +12,7 @@ from kerasvis.data.image_ranges import ImageRange, image_ranges
 from kerasvis.data.image_source import image_source
 from kerasvis.data.images import Progress
 from kerasvis.engines import Ray
-from kerasvis.graph.sent_model import SentModel
+from kerasvis.graph.portable_model import PortableModel
 from kerasvis.storage.fingerprints import digest
 from kerasvis.storage.parts import Parts
 from kerasvis.storage.results import Result
@@ -28,11 +28,11 @@ class AnalysisWorker:
     """
 
     def __init__(self, model: keras.Model, make: Callable, arguments: Sequence[tuple]):
-        self._sent, self._make, self._arguments = SentModel(model), make, list(arguments)
+        self._portable, self._make, self._arguments = PortableModel(model), make, list(arguments)
 
     def open(self):
-        self._analysis = self._make(self._sent.load())
-        del self._sent
+        self._analysis = self._make(self._portable.load())
+        del self._portable
 
     def __call__(self, images: ImageRange) -> dict[int, Any]:
         return {

@@ -20,7 +20,7 @@ from kerasvis.deconvnet.whole_images import fitting_batch_size
 from kerasvis.graph import read_graph
 from kerasvis.graph.dependence import tensors_that_depend_on
 from kerasvis.graph.differentiation import output_and_pullback
-from kerasvis.graph.nodes import replay
+from kerasvis.graph.replaying import replay
 from kerasvis.graph.replicas import predict_undivided
 
 

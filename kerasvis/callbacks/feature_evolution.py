@@ -20,7 +20,7 @@ from kerasvis.data.image_source import image_source
 from kerasvis.data.stream_images import StreamImages
 from kerasvis.deconvnet.rule_table import rule_names, standardize_rules
 from kerasvis.graph.model_fingerprint import model_fingerprint
-from kerasvis.graph.nodes import nodes_up_to
+from kerasvis.graph.reading import nodes_up_to
 
 EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # Figure 4
 

@@ -18,7 +18,8 @@ from kerasvis.deconvnet.targets import Strongest, Unit, as_arrays
 from kerasvis.deconvnet.unit_crops import UnitCrops
 from kerasvis.deconvnet.whole_images import WholeImages, fitting_batch_size, pasted
 from kerasvis.graph.batch_function import BatchFunction
-from kerasvis.graph.nodes import check_readable, read_graph
+from kerasvis.graph.readable import check_readable
+from kerasvis.graph.reading import read_graph
 from kerasvis.graph.receptive_fields import as_receptive_field, receptive_spans
 from kerasvis.graph.replicas import predict_any_number
 from kerasvis.graph.shapes import image_shape, infer_shapes

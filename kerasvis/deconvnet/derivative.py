@@ -16,7 +16,8 @@ from kerasvis.graph.activation_functions import FUSED, fused_activation, without
 from kerasvis.graph.affinity import are_same, is_affine
 from kerasvis.graph.differentiation import has_derivative, vector_jacobian_product
 from kerasvis.graph.layer_kinds import kind_of
-from kerasvis.graph.nodes import Tensor, arguments_on, call_layer
+from kerasvis.graph.nodes import Tensor
+from kerasvis.graph.replaying import arguments_on, call_layer
 
 
 @keras.saving.register_keras_serializable(package="kerasvis")

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from kerasvis.graph.nodes import Node, call_on
+from kerasvis.graph.nodes import Node
+from kerasvis.graph.replaying import call_on
 
 
 class Record(NamedTuple):

@@ -6,7 +6,8 @@ from kerasvis.deconvnet.mirror import Record
 from kerasvis.deconvnet.targets import STRONGEST, WHOLE
 from kerasvis.deconvnet.unpooling import Unpooling
 from kerasvis.graph.activation_functions import call_without_activation
-from kerasvis.graph.nodes import Tensor, call_layer, replay
+from kerasvis.graph.nodes import Tensor
+from kerasvis.graph.replaying import call_layer, replay
 
 
 def forward(plan, images, means=None):

@@ -12,7 +12,8 @@ from kerasvis.graph.activation_functions import (
     makes_probabilities,
 )
 from kerasvis.graph.dependence import tensors_that_depend_on
-from kerasvis.graph.nodes import Graph, Node, call_layer
+from kerasvis.graph.nodes import Graph, Node
+from kerasvis.graph.replaying import call_layer
 from kerasvis.graph.shapes import infer_shapes
 
 STARTS = ("activation", "one")

@@ -10,10 +10,10 @@ from kerasvis.graph.feature_extractor import feature_extractor as feature_extrac
 from kerasvis.graph.image_model import image_model as image_model
 from kerasvis.graph.nodes import Graph as Graph
 from kerasvis.graph.nodes import Node as Node
-from kerasvis.graph.nodes import read_graph as read_graph
-from kerasvis.graph.nodes import replay as replay
+from kerasvis.graph.reading import read_graph as read_graph
 from kerasvis.graph.receptive_fields import ReceptiveField as ReceptiveField
 from kerasvis.graph.receptive_fields import receptive_field as receptive_field
+from kerasvis.graph.replaying import replay as replay
 from kerasvis.graph.scores import Scores as Scores
 from kerasvis.graph.shapes import image_shape as image_shape
 from kerasvis.graph.two_classes import two_class_model as two_class_model

@@ -1,4 +1,4 @@
-"""Which activation function a call applies: by itself, or to the outputs of a layer."""
+"""Which activation function a call applies: either the call is one, or it is fused into a layer."""
 
 import dataclasses
 from collections.abc import Callable
@@ -8,8 +8,10 @@ import keras
 from keras import layers
 
 from kerasvis.graph.function_families import Family, family_of
+from kerasvis.graph.keras_calls import keeps_shape
 from kerasvis.graph.layer_kinds import kind_of
-from kerasvis.graph.nodes import Node, Tensor, call_layer, call_on, keeps_shape, operands_of
+from kerasvis.graph.nodes import Node, Tensor, operands_of
+from kerasvis.graph.replaying import call_layer, call_on
 
 # Layers that apply an `activation` to what they have computed.
 FUSED = (

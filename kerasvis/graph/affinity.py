@@ -1,6 +1,6 @@
-"""Whether a function of tensors is affine, or two are the same: told by their values.
+"""Whether a function of tensors is affine, or two functions are the same, judged by their values.
 
-A layer that is affine in its inputs, at inference, is projected through exactly by its adjoint,
+A layer that is affine in its inputs at inference can be projected through exactly by its adjoint,
 whoever wrote it and however it stores its kernel.
 """
 
@@ -9,26 +9,26 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from keras import ops
 
-SCALES = (0.01, 1.0, 3000.0)  # a saturation or a rounding shows at one of them
-TOLERANCE = 1e-3  # of what is left of a sum, as a share of its largest term
+SCALES = (0.01, 1.0, 3000.0)  # saturation or rounding shows at one of them
+TOLERANCE = 1e-3  # for the remainder of a sum, as a share of its largest term
 
 
 def is_affine(function: Callable, shapes: Sequence[tuple], dtype: str = "float32") -> bool:
     """Whether a function is affine in all of its inputs together.
 
     Args:
-        function: from tensors to one tensor.
+        function: function from tensors to one tensor.
         shapes: shapes of the tensors, the batch axis None.
-        dtype: of the tensors.
+        dtype: dtype of the tensors.
 
     Returns:
-        Whether `f(x + y) = f(x) + f(y) - f(0)` for random tensors of several scales. False as well
-        where it cannot be called on such tensors.
+        Whether `f(x + y) = f(x) + f(y) - f(0)` for random tensors of several scales. Also False if
+        the function cannot be called on such tensors.
     """
     rng = np.random.default_rng(0)
     try:
         return all(_is_affine_at(function, shapes, dtype, scale, rng) for scale in SCALES)
-    except Exception:  # whatever a layer of the user's raises on numbers that are no images
+    except Exception:  # a user's layer may raise anything on numbers that are not images
         return False
 
 

@@ -1,4 +1,4 @@
-"""A function of tensors as a Keras model: compiled once, and run batch by batch on any backend."""
+"""A function of tensors as a Keras model: compiled once and run in batches, on any backend."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,11 +9,11 @@ import keras
 class BatchFunction(keras.Model):
     """Runs a function of tensors as the `call` of a model.
 
-    Keras compiles it, and takes the weights of its layers as state, so that the function follows
-    weights that change between two calls, also on JAX.
+    Keras compiles the function and treats the weights of its layers as state. If the weights change
+    between two calls, the function uses the new ones, also on JAX.
 
     Args:
-        function: maps what the model is called with to tensors.
+        function: function from the inputs of the model to tensors.
         layers: the layers whose weights it uses.
 
     Example:

@@ -1,8 +1,8 @@
-"""A model with a graph of layers, made from one that has none yet."""
+"""Makes a model with a graph of layers from one that has none yet."""
 
 import keras
 
-from kerasvis.graph.nodes import check_model, check_readable, described, has_graph
+from kerasvis.graph.readable import check_model, check_readable, described, has_graph
 
 OUTPUT = "output"
 
@@ -13,10 +13,10 @@ def readable_model(
     """A model whose graph of layers can be read.
 
     Args:
-        model: a `keras.Model`. A Sequential one that has no input shape yet is built for the
-            images; any other does not change.
+        model: a `keras.Model`. A Sequential model without an input shape is built for the images;
+            any other model does not change.
         image_shape: `(rows, columns, channels)` of the images, or None if there are no images.
-        needs_graph: if False, a subclassed model is accepted, too, see `one_node_model`.
+        needs_graph: if False, a subclassed model is also accepted, see `one_node_model`.
 
     Returns:
         The model, or a functional model around a subclassed one.
@@ -37,7 +37,7 @@ def readable_model(
 
 
 def is_unbuilt(model: keras.Model) -> bool:
-    """Whether it is a Sequential model without an input shape."""
+    """Whether a model is a Sequential one without an input shape."""
     return isinstance(model, keras.Sequential) and not model.built and bool(model.layers)
 
 
@@ -62,7 +62,7 @@ def build_for(model: keras.Sequential, image_shape: tuple) -> None:
         model.build((None, *image_shape))
     except (ValueError, TypeError) as error:
         raise ValueError(
-            f"The model {model.name!r} cannot be built for these images: give others, or build it, "
+            f"The model {model.name!r} cannot be built for these images: give others, or build it: "
             f"model.build((None, height, width, channels)). Received: images of shape "
             f"{tuple(image_shape)}, {str(error).splitlines()[0]}"
         ) from error
@@ -75,9 +75,9 @@ class OneNodeModel(keras.Model):
 def one_node_model(model: keras.Model, image_shape: tuple) -> OneNodeModel:
     """A functional model whose only layer is a model without a graph of its own.
 
-    It shares the weights. Its outputs can be analysed by name: `"output"`, the keys of the dict
-    that the model returns, or `"output_1"` and so on if there are several; the first of them also
-    by the model's own name.
+    It shares the weights. Its outputs can be analysed by name: `"output"`, or `"output_1"` and so
+    on if there are several, or the keys of the dict that the model returns. The name of the model
+    itself also refers to the first of them.
 
     Args:
         model: a subclassed `keras.Model`.

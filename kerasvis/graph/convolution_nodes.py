@@ -20,10 +20,11 @@ def convolution_nodes(graph):
 
 
 def rectified_node(graph, node):
-    """The node that returns a convolution's feature maps after their rectification.
+    """The node that returns the rectified feature maps of a convolution.
 
-    The convolution itself, or what follows it through normalisation alone; None if its feature maps
-    are not rectified, or only after merging with others, as in a residual sum.
+    This is the convolution itself, or an activation that follows it directly or after a
+    normalisation. None if the feature maps are not rectified, or are merged with others before, as
+    in a residual sum.
     """
     while not is_relu(_activation_of(node)):
         users = [user for user in graph.nodes if node.outputs[0] in user.inputs]
@@ -31,7 +32,7 @@ def rectified_node(graph, node):
             return None
         (node,) = users
         if not isinstance(node.layer, _BETWEEN) and function_of(node) is None:
-            return None  # a layer of its own, be its own maps rectified
+            return None  # another layer, which has feature maps of its own
     return node
 
 
@@ -43,7 +44,7 @@ def _activation_of(node):
 
 
 def first_and_second(model, graph, nodes, first_layer, second_layer):
-    """The two layers that the paper diagnoses: one whose input is the image, and one above it.
+    """The two layers that the paper diagnoses: one that filters the image, and one above it.
 
     Args:
         model: the `keras.Model`.
@@ -53,7 +54,7 @@ def first_and_second(model, graph, nodes, first_layer, second_layer):
         second_layer: name of the second, or None for the next convolution above the first.
 
     Returns:
-        Two nodes; None for the second where no convolution lies above the first.
+        Two nodes; None for the second if no convolution lies above the first.
 
     Raises:
         ValueError: if there is no convolution, or a name does not belong to such a layer.

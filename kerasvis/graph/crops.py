@@ -1,13 +1,13 @@
 """Crops of the image inside which a unit can be computed exactly.
 
-A unit depends on its receptive field alone, so it and its projection can be computed in a crop
-that contains the receptive field. The crop must begin at a multiple of the stride, and be shorter
-than the image by a multiple of the stride, so that every sampling grid of the model falls where it
-does in the whole image, and `same` padding is divided in the same way. Where the receptive field
-extends beyond the image border, the crop ends at the border too, and is padded there as the image
-was.
+A unit depends only on its receptive field, so the unit and its projection can be computed in a crop
+that contains the receptive field. The crop must begin at a multiple of the stride, and must be
+shorter than the image by a multiple of the stride. Then every sampling grid of the model has the
+same points as in the whole image, and `same` padding is divided in the same way. If the receptive
+field extends beyond the image border, the crop ends at the border too, and is padded there as the
+image is.
 
-`PixelMean` depends on a pixel's position. Where it precedes every window, it runs on the whole
+`PixelMean` depends on a pixel's position. If it precedes every window, it can run on the whole
 image, or its mean is cropped with the image; any other layer of that kind makes crops impossible.
 
 Reference:
@@ -21,12 +21,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from keras import layers, tree
 
-from kerasvis.graph.receptive_fields import (
-    ReceptiveField,
-    as_receptive_field,
-    is_pointwise,
-    receptive_spans,
-)
+from kerasvis.graph.receptive_fields import ReceptiveField, as_receptive_field, receptive_spans
+from kerasvis.graph.span_rules import is_pointwise
 from kerasvis.layers.pixel_mean import PixelMean
 
 if TYPE_CHECKING:
@@ -38,9 +34,9 @@ class CropGrid(NamedTuple):
 
     Attributes:
         size: `(height, width)` of every crop in pixels.
-        strides: `(rows, columns)`: crops begin at multiples of it.
-        margin: `(rows, columns)`: pixels that a crop contains before the receptive field, since
-            layers crop them.
+        strides: `(rows, columns)` in pixels: crops begin at multiples of these.
+        margin: `(rows, columns)`: pixels that a crop contains before the receptive field because
+            layers crop their inputs.
         field: the `ReceptiveField` of the units.
     """
 
@@ -65,7 +61,7 @@ class CropGrid(NamedTuple):
         return np.array([self.origin(*map(int, p)) for p in positions], "int32").reshape(-1, 2)
 
     def position(self, row: int, column: int) -> tuple[int, int]:
-        """`(row, column)` inside its crop of the unit at (row, column) of the whole image."""
+        """`(row, column)`, inside its crop, of the unit at (row, column) in the whole image."""
         axes = zip((row, column), self.origin(row, column), self.field.strides, strict=True)
         row, column = (int(position - begin / stride) for position, begin, stride in axes)
         return row, column
@@ -75,7 +71,7 @@ class CropGrid(NamedTuple):
         return np.array([self.position(*map(int, p)) for p in positions], "int32").reshape(-1, 2)
 
     def box(self, row: int, column: int) -> tuple[int, int, int, int]:
-        """The receptive field cut at the image border: `(top, left, bottom, right)`."""
+        """The receptive field, clipped at the image border: `(top, left, bottom, right)`."""
         top, left, bottom, right = self.field.box(row, column)
         height, width = self.field.image_size
         return max(top, 0), max(left, 0), min(bottom, height), min(right, width)
@@ -93,10 +89,10 @@ def crop_grid(
         target: number of the tensor.
 
     Returns:
-        A `CropGrid`, or None where crops would save nothing or would not be exact: the receptive
-        field is the whole image, a crop is as large as the image, a sampling grid of the model
-        falls between pixels, or a layer depends on absolute positions, other than a `PixelMean`
-        before every window.
+        A `CropGrid`, or None if crops would save nothing or would not be exact: the receptive field
+        is the whole image, a crop is as large as the image, a sampling grid of the model has points
+        between pixels, or a layer depends on absolute positions, except for a `PixelMean` before
+        every window.
     """
     image_size = shapes[image][1:3]
     means = [x.name for x in pixelwise_nodes(image, nodes) if isinstance(x.layer, PixelMean)]
@@ -104,31 +100,37 @@ def crop_grid(
     if None in image_size or any(depends_on_position(node) for node in others):
         return None
     spans = receptive_spans(image, nodes, shapes)
-    if any(span.size is None for pair in spans.values() for span in pair):
+    is_exact = all(
+        span.size is not None and span.stride.denominator == 1
+        for pair in spans.values()
+        for span in pair
+    )
+    if not is_exact or _meets_constant_maps(nodes, spans, shapes):
         return None
-    if _meets_fixed_maps(nodes, spans, shapes):
+    height, width = image_size
+    rows = _crops_along(0, height, spans, shapes, target)
+    columns = _crops_along(1, width, spans, shapes, target)
+    size, strides, margin = zip(rows, columns, strict=True)
+    if size == tuple(image_size):
         return None
-    sizes, strides, margins = [], [], []
-    for axis, length in enumerate(image_size):
-        if any(pair[axis].stride.denominator != 1 for pair in spans.values()):
-            return None
-        stride = math.lcm(*(int(pair[axis].stride) for pair in spans.values()))
-        before, after = _margins(axis, length, spans, shapes)
-        size, step, offset = spans[target][axis]
-        surplus = stride - step + (offset - before) % step  # for the worst position in the grid
-        needed = math.ceil(before + size + after + surplus)
-        sizes.append(length - max((length - needed) // stride, 0) * stride)
-        strides.append(stride)
-        margins.append(before)
-    if tuple(sizes) == tuple(image_size):
-        return None
-    field = as_receptive_field(spans[target], image_size)
-    size, step, margin = ((rows, columns) for rows, columns in (sizes, strides, margins))
-    return CropGrid(size, step, margin, field)
+    return CropGrid(size, strides, margin, as_receptive_field(spans[target], image_size))
+
+
+def _crops_along(axis, length, spans, shapes, target):
+    """`(size, stride, margin)` of the crops along one axis, all in pixels."""
+    stride = math.lcm(*(int(pair[axis].stride) for pair in spans.values()))
+    before, after = _margins(axis, length, spans, shapes)
+    field_size, field_stride, offset = spans[target][axis]
+    # Crops begin at multiples of `stride`, so a receptive field may begin later than its crop. This
+    # is by how much it does at most.
+    surplus = stride - field_stride + (offset - before) % field_stride
+    needed = math.ceil(before + field_size + after + surplus)
+    size = length - max((length - needed) // stride, 0) * stride
+    return size, stride, before
 
 
 def pixelwise_nodes(image: int, nodes: "Sequence[Node]") -> "tuple[Node, ...]":
-    """The nodes that precede every window: up to there, each pixel is processed independently.
+    """The nodes that precede every window: up to them, each pixel is processed independently.
 
     Args:
         image: number of the image tensor.
@@ -146,21 +148,24 @@ def pixelwise_nodes(image: int, nodes: "Sequence[Node]") -> "tuple[Node, ...]":
 
 
 def _margins(axis, length, spans, shapes):
-    """Pixels `(before, after)` a receptive field by which layers crop more than their stride.
+    """`(before, after)`: pixels that a crop must contain on either side of a receptive field.
 
-    Without them a unit on which the target depends could fall outside the crop.
+    Layers that crop their inputs by more than a stride need them. Otherwise, a unit that the target
+    depends on could fall outside the crop.
     """
     before = after = 0
     for number, pair in spans.items():
         size, stride, offset = pair[axis]
-        rest = length - offset - (shapes[number][1 + axis] - 1) * stride - size
-        before = max(before, int(offset // stride * stride))
-        after = max(after, int(rest // stride * stride))
+        # Pixels before the first unit's receptive field, and after the last unit's.
+        unused_before = offset
+        unused_after = length - offset - (shapes[number][1 + axis] - 1) * stride - size
+        before = max(before, int(unused_before // stride * stride))
+        after = max(after, int(unused_after // stride * stride))
     return before, after
 
 
-def _meets_fixed_maps(nodes, spans, shapes):
-    """Whether a node combines the image with a feature map that does not depend on it."""
+def _meets_constant_maps(nodes, spans, shapes):
+    """Whether a node combines the image with feature maps that do not depend on it."""
     return any(
         number not in spans and any(size != 1 for size in shapes[number][1:-1])
         for node in nodes

@@ -1,10 +1,10 @@
-"""Which tensors of a graph change with another one."""
+"""Which tensors of a graph depend on a given one."""
 
 from kerasvis.layers.fixed_value import FixedValue
 
 
 def tensors_that_depend_on(tensor, nodes):
-    """Numbers of the tensors that change with `tensor`, itself included.
+    """Numbers of the tensors that depend on `tensor`, including itself.
 
     Args:
         tensor: number of the tensor.

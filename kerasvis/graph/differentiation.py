@@ -1,4 +1,4 @@
-"""Derivatives by the backend's own differentiation, which Keras has no common name for."""
+"""Derivatives by automatic differentiation, which is different for each backend of Keras."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,16 +9,16 @@ import keras
 def vector_jacobian_product(
     function: Callable, inputs: Sequence[Any], signal: Any
 ) -> list[Any | None]:
-    """Pulls a signal back through a function.
+    """Multiplies a signal by the derivative of a function.
 
     Args:
-        function: from the inputs to one tensor.
-        inputs: float tensors at which it is derived.
+        function: function from the inputs to one tensor.
+        inputs: float tensors at which the derivative is taken.
         signal: tensor of the shape and dtype of the output.
 
     Returns:
-        For each input the derivative by it of the sum of `signal` times the output; None where
-        there is none, as of whole numbers.
+        For each input, the derivative of `sum(signal * output)` with respect to it; None if there
+        is none, for example because the function rounds the input.
     """
     return output_and_pullback(function, inputs)[1](signal)
 
@@ -42,14 +42,14 @@ def has_derivative(function: Callable, inputs: Sequence[Any]) -> bool:
 
 
 def output_and_pullback(function: Callable, inputs: Sequence[Any]) -> tuple[Any, Callable]:
-    """What a function returns, and what pulls a signal of that shape back through it.
+    """The output of a function, and a function for its vector-Jacobian products.
 
     Args:
-        function: from the inputs to one tensor.
+        function: function from the inputs to one tensor.
         inputs: float tensors.
 
     Returns:
-        `(output, pullback)`: `pullback(signal)` returns what `vector_jacobian_product` does.
+        `(output, pullback)`: `pullback(signal)` returns the same as `vector_jacobian_product`.
     """
     return _BY_BACKEND[keras.backend.backend()](function, list(inputs))
 
@@ -57,7 +57,7 @@ def output_and_pullback(function: Callable, inputs: Sequence[Any]) -> tuple[Any,
 def _by_tensorflow(function, inputs):
     import tensorflow as tf
 
-    inputs = [tf.identity(x) for x in inputs]  # one tensor given twice has two derivatives
+    inputs = [tf.identity(x) for x in inputs]  # a tensor that is given twice has two derivatives
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(inputs)
         output = function(*inputs)

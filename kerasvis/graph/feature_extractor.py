@@ -7,7 +7,8 @@ import keras
 from keras import ops
 
 from kerasvis.graph.built_model import readable_model
-from kerasvis.graph.nodes import read_graph, replay
+from kerasvis.graph.reading import read_graph
+from kerasvis.graph.replaying import replay
 from kerasvis.graph.shapes import check_channels_last
 
 
@@ -17,7 +18,7 @@ class FeatureExtractor(keras.Model):
     Args:
         model: a functional or Sequential `keras.Model`.
         layers: names of layers.
-        **kwargs: of `keras.Model`: `name`.
+        **kwargs: `name`, as in `keras.Model`.
 
     Call arguments:
         inputs: what `model` takes.
@@ -27,7 +28,7 @@ class FeatureExtractor(keras.Model):
     """
 
     def __init__(self, model: keras.Model, layers: Sequence[str], **kwargs: Any):
-        super().__init__(autocast=False, **kwargs)  # the inputs are cast as the model casts them
+        super().__init__(autocast=False, **kwargs)  # inputs are cast below, as the model does
         graph = read_graph(model)
         check_channels_last(model)
         targets = [graph.node(name).outputs[0] for name in layers]
@@ -54,14 +55,14 @@ def feature_extractor(model: keras.Model, layers: Sequence[str]) -> FeatureExtra
     It runs only what these layers need and shares the weights; `model` does not change.
 
     Args:
-        model: a functional or Sequential `keras.Model`; of a subclassed one that is built, only the
-            outputs are available, see `kerasvis.graph.one_node_model`.
+        model: a functional or Sequential `keras.Model`. A subclassed one must be built, and only
+            its outputs are available, see `kerasvis.graph.one_node_model`.
         layers: names of layers; `"outer/inner"` inside a nested model, `"name:2"` for the second
             call of a shared layer.
 
     Returns:
-        A `keras.Model` from the input of `model` to a list of tensors, one per name; of a layer
-        that returns several tensors, the first.
+        A `keras.Model` from the input of `model` to a list of tensors, one per name; if a layer
+        returns several tensors, the first.
 
     Raises:
         ValueError: if a name is unknown (similar names are suggested), the model has no graph, or

@@ -1,7 +1,7 @@
-"""Which activation function a function is, however it is written: told by its values.
+"""Recognises an activation function by its values, however it is written.
 
-`tf.nn.relu`, `keras.ops.relu`, a `ReLU` layer, a maximum with 0 and a `ReLU` with a limit compute
-the same, and so are the same here. A function is called once on a few numbers, and never on images.
+`tf.nn.relu`, `keras.ops.relu`, a `ReLU` layer with or without a limit and a maximum with 0 belong
+to one family. Functions are called on a few numbers, never on images, and the answer is cached.
 """
 
 import contextlib
@@ -22,13 +22,12 @@ class Family(NamedTuple):
     """What is known of a function.
 
     Attributes:
-        function: the function of `keras.activations` that it is, for some parameters; None if it is
-            none of them.
-        limit: the value at which a ReLU is cut off; infinite of a ReLU without a limit, and of all
-            other functions.
-        is_elementwise: whether each value depends on the value at the same place alone.
-        keeps_positions: whether it depends on values at the same position alone, in all channels,
-            and is the same at all positions.
+        function: the function of `keras.activations` that it equals for some parameters; None if it
+            is none of them.
+        limit: the upper limit of a ReLU; infinite for a ReLU without one and for other functions.
+        is_elementwise: whether each value depends only on the same element of the input.
+        keeps_positions: whether each value depends only on the same position of the input, in all
+            channels, and in the same way at all positions.
     """
 
     function: Callable | None = None
@@ -38,10 +37,10 @@ class Family(NamedTuple):
 
 
 def family_of(function: Callable) -> Family:
-    """The `Family` of a function or layer without weights of one tensor."""
+    """The `Family` of a function of one tensor, or of a layer without weights."""
     try:
         return _KNOWN[function]
-    except (KeyError, TypeError):  # not asked for yet; or it cannot be a key
+    except (KeyError, TypeError):  # not computed yet, or the function cannot be a key
         found = _found(function)
     with contextlib.suppress(TypeError):
         _KNOWN[function] = found
@@ -68,26 +67,27 @@ def _found(function):
 
 
 def _values(function, maps):
-    """What it makes of feature maps, or None where it takes other inputs."""
+    """What a function returns for feature maps, or None if it does not take them."""
     try:
         values = function(ops.convert_to_tensor(maps))
         return ops.convert_to_numpy(ops.cast(values, "float32"))
-    except Exception:  # whatever a function of the user's raises on four axes
+    except Exception:  # a user's function may raise anything on a tensor of four axes
         return None
 
 
 def _is_elementwise(function, maps, values):
-    """Whether values stay what they are at other places, among others."""
+    """Whether elements give the same values after moving elsewhere, among other elements."""
     rng = np.random.default_rng(1)
-    kept = rng.permutation(maps.size)[: maps.size // 2]
+    elements = rng.permutation(maps.size)[: maps.size // 2]
     moved = rng.normal(size=maps.size).astype("float32")
-    moved[: len(kept)] = maps.ravel()[kept]
+    moved[: len(elements)] = maps.ravel()[elements]
     found = _values(function, moved.reshape(maps.shape))
-    return found is not None and _are_equal(found.ravel()[: len(kept)], values.ravel()[kept])
+    expected = values.ravel()[elements]
+    return found is not None and _are_equal(found.ravel()[: len(elements)], expected)
 
 
 def _keeps_positions(function, maps, values):
-    """Whether one position, wherever it lies, comes out by itself as it does among the others."""
+    """Whether a single position gives the same values by itself as among the others."""
     for row, column in ((0, 0), (2, 5), (6, 3)):
         here = slice(None), slice(row, row + 1), slice(column, column + 1)
         alone = _values(function, maps[here])
@@ -97,7 +97,7 @@ def _keeps_positions(function, maps, values):
 
 
 def _named(values):
-    """`(function of keras.activations, limit)` that gives these values at `_POINTS`."""
+    """`(function, limit)`: the function of `keras.activations` with these values at `_POINTS`."""
     largest = float(values.max())
     limit = np.inf if np.isclose(largest, _POINTS[-1]) else largest
     if limit > 0 and _are_equal(values, np.clip(_POINTS, 0, limit)):
@@ -122,7 +122,7 @@ def _named(values):
 
 @functools.cache
 def _fixed_families():
-    """`{function: its values at the points}` of the functions without parameters."""
+    """`{function: its values at _POINTS}` for the functions without parameters."""
     names = """
         linear silu gelu hard_silu mish selu sigmoid hard_sigmoid tanh hard_tanh softplus softsign
         exponential log_sigmoid soft_shrink sparse_plus sparse_sigmoid squareplus tanh_shrink

@@ -1,4 +1,4 @@
-"""A model of one image and one output, made from a model of several."""
+"""Makes a model with one image input and one output from a model with several."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,8 +6,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasvis.graph.nodes import calls_in_order, check_readable, read_graph
+from kerasvis.graph.keras_calls import calls_in_order
 from kerasvis.graph.outputs import named_outputs, output_tensor
+from kerasvis.graph.readable import check_readable
+from kerasvis.graph.reading import read_graph
 from kerasvis.graph.shapes import image_shape
 from kerasvis.layers.fixed_value import FixedValue
 
@@ -18,27 +20,27 @@ def image_model(
     fixed: Mapping[str, Any] | Any = None,
     output: str | int | None = None,
 ) -> keras.Model:
-    """A model from one input of images to one output, with all other inputs held fixed.
+    """A model from one image input to one output, with all other inputs held fixed.
 
-    It is an ordinary functional model of the same layers and weights, which can be scanned,
-    projected, occluded, saved and loaded; the layers keep their names. `model` does not change.
+    It is an ordinary functional model with the same layers, names and weights, and can be scanned,
+    projected, occluded, saved and loaded. `model` does not change.
 
     Args:
         model: a functional or Sequential `keras.Model`.
-        input: name of the input of images; by default the only one with rows, columns and channels
+        input: name of the image input; by default the only input with rows, columns and channels
             that is not held fixed.
-        fixed: `{name: value}` of the other inputs that the output depends on: a number, or an
+        fixed: `{name: value}` for the other inputs that the output depends on: a number, or an
             array without the batch axis, which is broadcast to the input's shape. If there is only
             one such input, its value alone is enough.
-        output: which output: the name of its layer, its key in a dict, or its number; also another
-            layer of the model. Needed where there are several outputs.
+        output: the output: the name of its layer, its key in a dict, or its number; or the name of
+            another layer. Required if there are several outputs.
 
     Returns:
         A `keras.Model`; `model` itself if there is nothing to fix or to choose.
 
     Raises:
-        ValueError: if there is no such input or output, or several and none is chosen; or a value
-            is missing or does not fit.
+        ValueError: if there is no such input or output, or there are several and none is chosen; if
+            a value is missing or does not fit.
 
     Example:
         >>> import keras
@@ -128,7 +130,7 @@ def _values(model, needed, fixed):
 
 
 def _fixed(tensor, value):
-    """The layer that replaces an input."""
+    """The `FixedValue` layer that replaces an input."""
     array = _spread(value, tensor.shape[1:])
     is_whole = array is None or "int" not in tensor.dtype or (array == np.rint(array)).all()
     if array is None or not is_whole:
@@ -141,7 +143,7 @@ def _fixed(tensor, value):
 
 
 def _spread(value, shape):
-    """The value as an array of finite numbers of this shape (None is any length), or None."""
+    """The value as an array of this shape (None: any length); None if it is not one of numbers."""
     try:
         array = np.asarray(value)
         if None in shape:

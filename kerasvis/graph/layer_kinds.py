@@ -1,8 +1,8 @@
-"""Which layer of Keras a layer computes like: a subclass need not be its parent."""
+"""Which layer of Keras a subclass computes like: its parent, unless it overrides something."""
 
 from typing import Any
 
-# What a subclass may say for itself and still compute as its parent does.
+# What a subclass may define and still compute the same as its parent.
 _CHANGES_NOTHING = frozenset(
     """
     __annotations__ __dict__ __doc__ __firstlineno__ __init__ __module__ __qualname__
@@ -13,10 +13,10 @@ _CHANGES_NOTHING = frozenset(
 
 
 def kind_of(layer: Any) -> type:
-    """The type that tells what a layer computes.
+    """The type that determines what a layer computes.
 
-    Its own type; but of a subclass that leaves alone whatever a layer of Keras computes with, be it
-    `call` or the kernel, the type of that layer.
+    For a subclass of a Keras layer that overrides nothing that the layer computes with, such as
+    `call` or the kernel, this is the Keras layer; otherwise it is the type of the layer.
 
     Args:
         layer: a layer or an operation.
@@ -31,5 +31,5 @@ def kind_of(layer: Any) -> type:
 
 
 def is_quantized(layer: Any) -> bool:
-    """Whether the layer computes with a quantized kernel, of whole numbers or of 8 bits."""
+    """Whether the layer computes with a quantized kernel, of integers or of 8-bit floats."""
     return getattr(layer, "quantization_mode", None) is not None

@@ -1,4 +1,4 @@
-"""What tells one computation of a model from another."""
+"""Fingerprints of what a model computes."""
 
 import json
 
@@ -9,10 +9,10 @@ from kerasvis.storage.fingerprints import digest
 
 
 def model_fingerprint(nodes):
-    """A digest of a computation, weights included, names of layers left out.
+    """A digest of a computation, including weights but not the names of layers.
 
     Args:
-        nodes: the nodes up to the layers that are watched, in order.
+        nodes: the nodes up to the layers that are analysed, in order.
     """
     parts = []
     for node in nodes:

@@ -1,14 +1,15 @@
-"""Which of a model's tensors a name or a number refers to."""
+"""Finds the tensor of a model that a name or a number refers to."""
 
 import difflib
 
 import keras
 
-from kerasvis.graph.nodes import Graph, call_of
+from kerasvis.graph.keras_calls import call_of
+from kerasvis.graph.nodes import Graph
 
 
 def named_outputs(model: keras.Model, graph: Graph) -> dict[str, int]:
-    """The outputs of a model by name: the keys of a dict that it returns, else names of layers.
+    """The outputs of a model by name: the keys of the dict that it returns, or names of layers.
 
     Args:
         model: a functional or Sequential `keras.Model`.
@@ -17,9 +18,9 @@ def named_outputs(model: keras.Model, graph: Graph) -> dict[str, int]:
     Returns:
         `{name: tensor number}`, in the order of the outputs; equal names are numbered.
     """
-    struct = getattr(model, "output", None)  # a Sequential model may never have been called
-    if isinstance(struct, dict):
-        names = [str(path[-1]) for path, _ in keras.tree.flatten_with_path(struct)]
+    output = getattr(model, "output", None)  # None: a Sequential model that was never called
+    if isinstance(output, dict):
+        names = [str(path[-1]) for path, _ in keras.tree.flatten_with_path(output)]
     else:
         names = [call_of(tensor).operation.name for tensor in model.outputs]
     names = [
@@ -35,8 +36,8 @@ def output_tensor(model: keras.Model, graph: Graph, output: str | int | None = N
     Args:
         model: a functional or Sequential `keras.Model`.
         graph: its `Graph`.
-        output: a name of `named_outputs`, the number of an output, or the name of any layer (its
-            first output); None for a model of one output.
+        output: a name of `named_outputs`, the number of an output, or the name of any layer, whose
+            first output it means; None for a model with one output.
 
     Raises:
         ValueError: if there is no such output, or there are several and none is chosen; the message

@@ -1,8 +1,8 @@
-"""Whether a layer or an operation, whoever wrote it, computes each position by itself.
+"""Tests whether a layer or an operation, whoever wrote it, computes each position independently.
 
-It is tried: one position alone, cut out of random feature maps, comes out as it does among the
-others. The weights are drawn at random for it, since those of a layer that was not trained yet may
-hide what it reads, as a scale that starts at 0 does.
+A single position, cut out of random feature maps, must give the same output by itself as among the
+others. The test uses random weights, since those of an untrained layer may hide what it reads, like
+a scale that is initialised to 0.
 """
 
 import weakref
@@ -12,7 +12,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasvis.graph.nodes import Node, Tensor, call_on, input_shape_of, operands_of
+from kerasvis.graph.keras_calls import input_shape_of
+from kerasvis.graph.nodes import Node, Tensor, operands_of
+from kerasvis.graph.replaying import call_on
 
 _SIZE = (5, 7)
 _POSITIONS = ((0, 0), (2, 5), (4, 3))
@@ -20,19 +22,20 @@ _KNOWN: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
 
 
 def is_pointwise_layer(node: Node) -> bool:
-    """Whether each position of the output depends on that of the input alone, wherever it lies.
+    """Whether each position of the output depends only on the same position of the input.
 
     Args:
         node: the call of a layer.
 
     Returns:
-        False as well where it cannot be tried, as of several tensors.
+        The answer; also False if the layer cannot be tested, for example because it takes several
+        tensors.
     """
     layer = node.layer
     if layer not in _KNOWN:
         try:
             _KNOWN[layer] = _is_pointwise(node)
-        except Exception:  # whatever a layer of the user's raises on maps of another size
+        except Exception:  # a user's layer may raise anything on feature maps of another size
             _KNOWN[layer] = False
     return _KNOWN[layer]
 

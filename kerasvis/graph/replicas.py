@@ -33,7 +33,7 @@ def predict_undivided(model, inputs):
 
 
 def predict_any_number(model, inputs, batch_size, verbose=0):
-    """`predict` for any number of examples; Keras fails if a replica is left without one.
+    """`predict` for any number of examples; `predict` itself fails if a replica receives none.
 
     Args:
         model: a `keras.Model`.
@@ -56,14 +56,14 @@ def predict_any_number(model, inputs, batch_size, verbose=0):
 
 
 def predict_on_replicas(model, batches, lengths):
-    """`predict_on_batch` for several batches, each of which goes to one replica.
+    """`predict_on_batch` for several batches, one on each replica.
 
-    A batch is never divided: its values can depend on its size in the last bit.
+    A batch is never divided, since the last bit of its values can depend on its size.
 
     Args:
         model: a `keras.Model` whose outputs have the batch as their first axis.
         batches: list of inputs, at most one for each replica.
-        lengths: the length of the outputs of each.
+        lengths: for each batch, the length of its outputs.
 
     Returns:
         List of the outputs, tuples of NumPy arrays.

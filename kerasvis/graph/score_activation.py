@@ -1,8 +1,8 @@
-"""What turns a model's output into probabilities, found from its last layers or from its values.
+"""Finds what turns a model's output into probabilities, from its last layers or from its values.
 
 Values that are not negative and sum to 1 are probabilities. Values that each lie in [0, 1] are
-independent probabilities. All others are logits. Images far outside the usual range distinguish a
-weighted sum whose values happen to lie in [0, 1] from a probability.
+independent probabilities. All others are logits. Images far outside the usual range distinguish
+probabilities from a weighted sum whose values happen to lie in [0, 1].
 """
 
 import keras
@@ -22,7 +22,7 @@ FUNCTIONS = {
 # How far values may lie outside [0, 1], and sums from 1, by the least precise dtype of the model.
 TOLERANCES = {"bfloat16": 3e-2, "float16": 5e-3, "float32": 1e-4}
 
-FAR = (30, 1e6)  # times the range of the images; in half precision the latter is infinite
+FAR = (30, 1e6)  # times the range of the images; 1e6 is infinite in half precision
 
 _BY_FUNCTION = {
     keras.activations.softmax: LINEAR,
@@ -39,7 +39,7 @@ _BY_OPERATION = {
     "LogSigmoid": EXPONENTIAL,
 }
 
-# These types exactly: a subclass may do something else after its activation.
+# Exactly these types: a subclass may do something else after its activation.
 _WEIGHTED_SUMS = (
     *(layers.Dense, layers.EinsumDense, layers.Conv1D, layers.Conv2D, layers.Conv2DTranspose),
     *(layers.DepthwiseConv2D, layers.SeparableConv2D),
@@ -49,7 +49,7 @@ _PASSING_ON_OPERATIONS = ("Cast", "ExpandDims", "Reshape", "Squeeze", "Transpose
 
 
 def known_activation(graph, output):
-    """The activation that turns an output into probabilities, if its last layer tells; or None.
+    """The activation that turns an output into probabilities; None if the last layer does not show.
 
     Args:
         graph: the model's `Graph`.
@@ -65,14 +65,14 @@ def known_activation(graph, output):
 
 
 def ends_in_weighted_sum(graph, output):
-    """Whether an output is that of a dense layer or a convolution without activation."""
+    """Whether an output comes from a dense layer or a convolution without an activation."""
     layer = _last_node(graph, output).layer
     is_linear = getattr(layer, "activation", None) in (None, keras.activations.linear)
     return type(layer) in _WEIGHTED_SUMS and is_linear
 
 
 def _last_node(graph, output):
-    """The last node that computes something; nodes that only reshape or cast are skipped."""
+    """The last node that computes values; nodes that only reshape or cast are skipped."""
     (node,) = (node for node in graph.nodes if output in node.outputs)
     passes_on = isinstance(node.layer, _PASSING_ON) or (
         _is_operation(node.layer) and node.type_name in _PASSING_ON_OPERATIONS
@@ -119,11 +119,11 @@ def tolerance_of(nodes):
 
 
 def probe_images(images, seed=0):
-    """Images that probe a model's output: those given, a black and a grey one, and noise.
+    """Images for testing a model's output: the given ones, a black and a grey one, and noise.
 
     Args:
-        images: float `(images, rows, columns, channels)`, in whose range the others lie; without
-            images the range is [0, 255].
+        images: float `(images, rows, columns, channels)`; the others lie in their range, which is
+            [0, 255] if there are none.
 
     Returns:
         Float32 `(images + 3, rows, columns, channels)`.
@@ -135,7 +135,7 @@ def probe_images(images, seed=0):
 
 
 def far_images(images, seed=0):
-    """Noise far outside the range of images, to find out what is bounded; see `probe_images`."""
+    """Noise far outside the range of images, for testing if outputs are bounded."""
     low, high = _range_of(images)
     rng = np.random.default_rng(seed)
     reaches = [sign * far * (high - low) for far in FAR for sign in (-1, 1)]

@@ -1,4 +1,4 @@
-"""From a model's output to one score for each class."""
+"""Converts a model's output to one score for each class."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,8 +7,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasvis.graph.nodes import read_graph, replay
 from kerasvis.graph.outputs import output_tensor
+from kerasvis.graph.reading import read_graph
+from kerasvis.graph.replaying import replay
 from kerasvis.graph.score_activation import (
     EXPONENTIAL,
     FUNCTIONS,
@@ -41,21 +42,21 @@ PHRASES = {
 
 
 class Scores:
-    """From a model's output to one value for each class.
+    """Converts a model's output to one value for each class.
 
-    A single unit distinguishes two classes: class 1 has its probability, class 0 the rest. Where
-    the output is maps of classes, as in segmentation, the score of a class is its probability
-    summed over a region. A user's function may replace the classes.
+    A single unit distinguishes two classes: class 1 has its probability, class 0 the rest. If the
+    output consists of class maps, as in segmentation, the score of a class is its probability
+    summed over a region. A user's function of the output may replace the classes.
 
     Args:
-        model: a functional or Sequential `keras.Model` of one input of images; it does not change.
-        output: which of its outputs: the name of its layer, its key in a dict, or its number; also
-            any other layer. Needed if there are several outputs.
+        model: a functional or Sequential `keras.Model` with one image input; it does not change.
+        output: the output: the name of its layer, its key in a dict, or its number; or the name of
+            another layer. Required if there are several outputs.
         activation: what turns the output into probabilities: `"softmax"`, `"sigmoid"`,
             `"exponential"` for logarithms of probabilities, or `"linear"` for probabilities;
-            `"auto"` finds it from the model's values.
-        region: `(top, left, bottom, right)` in pixels of maps of classes; by default all of them,
-            if they are as large as the image.
+            `"auto"` infers it from the model's values.
+        region: `(top, left, bottom, right)` in pixels of class maps; by default the whole maps, if
+            they are as large as the image.
         score: function of the output that returns one number for each image, `(images,)`, written
             with `keras.ops`. It receives the output as `predict` returns it, unless `activation` is
             given.
@@ -65,7 +66,8 @@ class Scores:
         graph: the model's `Graph`.
         tensor: number of the output tensor.
         num_classes: number of classes; 1 for a `score`.
-        measure: what a value is: `"probability"`, `"summed probability"`, or the name of `score`.
+        measure: what the values are: `"probability"`, `"summed probability"`, or the name of
+            `score`.
         activation: the activation that is applied; None while it is unknown, see `decide`.
 
     Call arguments:
@@ -75,8 +77,8 @@ class Scores:
         Float32 tensor `(images, classes)`.
 
     Raises:
-        ValueError: if the output, the activation or the region does not exist, or the output is
-            neither scores nor maps of classes.
+        ValueError: if the output, the activation or the region does not exist, or the output
+            consists neither of scores nor of class maps.
 
     Example:
         >>> import keras
@@ -123,7 +125,7 @@ class Scores:
 
     @property
     def interpretation(self) -> str:
-        """How the output was interpreted, as a phrase; "" while that is unknown."""
+        """How the output is interpreted, as a phrase; "" while that is unknown."""
         if self.activation is None:
             return ""
         if self.score is not None:
@@ -138,7 +140,7 @@ class Scores:
         return f"{phrase}, summed over {where}"
 
     def decide(self, images: np.ndarray | None = None) -> "Scores":
-        """Finds out from the model's values what the output is, if that is still unknown.
+        """Infers from the model's values how to interpret the output, if that is still unknown.
 
         Args:
             images: `(images, rows, columns, channels)`, as the model takes them: one or a few of
@@ -164,7 +166,7 @@ class Scores:
             parts.append(values.reshape(len(values), -1, self.num_units))
             activation = activation_of_values(np.concatenate(parts), tolerance, is_weighted_sum)
             if activation != LINEAR:
-                break  # one value that is not a probability settles it
+                break  # one value that is not a probability is enough
         return activation
 
     def _some(self, images):
@@ -185,10 +187,10 @@ class Scores:
         return ops.cast(tensors[self.tensor], "float32")
 
     def check(self, values: np.ndarray) -> None:
-        """Raises if values contradict what was found from those of other images.
+        """Raises if values contradict the interpretation that was inferred from other images.
 
         Args:
-            values: of the model's output, of any shape.
+            values: values of the model's output, of any shape.
 
         Raises:
             ValueError: if they should be probabilities and are not.
@@ -217,7 +219,7 @@ class Scores:
         return FUNCTIONS[self.activation](values)
 
     def _as_two(self, values):
-        """One unit as two classes, both in full precision if it is a logit."""
+        """One unit as two classes; of a logit, both probabilities have full precision."""
         if self.activation == SIGMOID:
             return self._activated(ops.concatenate([-values, values], axis=-1))
         values = self._activated(values)
@@ -262,7 +264,7 @@ def _output_shape(scores, image_size):
 
 
 def _map_size(model, shape, image_shape, region):
-    """`(rows, columns)` of maps of classes; None for one score of each class."""
+    """`(rows, columns)` of class maps; None if the output has one score for each class."""
     if len(shape) in (3, 4) and None not in shape[1:] and shape[1:3] == image_shape[:2]:
         return shape[1:3]
     is_map = len(shape) == 4 and shape[1:3] != (1, 1)

@@ -1,8 +1,9 @@
-"""The shape of every tensor of a graph, for any size of the input."""
+"""The shapes of the tensors of a graph, for any size of the input."""
 
 import keras
 
-from kerasvis.graph.nodes import check_readable, replay
+from kerasvis.graph.readable import check_readable
+from kerasvis.graph.replaying import replay
 
 
 def infer_shapes(graph, nodes, model, size=None):
@@ -16,7 +17,7 @@ def infer_shapes(graph, nodes, model, size=None):
             unknown length stays None.
 
     Returns:
-        `{tensor number: shape}`, the batch axis as in the model's input, usually None.
+        `{tensor number: shape}`; the batch axis is that of the model's input, usually None.
     """
     inputs = {}
     for number, tensor in zip(graph.inputs, model.inputs, strict=True):
@@ -32,13 +33,13 @@ def infer_shapes(graph, nodes, model, size=None):
 
 
 def image_shape(model: keras.Model) -> tuple[int | None, ...]:
-    """`(rows, columns, channels)` of the model's one image input.
+    """`(rows, columns, channels)` of the model's only input.
 
     Args:
         model: a `keras.Model`.
 
     Returns:
-        Tuple of numbers, None for a length that is not fixed.
+        Tuple of numbers; None for a length that is not fixed.
 
     Raises:
         ValueError: if the model has no graph of layers, more than one input, or an input that is

@@ -1,19 +1,20 @@
-"""Scores of both classes of a model that has one unit for two classes."""
+"""Scores for both classes of a model with a single unit for two classes."""
 
 import keras
 import numpy as np
 from keras import layers, ops
 
-from kerasvis.graph.nodes import call_of, check_readable, is_nested_model
+from kerasvis.graph.keras_calls import call_of
+from kerasvis.graph.readable import check_readable, is_nested_model
 
 
 def two_class_model(model: keras.Model) -> keras.Model:
-    """A model with a score for each class, made from one whose single unit distinguishes two.
+    """Makes a model with a score for each class from one whose single unit distinguishes two.
 
-    The last dense layer, of kernel w, is replaced by one of kernel [-w, w], so that the score of
-    class 0 is the negative of that of class 1, and their probabilities are 1 − p and p. All layers
-    below are shared. `kerasvis.attribute` and `kerasvis.compare_methods` accept it, with `Unit(0)`
-    and `Unit(1)` as the classes; the layer keeps its name. `model` does not change.
+    The last dense layer, with kernel w, is replaced by one of the same name with kernel [-w, w].
+    The score of class 0 is then the negative of that of class 1, and their probabilities are 1 − p
+    and p. All layers below are shared. `kerasvis.attribute` and `kerasvis.compare_methods` accept
+    the model, with `Unit(0)` and `Unit(1)` as the classes. The given model does not change.
 
     Args:
         model: a functional or Sequential `keras.Model` that ends in a `Dense` layer of one unit,
@@ -44,7 +45,7 @@ def two_class_model(model: keras.Model) -> keras.Model:
 
 
 def _both(model, tensor):
-    """The scores of both classes, in place of a tensor with the score of class 1."""
+    """The scores of both classes, which replace a tensor with the score of class 1."""
     call = call_of(tensor)
     layer = call.operation
     if type(layer) is layers.Dense and layer.units == 1 and _is_symmetric(layer.activation):

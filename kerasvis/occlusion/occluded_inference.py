@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasvis.graph.nodes import call_layer, replay
+from kerasvis.graph.replaying import call_layer, replay
 from kerasvis.occlusion.inference_plan import occluder_windows, same_windows
 
 

@@ -15,7 +15,7 @@ from keras import layers, ops
 from kerasvis.graph.activation_functions import fused_activation, keeps_positions
 from kerasvis.graph.crops import depends_on_position
 from kerasvis.graph.layer_kinds import kind_of
-from kerasvis.graph.receptive_fields import is_pointwise
+from kerasvis.graph.span_rules import is_pointwise
 from kerasvis.layers import MaxPooling2DWithSwitches
 from kerasvis.layers.window_geometry import kernel_extent, padding_before
 from kerasvis.occlusion.affected_windows import Reads

@@ -16,7 +16,7 @@ from kerasvis.activations import LayerActivations
 from kerasvis.attributions.unit_projections import UnitProjections
 from kerasvis.data.images import FetchedImages
 from kerasvis.engines import Ray
-from kerasvis.graph.sent_model import SentModel
+from kerasvis.graph.portable_model import PortableModel
 from kerasvis.reports.layer_pictures import maps_at_once, missing_maps, sprite_files
 from kerasvis.storage.parts import Parts
 
@@ -76,12 +76,12 @@ class SpriteWorker:
     """
 
     def __init__(self, model, layers, methods, rules):
-        self._sent = SentModel(model, layers)
+        self._portable = PortableModel(model, layers)
         self._methods, self._rules = methods, rules
         self._model = self._projections = None
 
     def open(self):
-        self._model, self._sent = self._sent.load(), None
+        self._model, self._portable = self._portable.load(), None
 
     def __call__(self, part: MapsOfLayer) -> list[bytes]:
         if self._projections is None or self._projections.layer != part.layer:

@@ -9,7 +9,8 @@ import kerasvis as kv
 from kerasvis.deconvnet.mirror import Call, Record
 from kerasvis.deconvnet.rule_matching import mirrors_of
 from kerasvis.deconvnet.rule_table import rule_table
-from kerasvis.graph.nodes import Node, Tensor, call_layer
+from kerasvis.graph.nodes import Node, Tensor
+from kerasvis.graph.replaying import call_layer
 
 SIZES = [(7, 10), (8, 5)]
 CHANNELS = 4

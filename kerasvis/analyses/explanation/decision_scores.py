@@ -9,8 +9,10 @@ from keras import ops
 
 from kerasvis.deconvnet.start import starting_point
 from kerasvis.graph.activation_functions import call_without_activation
-from kerasvis.graph.nodes import Node, call_layer, read_graph, replay
+from kerasvis.graph.nodes import Node
 from kerasvis.graph.outputs import output_tensor
+from kerasvis.graph.reading import read_graph
+from kerasvis.graph.replaying import call_layer, replay
 
 
 class Decision(NamedTuple):

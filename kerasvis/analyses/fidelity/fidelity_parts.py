@@ -8,7 +8,7 @@ from kerasvis.analyses.fidelity.chosen_units import ChosenUnits
 from kerasvis.analyses.fidelity.unit_maps import RectifiedProjection
 from kerasvis.deconvnet.rule_table import rule_names
 from kerasvis.graph.model_fingerprint import model_fingerprint
-from kerasvis.graph.nodes import nodes_up_to
+from kerasvis.graph.reading import nodes_up_to
 from kerasvis.storage.fingerprints import digest
 
 

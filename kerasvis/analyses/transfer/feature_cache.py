@@ -17,9 +17,9 @@ from kerasvis.data.image_ranges import GivenBatches, ImageRange
 from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.graph import image_shape
 from kerasvis.graph.model_fingerprint import model_fingerprint
-from kerasvis.graph.nodes import nodes_up_to
+from kerasvis.graph.portable_model import PortableModel
+from kerasvis.graph.reading import nodes_up_to
 from kerasvis.graph.replicas import predict_undivided
-from kerasvis.graph.sent_model import SentModel
 from kerasvis.storage.fingerprints import digest
 from kerasvis.storage.parts import Parts
 
@@ -178,13 +178,13 @@ class FeatureWorker:
 
     def __init__(self, model, settings, preprocessing, batch_size):
         layers, *_ = self._settings = settings
-        self._sent = SentModel(model, layers)
+        self._portable = PortableModel(model, layers)
         self._preprocessing, self._batch_size = preprocessing, batch_size
         self._model = None
 
     def open(self):
-        self._model = FlatFeatures(self._sent.load(), *self._settings)
-        self._sent = None
+        self._model = FlatFeatures(self._portable.load(), *self._settings)
+        self._portable = None
 
     def __call__(self, images: ImageRange) -> list[np.ndarray]:
         ((_, pixels),) = images.batches()

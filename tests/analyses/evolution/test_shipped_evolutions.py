@@ -10,7 +10,7 @@ import kerasvis as kv
 from kerasvis.analyses.evolution.snapshot_files import SnapshotFiles
 from kerasvis.callbacks.feature_evolution import EPOCHS
 from kerasvis.graph.model_fingerprint import model_fingerprint
-from kerasvis.graph.nodes import nodes_up_to
+from kerasvis.graph.reading import nodes_up_to
 
 SAVED_MODELS = Path(__file__).parents[3] / "saved_models"
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")

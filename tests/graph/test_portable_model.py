@@ -5,7 +5,7 @@ import pickle
 import keras
 import numpy as np
 
-from kerasvis.graph.sent_model import SentModel
+from kerasvis.graph.portable_model import PortableModel
 
 
 @keras.saving.register_keras_serializable(package="sent")
@@ -28,7 +28,7 @@ def test_only_what_the_model_is_made_of_is_sent():
     inputs = keras.Input((5, 4, 3))
     features = keras.layers.Conv2D(2, 3, activation=halved, name="conv")(Doubling()(inputs))
     model = keras.Model(inputs, features)
-    sent = pickle.dumps(SentModel(model))
+    sent = pickle.dumps(PortableModel(model))
     assert b"Doubling" in sent
     assert b"halved" in sent
     assert b"Unrelated" not in sent

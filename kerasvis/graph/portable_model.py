@@ -1,4 +1,4 @@
-"""A model as bytes, to be sent to other machines and loaded there."""
+"""A model as bytes that can be sent to other machines and loaded there."""
 
 import json
 import tempfile
@@ -11,16 +11,16 @@ import keras
 FILE = "model.keras"
 
 
-class SentModel:
-    """A functional model that can be pickled: Keras' own format, and the user's own classes.
+class PortableModel:
+    """A functional model that can be pickled, in Keras' own format with the user's own classes.
 
-    Neither the optimizer nor the loss is sent. It is loaded in Keras' safe mode, so that no code
-    comes out of the file; classes and functions of the user's own are sent along by pickle.
+    The optimizer and the loss are not sent. The model is loaded in Keras' safe mode, so that its
+    file runs no code; the user's own classes and functions are sent with it by pickle.
 
     Args:
-        model: a functional or Sequential `keras.Model`; it is not changed.
-        layers: names of the layers whose outputs are needed; what comes behind all of them is left
-            out where this is possible. None for the whole model.
+        model: a functional or Sequential `keras.Model`; it does not change.
+        layers: names of the layers whose outputs are needed; layers above all of them are left out
+            if possible. None for the whole model.
 
     Raises:
         ValueError: if it cannot be saved.
@@ -34,12 +34,12 @@ class SentModel:
             path = Path(folder) / FILE
             try:
                 bare.save(path)
-            except Exception as error:  # whatever a layer's get_config raises
+            except Exception as error:  # a layer's get_config may raise anything
                 raise ValueError(self._refusal("saved", error)) from error
             self._content = path.read_bytes()
             with zipfile.ZipFile(path) as archive:
                 config = archive.read("config.json").decode()
-        # Others may come from modules that the workers do not have.
+        # Only those that the model uses: others may come from modules that the workers lack.
         own = _custom_objects(model).items()
         self._custom_objects = {name: value for name, value in own if json.dumps(name) in config}
 
@@ -57,19 +57,19 @@ class SentModel:
                 return keras.saving.load_model(
                     path, custom_objects=self._custom_objects, compile=False, safe_mode=True
                 )
-            except Exception as error:  # likewise of its from_config
+            except Exception as error:  # so may its from_config
                 raise ValueError(self._refusal("loaded", error)) from error
 
     def _refusal(self, what, error):
         return (
-            f"The model {self._name!r} cannot be {what}, so that it cannot be sent to workers: "
-            "give its own layers a get_config(), and write a Lambda as such a layer. Received: "
+            f"The model {self._name!r} cannot be {what}, so it cannot be sent to workers: give its "
+            "own layers a get_config(), and write a Lambda as such a layer. Received: "
             f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
         )
 
 
 def _outputs_of(model, layers):
-    """The outputs of layers; None where one is in a nested model, or called more than once."""
+    """The outputs of layers; None if one is in a nested model, or called more than once."""
     by_name = {layer.name: layer for layer in model.layers}
     found = [by_name.get(name) for name in layers or ()]
     if any(layer is None or len(layer._inbound_nodes) != 1 for layer in found):
@@ -78,13 +78,13 @@ def _outputs_of(model, layers):
 
 
 def _custom_objects(model):
-    """Classes and functions of the user's own: those that are registered, and those in the model.
+    """The user's own classes and functions: those that are registered, and those in the model.
 
-    Found under both names by which Keras may ask for them.
+    Each is given by both names under which Keras may look it up.
     """
     found = dict(keras.saving.get_custom_objects())
     for layer in model._flatten_layers():
-        # Functions such as an activation; but no methods, which Keras wraps in each layer.
+        # Functions such as an activation, but not methods, which Keras wraps in each layer.
         own = [v for k, v in vars(layer).items() if callable(v) and not hasattr(type(layer), k)]
         for value in (type(layer), *own):
             name = getattr(value, "__name__", None)
