@@ -1,11 +1,11 @@
 """The start page of `kerasvis demo`, with links to all of its results."""
 
-import importlib.resources
 import os
 from pathlib import Path
 
 from kerasvis.reports import pages
-from kerasvis.storage.files import write_bytes, write_text
+from kerasvis.reports.static_files import write_static_files
+from kerasvis.storage.files import write_text
 
 
 def write_demo_page(directory: str | os.PathLike) -> Path:
@@ -22,7 +22,6 @@ def write_demo_page(directory: str | os.PathLike) -> Path:
         OSError: if it cannot be written.
     """
     directory = Path(directory)
-    for file in importlib.resources.files("kerasvis.reports").joinpath("static").iterdir():
-        write_bytes(directory / file.name, file.read_bytes())
+    write_static_files(directory)
     write_text(directory / "index.html", pages.demo_page())
     return directory / "index.html"

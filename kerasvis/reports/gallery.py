@@ -10,26 +10,22 @@ Each step stores its results in files, and existing results are not computed aga
 build resumes, and a build with more layers adds these.
 """
 
-import importlib.resources
-import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
-import numpy as np
-from PIL import Image
 
 from kerasvis.arguments import standardize_engine, standardize_images
 from kerasvis.attributions.methods import standardize_methods
 from kerasvis.engines import Ray
 from kerasvis.figures.channels import check_channels
-from kerasvis.figures.occlusion_panel import occlusion_panel
 from kerasvis.reports import addresses, pages
 from kerasvis.reports.build import Build
 from kerasvis.reports.model_table import model_table
-from kerasvis.reports.sprites import webp
+from kerasvis.reports.occlusion_picture import occlusion_picture
+from kerasvis.reports.static_files import write_static_files
 from kerasvis.storage.files import write_if_changed
 
 if TYPE_CHECKING:
@@ -193,19 +189,12 @@ def _write_site(overview, names, labels, directory):
         page = pages.layer_page(overview, report)
         write_if_changed(directory / addresses.layer_page(report.layer), page)
     for number, row in enumerate(overview.occlusions):
-        write_if_changed(directory / addresses.occlusion_picture(number), _figure(row))
+        picture = occlusion_picture(row, FIGURE_DPI, lossless=True)
+        write_if_changed(directory / addresses.occlusion_picture(number), picture)
         page = pages.occlusion_page(overview, number)
         write_if_changed(directory / addresses.occlusion_page(number), page)
-    for file in importlib.resources.files("kerasvis.reports").joinpath("static").iterdir():
-        write_if_changed(directory / file.name, file.read_bytes())
+    write_static_files(directory)
     write_if_changed(directory / "search.js", pages.search_index(overview))
     first_page = directory / "index.html"
     write_if_changed(first_page, pages.overview_page(overview))  # last: all its links work now
     return first_page
-
-
-def _figure(row):
-    """The panels of an occlusion analysis as the bytes of a WebP file."""
-    png = io.BytesIO()
-    occlusion_panel(row).savefig(png, format="png", dpi=FIGURE_DPI)
-    return webp(np.asarray(Image.open(png).convert("RGB")), lossless=True)
