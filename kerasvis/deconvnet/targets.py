@@ -55,8 +55,8 @@ def as_arrays(
     """
     if not isinstance(target, Target):
         raise ValueError(
-            f"The target is {target!r}: give kerasvis.targets.Unit(feature, row, column), "
-            "Strongest(feature) or WholeMap(feature)."
+            "Give kerasvis.targets.Unit(feature, row, column), Strongest(feature) or "
+            f"WholeMap(feature). Received: target={target!r}"
         )
     features = _one_per_image(target.feature, num_images, "feature")
     _check_range(features, shape[-1], "feature", "features")
@@ -73,14 +73,14 @@ def _unit_positions(unit, num_images, shape):
         given = [value for value in (unit.row, unit.column) if value is not None]
         if np.any(np.asarray(given)):
             raise ValueError(
-                f"The target is {unit!r}, but the units of a dense layer have no position: give "
-                "Unit(feature)."
+                "The units of a dense layer have no position: give Unit(feature). "
+                f"Received: target={unit!r}"
             )
         return np.zeros((num_images, 2), "int32")
     if unit.row is None or unit.column is None:
         raise ValueError(
-            f"The target is {unit!r}, but a feature map has many units: give Unit(feature, row, "
-            "column), or Strongest(feature)."
+            "A feature map has many units: give Unit(feature, row, column), or Strongest(feature). "
+            f"Received: target={unit!r}"
         )
     columns = []
     for name, values, length in zip(("row", "column"), unit[1:], shape, strict=False):
@@ -93,7 +93,8 @@ def _one_per_image(values, num_images, name):
     array = np.asarray(values)
     if array.dtype.kind not in "iu" or array.ndim > 1:
         raise ValueError(
-            f"The target's {name} is {values!r}: give an integer, or a list with one per image."
+            f"Give an integer, or a list with one per image, as the target's {name}. "
+            f"Received: {name}={values!r}"
         )
     if array.ndim and len(array) != num_images:
         raise ValueError(

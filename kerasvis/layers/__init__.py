@@ -1,4 +1,4 @@
-"""Layers of convnet and deconvnet, and a constraint: what a saved model may contain."""
+"""Layers and a constraint that a saved model may contain."""
 
 from kerasvis.layers.filter_constraint import RMSLimit as RMSLimit
 from kerasvis.layers.fixed_value import FixedValue

@@ -17,7 +17,7 @@ class RMSLimit(keras.constraints.Constraint):
     constraint after every step of the optimiser.
 
     Args:
-        limit: largest RMS of a filter. The paper's 0.1 is for pixels of about [-128, 128].
+        limit: largest RMS of a filter. The paper's 0.1 is meant for pixels in about [-128, 128].
 
     Call arguments:
         kernel: tensor `(rows, columns, input channels, filters)`, or any other with filters last.
@@ -42,7 +42,9 @@ class RMSLimit(keras.constraints.Constraint):
 
     def __init__(self, limit: float = 0.1):
         if not limit > 0:
-            raise ValueError(f"limit is {limit}: give the largest RMS of a filter, above 0.")
+            raise ValueError(
+                f"Give the largest RMS of a filter, above 0. Received: limit={limit!r}"
+            )
         self.limit = float(limit)
 
     def __call__(self, kernel: Any) -> Any:
@@ -75,8 +77,8 @@ def filter_rms(kernel: Any) -> Any:
 def limit_filters(model: keras.Model, limit: float | None = 0.1) -> tuple[str, ...]:
     """Adds an `RMSLimit` to every convolution of a built model.
 
-    Depthwise, separable and transposed convolutions, which the paper does not have, do not
-    change: their kernels have other axes.
+    Depthwise, separable and transposed convolutions, which the paper does not use, do not change:
+    the axes of their kernels differ.
 
     Args:
         model: a built `keras.Model`; layers of nested models are found.
@@ -86,7 +88,8 @@ def limit_filters(model: keras.Model, limit: float | None = 0.1) -> tuple[str, .
         Tuple of the names of the constrained layers.
 
     Raises:
-        ValueError: if the model is not built, has no convolution, or one has another constraint.
+        ValueError: if the model is not built, has no convolution, or has one with another
+            constraint.
     """
     convolutions = [layer for layer in model._flatten_layers() if isinstance(layer, _CONVOLUTIONS)]
     if not convolutions:

@@ -13,9 +13,9 @@ class FixedValue(keras.layers.Layer):
     """Returns the same value for each image; only the batch size depends on the images.
 
     Args:
-        shape: of the value, without the batch axis.
-        value: array of that shape; zeros until weights are loaded.
-        **kwargs: of `keras.layers.Layer`; `dtype` is that of the value.
+        shape: shape of the value, without the batch axis.
+        value: array of that shape; by default zeros, until weights are loaded.
+        **kwargs: arguments of `keras.layers.Layer`; `dtype` is that of the value.
 
     Call arguments:
         images: tensor `(batch, ...)`.
@@ -34,7 +34,7 @@ class FixedValue(keras.layers.Layer):
     def __init__(self, shape: Sequence[int], value: Any = None, **kwargs: Any):
         super().__init__(autocast=False, **kwargs)
         self.shape = tuple(shape)
-        # A weight, so that it is saved as a weight, and not as text.
+        # A weight, so that it is saved with the weights, and not as text in the config.
         self.value = self.add_weight(
             shape=self.shape, initializer="zeros", trainable=False, name="value", autocast=False
         )

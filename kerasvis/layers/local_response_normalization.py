@@ -46,12 +46,13 @@ class LocalResponseNormalization(keras.layers.Layer):
         super().__init__(**kwargs)
         if depth_radius < 0:
             raise ValueError(
-                f"depth_radius is {depth_radius}: give the number of neighbouring feature maps on "
-                "each side, 0 or more."
+                "Give the number of neighbouring feature maps on each side, 0 or more. "
+                f"Received: depth_radius={depth_radius!r}"
             )
         if bias <= 0:
             raise ValueError(
-                f"bias is {bias}: give a positive number, which keeps the divisor from 0."
+                "Give a positive number, which keeps the divisor from becoming 0. "
+                f"Received: bias={bias!r}"
             )
         self.depth_radius = int(depth_radius)
         self.bias = float(bias)

@@ -1,4 +1,4 @@
-"""Max pooling that records the location of every maximum: the convnet's half of unpooling."""
+"""Max pooling that records the location of every maximum, as unpooling requires."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from kerasvis.layers.max_unpooling import unpool
 from kerasvis.layers.pooling_windows import PoolingWindowsLayer
 from kerasvis.layers.xla_compilation import compiled_if_large
 
-# Padding the borders separately pays for large feature maps with small windows (first layers).
+# Padding the borders separately is faster for large feature maps with small windows (first layers).
 MIN_SIZE_TO_SPLIT = 32
 MAX_ELEMENTS_TO_SPLIT = 9
 
@@ -25,18 +25,17 @@ class MaxPooling2DWithSwitches(PoolingWindowsLayer):
     inside the pooling window, one byte per pooled value; in a window of 3x3 the centre is 4. The
     first maximum in row-major order wins, and padding never does.
 
-    NaN in a window gives NaN, and the switch is the location of the window's first NaN. (The
-    projected signal goes to that location: a NaN of the image shows in `pooled`.)
+    A window that contains NaN gives NaN, and its switch is the location of its first NaN.
 
-    The gradient of `pooled` is `MaxUnpooling2D` of the incoming gradient: each value goes to the
-    location in its switch alone; at ties to the first maximum. Away from ties that is the gradient
-    of `keras.layers.MaxPooling2D`, whose choice at ties depends on the device.
+    The gradient of `pooled` is `MaxUnpooling2D` of the incoming gradient: each value goes only to
+    the location in its switch, which for ties is the first maximum. Without ties, this is the
+    gradient of `keras.layers.MaxPooling2D`, whose choice among ties depends on the device.
 
     Args:
         pool_size: window size, an integer or a pair (rows, columns), at most 15x15.
         strides: steps between windows, an integer or a pair; `pool_size` by default.
-        padding: `"valid"` or `"same"`, placed as in TensorFlow: an odd element goes after.
-        data_format: `"channels_last"`, the only supported one; an argument so that the layer
+        padding: `"valid"` or `"same"`, as in TensorFlow: an odd element is added at the end.
+        data_format: `"channels_last"`, the only supported one; it is an argument so that the layer
             accepts the config of a `keras.layers.MaxPooling2D`.
 
     Call arguments:
@@ -48,8 +47,8 @@ class MaxPooling2DWithSwitches(PoolingWindowsLayer):
         the dtype of the inputs (floats in the layer's compute dtype), and their positions, uint8.
 
     Raises:
-        ValueError: if an argument is none of the above, if Keras is set to `channels_first`, or if
-            the inputs do not have 4 axes or are smaller than a window.
+        ValueError: if an argument is invalid, if Keras is set to `channels_first`, or if the inputs
+            do not have 4 axes or are smaller than a window.
 
     Reference:
         Zeiler & Fergus 2013, Section 2.1, "Unpooling".
@@ -113,7 +112,7 @@ def _pool_strips(windows, inputs):
 
 
 def _are_borders_worth_splitting(windows, height, width):
-    """Whether a padded copy of the inputs costs more than up to nine smaller computations."""
+    """Whether a padded copy of the inputs takes longer than up to nine smaller computations."""
     is_large = all(isinstance(size, int) and size >= MIN_SIZE_TO_SPLIT for size in (height, width))
     return is_large and len([*windows.offsets()]) <= MAX_ELEMENTS_TO_SPLIT
 
@@ -141,18 +140,18 @@ def _compare_elements(windows, inputs, rows, columns):
         if pooled is None:
             pooled, switches = values, _first_real_positions(windows, values, rows, columns)
             continue
-        # Written with "not <=" so that a NaN wins; once there is one, nothing else does.
+        # "not <=" rather than ">", so that a NaN wins; after a NaN, nothing else does.
         wins = ops.logical_not(ops.logical_or(values <= pooled, ops.isnan(pooled)))
-        # Not `maximum`: compiled by XLA for a CPU it loses NaN, and without it denormal numbers.
+        # Not `maximum`: on a CPU it loses NaN if compiled by XLA, and denormal numbers otherwise.
         pooled = ops.where(wins, values, pooled)
         switches = ops.where(wins, np.int32(windows.position(row, column)), switches)
     return pooled, ops.cast(switches, "uint8")  # int32 until here: CPUs select it faster
 
 
 def _first_real_positions(windows, values, rows, columns):
-    """Position of every window's first element outside the padding: the switch to begin with.
+    """The initial switches: the position of every window's first element that is not padding.
 
-    Padding has the lowest value, so it ties with real elements that are as low, which must win.
+    Padding has the lowest value of the dtype; real elements with the same value must win.
     """
     row_offsets = windows.rows.first_real_offsets(rows)[:, None, None]
     column_offsets = windows.columns.first_real_offsets(columns)[:, None]

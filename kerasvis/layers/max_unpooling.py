@@ -17,10 +17,10 @@ class MaxUnpooling2D(PoolingWindowsLayer):
     The mirror of `MaxPooling2DWithSwitches` with the same arguments, and the adjoint of pooling
     with fixed switches.
 
-    Deviation: the paper does not say what happens where overlapping windows place several values at
+    Deviation: the paper does not say what happens if overlapping windows place several values at
     one location. They are summed, as in the adjoint.
 
-    A NaN in the signal goes to its location alone.
+    A NaN in the signal affects only its own location.
 
     Args:
         pool_size: window size, an integer or a pair (rows, columns), at most 15x15.
@@ -32,15 +32,15 @@ class MaxUnpooling2D(PoolingWindowsLayer):
         signal: tensor `(batch, pooled rows, pooled columns, channels)`, the values to place.
         switches: uint8 tensor of the same shape, as pooling returned them.
         reference: tensor `(batch, rows, columns, channels)`, the input of the pooling. Only its
-            numbers of rows and columns are used: the pooled ones do not determine them.
+            numbers of rows and columns are used, which the pooled shape does not determine.
 
     Returns:
         A tensor `(batch, rows, columns, channels)` with the rows and columns of `reference`, the
         batch, channels and dtype of `signal` (floats in the layer's compute dtype).
 
     Raises:
-        ValueError: if an argument is none of the above, if Keras is set to `channels_first`, or if
-            the shapes of signal, switches and reference do not fit together.
+        ValueError: if an argument is invalid, if Keras is set to `channels_first`, or if the shapes
+            of signal, switches and reference do not match.
 
     Reference:
         Zeiler & Fergus 2013, Section 2.1, "Unpooling".
@@ -66,15 +66,17 @@ class MaxUnpooling2D(PoolingWindowsLayer):
     ) -> tuple:
         if not _may_be_equal(signal_shape, switches_shape):
             raise ValueError(
-                f"The signal has shape {tuple(signal_shape)} and the switches "
-                f"{tuple(switches_shape)}: give one switch for each value."
+                "The signal and the switches differ in shape: give one switch for each value. "
+                f"Received: signal of shape {tuple(signal_shape)}, switches of shape "
+                f"{tuple(switches_shape)}"
             )
         pooled_shape = self.windows.pooled_shape(reference_shape)
         if not _may_be_equal(signal_shape[1:3], pooled_shape[1:3]) or len(signal_shape) != 4:
             raise ValueError(
-                f"The signal has shape {tuple(signal_shape)}, but the reference of shape "
-                f"{tuple(reference_shape)} pools to {pooled_shape}: give the tensor that was "
-                "pooled, and the pooling layer's pool_size, strides and padding."
+                f"The reference pools to the shape {pooled_shape}, which is not that of the "
+                "signal: give the tensor that was pooled, and the pooling layer's pool_size, "
+                f"strides and padding. Received: signal of shape {tuple(signal_shape)}, reference "
+                f"of shape {tuple(reference_shape)}"
             )
         return (signal_shape[0], *reference_shape[1:3], signal_shape[3])
 
@@ -87,7 +89,7 @@ class MaxUnpooling2D(PoolingWindowsLayer):
 
 @compiled_if_large
 def unpool(windows, signal, switches, reference):
-    """Sums, block by block, what the windows that overlap a block place in it."""
+    """Sums, in each block, what the windows that overlap it place there."""
     _, height, width, _ = ops.shape(reference)
     num_rows, num_columns = (axis.num_blocks_per_window for axis in (windows.rows, windows.columns))
     blocks = 0
@@ -101,7 +103,7 @@ def unpool(windows, signal, switches, reference):
 
 
 def _positions_in_block(windows, row, column):
-    """The positions of the elements of a window's block (row, column) in that window.
+    """For the elements of a window's block (row, column), their positions in the window.
 
     Returns:
         A uint8 array `(row stride, 1, column stride, 1)`, `NO_SWITCH` outside the window.

@@ -11,7 +11,7 @@ from keras import ops
 class PixelMean(keras.layers.Layer):
     """Subtracts the per-pixel mean of the training set.
 
-    As a layer of the model it lets a saved model take raw pixels. The mean is a weight that
+    As part of the model, it allows a saved model to take raw pixels. The mean is a weight that
     training never changes; it is zero until `adapt` is called or weights are loaded.
 
     Call arguments:
@@ -35,8 +35,8 @@ class PixelMean(keras.layers.Layer):
     def build(self, input_shape: tuple) -> None:
         if None in input_shape[1:]:
             raise ValueError(
-                f"A per-pixel mean needs images of one known size, but the input shape is "
-                f"{tuple(input_shape)}: give the model an input_shape without None."
+                "A per-pixel mean needs images of one known size: give the model an input_shape "
+                f"without None. Received: input_shape={tuple(input_shape)}"
             )
         self.mean = self.add_weight(
             shape=input_shape[1:], initializer="zeros", trainable=False, name="mean"
@@ -45,7 +45,10 @@ class PixelMean(keras.layers.Layer):
     def adapt(self, pixels: np.ndarray, batch_size: int = 1024) -> None:
         """Sets the mean to that of `pixels`, an array `(images, rows, columns, channels)`."""
         if len(pixels) == 0:
-            raise ValueError("The mean of 0 images is not defined: give at least one image.")
+            raise ValueError(
+                "The mean of no images is not defined: give at least one image. Received: pixels "
+                f"of shape {np.shape(pixels)}"
+            )
         if not self.built:
             self.build((None, *pixels.shape[1:]))
         batches = range(0, len(pixels), batch_size)

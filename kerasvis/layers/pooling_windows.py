@@ -1,7 +1,7 @@
-"""The windows of a pooling layer: where they lie, and how to address them as blocks of one stride.
+"""The windows of a pooling layer: where they are, and how to address them as blocks.
 
-In a padded image divided into blocks as wide as the stride, every pooling window can be read
-without strides: the element at offset `i` of window `w` lies in block `w + i // stride`, at place
+If a padded image is divided into blocks as wide as the stride, every pooling window can be read
+without strides: the element at offset `i` of window `w` is in block `w + i // stride`, at offset
 `i % stride`. Pooling reads these blocks, unpooling writes them; both share the arithmetic here.
 """
 
@@ -19,7 +19,7 @@ from kerasvis.layers import window_geometry
 from kerasvis.layers.window_geometry import at_least_zero
 
 NO_SWITCH = 255  # the uint8 that is never a switch
-MAX_ELEMENTS = 15 * 15  # of the largest square window whose positions in uint8 leave NO_SWITCH free
+MAX_ELEMENTS = 15 * 15  # of the largest square window whose positions are below NO_SWITCH
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +43,9 @@ class WindowAxis:
         return window_geometry.padding_before(size, self.pool_size, self.stride, self.padding)
 
     def strips(self, size, are_split=False):
-        """The strip that the windows span; if split, with separate strips at padded ends.
+        """The strip that the windows span; if split, in up to three, of which the ends are padded.
 
-        Then only the short strips at the ends are padded, which avoids a padded copy of the rest.
+        Splitting avoids a padded copy of the middle strip.
         """
         num_windows, before = self.num_windows(size), self.num_padded_before(size)
         if not are_split or not isinstance(size, int):
@@ -63,14 +63,14 @@ class WindowAxis:
         return Strip(start + before, stop - after, before, after, end_window - first_window)
 
     def first_real_offsets(self, strip):
-        """Offset of the first element that is not padding, for every window of a strip."""
+        """For every window of a strip, the offset of its first element that is not padding."""
         return ops.maximum(
             strip.before - ops.arange(strip.num_windows, dtype="int32") * self.stride, 0
         )
 
 
 class Strip(NamedTuple):
-    """Elements `start:stop` of an axis and their padding: whole blocks of so many windows."""
+    """Elements `start:stop` of an axis with their padding, which are whole blocks."""
 
     start: int
     stop: int
@@ -88,7 +88,7 @@ class PoolingWindows:
 
     @classmethod
     def of(cls, pool_size, strides, padding):
-        """The windows of a layer with these standard arguments, each a pair (rows, columns)."""
+        """The windows of a layer with these arguments; sizes and strides are (rows, columns)."""
         axes = (WindowAxis(*axis, padding) for axis in zip(pool_size, strides, strict=True))
         return cls(*axes)
 
@@ -105,8 +105,8 @@ class PoolingWindows:
         """Static shape after pooling a tensor of the static `shape`, None where it is unknown."""
         if len(shape) != 4:
             raise ValueError(
-                f"The input has shape {tuple(shape)}: give a tensor of 4 axes, "
-                "(batch, rows, columns, channels)."
+                "Give a tensor of 4 axes, (batch, rows, columns, channels). "
+                f"Received: a tensor of shape {tuple(shape)}"
             )
         batch, height, width, channels = shape
         pooled = [
@@ -115,9 +115,9 @@ class PoolingWindows:
         ]
         if 0 in pooled:
             raise ValueError(
-                f"The input of shape {tuple(shape)} is smaller than a window of "
-                f"{self.rows.pool_size}x{self.columns.pool_size}: give a larger input, a smaller "
-                "pool_size, or padding='same'."
+                f"The input is smaller than a window of {self.rows.pool_size}x"
+                f"{self.columns.pool_size}: give a larger input, a smaller pool_size, or "
+                f"padding='same'. Received: a tensor of shape {tuple(shape)}"
             )
         return (batch, *pooled, channels)
 
@@ -140,7 +140,7 @@ class PoolingWindows:
         return ops.reshape(padded, (batch, *block_axes, channels))
 
     def from_blocks(self, blocks, height, width):
-        """The mirror of `to_blocks`: padding is cropped, elements outside all windows are zero."""
+        """The inverse of `to_blocks`: padding is cropped, elements outside all windows are zero."""
         batch, block_rows, row_stride, block_columns, column_stride, channels = ops.shape(blocks)
         ends = (block_rows * row_stride, block_columns * column_stride)
         image = ops.reshape(blocks, (batch, *ends, channels))
@@ -173,8 +173,8 @@ class PoolingWindowsLayer(keras.layers.Layer):
         num_elements = self.pool_size[0] * self.pool_size[1]
         if num_elements > MAX_ELEMENTS:
             raise ValueError(
-                f"pool_size is {self.pool_size}, {num_elements} elements: give at most "
-                f"{MAX_ELEMENTS} (15x15), since a switch is a position that must fit into a uint8."
+                f"Give a pool_size of at most {MAX_ELEMENTS} elements (15x15), since a switch is a "
+                f"position that must fit into a uint8. Received: pool_size={self.pool_size}"
             )
         self.windows = PoolingWindows.of(self.pool_size, self.strides, self.padding)
 
@@ -189,7 +189,7 @@ class PoolingWindowsLayer(keras.layers.Layer):
 
 
 def _pad(images, edges, padding_value):
-    """Pads rows and columns by the pairs `edges`, without a copy where they are known to be 0."""
+    """Pads rows and columns by the pairs `edges`; makes no copy if all are known to be 0."""
     if all(isinstance(edge, int) and edge == 0 for pair in edges for edge in pair):
         return images
     return ops.pad(images, [(0, 0), *edges, (0, 0)], constant_values=padding_value)
@@ -203,7 +203,7 @@ def _pair(value, name):
         pair = (0, 0)
     if min(pair) < 1:
         raise ValueError(
-            f"{name} is {value!r}: give an integer, 1 or more, or a pair (rows, columns)."
+            f"Give an integer, 1 or more, or a pair (rows, columns). Received: {name}={value!r}"
         )
     return pair
 
@@ -211,7 +211,7 @@ def _pair(value, name):
 def _padding(padding):
     standard = padding.lower() if isinstance(padding, str) else padding
     if standard not in ("valid", "same"):
-        raise ValueError(f"padding is {padding!r}: give 'valid' or 'same'.")
+        raise ValueError(f"Give 'valid' or 'same'. Received: padding={padding!r}")
     return standard
 
 
@@ -219,7 +219,8 @@ def _channels_last(data_format):
     data_format = keras.config.image_data_format() if data_format is None else data_format
     if data_format != "channels_last":
         raise ValueError(
-            f"data_format is {data_format!r}: switches are recorded for channels_last only, so "
-            "give (batch, rows, columns, channels) and data_format='channels_last'."
+            "Switches are recorded for channels-last inputs only: give (batch, rows, columns, "
+            "channels) and data_format='channels_last'. Received: "
+            f"data_format={data_format!r}"
         )
     return data_format

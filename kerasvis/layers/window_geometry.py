@@ -1,8 +1,8 @@
 """The geometry of the windows of convolutions and pooling, along one axis.
 
-It is stated here for layers, receptive fields, the deconvnet and occlusion, since layers import no
-other package. Lengths are integers or integer tensors; `padding` is `"valid"` or `"same"`, placed
-as in TensorFlow: an odd element goes after.
+Layers, receptive fields, the deconvnet and occlusion share it. It is in this package since layers
+import no other. Lengths are integers or integer tensors; `padding` is `"valid"` or `"same"`, as in
+TensorFlow: an odd element is added at the end.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from keras import ops
 
 
 def kernel_extent(kernel_size: int, dilation_rate: int) -> int:
-    """Elements from the first to the last tap of a kernel, gaps included."""
+    """Number of elements from the first to the last one that a dilated kernel reads."""
     return (kernel_size - 1) * dilation_rate + 1
 
 

@@ -8,7 +8,7 @@ import platform
 
 import keras
 
-# XLA compiles for every new shape, 0.1 to 0.6 s each; op by op so many values take about 1 ms.
+# XLA takes 0.1 to 0.6 s to compile for each new shape; without it, so few values take about 1 ms.
 MIN_VALUES = 100_000
 
 _plain_operations = contextvars.ContextVar("plain_operations", default=False)
@@ -18,7 +18,7 @@ _plain_operations = contextvars.ContextVar("plain_operations", default=False)
 def plain_operations():
     """A context in which nothing is compiled by XLA, unless the caller compiles it.
 
-    For tracing a graph that will run in a program built without XLA.
+    For tracing a graph that will run in a program without XLA.
     """
     token = _plain_operations.set(True)
     try:
@@ -31,14 +31,15 @@ def compiled_if_large(function):
     """Decorates `function(windows, *tensors)` to be compiled by XLA on the TensorFlow backend.
 
     Keras compiles neither eager calls, nor models on machines with CPUs only, nor models under
-    `tf.distribute`; and op by op, comparing the elements of pooling windows takes five times as
-    long as in one fused pass. Where the caller compiles, this changes nothing.
+    `tf.distribute`; without compilation, comparing the elements of pooling windows takes five times
+    as long as in one fused pass. If the caller compiles, this changes nothing.
 
-    Not compiled: small tensors, and those of unknown size, as every new size would need another
-    compilation; other backends; and macOS, whose GPU has no XLA. `windows` must be hashable.
+    Small tensors, and those of unknown size, are not compiled, as every new size would need another
+    compilation; nor is anything on other backends, or on macOS, whose GPU has no XLA. `windows`
+    must be hashable.
     """
 
-    @functools.cache  # one per shape, as TensorFlow warns about functions that are retraced
+    @functools.cache  # one function per shape, as TensorFlow warns about retraced functions
     def compiled(windows, *shapes):
         import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""Targets: what they stand for, and every way to get one wrong, by its sentence."""
+"""Targets: what they represent, and every way to get one wrong."""
 
 import numpy as np
 import pytest
@@ -42,11 +42,11 @@ def test_unknown_sizes_are_not_checked():
         (Strongest(-1), MAPS, "The layer has 4 features: give 0 to 3. Received: feature=-1"),
         (Unit(0, 5, 0), MAPS, "The layer has 5 rows: give 0 to 4. Received: row=5"),
         (Unit(0, 0, 7), MAPS, "The layer has 7 columns: give 0 to 6. Received: column=7"),
-        (Unit(0), MAPS, "but a feature map has many units: give Unit(feature, row, column), or"),
-        (Unit(0, 1, 0), (10,), "but the units of a dense layer have no position: give Unit("),
+        (Unit(0), MAPS, "A feature map has many units: give Unit(feature, row, column), or"),
+        (Unit(0, 1, 0), (10,), "The units of a dense layer have no position: give Unit("),
         (Unit([1, 2, 3], 0, 0), MAPS, "feature has 3 entries for 2 images: give one number, or"),
-        (Strongest(1.5), MAPS, "feature is 1.5: give an integer, or a list with one per image."),
-        (42, MAPS, "The target is 42: give kerasvis.targets.Unit(feature, row, column), Strong"),
+        (Strongest(1.5), MAPS, "Received: feature=1.5"),
+        (42, MAPS, "Received: target=42"),
     ],
 )
 def test_what_does_not_fit(target, shape, sentence):

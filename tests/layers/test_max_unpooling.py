@@ -156,28 +156,27 @@ def test_batch_of_none():
 class TestShapesThatDoNotBelongTogether:
     def test_switches_of_another_shape(self):
         tensors = [keras.KerasTensor(shape) for shape in ((2, 3, 3, 4), (2, 3, 2, 4), (2, 6, 6, 4))]
-        assert error_text(tensors) == (
-            "The signal has shape (2, 3, 3, 4) and the switches (2, 3, 2, 4): give one switch for "
-            "each value."
+        assert error_text(tensors).endswith(
+            "give one switch for each value. Received: signal of shape (2, 3, 3, 4), switches of "
+            "shape (2, 3, 2, 4)"
         )
 
     def test_reference_of_another_size(self):
         tensors = [keras.KerasTensor(shape) for shape in ((2, 3, 3, 4), (2, 3, 3, 4), (2, 8, 6, 4))]
-        assert error_text(tensors) == (
-            "The signal has shape (2, 3, 3, 4), but the reference of shape (2, 8, 6, 4) pools to "
-            "(2, 4, 3, 4): give the tensor that was pooled, and the pooling layer's pool_size, "
-            "strides and padding."
-        )
+        message = error_text(tensors)
+        assert message.startswith("The reference pools to the shape (2, 4, 3, 4), which is not")
+        assert message.endswith("signal of shape (2, 3, 3, 4), reference of shape (2, 8, 6, 4)")
 
     def test_reference_of_wrong_rank(self):
         tensors = [keras.KerasTensor(shape) for shape in ((2, 3, 3, 4), (2, 3, 3, 4), (6, 6))]
         assert error_text(tensors) == (
-            "The input has shape (6, 6): give a tensor of 4 axes, (batch, rows, columns, channels)."
+            "Give a tensor of 4 axes, (batch, rows, columns, channels). Received: a tensor of "
+            "shape (6, 6)"
         )
 
     def test_signal_of_wrong_rank(self):
         tensors = [np.zeros(shape, "float32") for shape in ((3, 3), (3, 3), (2, 6, 6, 4))]
-        assert error_text(tensors).startswith("The signal has shape (3, 3), but the reference of")
+        assert "Received: signal of shape (3, 3), reference of" in error_text(tensors)
 
     def test_again_after_a_call_that_was_right(self):
         layer = MaxUnpooling2D()
@@ -185,7 +184,7 @@ class TestShapesThatDoNotBelongTogether:
         tensors = [
             np.zeros(shape, "float32") for shape in ((1, 3, 3, 2), (1, 3, 3, 2), (1, 9, 9, 2))
         ]
-        assert "pools to (1, 4, 4, 2)" in error_text(tensors, layer)
+        assert "pools to the shape (1, 4, 4, 2)" in error_text(tensors, layer)
 
 
 def error_text(tensors, layer=None):

@@ -70,13 +70,12 @@ def test_images_of_unknown_size():
     with pytest.raises(ValueError) as error:  # noqa: PT011
         PixelMean()(keras.Input((None, None, 3)))
     assert str(error.value) == (
-        "A per-pixel mean needs images of one known size, but the input shape is "
-        "(None, None, None, 3): give the model an input_shape without None."
+        "A per-pixel mean needs images of one known size: give the model an input_shape without "
+        "None. Received: input_shape=(None, None, None, 3)"
     )
 
 
 def test_no_images():
     with pytest.raises(ValueError) as error:  # noqa: PT011
         PixelMean().adapt(pixels(0))
-    message = "The mean of 0 images is not defined: give at least one image."
-    assert str(error.value) == message
+    assert "give at least one image. Received: pixels of shape (0, " in str(error.value)

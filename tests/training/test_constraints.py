@@ -54,7 +54,7 @@ def test_half_precision_neither_overflows_nor_changes_dtype():
 
 @pytest.mark.parametrize("limit", [0, -1, float("nan")])
 def test_refused_limit(limit):
-    with pytest.raises(ValueError, match="give the largest RMS of a filter, above 0"):
+    with pytest.raises(ValueError, match="Give the largest RMS of a filter, above 0"):
         RMSLimit(limit)
 
 
