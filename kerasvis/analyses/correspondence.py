@@ -121,9 +121,8 @@ def measure_correspondence(
             image, in pixels, half open.
         baseline: what replaces occluded pixels: `"grey"`, `"mean"`, `"blur"`, `"noise"`, a number,
             a colour or an image; see `kerasvis.occlusion.baseline_image`.
-        preprocessing: how the images were made from pixels: what `kerasvis.data.Preprocessing.of`
-            takes. By default that of the images, or of the model, or what the range of an array
-            suggests.
+        preprocessing: how `images` were computed from pixels, see `kerasvis.data.Preprocessing.of`;
+            by default as `kerasvis.arguments.standardize_images` infers it.
         num_draws: number of sets of random boxes of the same sizes.
         rounding: changes of at most this share of the image's largest feature, in absolute value,
             count as 0.

@@ -114,9 +114,8 @@ def visualize_features(
             a mapping from names to them. `"deconvnet"`, `"guided"` and `"gradient"` share the
             forward pass and start at the activation; the others are called with whole images and
             return the same as `kerasvis.attribute`.
-        preprocessing: how `images` were made from pixels: what `kerasvis.data.Preprocessing.of`
-            takes. By default that of the images or of the model, or inferred from the range of an
-            array.
+        preprocessing: how `images` were computed from pixels, see `kerasvis.data.Preprocessing.of`;
+            by default as `kerasvis.arguments.standardize_images` infers it.
         rules: see `DeconvModel`.
         batch_size: images (or crops of them) per step; by default chosen from their size.
         steps: maximum number of batches to read; required for data sets without a known end.

@@ -63,9 +63,8 @@ def compare_methods(
         methods: what `kerasvis.attributions.methods.standardize_methods` takes: names of `METHODS`,
             your own functions, or a mapping from names to either.
         options: `{method: {option: value}}` for those methods that need options.
-        preprocessing: how `images` were made from pixels: what `kerasvis.data.Preprocessing.of`
-            takes. By default that of the images or of the model, or inferred from the range of an
-            array.
+        preprocessing: how `images` were computed from pixels, see `kerasvis.data.Preprocessing.of`;
+            by default as `kerasvis.arguments.standardize_images` infers it.
 
     Returns:
         A `MethodComparison`.

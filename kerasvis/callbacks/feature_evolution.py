@@ -55,9 +55,8 @@ class FeatureEvolution(keras.callbacks.Callback):
         seed: seed of the random subsets.
         rectification: see `kerasvis.DeconvModel`.
         rules: see `kerasvis.DeconvModel`.
-        preprocessing: how `images` were computed from pixels, in any form that
-            `kerasvis.data.Preprocessing.of` takes; by default found as
-            `kerasvis.arguments.standardize_images` does.
+        preprocessing: how `images` were computed from pixels, see `kerasvis.data.Preprocessing.of`;
+            by default as `kerasvis.arguments.standardize_images` infers it.
         batch_size: images per step; by default it depends on their size.
         steps: maximum number of batches to read; required for data sets without a known end.
         with_patches: whether snapshots include the image patches. Without them, snapshots can be

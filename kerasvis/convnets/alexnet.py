@@ -49,22 +49,13 @@ def AlexNet(  # noqa: N802 - named as keras.applications names its builders
 
     Args:
         input_shape: `(rows, columns, channels)` in pixels.
-        classes: number of classes.
-        include_top: whether to append fc6, fc7 and the softmax; without them the output is pool5.
-        weights: path of a `.weights.h5` file, or None for random weights.
         filters: numbers of filters of conv1 to conv5. `(64, 192, 384, 256, 256)` with
             `normalization=None` is the single-tower variant, for which ImageNet weights are common.
-        width: multiplier of `filters`.
-        dense_units: units in fc6 and in fc7.
-        without: numbers of layers to leave out, among 3 to 7, as in the paper's Section 5.1. This
-            includes the batch normalisation of a convolution and the dropout of a dense layer, but
-            not pool5.
         strides: strides of conv1 and of conv2.
         normalization: `"local_response"` after conv1 and conv2; `"batch"`, batch normalisation
             after every convolution; or None.
-        kernel_initializer: of all kernels; the paper's has standard deviation 1e-2.
-        classifier_activation: of the last layer; None returns scores.
-        name: name of the model.
+        classes, include_top, weights, width, dense_units, without, kernel_initializer,
+            classifier_activation, name: see `ZFNet`.
 
     Returns:
         A functional `keras.Model`.

@@ -63,8 +63,8 @@ def ZFNet(  # noqa: N802 - named as keras.applications names its builders
         normalization: `"local_response"`, the paper's, after pool1 and pool2; `"batch"`, batch
             normalisation there and after conv3, conv4 and conv5, with which small models train in
             minutes; or None.
-        kernel_initializer: of all kernels; the paper's has standard deviation 1e-2.
-        classifier_activation: of the last layer; None returns scores.
+        kernel_initializer: initializer of all kernels; the paper's has standard deviation 1e-2.
+        classifier_activation: activation of the last layer; None returns scores.
         name: name of the model.
 
     Returns:

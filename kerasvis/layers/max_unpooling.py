@@ -23,10 +23,8 @@ class MaxUnpooling2D(PoolingWindowsLayer):
     A NaN in the signal affects only its own location.
 
     Args:
-        pool_size: window size, an integer or a pair (rows, columns), at most 15x15.
-        strides: steps between windows, an integer or a pair; `pool_size` by default.
-        padding: `"valid"` or `"same"`, as in pooling.
-        data_format: `"channels_last"`, the only supported one.
+        pool_size, strides, padding, data_format: those of the pooling, see
+            `MaxPooling2DWithSwitches`.
 
     Call arguments:
         signal: tensor `(batch, pooled rows, pooled columns, channels)`, the values to place.

@@ -95,9 +95,8 @@ def write_gallery(
             a mapping from names to them. The pages can switch between the methods and the image
             patches. `"deconvnet"`, `"guided"` and `"gradient"` share the forward pass; the others
             are called with whole images, and `"smoothgrad"` takes fifty passes for each image.
-        preprocessing: how `images` were made from pixels: what `kerasvis.data.Preprocessing.of`
-            takes. By default that of the images or of the model, or inferred from the range of an
-            array.
+        preprocessing: how `images` were computed from pixels, see `kerasvis.data.Preprocessing.of`;
+            by default as `kerasvis.arguments.standardize_images` infers it.
         rules: rules of the deconvnet, see `kerasvis.rules`; they must be given again to resume a
             build.
         batch_size: images per step of the scan.

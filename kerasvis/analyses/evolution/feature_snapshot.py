@@ -14,28 +14,19 @@ from kerasvis.deconvnet.deconv_model import DeconvModel
 from kerasvis.deconvnet.whole_images import fitting_batch_size
 from kerasvis.graph import image_shape
 
-ANY_SIZE = 224  # pixels, of a model that takes any
+ANY_SIZE = 224  # pixels; replaces an unknown height or width of the images
 
 
 class FeatureSnapshots:
     """Takes snapshots of the feature maps of a model while it trains.
 
-    The forward pass and the deconvnets are built once and share the model's weights. So each
-    snapshot shows the current weights, and nothing is compiled again.
+    The forward pass and the deconvnets are built once and share the model's weights. Each snapshot
+    therefore shows the current weights, and nothing is compiled again.
 
     Args:
         model: a functional or Sequential `keras.Model`; it is not changed.
-        layers: names of layers, or one name.
-        features: `{layer: numbers of feature maps}`; a random subset for layers left out.
-        num_features: size of the random subset of each layer; all if there are fewer.
-        seed: of the random subsets.
-        rectification: as of `DeconvModel`.
-        rules: as of `DeconvModel`.
-        preprocessing: how the images were made from pixels: what `kerasvis.data.Preprocessing.of`
-            takes; by default found as `kerasvis.arguments.standardize_images` does.
-        batch_size: images per step; by default chosen by their size.
-        steps: maximum number of batches to read, where a data set has no end.
-        with_patches: whether snapshots include the image patches.
+        layers, features, num_features, seed, rectification, rules, preprocessing, batch_size,
+            steps, with_patches: see `kerasvis.callbacks.FeatureEvolution`.
 
     Attributes:
         feature_indices: `{layer: int64 (features,)}`, random subsets included.

@@ -85,9 +85,8 @@ def fidelity_report(
             side of the receptive field.
         baseline: what replaces occluded pixels: `"grey"`, `"mean"`, `"blur"`, `"noise"`, a number,
             a colour or an image; see `kerasvis.occlusion.baseline_image`.
-        preprocessing: how the images were made from pixels: what `kerasvis.data.Preprocessing.of`
-            takes. By default that of the images, or of the model, or what the range of an array
-            suggests.
+        preprocessing: how `images` were computed from pixels, see `kerasvis.data.Preprocessing.of`;
+            by default as `kerasvis.arguments.standardize_images` infers it.
         num_units: units compared in one image.
         num_pairs: pairs of random signals for each image.
         num_draws: random boxes for each image.

@@ -159,9 +159,8 @@ def diagnose_filters(
         first_layer: name of a convolution layer that takes the image; the first by default.
         second_layer: name of the convolution layer above it; by default the next.
         rules: for projecting from the second layer, see `kerasvis.rules`.
-        preprocessing: how `images` were made from pixels: what `kerasvis.data.Preprocessing.of`
-            takes. By default that of the images, or of the model, or what the range of an array
-            suggests.
+        preprocessing: how `images` were computed from pixels, see `kerasvis.data.Preprocessing.of`;
+            by default as `kerasvis.arguments.standardize_images` infers it.
         batch_size: images per step.
         steps: maximum number of batches to read; required for data sets without a known end.
         directory: folder for the state of the scan, from which an interrupted scan resumes; it is

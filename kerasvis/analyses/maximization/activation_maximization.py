@@ -72,8 +72,8 @@ def maximize_activation(
             at each step) or `WholeMap` (the sum of the feature map); with a list of features, one
             image for each.
         image_size: `(height, width)` in pixels, for models that take any size.
-        preprocessing: how the images that the model takes are made from pixels: what
-            `kerasvis.data.Preprocessing.of` takes; by default that of the model, see
+        preprocessing: how the model's inputs are computed from pixels, see
+            `kerasvis.data.Preprocessing.of`; by default that of the model, see
             `kerasvis.arguments.standardize_preprocessing`.
         parametrization: `"frequencies"` or `"pixels"`; see `pixel_parametrization`.
         num_steps: steps of the ascent.

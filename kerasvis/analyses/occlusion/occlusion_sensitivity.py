@@ -116,9 +116,10 @@ class OcclusionAnalysis:
         box: `(top, left, bottom, right)`, the part of the image to occlude; all of it by default.
         baseline: content of the occluder: `"grey"`, `"mean"`, `"blur"`, `"noise"`, a number, a
             colour or an image; see `kerasvis.occlusion.baseline_image`.
-        preprocessing: how the images were made from pixels: what `kerasvis.data.Preprocessing.of`
-            takes. By default inferred from the model and the range of the image. If it remains
-            unknown, `baseline` must be a number, a colour, an image or `"blur"`.
+        preprocessing: how the images were computed from pixels, see
+            `kerasvis.data.Preprocessing.of`; by default inferred from the model and the range of
+            the image. If it remains unknown, `baseline` must be a number, a colour, an image or
+            `"blur"`.
         seed: seed of the noise.
         layer: name of the layer to watch; by default the last convolution, if there is one.
         feature: number of the feature map to watch; by default the one with the strongest

@@ -138,8 +138,8 @@ def transfer_features(
         trained_on: images that the model was trained on, whose near-duplicates are left out: a
             folder of photographs, an array, or labelled data, as the references of
             `find_near_duplicates`. None compares nothing.
-        preprocessing: how the images that the model takes are made from pixels: what
-            `kerasvis.data.Preprocessing.of` takes; by default that of the model, see
+        preprocessing: how the model's inputs are computed from pixels, see
+            `kerasvis.data.Preprocessing.of`; by default that of the model, see
             `kerasvis.arguments.standardize_preprocessing`.
         largest_map: maximum `(rows, columns)` of feature maps, see `FlatFeatures`; None takes all
             as they are.
