@@ -1,6 +1,6 @@
-"""The one door: what a public call is given is made standard here, and nowhere else.
+"""Checks and standardizes the arguments of public calls.
 
-Everything is checked before any long work. What passes is right everywhere behind the door.
+This is the only place that does so, before any long work, so that no other code has to check again.
 """
 
 import operator
@@ -32,19 +32,19 @@ from kerasvis.graph.readable import check_model, has_graph
 from kerasvis.storage.counted import counted
 from kerasvis.storage.short import short
 
-LARGEST_NUMBER = 10**6  # of anything that is counted
-LARGEST_K = 10**4  # strongest activations that are kept of each feature map
+LARGEST_NUMBER = 10**6  # for any number of things
+LARGEST_K = 10**4  # for the number of strongest activations of each feature map
 
 
 def standardize_layers(layers: str | Sequence[str] | None, default: Sequence[str] = ()) -> tuple:
-    """Names of layers, each once.
+    """A tuple of names of layers.
 
     Args:
         layers: names, or one name; None for `default`.
         default: what None means.
 
     Raises:
-        ValueError: if there is no name, or one comes twice.
+        ValueError: if there is no name, or the same name twice.
     """
     if layers is None:
         layers = default
@@ -68,20 +68,20 @@ def standardize_model(
 ) -> keras.Model:
     """A model whose graph of layers can be read.
 
-    A Sequential model that has no input shape yet is built for the images, as `model.build` would
-    be called by the user; it has no weights before. Any other model is left as it is.
+    A Sequential model without an input shape, which has no weights yet, is built for the images, as
+    by `model.build`. Any other model does not change.
 
     Args:
         model: a `keras.Model`.
-        images: what `standardize_images` takes, or None where there are none.
-        needs_graph: without it a subclassed model is taken, too: as one layer, see
+        images: what `standardize_images` takes, or None if there are none.
+        needs_graph: if False, a subclassed model is also accepted, as one layer, see
             `kerasvis.graph.one_node_model`.
 
     Returns:
-        The model, or, of a subclassed one, a functional model around it.
+        The model, or a functional model around a subclassed one.
 
     Raises:
-        ValueError: if it is no model, or has no graph and there are no images to build it for.
+        ValueError: if it is not a model, or has no graph and there are no images to build it for.
     """
     check_model(model)
     is_ready = has_graph(model) or (needs_graph and not is_unbuilt(model))
@@ -90,13 +90,13 @@ def standardize_model(
 
 
 def _shape_of_each(images):
-    """`(rows, columns, channels)` of images; None where it is not known without a model."""
+    """`(rows, columns, channels)` of images; None if it is unknown without a model."""
     if isinstance(images, str | Path | ImageFolder):
         return images.shape if getattr(images, "size", None) else None
     if hasattr(images, "labels"):
         pixels = getattr(images, "pixels", None)
         return (*images.size, 3) if pixels is None else pixels.shape[1:]
-    if hasattr(images, "__next__"):  # which can be read only once
+    if hasattr(images, "__next__"):  # an iterator, which can be read only once
         return None
     return image_source(images, batch_size=1, steps=1).image_shape
 
@@ -110,28 +110,29 @@ def standardize_images(
     steps: int | None = None,
     fetched: bool = False,
 ) -> Images:
-    """The `Images` for what a user brings, with the preprocessing that they carry.
+    """The user's images as `Images`, together with their preprocessing.
 
-    The preprocessing is the one that is stated, or else that of the images (an `ImageFolder`'s). A
-    folder that states none takes that of the model, where it is one of `keras.applications` or
-    KerasHub by what it is; other models take pixels. Of plain arrays and streams the range tells
-    it: uint8 or [0, 255], [0, 1], [-1, 1]; or the model, where it is known and the range fits.
+    The preprocessing is the given one, or that of the images if they have one (an `ImageFolder`).
+    A folder without one takes that of the model, if its layers show that it is a model of
+    `keras.applications` or KerasHub; other models take pixels. For plain arrays and streams, the
+    preprocessing is inferred from the range of values: uint8 or [0, 255], [0, 1], [-1, 1]; or from
+    a known model, if the range fits.
 
     Args:
-        model: a `keras.Model` with one input of images.
+        model: a `keras.Model` with one image input.
         images: array or tensor `(images, rows, columns, channels)`, as the model takes them; a
             sequence of images of one size; an `ImageFolder`, or the path of a folder or a
             photograph; labelled images, or the path of an archive of them; batches of images, with
-            or without labels (`tf.data.Dataset`, `keras.utils.PyDataset`, a list or anything else
-            to iterate over).
+            or without labels (`tf.data.Dataset`, `keras.utils.PyDataset`, a list or any other
+            iterable).
         preprocessing: what `Preprocessing.of` takes, or None.
         batch_size: images per step.
-        steps: batches to read at most, where images come in batches.
+        steps: maximum number of batches to read, if images come in batches.
         fetched: whether some images will be fetched again by their indices.
 
     Raises:
-        ValueError: if the images are none of these or do not fit the model; if they have no end and
-            `steps` is None; if they are to be fetched, and can be read only once; or if the
+        ValueError: if the images are none of these or do not fit the model; if they are endless and
+            `steps` is None; if they must be fetched again, but can be read only once; or if the
             preprocessing is not that of the images.
     """
     batch_size = positive_integer(batch_size, "batch_size")
@@ -169,11 +170,11 @@ def _source(model, images, stated, batch_size, steps):
 
 
 def _at_path(path, shape):
-    """What lies at a path: a folder, an archive, or one photograph."""
+    """The images at a path: those of a folder or an archive, or one photograph."""
     *size, channels = shape
     if path.suffix == ".npz":
         return load_jpeg_archive(path, _whole_size(size), _channels(channels)).train
-    if os.path.isfile(path):  # also of a path that cannot be
+    if os.path.isfile(path):  # unlike `path.is_file`, it never raises
         return _one_photograph(path, _whole_size(size), _channels(channels))[None]
     return ImageFolder(path)
 
@@ -198,7 +199,7 @@ def _whole_size(size):
 
 
 def _channels(channels):
-    """The channels of photographs for a model that takes so many."""
+    """The number of channels of photographs for a model; 3 if the model takes any number."""
     if channels not in (None, *MODES):
         raise ValueError(
             "Photographs have 1, 3 or 4 channels: give an array of images as the model takes them. "
@@ -218,10 +219,10 @@ def _of_folder(model, folder, stated, batch_size):
 
 
 def standardize_preprocessing(model: keras.Model, preprocessing: Any = None) -> Preprocessing:
-    """The preprocessing where images are made from pixels.
+    """The preprocessing by which images are computed from pixels.
 
-    It is the one that is stated, or that of the model, where it is one of `keras.applications` or
-    KerasHub by what it is; other models take pixels.
+    It is the given one, or that of the model, if its layers show that it is a model of
+    `keras.applications` or KerasHub; other models take pixels.
     """
     if preprocessing is not None:
         return Preprocessing.of(preprocessing, image_shape(model)[2])
@@ -237,17 +238,17 @@ def _preprocessed(images, preprocessing, batch_size):
 
 
 def _agreed(stated, own):
-    """The preprocessing that is stated or the images' own; a ValueError if they differ."""
+    """The given preprocessing, or that of the images; raises a ValueError if they differ."""
     if stated is not None and own is not None and stated != own:
         raise ValueError(
-            f"The images carry the preprocessing {own.mode!r}, and another one is stated: leave it "
-            f"out. Received: preprocessing={stated.mode!r}"
+            f"The images already have the preprocessing {own.mode!r}: leave out the other one. "
+            f"Received: preprocessing={stated.mode!r}"
         )
     return stated or own
 
 
 def _recognized(model, source):
-    """What the range of plain images tells; or what the model is, if their range fits; or None."""
+    """The preprocessing inferred from the range of images, or from the model if the range fits."""
     values = source.sample()
     if values.dtype.kind not in "fiub":
         raise ValueError(
@@ -265,7 +266,7 @@ def _recognized(model, source):
 
 
 def _check_fits(model, source):
-    """Refuses images that the model does not take, as far as this is known before they are read."""
+    """Raises for images that the model cannot take, if this is known before they are read."""
     shape, own = image_shape(model), source.image_shape
     fits = len(own) == 3 and all(a in (None, b) for a, b in zip(shape, own, strict=True))
     if not fits:
@@ -286,7 +287,7 @@ def standardize_verbose(verbose: Any) -> bool:
 
 
 def standardize_engine(engine: Any) -> Ray | None:
-    """The engine, or None for this process; a ValueError for anything else."""
+    """The engine, or None for this process; raises a ValueError for anything else."""
     if engine is None or isinstance(engine, Ray):
         return engine
     raise ValueError(
@@ -296,21 +297,21 @@ def standardize_engine(engine: Any) -> Ray | None:
 
 
 def standardize_class(class_index: Any, num_classes: int) -> int:
-    """The number of a class; a ValueError if the model has none of that number."""
+    """The number of a class; raises a ValueError if the model has no such class."""
     try:
         number = operator.index(class_index)
     except TypeError:
         number = -1
     if isinstance(class_index, bool) or not 0 <= number < num_classes:
         raise ValueError(
-            f"The model knows {num_classes} classes: give a number from 0 to {num_classes - 1}. "
+            f"The model has {num_classes} classes: give a number from 0 to {num_classes - 1}. "
             f"Received: class_index={class_index!r}"
         )
     return number
 
 
 def standardize_classes(class_indices: Any, num_images: int, num_classes: int) -> list:
-    """The class of each image: one number for all, one for each, or None where it is not given."""
+    """The class of each image, given one number for all or for each; None if it is not given."""
     if class_indices is None or np.ndim(class_indices) == 0:
         class_indices = [class_indices] * num_images
     if len(class_indices) != num_images:
@@ -322,7 +323,7 @@ def standardize_classes(class_indices: Any, num_images: int, num_classes: int) -
 
 
 def positive_integer(value: Any, name: str, most: int = LARGEST_NUMBER) -> int:
-    """A whole number from 1 to `most`; a ValueError that names the argument otherwise."""
+    """A whole number from 1 to `most`; otherwise raises a ValueError that names the argument."""
     try:
         number = operator.index(value)
     except TypeError:

@@ -1,4 +1,4 @@
-"""One scan over a data set: which images drive each feature map most, and any other reduction."""
+"""One scan over a data set: which images activate each feature map most, and other reductions."""
 
 from kerasvis.activations.map_statistics import AllMaxima as AllMaxima
 from kerasvis.activations.map_statistics import MapStatistics as MapStatistics

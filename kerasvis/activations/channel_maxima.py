@@ -1,4 +1,4 @@
-"""The strongest activation of every feature map of a batch, worked out where the maps are."""
+"""The strongest activation of every feature map in a batch, computed on the device."""
 
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ class ChannelMaxima(NamedTuple):
 
     Attributes:
         values: float32 `(images, feature maps)`; NaN or infinite if any activation of the map is.
-        rows: int32 `(images, feature maps)`; the first position in row-major order wins a tie.
+        rows: int32 `(images, feature maps)`; of equal activations, the first row by row.
         columns: int32 `(images, feature maps)`.
     """
 
@@ -23,13 +23,13 @@ class ChannelMaxima(NamedTuple):
 def channel_maxima(outputs: Any, layer: keras.layers.Layer) -> ChannelMaxima:
     """The `ChannelMaxima` of a layer, in one pass over its feature maps.
 
-    The maximum over columns is as large as one column; the row is found in it, the column in that
-    row alone. Equality and `min` rather than `argmax`, which promises nothing about ties.
+    The row is found among the maxima of all rows, and the column in that row alone. This uses
+    equality and `min`, since `argmax` guarantees nothing about ties.
 
     Args:
         outputs: tensor `(images, rows, columns, feature maps)`; or `(images, units)`, whose units
             count as feature maps of one element.
-        layer: which gave the outputs.
+        layer: the layer that returned the outputs.
     """
     maps = outputs[:, None, None, :] if len(outputs.shape) == 2 else outputs
     num_maps = maps.shape[3]
@@ -44,7 +44,7 @@ def channel_maxima(outputs: Any, layer: keras.layers.Layer) -> ChannelMaxima:
     winning_rows = ops.take_along_axis(images, places, axis=1)
     winning_rows = ops.reshape(winning_rows, (-1, num_columns, num_maps))
     columns = _first_true(winning_rows == values[:, None, :], num_columns)
-    if not _is_bounded_below(layer):  # a maximum hides -inf elsewhere; this is a second pass
+    if not _is_bounded_below(layer):  # a second pass, since a maximum hides -inf elsewhere
         minima = ops.min(maps, axis=(1, 2))
         values = ops.where(ops.isfinite(minima), values, minima)
     return ChannelMaxima(ops.cast(values, "float32"), rows, columns)
@@ -58,6 +58,6 @@ def _is_bounded_below(layer):
 
 
 def _first_true(condition, length):
-    """The first place along axis 1 that is true; the last place where none is (NaN)."""
+    """The first true place along axis 1; the last place if none is true, as for NaN."""
     places = ops.reshape(ops.arange(length, dtype="int32"), (1, -1, 1))
     return ops.min(ops.where(condition, places, length - 1), axis=1)

@@ -1,4 +1,4 @@
-"""One forward pass of a batch, and what is measured of the layers on the way."""
+"""One forward pass of a batch, in which the outputs of layers are measured."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -14,14 +14,14 @@ from kerasvis.graph.shapes import infer_shapes
 
 
 class ForwardPass(keras.Model):
-    """From images to what is measured of some layers' outputs.
+    """Maps images to measurements of some layers' outputs.
 
-    What several readers measure alike is computed once. All measured values leave the device in one
-    piece for each dtype.
+    Equal measurements are computed once. All measured values of one dtype leave the device as one
+    tensor.
 
     Args:
-        model: a functional or Sequential `keras.Model`; left as it is.
-        measurements: pairs of a layer's name and a function `measure(outputs, layer)` as of
+        model: a functional or Sequential `keras.Model`; it does not change.
+        measurements: pairs of a layer's name and a function `measure(outputs, layer)`, see
             `Reducer.measure`. The layers have outputs `(images, rows, columns, feature maps)` or
             `(images, units)`.
 
@@ -29,10 +29,10 @@ class ForwardPass(keras.Model):
         images: `(images, rows, columns, channels)`.
 
     Returns:
-        Tuple of tensors `(images, values)`, one for each dtype; `measure_batches` tells them apart.
+        Tuple of tensors `(images, values)`, one for each dtype; `measure_batches` splits them.
 
     Raises:
-        ValueError: if a layer is unknown, or has other outputs.
+        ValueError: if a layer is unknown, or has outputs of another shape.
     """
 
     def __init__(self, model: keras.Model, measurements: Sequence[tuple[str, Callable]]):
@@ -55,23 +55,23 @@ class ForwardPass(keras.Model):
         layout, earlier = Layout(measured), self._layout.value
         if earlier is not None and layout != earlier:
             raise ValueError(
-                "What is measured of a layer has another shape for images of another size: reduce "
-                "over rows and columns, or bring the images to one size. "
+                "The shape of a measurement depends on the size of the images: reduce over rows "
+                "and columns, or resize the images to one size. "
                 f"Received: shapes {earlier.shapes} and {layout.shapes}"
             )
         self._layout.value = layout
         return layout.joined(measured)
 
     def measure_batches(self, batches: Sequence[np.ndarray]) -> list[dict]:
-        """What is measured of each batch; where there are replicas, each takes a whole one.
+        """Measures several batches, one on each replica.
 
-        A batch is never divided: its values can depend, in the last bit, on how large it is.
+        A batch is never divided, since the last bit of its values can depend on its size.
 
         Args:
             batches: list of `(images, rows, columns, channels)`, at most `num_replicas` of them.
 
         Returns:
-            For each batch `{(layer, measure): what the function returned, in NumPy}`.
+            For each batch, `{(layer, measure): what the function returned, in NumPy}`.
         """
         outputs = predict_on_replicas(self, batches, [len(batch) for batch in batches])
         layout = self._layout.value
@@ -81,12 +81,12 @@ class ForwardPass(keras.Model):
 
     @property
     def num_replicas(self):
-        """Devices that compute at the same time: more than one within a strategy's scope."""
+        """Number of devices that compute at the same time, for a model in a strategy's scope."""
         return num_replicas(self)
 
 
 class Layout:
-    """Where the tensors of a structure are among those joined by dtype.
+    """How the tensors of a structure are joined by dtype, and split again.
 
     Args:
         structure: nested structure of tensors `(images, ...)`.
@@ -99,11 +99,11 @@ class Layout:
         self.dtypes = [keras.backend.standardize_dtype(tensor.dtype) for tensor in tensors]
         if any(None in shape for shape in self.shapes):
             raise ValueError(
-                "What is measured of a layer has a shape that depends on the size of the images: "
-                f"reduce over rows and columns. Received: shapes {self.shapes}"
+                "The shape of a measurement depends on the size of the images: reduce over rows "
+                f"and columns. Received: shapes {self.shapes}"
             )
 
-    def __eq__(self, other):  # which leaves it without a hash
+    def __eq__(self, other):  # removes the hash, which is not needed
         return vars(self) == vars(other)
 
     def joined(self, structure):
@@ -117,7 +117,7 @@ class Layout:
         )
 
     def split(self, joined):
-        """The structure again, of the arrays that were joined."""
+        """The inverse of `joined`: the structure, of arrays."""
         arrays = [None] * len(self.shapes)
         for numbers, array in zip(self._numbers_by_dtype(), joined, strict=True):
             ends = itertools.accumulate(_size(self.shapes[n]) for n in numbers)
@@ -132,7 +132,7 @@ class Layout:
 
 
 class _Plain:
-    """Hides a value from Keras, which tracks what a model holds."""
+    """Hides a value from Keras, which tracks the attributes of a model."""
 
     def __init__(self, value):
         self.value = value

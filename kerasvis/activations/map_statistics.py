@@ -1,6 +1,7 @@
-"""How the feature maps of a layer respond to a whole data set, not to their strongest images alone.
+"""How the feature maps of a layer respond to a whole data set, not only to their strongest images.
 
-Of every map and image one number is kept, the strongest activation; all else follows from it.
+For every feature map and image, one number is recorded: the strongest activation. All statistics
+follow from it.
 """
 
 import collections
@@ -22,11 +23,11 @@ from kerasvis.storage.results import Result
 
 
 class Histogram(NamedTuple):
-    """How many images have a maximum in each of some equal intervals.
+    """How many images have a maximum in each of several equal intervals.
 
     Attributes:
         counts: int64 `(intervals,)`.
-        edges: float64 `(intervals + 1,)`, ascending; the last interval holds its upper edge.
+        edges: float64 `(intervals + 1,)`, ascending; the last interval includes its upper edge.
     """
 
     counts: np.ndarray
@@ -67,16 +68,16 @@ class MapStatistics(Result):
         return self.maxima.mean(axis=0, dtype="float64")
 
     @functools.cached_property
-    def num_firing(self) -> np.ndarray:
-        """int64 `(feature maps,)`: in how many images the map fires, that is, is above 0."""
+    def num_active(self) -> np.ndarray:
+        """int64 `(feature maps,)`: the number of images in which the map is above 0 somewhere."""
         return (self.maxima > 0).sum(axis=0)
 
     @functools.cached_property
     def sparseness(self) -> np.ndarray:
-        """float64 `(feature maps,)`, in [0, 1]: 0 if all images drive a map alike, 1 if only one.
+        """float64 `(feature maps,)`, in [0, 1]: 0 if all maxima are equal, 1 if one image has all.
 
-        The lifetime sparseness of the maxima above 0; NaN for a map that never fires, and for one
-        image alone.
+        The lifetime sparseness of the maxima above 0; NaN for a map that is never active, and if
+        there is only one image.
 
         Reference:
             Vinje & Gallant 2000, "Sparse coding and decorrelation in primary visual cortex".
@@ -96,7 +97,7 @@ class MapStatistics(Result):
         centred = self.maxima - self.means
         lengths = np.sqrt(np.square(centred).sum(axis=0))
         scale = np.abs(self.maxima).max(axis=0) * np.sqrt(len(centred))
-        is_constant = lengths <= 1e-6 * scale  # what rounding leaves of a difference
+        is_constant = lengths <= 1e-6 * scale  # the rest is rounding error
         directions = centred / np.where(is_constant, np.nan, lengths)
         return np.clip(directions.T @ directions, -1, 1)
 
@@ -105,10 +106,10 @@ class MapStatistics(Result):
         return Histogram(*np.histogram(self.maxima[:, feature].astype("float64"), num_intervals))
 
     def most_alike(self, feature: int, number: int = 6) -> list[tuple[int, float]]:
-        """The maps most like one by co-activation.
+        """The feature maps with the strongest co-activation with a given one.
 
         Returns:
-            List of `(feature, correlation)`, the most alike first; maps without a positive
+            List of `(feature, correlation)`, the highest correlation first; maps without a positive
             correlation are left out.
         """
         correlations = self.co_activation[feature].copy()
@@ -117,7 +118,7 @@ class MapStatistics(Result):
         return [(int(f), float(correlations[f])) for f in order if correlations[f] > 0]
 
     def class_means(self, labels: Sequence[str | None]) -> ClassMeans:
-        """The `ClassMeans`, given the name of each image's class, None for one without."""
+        """The `ClassMeans`, given the name of each image's class, or None if it has no class."""
         places = [place for place, index in enumerate(self.image_indices) if labels[index]]
         label_of = {place: str(labels[int(self.image_indices[place])]) for place in places}
         places.sort(key=label_of.__getitem__)
@@ -132,7 +133,7 @@ class MapStatistics(Result):
 
 
 class AllMaxima(EveryImage):
-    """Keeps the strongest activation of every feature map in every image.
+    """Records the strongest activation of every feature map in every image.
 
     The result of a layer is a `MapStatistics`.
     """
@@ -159,24 +160,19 @@ def map_statistics(
 ) -> dict[str, MapStatistics]:
     """Records the strongest activation of every feature map in every image, in one forward pass.
 
-    Memory grows with images times feature maps, 4 bytes each. With a `directory` an interrupted
-    scan resumes, see `scan_layers`.
+    It takes 4 bytes of memory for each image and feature map. With a `directory`, an interrupted
+    scan can resume, see `scan_layers`.
 
     Args:
         model: a functional or Sequential `keras.Model`; it is not changed.
         layers: names of layers, or one name.
-        images: what `find_top_activations` takes.
-        batch_size: images per step, of an array or a folder.
-        steps: batches to read at most, where a data set has no end.
-        directory: folder for the state of the scan.
-        engine: a `kerasvis.engines.Ray`, or None for this process.
-        verbose: 1 shows a progress bar, 0 none; `"auto"` shows one on a terminal.
+        images, batch_size, steps, directory, engine, verbose: see `scan_layers`.
 
     Returns:
         `{layer: MapStatistics}`.
 
     Raises:
-        ValueError, OSError: as of `scan_layers`.
+        ValueError, OSError: see `scan_layers`.
 
     Example:
         >>> import keras, numpy as np

@@ -1,4 +1,4 @@
-"""What a scan makes of a layer's outputs: a reducer, and those that most others are made of."""
+"""Reducers, which determine what a scan computes from a layer's outputs."""
 
 import abc
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ class Batch:
         return len(self.image_indices)
 
     def image(self, index: int) -> np.ndarray:
-        """A copy of one image, given its index; one for all who ask."""
+        """A copy of one image, given its index; all callers share it."""
         if index not in self._copies:
             place = np.searchsorted(self.image_indices, index)
             self._copies[index] = self.images[place].copy()
@@ -38,19 +38,19 @@ class Batch:
 class Reducer(abc.ABC):
     """Reduces a layer's outputs over a whole data set, batch by batch, to a result.
 
-    A subclass states what is measured of a batch (`measure`, run with the model), what is kept of
-    it (`summary`), how that is put together (`merge`), and what comes of it (`result`). One that
-    can put a batch to a state faster than by merging overrides `update`.
+    A subclass defines what is measured in a batch (`measure`, which runs with the model), the state
+    after one batch (`summary`), how two states are combined (`merge`), and the result of the final
+    state (`result`). It may override `update`, if adding a batch is faster than merging.
 
-    A state is a dictionary of arrays. It is never changed, but replaced by a new one; so an
-    interruption never finds half of a batch in it, and `scan_layers` can save it at any time. The
-    same reducer serves any number of layers. Two are the same, for a scan that resumes, if their
-    classes and attributes are.
+    A state is a dictionary of arrays. It is never modified but replaced by a new one, so that it
+    never contains half of a batch, and `scan_layers` can save it at any time. One reducer can serve
+    any number of layers. A scan can resume with another reducer object of the same class and
+    attributes.
 
     Attributes:
-        merges_exactly: whether merging gives the same bits however states are grouped, as counts,
-            maxima and rows do, and sums of floats do not. Where it does not, an engine sends the
-            state of every batch, and merges them in order.
+        merges_exactly: whether merging gives the same bits however states are grouped, as for
+            counts, maxima and rows, but not for sums of floats. If not, an engine returns the state
+            of every batch, and they are merged in order.
 
     Example:
         >>> import keras, numpy as np
@@ -74,17 +74,17 @@ class Reducer(abc.ABC):
 
     @abc.abstractmethod
     def measure(self, outputs: Any, layer: keras.layers.Layer) -> Any:
-        """What is measured of a batch, in `keras.ops`, on the device that runs the model.
+        """Measures a batch with `keras.ops`, on the device that runs the model.
 
-        It is computed once for all reducers of a layer that have the same function here.
+        It is computed once for all reducers of a layer that share this function.
 
         Args:
             outputs: tensor `(images, rows, columns, feature maps)` or `(images, units)`.
-            layer: the layer that gave them.
+            layer: the layer that returned them.
 
         Returns:
             A tensor, or a nested structure of tensors. Their first axis is that of the images; the
-            others do not depend on the size of the images. All values have to be finite.
+            others must not depend on the size of the images. All values must be finite.
         """
 
     @abc.abstractmethod
@@ -101,10 +101,10 @@ class Reducer(abc.ABC):
         """The state of all images of two states, which have no image in common."""
 
     def update(self, state: State | None, measured: Any, batch: Batch) -> State:
-        """The state with one more batch, whose images come after those before.
+        """The state after one more batch, whose images follow all earlier ones.
 
         Args:
-            state: of all batches before; None in front of the first.
+            state: the state after all earlier batches; None before the first.
             measured: what `measure` returned, in NumPy.
             batch: the `Batch`.
         """
@@ -112,17 +112,17 @@ class Reducer(abc.ABC):
         return summary if state is None else self.merge(state, summary)
 
     def result(self, layer: str, state: State) -> Any:
-        """What comes of the state of all batches.
+        """The result for a layer; by default the state itself.
 
         Args:
             layer: name of the layer.
-            state: from `update` or `merge`.
+            state: the state after all batches, from `update` or `merge`.
         """
         return state
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What tells this reducer from others, for a scan that resumes."""
+        """What identifies this reducer in a scan that resumes."""
         return {"reducer": type(self).__qualname__, **vars(self)}
 
 
@@ -130,8 +130,8 @@ class NumActive(NamedTuple):
     """In how many images feature maps are active.
 
     Attributes:
-        num_active: int64 `(feature maps,)`: images in which the map is above 0 somewhere.
-        num_images: how many there were.
+        num_active: int64 `(feature maps,)`: number of images in which the map is above 0 somewhere.
+        num_images: number of all images.
     """
 
     num_active: np.ndarray
@@ -158,16 +158,16 @@ class CountActive(Reducer):
 
 
 class EveryImage(Reducer):
-    """Keeps what is measured of every image: an array `(images, ...)`.
+    """Records a measurement of every image: an array `(images, ...)`.
 
-    A subclass states `measure`. The result of a layer is `(image_indices, values)`: int64
+    A subclass defines `measure`. The result of a layer is `(image_indices, values)`: int64
     `(images,)`, ascending, and the array.
     """
 
     merges_exactly = True
 
     def values_of(self, measured: Any) -> np.ndarray:
-        """What is kept: `(images, ...)`."""
+        """What is recorded: `(images, ...)`."""
         return measured
 
     def summary(self, measured: Any, batch: Batch) -> State:
@@ -196,8 +196,8 @@ class EveryImage(Reducer):
         }
 
     def _extended(self, state, image_indices, values):
-        """A state with more rows, of images behind those it has."""
-        # The arrays have room behind the last row, which earlier states do not count.
+        """A state with more rows, of images that follow those of the state."""
+        # States share arrays with spare rows at the end; each has a length of its own.
         begin, end = int(state["length"]), int(state["length"]) + len(image_indices)
         rows = {"image_indices": image_indices, "values": values}
         grown = {name: _with_room(state[name], begin, end) for name in rows}
@@ -214,8 +214,8 @@ class EveryImage(Reducer):
 
 
 def _with_room(array, begin, end):
-    """The array, or one that begins with its first rows, with room up to `end`."""
-    if len(array) >= end and array.flags.writeable:  # one that a worker sent may not be
+    """The array if it has `end` rows, otherwise a larger one with the same first rows."""
+    if len(array) >= end and array.flags.writeable:  # one from a worker may be read-only
         return array
     larger = np.zeros((max(end, begin + begin // 2), *array.shape[1:]), array.dtype)
     larger[:begin] = array[:begin]
@@ -223,7 +223,7 @@ def _with_room(array, begin, end):
 
 
 def check_once(image_indices: np.ndarray) -> None:
-    """Refuses image indices `(..., images)`, ascending, of which one comes twice; -1 is none."""
+    """Raises if an image occurs twice in ascending indices `(..., images)`; -1 is no image."""
     twice = (image_indices[:, 1:] == image_indices[:, :-1]) & (image_indices[:, 1:] >= 0)
     if twice.any():
         raise ValueError(

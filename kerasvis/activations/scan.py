@@ -2,8 +2,8 @@
 
 ```
  images ──► forward pass of a batch ──► measure, layer by layer ──► reducers' states ──► results
-             (once for all)              (once for all that          (saved as a whole)
-                                          measure alike)
+             (once for all)              (once for equal             (saved together)
+                                          measurements)
 ```
 """
 
@@ -45,7 +45,7 @@ SECONDS_BETWEEN_SAVES = 30
 
 
 class NotFiniteError(ValueError):
-    """Weights, images or what is measured of layers are NaN or infinite."""
+    """Weights, images or measurements of layers are NaN or infinite."""
 
 
 def scan_layers(
@@ -62,16 +62,16 @@ def scan_layers(
 ) -> list[dict[str, Any]]:
     """Reduces the outputs of layers over a data set, in one forward pass for all reducers.
 
-    With a `directory` the scan may be interrupted at any time, also by a signal that kills it: it
-    writes the states of all reducers into that folder from time to time, and the same call resumes
-    from there. When the scan is finished they stay, and the same call returns at once.
+    With a `directory`, the scan may be interrupted or killed at any time: it regularly writes the
+    states of all reducers to that folder, and the same call resumes from there. The states remain
+    after the scan, so that the same call returns at once.
 
     Args:
         model: a functional or Sequential `keras.Model`; it is not changed.
         layers: names of layers, or one name.
-        images: what `find_top_activations` takes.
-        reducers: `Reducer`s, as `StrongestActivations(k=9)` or one of your own.
-        batch_size: images per step, of an array or a folder.
+        images: what `kerasvis.arguments.standardize_images` takes: an array, a folder, batches.
+        reducers: `Reducer`s, such as `StrongestActivations(k=9)` or one of your own.
+        batch_size: images per step, for an array or a folder.
         steps: maximum number of batches to read; required for data sets without a known end.
         directory: folder for the state of the scan.
         engine: a `kerasvis.engines.Ray`, to scan on the machines of a cluster; None for this
@@ -79,13 +79,13 @@ def scan_layers(
         verbose: 1 shows a progress bar, 0 none; `"auto"` shows one on a terminal.
 
     Returns:
-        For each reducer `{layer: result}`.
+        For each reducer, `{layer: result}`.
 
     Raises:
-        ValueError: if an argument is wrong; if the folder holds a scan of another model or of other
-            images, layers or reducers; or if a weight, an image or what is measured is NaN or
+        ValueError: if an argument is wrong; if the folder contains a scan of another model or of
+            other images, layers or reducers; or if a weight, an image or a measurement is NaN or
             infinite (a `NotFiniteError`).
-        OSError: if the folder cannot be written to, or another run is writing there.
+        OSError: if the folder cannot be written to, or another run is writing to it.
 
     Example:
         >>> import keras, numpy as np
@@ -119,14 +119,14 @@ def scan_layers(
 class Scan:
     """A forward pass over images, compiled once and run any number of times.
 
-    Each run takes the weights that the model has then.
+    Each run uses the current weights of the model.
 
     Args:
-        model: a functional or Sequential `keras.Model`; left as it is.
+        model: a functional or Sequential `keras.Model`; it does not change.
         watched: pairs of a layer's name and a `Reducer`.
 
     Raises:
-        ValueError: if a layer is unknown, or gives neither feature maps nor units.
+        ValueError: if a layer is unknown, or returns neither feature maps nor units.
     """
 
     def __init__(self, model: keras.Model, watched: Sequence[tuple[str, Reducer]]):
@@ -163,12 +163,12 @@ class Scan:
         Args:
             source: the `Images`.
             parts: where the state is saved, from which an interrupted run resumes; see `parts`.
-            name: of the part that holds the state, ending in `.npz`.
+            name: name of the part that contains the state, ending in `.npz`.
             engine: the `Ray` to scan on; None for this process.
             on_progress: function of the `Progress`, called before the first batch and after each.
 
         Raises:
-            NotFiniteError: if a weight, an image or what is measured is NaN or infinite.
+            NotFiniteError: if a weight, an image or a measurement is NaN or infinite.
             ValueError: if there is no image, or one that the model does not take.
         """
         check_weights(self.nodes)
@@ -181,21 +181,21 @@ class Scan:
                 steps = self._after_parts(state, source, saved, engine)
             state = self._after_all(state, steps, source, saved, on_progress)
         return [
-            reducer.result(layer, cast(State, own))  # a complete scan has one of each
+            reducer.result(layer, cast(State, own))  # not None after a complete scan
             for (layer, reducer), own in zip(self.watched, state.of_reducers, strict=True)
         ]
 
     def _after_all(self, state, steps, source, saved, on_progress):
-        """The complete `ScanState`; `steps` yields `(state, progress to be shown)`."""
+        """The complete `ScanState`; `steps` yields `(state, progress to show)`."""
         try:
             with contextlib.closing(steps):
                 for state, progress in steps:
                     on_progress(progress)
                     saved.save_now_and_then(state)
         except NotFiniteError:
-            saved.discard()  # or the next run could not take the images once they are corrected
+            saved.discard()  # otherwise, the next run would refuse the corrected images
             raise
-        except BaseException:  # an interruption from the keyboard too
+        except BaseException:  # including an interruption from the keyboard
             saved.save(state)
             raise
         if not state.progress.num_batches:
@@ -206,7 +206,7 @@ class Scan:
         return state
 
     def _after_batches(self, state, source):
-        """Yields the `ScanState` after each batch that is left, computed here."""
+        """Yields the `ScanState` after each remaining batch, computed in this process."""
         with contextlib.closing(source.batches(state.progress)) as batches:
             while group := list(itertools.islice(batches, self.forward_pass.num_replicas)):
                 for batch, measured in self._measured(group, source):
@@ -214,7 +214,7 @@ class Scan:
                     yield state, state.progress
 
     def _after_parts(self, state, source, saved, engine):
-        """Yields the `ScanState` after each part that is left, computed by an engine."""
+        """Yields the `ScanState` after each remaining part, computed by an engine."""
         in_order = PartsInOrder(
             [reducer for _, reducer in self.watched],
             state.of_reducers,
@@ -238,7 +238,7 @@ class Scan:
                 yield after(part)
 
     def worker(self) -> ScanWorker:
-        """What makes the same scan on another machine."""
+        """A worker that runs the same scan on another machine."""
         make_scan = functools.partial(Scan, watched=self.watched)
         return ScanWorker(self._model, self.layers, make_scan)
 
@@ -255,13 +255,13 @@ class Scan:
         return PartOfScan(images.begin, images.end, number, tuple(states), skipped)
 
     def _add(self, states, batch, measured):
-        """Puts a batch to the states of a part, or behind them where merging rounds."""
+        """Adds a batch to the states of a part, as a state of its own if merging would round."""
         for (layer, reducer), own in zip(self.watched, states, strict=True):
             earlier = own.pop() if own and reducer.merges_exactly else None
             own.append(_as_arrays(reducer.update(earlier, measured[layer, reducer.measure], batch)))
 
     def _measured(self, group, source):
-        """Yields `(batch, measured)` of some batches that are run at the same time."""
+        """Yields `(batch, measured)` for some batches that run at the same time."""
         group = [Batch(indices, self._standardized(images)) for indices, images in group]
         for batch in group:
             _check_images(batch, source)
@@ -271,7 +271,7 @@ class Scan:
             yield batch, measured
 
     def _after(self, state, batch, measured):
-        """The `ScanState` with one more batch."""
+        """The `ScanState` after one more batch."""
         of_reducers = tuple(
             _as_arrays(reducer.update(own, measured[layer, reducer.measure], batch))
             for (layer, reducer), own in zip(self.watched, state.of_reducers, strict=True)
@@ -288,13 +288,13 @@ class Scan:
         if not fits or images.dtype.kind in "OSU":
             expected = ", ".join("any" if length is None else str(length) for length in shape)
             raise ValueError(
-                f"A batch of {images.dtype} {images.shape} came, but the model takes images "
-                f"(batch, {expected}): resize the images, or batch the data set."
+                f"The model takes images (batch, {expected}): resize the images, or batch the data "
+                f"set. Received: a batch of {images.dtype} {images.shape}"
             )
         return np.asarray(images, self._dtype)
 
     def _check_measured(self, measured, batch, source):
-        """Refuses values that are not finite, and names the first image of these."""
+        """Raises for values that are not finite; names the first image that has them."""
         wrong = []
         for (layer, _), structure in measured.items():
             for array in keras.tree.flatten(structure):
@@ -314,11 +314,11 @@ class Scan:
 
 
 class ScanState(NamedTuple):
-    """How far a scan has come; a new one after each batch, so that none is half changed.
+    """The state of a scan; replaced after each batch, so that it never contains half of one.
 
     Attributes:
         progress: the `Progress` among the images.
-        of_reducers: the state of each reducer of a layer; None in front of the first batch.
+        of_reducers: the state of each reducer of a layer; None before the first batch.
         is_complete: whether all images were scanned.
     """
 
@@ -328,11 +328,11 @@ class ScanState(NamedTuple):
 
 
 class SavedState:
-    """A `ScanState` as a part of a folder, with the images that could not be decoded so far.
+    """A `ScanState` saved in a folder, with the images that could not be decoded so far.
 
     Args:
         parts: the `Parts`; None to save nothing.
-        name: of the part.
+        name: name of the part.
         num_reducers: number of states of reducers.
         source: the `Images`.
     """
@@ -343,7 +343,7 @@ class SavedState:
         self._seconds, self._last = 0.0, time.monotonic()
 
     def load(self) -> ScanState:
-        """That of an earlier run; or the first, written at once, so that a bad path fails early."""
+        """The state of an earlier run, or a new one, saved at once to find a wrong path early."""
         arrays = self._parts.load(self._name)
         if arrays is None:
             state = ScanState(Progress(), (None,) * self._num_reducers)
@@ -373,13 +373,13 @@ class SavedState:
             arrays |= {f"{number}/{name}": array for name, array in (own or {}).items()}
         self._parts.save(self._name, arrays)
         for begin, end in self._ranges():
-            if state.is_complete or end <= state.progress.next_index:  # it is in the state by now
+            if state.is_complete or end <= state.progress.next_index:  # now part of the state
                 self._parts.discard(self._part_name(begin, end))
         self._last = time.monotonic()
         self._seconds = self._last - begin
 
     def save_now_and_then(self, state: ScanState) -> None:
-        """Writes a state if the last one is old; the more rarely, the longer writing takes."""
+        """Writes a state if the last one is old; the longer writing takes, the less often."""
         if time.monotonic() - self._last >= SECONDS_BETWEEN_SAVES * max(1.0, self._seconds):
             self.save(state)
 
@@ -395,7 +395,7 @@ class SavedState:
         return PartOfScan.from_arrays(arrays)
 
     def completed_ranges(self, next_index: int) -> list[tuple[int, int]]:
-        """`(begin, end)` of the parts from an image index on that were written, in order."""
+        """`(begin, end)` of the saved parts that begin at an image index or later, in order."""
         return [
             (begin, end)
             for begin, end in self._ranges()
@@ -422,7 +422,7 @@ class SavedState:
 
 @contextlib.contextmanager
 def progress_bar(title: str, source: Images, is_shown: bool) -> Iterator[Callable]:
-    """A bar over the images; gives the function that is told the `Progress`."""
+    """A progress bar over the images; yields a function that updates it to a `Progress`."""
     with tqdm.tqdm(
         desc=title, unit=" images", total=source.num_images, disable=not is_shown
     ) as bar:
@@ -430,17 +430,17 @@ def progress_bar(title: str, source: Images, is_shown: bool) -> Iterator[Callabl
 
 
 def check_weights(nodes: Sequence) -> None:
-    """Refuses weights that are NaN or infinite, in nodes of a graph.
+    """Raises if weights of some nodes are NaN or infinite.
 
-    Convolutions on a CPU rectify NaN to 0, so that activations alone would not tell.
+    Convolutions on a CPU rectify NaN to 0, so activations alone would not reveal it.
     """
     for node in nodes:
         for weight in getattr(node.layer, "weights", ()):
             if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
                 raise NotFiniteError(
-                    f"The weights of layer {node.name!r} hold NaN or infinity, so that no image "
-                    "has activations to compare: load weights that are finite, or look for a "
-                    "training run that diverged."
+                    f"The weights of layer {node.name!r} contain NaN or infinity, so activations "
+                    "cannot be compared: load weights that are finite, or check whether training "
+                    "diverged."
                 )
 
 
@@ -449,13 +449,13 @@ def _check_images(batch, source):
     if not is_finite.all():
         first = int(np.argmin(is_finite.all(axis=(1, 2, 3))))
         raise NotFiniteError(
-            f"{source.describe(batch.image_indices[first])} holds NaN or infinity, which would "
+            f"{source.describe(batch.image_indices[first])} contains NaN or infinity, which would "
             "reach every layer: correct the image or leave it out."
         )
 
 
 def _as_arrays(state):
-    """A state as it is when it was saved and loaded: NumPy computes otherwise with bare numbers."""
+    """A state as it would be after saving and loading, as NumPy treats bare numbers differently."""
     return {name: np.asarray(array) for name, array in state.items()}
 
 

@@ -1,4 +1,4 @@
-"""A scan whose parts are computed by an engine, in any order, and merged in the images' order.
+"""A scan whose parts are computed by an engine in any order, and merged in the order of the images.
 
 ```
  ranges of images ──► engine ──► parts, in any order ──► saved ──► merged from the first image on
@@ -21,14 +21,14 @@ from kerasvis.graph.portable_model import PortableModel
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PartOfScan:
-    """What a worker makes of a range of images.
+    """What a worker returns for a range of images.
 
     Attributes:
         begin: index of the first image.
-        end: index behind the last one.
-        num_batches: batches with at least one image that could be decoded.
-        states: for each reducer of a layer its states, in order, to be merged one after another:
-            one, or one of each batch where merging rounds.
+        end: index after the last one.
+        num_batches: number of batches with at least one image that could be decoded.
+        states: for each reducer of a layer, its states, to be merged in order: one, or one for each
+            batch if merging rounds.
         skipped: `{image index: reason}` of the images that could not be decoded.
     """
 
@@ -62,11 +62,11 @@ class PartOfScan:
 
 
 class ScanWorker:
-    """Scans ranges of images on a machine that has not seen the model.
+    """Scans ranges of images on another machine, to which it brings the model.
 
     Args:
         model: a functional or Sequential `keras.Model`.
-        layers: names of the layers that are scanned; None where the whole model is needed.
+        layers: names of the layers that are scanned; None if the whole model is needed.
         make_scan: function of the model that returns its `Scan`.
     """
 
@@ -82,11 +82,11 @@ class ScanWorker:
 
 
 class PartsInOrder:
-    """Merges parts that come in any order, from the first image on.
+    """Merges parts that arrive in any order, in the order of their images.
 
     Args:
         reducers: the `Reducer` of each state.
-        states: the state of each at the beginning; None in front of the first batch.
+        states: the initial state of each; None before the first batch.
         progress: the `Progress` of these states.
     """
 
@@ -96,11 +96,11 @@ class PartsInOrder:
 
     @property
     def num_images(self) -> int:
-        """Images that are done, in order or not."""
+        """Number of images that have been scanned, in order or not."""
         return self.progress.next_index + sum(p.end - p.begin for p in self._waiting.values())
 
     def add(self, part: PartOfScan) -> None:
-        """Takes a part, and merges it once all those in front of it have come."""
+        """Adds a part, which is merged once all earlier ones have arrived."""
         self._waiting[part.begin] = part
         while (following := self._waiting.pop(self.progress.next_index, None)) is not None:
             self._merge(following)

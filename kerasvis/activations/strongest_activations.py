@@ -1,4 +1,4 @@
-"""Figure 2: which images drive each feature map most."""
+"""Figure 2: which images activate each feature map most."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,8 +26,8 @@ from kerasvis.engines import Ray
 class StrongestActivations(Reducer):
     """The k strongest activations of each feature map, one per image.
 
-    The result of a layer is a `LayerActivations`. Of equal activations the image with the lowest
-    index counts.
+    The result of a layer is a `LayerActivations`. Of equal activations, that of the image with the
+    lowest index comes first.
 
     Args:
         k: number of activations per feature map.
@@ -45,7 +45,7 @@ class StrongestActivations(Reducer):
     def update(self, state: State | None, measured: ChannelMaxima, batch: Batch) -> State:
         values, rows, columns = measured
         top = self._before_all_images(values.shape[1]) if state is None else state
-        # An equal value of a later image changes nothing, and soon most batches change little.
+        # An equal value of a later image changes nothing. Soon, most batches change few maps.
         changed = np.flatnonzero(values.max(axis=0) > top["values"][:, -1])
         if state is not None and not len(changed):
             return state
@@ -58,7 +58,7 @@ class StrongestActivations(Reducer):
             name: np.concatenate([top[name][changed], added], axis=1)
             for name, added in candidates.items()
         }
-        # Stable, so that of equal values the earlier image stays in front.
+        # Stable, so that of equal values, that of the earlier image stays first.
         order = np.argsort(-both["values"], axis=1, kind="stable")
         merged = {name: array.copy() for name, array in top.items()}
         for name, array in in_order(both, order, self.k).items():
@@ -67,7 +67,7 @@ class StrongestActivations(Reducer):
 
     def merge(self, state: State, other: State) -> State:
         both = {name: np.concatenate([state[name], other[name]], axis=1) for name in state}
-        # By value; of equal ones the lowest index, and -1, no image, at the end with its -inf.
+        # By value, then by index. -1, no image, comes last, since its value is -inf.
         order = np.lexsort((both["image_indices"], -both["values"]), axis=1)
         check_once(np.take_along_axis(both["image_indices"], order, axis=1))
         return in_order(both, order, state["values"].shape[1])
@@ -106,29 +106,30 @@ def find_top_activations(
 ) -> TopActivations:
     """Finds the k strongest activations of every feature map, one per image, over a data set.
 
-    All layers are watched in one forward pass. Of equal activations the image with the lowest index
-    counts, and in it the first position in row-major order. Memory grows with the number of
-    feature maps times k, not with the images.
+    One forward pass serves all layers. Of equal activations, the image with the lowest index comes
+    first, and in an image the first position, row by row. The memory depends on the number of
+    feature maps times k, not on the number of images.
 
-    With a `filepath` the scan may be interrupted at any time, also by a signal that kills it: every
-    half minute it writes its state into a folder next to that file, and the same call resumes from
-    there, to the very bytes that a scan in one piece would have written. A data set of batches has
-    to give the same batches again; those that are done are read and dropped.
+    With a `filepath`, the scan may be interrupted or killed at any time: every half minute, it
+    writes its state to a folder next to that file, and the same call resumes from there. The result
+    has the same bytes as that of an uninterrupted scan. A data set of batches must return the same
+    batches again; those that are completed are read and skipped.
 
-    Within `strategy.scope()` of several devices each takes a batch at a time; with an `engine` the
-    images are divided among the machines of a cluster. The result is the same, to the bit.
+    In the scope of a strategy with several devices, each device takes a batch at a time; with an
+    `engine`, the images are divided among the machines of a cluster. The result is bit for bit the
+    same.
 
     Args:
-        model: a functional or Sequential `keras.Model`; it is not changed. Of a subclassed one the
-            outputs can be watched: `"output"`, or the keys of a dict that it returns.
+        model: a functional or Sequential `keras.Model`; it is not changed. Of a subclassed one, the
+            outputs can be scanned: `"output"`, or the keys of a dict that it returns.
         layers: names of layers, or one name; `"outer/inner"` inside a nested model. The units of a
             dense layer count as feature maps of one element.
         images: what `kerasvis.arguments.standardize_images` takes: an array, a folder, batches.
         k: number of activations per feature map.
-        batch_size: images per step, of an array or a folder.
+        batch_size: images per step, for an array or a folder.
         steps: maximum number of batches to read; required for data sets without a known end.
-        filepath: where to write the result, a file that `TopActivations.load` reads. The state of
-            an unfinished scan is in the folder of that name with `.partial` added.
+        filepath: file for the result, which `TopActivations.load` reads. The state of an unfinished
+            scan is in the folder of that name with `.partial` added.
         engine: a `kerasvis.engines.Ray`, to scan on the machines of a cluster; None for this
             process.
         verbose: 1 shows a progress bar, 0 none; `"auto"` shows one on a terminal.
@@ -139,8 +140,8 @@ def find_top_activations(
     Raises:
         ValueError: if an argument is wrong; if the unfinished scan next to `filepath` is one of
             another model or of other images, layers or k; or if a weight, an image or an activation
-            is NaN or infinite (a `NotFiniteError`). TensorFlow's fused convolutions rectify NaN to
-            0 on a CPU, so what comes of an overflow below the watched layers can escape.
+            is NaN or infinite (a `NotFiniteError`). On a CPU, an overflow below the layers may go
+            unnoticed, since TensorFlow's fused convolutions rectify NaN to 0.
         OSError: if a file cannot be written, or another run is writing it.
 
     Reference:
@@ -178,6 +179,7 @@ def _partial(filepath):
     filepath = Path(filepath)
     if filepath.is_dir():
         raise ValueError(
-            f"A file is written, not a folder: give its path. Received: filepath={str(filepath)!r}"
+            "The path is that of a folder: give the path of a file. "
+            f"Received: filepath={str(filepath)!r}"
         )
     return filepath.with_name(filepath.name + ".partial")

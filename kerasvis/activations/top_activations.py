@@ -1,4 +1,4 @@
-"""The strongest activations of every feature map: what a scan leaves behind."""
+"""The strongest activations of every feature map, found by a scan."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from kerasvis.storage.results import Result, layers_as_dict
 class LayerActivations(NamedTuple):
     """The k strongest activations of each feature map of one layer, one per image.
 
-    Where a scan saw fewer than k images, the value is -inf and the rest is -1.
+    If there were fewer than k images, the remaining values are -inf, indices and positions -1.
 
     Attributes:
         values: float32 `(feature maps, k)`, descending.

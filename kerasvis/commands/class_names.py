@@ -75,7 +75,7 @@ def check_class_names(names: dict[int, str], num_classes: int) -> None:
     """
     if names and max(names) >= num_classes:
         raise ValueError(
-            f"The model knows {num_classes} classes, but there are names of more: give its own by "
+            f"The model has {num_classes} classes, but there are names of more: give its own by "
             "--class-names, or take classes.json out of its folder. Received: "
             f"{names[max(names)]!r} for class {max(names)}"
         )

@@ -21,14 +21,14 @@ class MapSummary(NamedTuple):
     Attributes:
         feature: its number.
         strongest: its strongest activation.
-        firing_rate: share of the images in which it is active, in [0, 1].
+        active_share: share of the images in which it is active, in [0, 1].
         sparseness: see `MapStatistics`.
         classes: names of its preferred classes, as many as are shown.
     """
 
     feature: int
     strongest: float
-    firing_rate: float
+    active_share: float
     sparseness: float
     classes: tuple[str, ...]
 
@@ -133,7 +133,7 @@ class LayerReport:
     @property
     def num_silent(self):
         """Number of feature maps that are not active in any image."""
-        return int((self.statistics.num_firing == 0).sum())
+        return int((self.statistics.num_active == 0).sum())
 
     def summaries(self):
         """A `MapSummary` of every feature map, in order."""
@@ -141,7 +141,7 @@ class LayerReport:
             MapSummary(
                 feature,
                 float(self.top.values[feature, 0]),
-                float(self.statistics.num_firing[feature] / self.num_images),
+                float(self.statistics.num_active[feature] / self.num_images),
                 float(self.statistics.sparseness[feature]),
                 tuple(found.name for found in self.preferred_classes(feature)),
             )

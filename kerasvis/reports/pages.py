@@ -197,7 +197,7 @@ def search_index(overview):
             report.layer,
             addresses.layer_folder(report.layer),
             [
-                [_rounded(s.strongest), _rounded(s.firing_rate), list(s.classes)]
+                [_rounded(s.strongest), _rounded(s.active_share), list(s.classes)]
                 for s in report.summaries()
             ],
         ]

@@ -45,9 +45,9 @@ def test_images_that_cannot_be_decoded_are_left_out(tmp_path):
     assert len(statistics.maxima) == 3
 
 
-def test_firing_means_and_sparseness():
+def test_number_active_means_and_sparseness():
     statistics = statistics_of([[1, 0, -1, 2], [1, 0, -3, 0], [1, 0, 4, 0], [1, 0, 0, 0]])
-    assert statistics.num_firing.tolist() == [4, 0, 1, 1]
+    assert statistics.num_active.tolist() == [4, 0, 1, 1]
     assert statistics.means.tolist() == [1, 0, 0, 0.5]
     all_alike, never, once, once_too = statistics.sparseness.tolist()
     assert all_alike == 0

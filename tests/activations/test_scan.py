@@ -260,8 +260,8 @@ def test_image_that_is_not_finite_is_an_error(model, value):
     images = whole_numbered_images(9)
     images[[5, 8], 3, 2, 1] = value
     sentence = (
-        "Image 5 holds NaN or infinity, which would reach every layer: correct the image or leave "
-        "it out."
+        "Image 5 contains NaN or infinity, which would reach every layer: correct the image or "
+        "leave it out."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         scan(model, images, batch_size=4)
@@ -273,7 +273,7 @@ def test_weights_that_are_not_finite_are_an_error(value):
     weights = model.get_weights()
     weights[2].flat[3] = value
     model.set_weights(weights)
-    with pytest.raises(NotFiniteError, match="'inner/linear' hold NaN or infinity"):
+    with pytest.raises(NotFiniteError, match="'inner/linear' contain NaN or infinity"):
         scan(model, whole_numbered_images(3), "dense")
     scan(model, whole_numbered_images(3), "pool")  # below them all is well
 

@@ -102,7 +102,7 @@ def test_a_build_that_was_stopped_after_the_scan_does_not_scan_again(write, monk
 def test_what_a_failed_scan_left_does_not_bind(write, images, monkeypatch):
     broken = images.copy()
     broken[3] = np.nan
-    with pytest.raises(ValueError, match="Image 3 holds NaN or infinity"):
+    with pytest.raises(ValueError, match="Image 3 contains NaN or infinity"):
         write([FIRST], images=broken)
     assert (write([FIRST]) / "index.html").is_file()
 

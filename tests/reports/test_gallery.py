@@ -118,11 +118,11 @@ def test_numbers_over_all_images(gallery, model, images, layer):
     maxima = maxima_of(model, images, layer).astype("float64")
     for feature, column in enumerate(maxima.T):
         page = map_page(gallery, layer, feature)
-        num_firing, rate, mean, sparseness = page.values[2 * K : 2 * K + 4]
-        assert num_firing == sum(value > 0 for value in column)
-        np.testing.assert_allclose(rate, num_firing / NUM_IMAGES)
+        num_active, rate, mean, sparseness = page.values[2 * K : 2 * K + 4]
+        assert num_active == sum(value > 0 for value in column)
+        np.testing.assert_allclose(rate, num_active / NUM_IMAGES)
         np.testing.assert_allclose(mean, sum(column) / NUM_IMAGES, rtol=1e-5)
-        if num_firing:
+        if num_active:
             evenness = mean**2 / (sum(column**2) / NUM_IMAGES)
             np.testing.assert_allclose(sparseness, (1 - evenness) / (1 - 1 / NUM_IMAGES), rtol=1e-4)
         else:
@@ -152,12 +152,12 @@ def test_classes_that_a_map_prefers(gallery, model, images):
 
 def test_maps_that_fire_alike(gallery, model, images):
     maxima = maxima_of(model, images, FIRST)
-    firing = np.flatnonzero(maxima.any(axis=0)).tolist()
-    for feature in firing:
+    active = np.flatnonzero(maxima.any(axis=0)).tolist()
+    for feature in active:
         page = map_page(gallery, FIRST, feature)
         correlations = {
             other: np.corrcoef(maxima[:, feature], maxima[:, other])[0, 1]
-            for other in firing
+            for other in active
             if other != feature
         }
         others = sorted(correlations, key=correlations.get, reverse=True)

@@ -117,7 +117,7 @@ def test_without_classes():
     assert "Class" not in map_page_of(report, labels=None).text
 
 
-def test_numbers_of_a_map_that_never_fires():
+def test_numbers_of_a_map_that_is_never_active():
     page = map_page_of(report_of("conv"), feature=1)
     assert "–" in page.text
     assert "nan" not in page.text

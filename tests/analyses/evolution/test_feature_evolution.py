@@ -174,7 +174,7 @@ def test_a_snapshot_is_the_strongest_of_visualize_features():
 def test_activations_that_are_not_finite():
     images = IMAGES.copy()
     images[6, 0, 0, 0] = np.inf
-    with pytest.raises(NotFiniteError, match="Image 6 holds NaN or infinity"):
+    with pytest.raises(NotFiniteError, match="Image 6 contains NaN or infinity"):
         FeatureSnapshots(convnet(), ["scores"]).take(images)
 
 

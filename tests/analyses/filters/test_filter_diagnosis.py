@@ -82,7 +82,7 @@ def test_maps_that_never_fire_are_found_in_every_layer(diagnosis):
     assert not any(layer.is_weak.any() for layer in diagnosis.layers)
 
 
-def test_a_map_that_fires_in_one_image_of_a_hundred(images):
+def test_a_map_that_is_active_in_one_image_of_a_hundred(images):
     model = make_model()
     images = np.concatenate([images, images[:40]])
     images[7] *= 1000

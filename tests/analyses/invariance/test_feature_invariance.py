@@ -265,7 +265,7 @@ PIXELS = np.zeros((1, *SIZE, 3), "uint8")
         ),
         (
             {"class_indices": 6},
-            "The model knows 6 classes: give a number from 0 to 5. Received: class_index=6",
+            "The model has 6 classes: give a number from 0 to 5. Received: class_index=6",
         ),
         ({"layers": []}, "Give the names of layers, at least one"),
         ({"layers": ["conv3"]}, "The model has no layer 'conv3': did you mean"),

@@ -525,19 +525,19 @@ ERRORS = {
     ),
     "class": (
         {"class_index": 7},
-        "The model knows 7 classes: give a number from 0 to 6. Received: class_index=7",
+        "The model has 7 classes: give a number from 0 to 6. Received: class_index=7",
     ),
     "negative class": (
         {"class_index": -1},
-        "The model knows 7 classes: give a number from 0 to 6. Received: class_index=-1",
+        "The model has 7 classes: give a number from 0 to 6. Received: class_index=-1",
     ),
     "class of no number": (
         {"class_index": 1.5},
-        "The model knows 7 classes: give a number from 0 to 6. Received: class_index=1.5",
+        "The model has 7 classes: give a number from 0 to 6. Received: class_index=1.5",
     ),
     "class asked for": (
         {"class_indices": [0, 9]},
-        "The model knows 7 classes: give a number from 0 to 6. Received: class_index=9",
+        "The model has 7 classes: give a number from 0 to 6. Received: class_index=9",
     ),
     "classes": (
         {"image": IMAGE[None], "class_index": [1, 2]},
