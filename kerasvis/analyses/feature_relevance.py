@@ -153,7 +153,7 @@ class RelevancePass(ForwardPass):
 
     Args:
         scores: the `DecisionScores` of a model.
-        measurements: pairs of a layer's name and a function, as of `ForwardPass`.
+        measurements: pairs of a layer's name and a function, see `ForwardPass`.
     """
 
     def __init__(self, scores, measurements):

@@ -47,7 +47,7 @@ class EvidenceOptions:
     Attributes:
         layers: by default the last of each size of feature maps, the four deepest.
         num_features: shown of each layer.
-        strongest_in: folder of photographs, or demo, whose strongest images are shown, too.
+        strongest_in: folder of photographs, or demo, whose strongest images are also shown.
         relevance: beside these, the images in which they matter most to the decision.
         gallery: folder of `kerasvis gallery` of the same model, to whose pages they lead and whose
             images are shown where --strongest-in is not given.

@@ -150,7 +150,7 @@ class RecordOptions:
         if self.without_patches and not self.evolution:
             raise ValueError(
                 "--without-patches is about the evolution of features, but none is to be recorded: "
-                "give --evolution, too, or leave it out."
+                "also give --evolution, or leave it out."
             )
         if self.tensorboard is None:
             return

@@ -1,4 +1,4 @@
-"""Images divided into ranges of whole batches, each of which is computed by itself.
+"""Divides images into ranges of whole batches, which are computed independently.
 
 ```
  images:     0 ............ 32 ............ 64 .......... 87
@@ -6,7 +6,8 @@
  ranges:     |               |               |           |
 ```
 
-The batches are those of one run over all images, so that each is computed as there, to the bit.
+The batches are those of a single run over all images, so each range gives bit for bit the same
+values as in that run.
 """
 
 import math
@@ -19,12 +20,12 @@ from kerasvis.data.images import START, BatchedImages, Images, IndexedImages, Pr
 
 
 class ImageRange:
-    """Some batches in a row of images; it can be sent to another machine.
+    """Consecutive batches of images, which can be sent to another machine.
 
     Args:
-        source: the images, of which `section` can be taken.
+        source: the images.
         begins: image index at which each batch begins, ascending.
-        end: image index behind the last one.
+        end: image index after the last one.
     """
 
     def __init__(self, source: "IndexedImages | GivenBatches", begins: Sequence[int], end: int):
@@ -37,7 +38,7 @@ class ImageRange:
 
     @property
     def num_images(self) -> int:
-        """Number of images, those included that cannot be decoded."""
+        """Number of images, including those that cannot be decoded."""
         return self.end - self.begin
 
     @property
@@ -50,19 +51,19 @@ class ImageRange:
         return self.source.batches(Progress(0, self.begin))
 
     def halves(self) -> tuple[Self, Self]:
-        """Two ranges, of half the batches each; there are at least two."""
+        """Two ranges with half of the batches each, of a range with at least two."""
         middle = len(self.begins) // 2
         return self._of(self.begins[:middle], self.begins[middle]), self._of(
             self.begins[middle:], self.end
         )
 
     def probes(self) -> tuple[Self, Self]:
-        """Two batches of half the images, of one batch; its results are not theirs to the bit."""
+        """Two batches with half of the images each; their last bits may differ from the batch's."""
         middle = (self.begin + self.end) // 2
         return self._of([self.begin], middle), self._of([middle], self.end)
 
     def describe(self) -> str:
-        """What an error calls these images."""
+        """How error messages name these images."""
         if self.num_images == 1:
             return self.source.describe(self.begin)
         return f"Images {self.begin} to {self.end - 1}"
@@ -101,18 +102,18 @@ class GivenBatches(BatchedImages):
 def image_ranges(
     source: Images, batches_per_range: int, progress: Progress, done: Iterable[tuple[int, int]] = ()
 ) -> Iterator[ImageRange]:
-    """Divides what is left of images into ranges.
+    """Divides the remaining images into ranges.
 
     Args:
         source: the `Images`.
-        batches_per_range: batches of each range, at most.
-        progress: of what is done from the first image on; see `aligned`.
-        done: `(begin, end)` of the ranges behind it that are done.
+        batches_per_range: maximum number of batches in a range.
+        progress: the `Progress` of the completed images, from the first one on; see `aligned`.
+        done: `(begin, end)` of further ranges that are completed.
 
     Yields:
-        The `ImageRange`s, in order. Those of a stream are read here, as they are asked for.
+        The `ImageRange`s, in order. Those of a stream are read here, when they are requested.
     """
-    is_done = _Covered(done)
+    is_done = _IsInside(done)
     if isinstance(source, IndexedImages):
         batches = _sections(source, progress)
     else:
@@ -130,7 +131,7 @@ def image_ranges(
 
 
 def aligned(source: Images, progress: Progress) -> Progress:
-    """The `Progress` up to the next batch: what was left out at the end of one is done, too."""
+    """The `Progress` up to the next batch: images left out at the end of a batch are completed."""
     if not isinstance(source, IndexedImages):
         return progress
     next_index = math.ceil(progress.next_index / source.batch_size) * source.batch_size
@@ -138,7 +139,7 @@ def aligned(source: Images, progress: Progress) -> Progress:
 
 
 def num_batches(source: Images) -> int | None:
-    """How many batches images have; None if it is not known before they are read."""
+    """The number of batches of images; None if it is unknown before they are read."""
     if not isinstance(source, IndexedImages):
         return None
     return math.ceil(source.num_images / source.batch_size)
@@ -159,8 +160,8 @@ def _range_of(source, waiting):
     return ImageRange(section, begins, ends[-1])
 
 
-class _Covered:
-    """Whether an image index is in one of some ranges."""
+class _IsInside:
+    """A function that tells whether an image index is in one of several ranges."""
 
     def __init__(self, ranges):
         self._begins, self._ends = np.array([(0, 0), *sorted(ranges)]).T

@@ -173,7 +173,7 @@ class Images(BatchedImages, FetchedImages):
 
 
 class IndexedImages(Images):
-    """Images of which any part can be read without those in front of it.
+    """Images of which any part can be read without the images before it.
 
     Attributes:
         batch_size: images per batch.
@@ -184,8 +184,8 @@ class IndexedImages(Images):
 
     @abc.abstractmethod
     def section(self, begin: int, end: int) -> Self:
-        """These images from `begin` to before `end` alone, under the indices that they have here.
+        """Only the images from `begin` to before `end`, with the same indices as here.
 
-        It can be pickled and sent to another machine. Read from `begin` on, where a batch begins,
-        its batches are those here.
+        They can be pickled and sent to another machine. If a batch begins at `begin`, their batches
+        are the same as here.
         """

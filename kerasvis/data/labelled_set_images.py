@@ -13,7 +13,7 @@ class LabelledSetImages(IndexedImages):
     """The images of a labelled set of which parts can be read: of TFDS, or of class folders.
 
     Args:
-        images: the set, as of `kerasvis.data.LabelledData`, with `part(begin, end)`.
+        images: the set, like a `kerasvis.data.LabelledData`, with `part(begin, end)`.
         preprocessing: the `Preprocessing` by which images are made from its pixels.
         batch_size: images per batch.
         begin: index of the first image of the set.

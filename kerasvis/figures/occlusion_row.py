@@ -67,7 +67,7 @@ def interpretation(results):
 def probability_scale(result, full_range):
     """0 to 1 for probabilities, or the range of the values, including that without occlusion.
 
-    Probabilities that are all equal have no range: 0 to 1, too.
+    If all probabilities are equal, the range is also 0 to 1.
     """
     values = [*np.ravel(result.probability), result.base_probability]
     is_probability = result.measure == PROBABILITY

@@ -24,7 +24,7 @@ def num_replicas(model):
 
 
 def predict_undivided(model, inputs):
-    """`predict_on_batch` of inputs that are no rows of examples, or too few for all devices.
+    """`predict_on_batch` for inputs that are not rows of examples, or too few for all devices.
 
     Under a `keras.distribution` every device computes the same.
     """
@@ -89,8 +89,8 @@ def predict_on_replicas(model, batches, lengths):
 def _predict_distributed(model, batches):
     """The same under a `keras.distribution`, which divides the first axis evenly.
 
-    Inputs that hold more than examples, as the feature maps that all occluder positions share, are
-    left undivided.
+    Inputs that contain more than examples, such as feature maps that all occluder positions share,
+    are left undivided.
     """
     if isinstance(batches[0], dict):
         return [predict_undivided(model, batch) for batch in batches]
@@ -106,7 +106,7 @@ def _predict_distributed(model, batches):
 
 
 def _distribution():
-    """The `keras.distribution` that holds on JAX, or None."""
+    """The `keras.distribution` in effect on JAX, or None."""
     return keras.distribution.distribution() if keras.backend.backend() == "jax" else None
 
 

@@ -154,7 +154,7 @@ class ExplanationAnalysis:
     Args:
         model: a functional or Sequential `keras.Model` of scores; it is not changed.
         image_size: `(height, width)` of the images in pixels.
-        layers, num_features: as of `explain`.
+        layers, num_features: see `explain`.
         **settings: those of `kerasvis.analyses.OcclusionAnalysis`.
 
     Attributes:
@@ -164,7 +164,7 @@ class ExplanationAnalysis:
 
     Call arguments:
         image: `(rows, columns, channels)`, as the model takes it.
-        class_index, other_index: as of `explain`.
+        class_index, other_index: see `explain`.
 
     Returns:
         An `Explanation`.

@@ -141,7 +141,7 @@ def layer_fidelity(
         receptive fields are too small for maps to be compared.
 
     Raises:
-        ValueError: as of `fidelity_report`.
+        ValueError: see `fidelity_report`.
 
     Example:
         >>> import keras

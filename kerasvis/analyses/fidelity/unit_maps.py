@@ -78,7 +78,7 @@ def unit_methods(methods, rules=()):
         rules: the user's rules for layers that the deconvnet does not know.
 
     Raises:
-        ValueError: as of `standardize_methods`.
+        ValueError: see `standardize_methods`.
     """
     rectifications = {METHODS[name]: name for name in RECTIFICATIONS}
     return {

@@ -56,7 +56,7 @@ class FilterCounter:
     Args:
         model: a functional or Sequential `keras.Model`; it is not changed.
         chosen: names of convolution layers; None for all.
-        with_maps: whether dead feature maps are counted, too.
+        with_maps: whether dead feature maps are also counted.
 
     Raises:
         ValueError: if there is no convolution, or a name is not that of one.

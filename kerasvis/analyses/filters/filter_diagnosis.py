@@ -225,7 +225,7 @@ class DiagnosedModel:
     """A model under diagnosis, and what to measure in a scan of images.
 
     Args:
-        model, first_layer, second_layer, rules: as of `diagnose_filters`.
+        model, first_layer, second_layer, rules: see `diagnose_filters`.
 
     Attributes:
         watched: pairs of a layer and a `Reducer`, for a `Scan`.
