@@ -13,6 +13,8 @@ import numpy as np
 import tqdm
 
 from kerasvis.activations import find_top_activations
+from kerasvis.analyses.projections_on_engine import UnitWorker, project_on
+from kerasvis.analyses.unit_windows import UnitsInWindows, fetch, project_some_at_a_time
 from kerasvis.arguments import (
     standardize_engine,
     standardize_images,
@@ -20,7 +22,6 @@ from kerasvis.arguments import (
     standardize_verbose,
 )
 from kerasvis.attributions.unit_projections import UnitProjections
-from kerasvis.deconvnet.targets import Unit
 from kerasvis.engines import Ray
 from kerasvis.storage.fields import Array
 from kerasvis.storage.results import Result
@@ -28,9 +29,6 @@ from kerasvis.storage.short import short
 
 if TYPE_CHECKING:
     from kerasvis.activations.top_activations import TopActivations
-
-
-NUM_UNITS_AT_ONCE = 64  # limits the memory for projections of whole images
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,8 +117,8 @@ def visualize_features(
         rules: see `DeconvModel`.
         batch_size: images (or crops of them) per step; by default chosen from their size.
         steps: maximum number of batches to read; required for data sets without a known end.
-        engine: a `kerasvis.engines.Ray` to scan on the machines of a cluster; None to scan in this
-            process.
+        engine: a `kerasvis.engines.Ray` to scan and project on the machines of a cluster; None for
+            this process.
         verbose: 1 shows progress bars, 0 none; `"auto"` shows them on a terminal.
 
     Returns:
@@ -148,16 +146,30 @@ def visualize_features(
         projections.check(source.image_size)
     if top is None:
         top = find_top_activations(model, names, source, k, engine=engine, verbose=verbose)
-    found = {}
-    for projections, numbers in zip(each, chosen, strict=True):
-        layer = projections.layer
-        number = int((top[layer].image_indices[numbers] >= 0).sum())
-        with tqdm.tqdm(desc=layer, unit=" maxima", total=number, disable=not is_shown) as bar:
-            by_method = visualize_by(
-                projections, source, top[layer], numbers, batch_size, advance=bar.update
+    results = {}
+    if engine is None:
+        for projections, numbers in zip(each, chosen, strict=True):
+            layer = projections.layer
+            number = int((top[layer].image_indices[numbers] >= 0).sum())
+            with tqdm.tqdm(desc=layer, unit=" maxima", total=number, disable=not is_shown) as bar:
+                results[layer] = visualize_by(
+                    projections, source, top[layer], numbers, batch_size, advance=bar.update
+                )
+    else:
+        worker = UnitWorker(model, names, methods, rules, batch_size)
+        units = [
+            UnitsInWindows.strongest(one, source.image_size, top[one.layer], numbers)
+            for one, numbers in zip(each, chosen, strict=True)
+        ]
+        projected = project_on(engine, worker, units, source, is_shown)
+        for of_layer, numbers, by_method in zip(units, chosen, projected, strict=True):
+            found = top[of_layer.layer]
+            fetched = fetch(source, found.image_indices[numbers])
+            results[of_layer.layer] = _visualizations(
+                source, found, numbers, of_layer, by_method, fetched
             )
-        is_one = isinstance(methods, str) or callable(methods)
-        found[layer] = next(iter(by_method.values())) if is_one else by_method
+    is_one = isinstance(methods, str) or callable(methods)
+    found = {name: next(iter(each.values())) if is_one else each for name, each in results.items()}
     return found[layers] if isinstance(layers, str) else found
 
 
@@ -201,34 +213,41 @@ def visualize_by(
     Returns:
         `{method: FeatureVisualization}`; they share all arrays but the projections.
     """
-    deconv = projections.deconv
-    images_used, image_numbers = fetch(images, found.image_indices[features])
+    fetched = fetch(images, found.image_indices[features])
+    units = UnitsInWindows.strongest(projections, fetched[0].shape[1:3], found, features)
+    projected = project_some_at_a_time(projections, *fetched, units, batch_size, advance)
+    return _visualizations(images, found, features, units, projected, fetched, with_patches)
+
+
+def _visualizations(images, found, features, units, projected, fetched, with_patches=True):
+    """`{method: FeatureVisualization}` of projected units; see `visualize_by`.
+
+    Args:
+        images, found, features, with_patches: as of `visualize_by`.
+        units: the `UnitsInWindows`.
+        projected: `{method: projections}` in their windows.
+        fetched: what `fetch` returned.
+    """
+    images_used, image_numbers = fetched
     is_present = found.image_indices[features] >= 0
-    positions = found.positions[features]
-    windows = windows_of(deconv, images_used.shape[1:3], positions[is_present])
-    at = [] if len(deconv.target_shape) == 1 else positions[is_present].T
-    units = Unit(np.repeat(features, is_present.sum(axis=1)), *at)
-    projected = project_in_windows(
-        projections, images_used, units, image_numbers, windows, batch_size, advance
-    )
     first, *others = [
         (name, _on_grid(images.rgb(parts), is_present, "float32"))
         for name, parts in projected.items()
     ]
     visualized = FeatureVisualization(
-        layer=deconv.layer,
+        layer=units.layer,
         feature_indices=features,
         activations=found.values[features],
         image_indices=found.image_indices[features],
-        positions=positions,
+        positions=found.positions[features],
         projections=first[1],
         patches=np.zeros((*is_present.shape, 0, 0, images_used.shape[3]), "uint8"),
-        boxes=_on_grid(windows.boxes, is_present, "int32"),
+        boxes=_on_grid(units.windows.boxes, is_present, "int32"),
         method=first[0],
     )
     if with_patches:
         pixels = images.to_pixels(images_used)
-        patches = [windows.cut(pixels[n], i) for i, n in enumerate(image_numbers)]
+        patches = [units.windows.cut(pixels[n], i) for i, n in enumerate(image_numbers)]
         visualized = dataclasses.replace(
             visualized,
             patches=_on_grid(patches, is_present, "uint8"),
@@ -257,74 +276,6 @@ def choose_features(num_maps, features=None, num_features=16, seed=0):
             f"0 to {num_maps - 1}. Received: features={short(given)}"
         )
     return features.astype("int64")
-
-
-def fetch(images, image_indices):
-    """Reads each needed image once.
-
-    Returns:
-        `(images, numbers)`: an array of images, and for every index that is not -1 the number of
-        its image in that array.
-    """
-    needed, numbers = np.unique(image_indices[image_indices >= 0], return_inverse=True)
-    if len(needed) == 0:
-        raise ValueError("There is no image among the strongest activations: scan some images.")
-    return images[needed], numbers.ravel()
-
-
-@dataclasses.dataclass(frozen=True)
-class Windows:
-    """Windows of one size in images of one size; they may extend beyond the image border.
-
-    Attributes:
-        size: `(height, width)` of every window.
-        corners: int `(units, 2)`: (top, left) of each in its image, negative outside.
-        image_size: `(height, width)`.
-    """
-
-    size: tuple[int, int]
-    corners: np.ndarray
-    image_size: tuple[int, int]
-
-    @property
-    def boxes(self):
-        """int32 `(units, 4)`: the part inside the image, in the window's own coordinates."""
-        begins = np.maximum(-self.corners, 0)
-        ends = np.minimum(np.asarray(self.image_size) - self.corners, self.size)
-        return np.concatenate([begins, np.maximum(ends, begins)], axis=1).astype("int32")
-
-    def cut(self, image, number, origin=(0, 0)):
-        """Window `number` of `image`, whose first pixel is at `origin`; 0 outside."""
-        top, left, bottom, right = self.boxes[number]
-        window = np.zeros((*self.size, *image.shape[2:]), image.dtype)
-        row, column = self.corners[number] - origin
-        window[top:bottom, left:right] = image[
-            row + top : row + bottom, column + left : column + right
-        ]
-        return window
-
-
-def windows_of(deconv, image_size, positions):
-    """The `Windows` of units at `positions`, int `(units, 2)`."""
-    field = deconv.receptive_field(image_size)
-    boxes = np.array([field.box(*map(int, p)) for p in positions], int).reshape(-1, 4)
-    return Windows(field.window_size, boxes[:, :2], tuple(image_size))
-
-
-def project_in_windows(projections, images, units, image_numbers, windows, batch_size, advance):
-    """`{method: projections}` of every unit in its image, cut to the unit's window."""
-    by_image = np.argsort(image_numbers, kind="stable")  # one forward pass of each image
-    shape = (len(image_numbers), *windows.size, images.shape[3])
-    projected = {name: np.zeros(shape, "float32") for name in projections.names}
-    for begin in range(0, len(image_numbers), NUM_UNITS_AT_ONCE):
-        part = by_image[begin : begin + NUM_UNITS_AT_ONCE]
-        of_part = Unit(*(values if values is None else values[part] for values in units))
-        found = projections.project_units(images, of_part, image_numbers[part], batch_size)
-        for name, (parts, origins) in found.items():
-            for number, projection, origin in zip(part, parts, origins, strict=True):
-                projected[name][number] = windows.cut(projection, number, origin)
-        advance(len(part))
-    return projected
 
 
 def _on_grid(values, is_present, dtype):

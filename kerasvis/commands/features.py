@@ -1,5 +1,6 @@
 """`kerasvis features`: what feature maps respond to."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from kerasvis.activations import TopActivations
     from kerasvis.analyses import FeatureVisualization
     from kerasvis.data.images import Images
+    from kerasvis.engines import Ray
 
 TOGETHER = ("features.png", "images.csv", "top_activations.npz")
 NUM_MAPS_OF_EACH_LAYER = 8  # feature maps per layer in the figure of all layers
@@ -90,20 +92,21 @@ def features(
     output.expect([f"{stems[0]}.png" for stems in files.values()])
     num_images = counted(photographs.count(), "image")
     print(f"{num_images}, {counted(len(layers), 'layer')} of {opened.model.name}", flush=True)
-    with output.made() as folder:
+    engine = cluster.open()
+    with output.made() as folder, engine or contextlib.nullcontext():
         top = kv.find_top_activations(
             opened.model,
             layers,
             photographs,
             shown.k,
             filepath=folder / "top_activations.npz",
-            engine=cluster.open(),
+            engine=engine,
         )
         write_csv(["image_index", "image"], enumerate(photographs.names), folder / "images.csv")
         print_skipped(photographs)
         first = []
         for layer, stems in files.items():
-            found = visualize(opened, layer, methods, photographs, top, shown)
+            found = visualize(opened, layer, methods, photographs, top, shown, engine)
             save_figures(found, folder, stems)
             first += [first_maps(each, NUM_MAPS_OF_EACH_LAYER) for each in found]
         save_figure(kv.figures.feature_grid(first), folder / "features.png")
@@ -149,6 +152,7 @@ def visualize(
     images: "Images",
     top: "TopActivations",
     shown: FeatureOptions,
+    engine: "Ray | None",
 ) -> list["FeatureVisualization"]:
     """The `FeatureVisualization` of a layer by each method."""
     begin = time.monotonic()
@@ -162,6 +166,7 @@ def visualize(
         seed=shown.seed,
         methods=methods,
         rules=opened.rules,
+        engine=engine,
         verbose=0,
     )
     found = [*by_method.values()]

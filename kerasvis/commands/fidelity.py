@@ -11,7 +11,13 @@ import kerasvis as kv
 from kerasvis.commands.argument_types import FilePath, Index, Name, NumImages, Size
 from kerasvis.commands.image_arguments import OpenModel, check_images, open_images
 from kerasvis.commands.method_names import MethodName, load_methods
-from kerasvis.commands.options import IMAGES, BaselineOptions, ModelOptions, as_size
+from kerasvis.commands.options import (
+    IMAGES,
+    BaselineOptions,
+    EngineOptions,
+    ModelOptions,
+    as_size,
+)
 from kerasvis.commands.output import OutputFolder, save_figure, write_csv
 from kerasvis.commands.tables import in_columns
 from kerasvis.storage.counted import counted
@@ -93,6 +99,7 @@ def fidelity(
     images: SubsetOptions,
     layer: str,
     checks: CheckOptions = CheckOptions(),
+    cluster: EngineOptions = EngineOptions(),
     out: FilePath = Path("fidelity"),
 ) -> None:
     """Check how faithful projections of single units are.
@@ -129,6 +136,7 @@ def fidelity(
             rules=opened.rules,
             seed=checks.seed,
             directory=folder / "parts",
+            engine=cluster.open(),
         )
         report.save(folder / "fidelity.npz")
         rows = kv.analyses.fidelity_rows(report)

@@ -183,7 +183,7 @@ def test_batch_size_changes_nothing(model, images, top):
 def test_units_beyond_one_part(model, images, top, monkeypatch):
     deconv = kv.DeconvModel(model, "conv2")
     whole = kv.visualize_features(deconv.convnet, deconv.layer, images, top=top)
-    monkeypatch.setattr("kerasvis.analyses.feature_visualization.NUM_UNITS_AT_ONCE", 5)
+    monkeypatch.setattr("kerasvis.analyses.unit_windows.NUM_UNITS_AT_ONCE", 5)
     parts = kv.visualize_features(deconv.convnet, deconv.layer, images, top=top)
     scale = np.abs(whole.projections).max()
     np.testing.assert_allclose(parts.projections, whole.projections, atol=1e-5 * scale)
@@ -436,7 +436,7 @@ class Counting(layers.Layer):
 
 @pytest.mark.parametrize("method", ["gradient_times_input", "grad_cam"])
 def test_a_method_is_compiled_once_for_all_units(method, monkeypatch):
-    monkeypatch.setattr("kerasvis.analyses.feature_visualization.NUM_UNITS_AT_ONCE", 5)
+    monkeypatch.setattr("kerasvis.analyses.unit_windows.NUM_UNITS_AT_ONCE", 5)
     counting = Counting()
     below = layers.Conv2D(3, 3, activation="relu")
     conv = layers.Conv2D(9, 3, activation="relu", bias_initializer="ones", name="conv")

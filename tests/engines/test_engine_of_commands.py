@@ -42,11 +42,12 @@ def fifty_photographs(folder, directory):
 
 
 OPTIONS = {
-    "features": ["--layers", "first", "--k", "2", "--batch-size", "2"],
+    "features": ["--layers", "first", "last", "--k", "2", "--batch-size", "2"],
     "gallery": ["--layers", "first", "--k", "2", "--batch-size", "2"],
     "occlusion": ["--patch-size", "7", "--strides", "9"],
     "explain": ["--patch-size", "7", "--strides", "9", "--layers", "last", "--num-features", "1"],
     "diagnose": ["--batch-size", "16"],
+    "fidelity": ["--layer", "last", "--num-images", "3", "--methods", "deconvnet", "edges"],
 }
 
 

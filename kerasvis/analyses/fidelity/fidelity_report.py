@@ -15,6 +15,7 @@ import tqdm
 
 from kerasvis.analyses.fidelity.chosen_units import choose_units
 from kerasvis.analyses.fidelity.cosine_convergence import measure_cosine_convergence
+from kerasvis.analyses.fidelity.fidelity_on_engine import CheckOfMethod, checked_on
 from kerasvis.analyses.fidelity.fidelity_parts import computed_from, part_name
 from kerasvis.analyses.fidelity.fidelity_result import CHECKS, FidelityReport, joined
 from kerasvis.analyses.fidelity.insertion_deletion import (
@@ -34,7 +35,8 @@ from kerasvis.analyses.fidelity.weight_randomization import (
     measure_weight_randomization,
     weighted_layers,
 )
-from kerasvis.arguments import standardize_images, standardize_verbose
+from kerasvis.arguments import standardize_engine, standardize_images, standardize_verbose
+from kerasvis.engines import Ray
 from kerasvis.occlusion.baselines import baseline_image
 from kerasvis.occlusion.data_set_mean import mean_of_data_set
 from kerasvis.storage.parts import Parts
@@ -59,6 +61,7 @@ def fidelity_report(
     rules: str | Sequence[tuple] = (),
     seed: int = 0,
     directory: str | os.PathLike | None = None,
+    engine: Ray | None = None,
     verbose: str | int = "auto",
 ) -> FidelityReport:
     """Tests how far the maps of single units show what the units respond to.
@@ -95,6 +98,8 @@ def fidelity_report(
         seed: of random weights, signals, boxes and orders.
         directory: folder that caches the results, one part per check and method, so that an
             interrupted run resumes; see `kerasvis.analyses.fidelity.fidelity_parts`.
+        engine: a `kerasvis.engines.Ray` to run the checks of each method on the machines of a
+            cluster; None for this process.
         verbose: 1 shows a progress bar, 0 none; `"auto"` shows one on a terminal.
 
     Returns:
@@ -124,7 +129,7 @@ def fidelity_report(
     images, preprocessing = source.all().astype("float32"), source.preprocessing
     counts = {"num_pairs": num_pairs, "num_draws": num_draws}
     _check_counts(counts, num_units, num_steps)
-    is_shown = standardize_verbose(verbose)
+    is_shown, engine = standardize_verbose(verbose), standardize_engine(engine)
     tested, checks = unit_methods(methods, rules), _standardized_checks(checks)
     _check_names(tested)
     units = choose_units(model, layer, images, feature, rules)
@@ -171,7 +176,7 @@ def fidelity_report(
     }
     plans = {name: plans[name] for name in checks}
     with Parts(directory, lambda: computed_from(units)) as parts:
-        found = _measure_all(plans, units, parts, is_shown)
+        found = _measure_all(plans, units, parts, engine, is_shown)
     return FidelityReport(
         layer,
         tuple(tested),
@@ -204,31 +209,45 @@ class Check(NamedTuple):
         return self.measure(units, methods, advance=advance, **self.settings)
 
 
-def _measure_all(plans, units, parts, is_shown):
+def _measure_all(plans, units, parts, engine, is_shown):
     """`{name: result}` of the checks; completed parts are not computed again."""
     names = {
-        (check, name): part_name(check, name, method)
+        CheckOfMethod(check, name): part_name(check, name, method)
         for check, plan in plans.items()
         for name, method in plan.methods.items()
     }
-    for (check, _), part in names.items():
-        parts.check_part(part, plans[check].settings)  # all of them, before any is measured
+    for one, part in names.items():
+        parts.check_part(part, plans[one.check].settings)  # all of them, before any is measured
     total = sum(len(check.methods) * check.num_advances for check in plans.values())
     found, num_done = {}, 0
     with tqdm.tqdm(total=total, desc="Fidelity", disable=not is_shown) as bar:
+        computed = {} if engine is None else _measure_on(engine, plans, units, names, parts, bar)
         for name, check in plans.items():
             results = []
             for method_name, method in check.methods.items():
                 bar.set_postfix_str(f"{name}, {method_name}")
+                one = CheckOfMethod(name, method_name)
                 measure = functools.partial(
                     check.of, units, {method_name: method}, advance=bar.update
                 )
-                part = names[name, method_name]
-                results.append(parts.result(part, CHECKS[name], measure, of=check.settings))
+                if one in computed:
+                    measure = functools.partial(computed.get, one)
+                results.append(parts.result(names[one], CHECKS[name], measure, of=check.settings))
                 num_done += check.num_advances
-                bar.update(num_done - bar.n)  # a cached part did not advance it
+                bar.update(max(num_done - bar.n, 0))  # a cached part did not advance it
             found[name] = joined(results or [check.of(units, {}, bar.update)])
     return found
+
+
+def _measure_on(engine, plans, units, names, parts, bar):
+    """`{CheckOfMethod: result}` of the parts that are missing; each is saved as it comes."""
+    missing = [one for one, part in names.items() if not parts.is_complete(part)]
+    computed = {}
+    for one, result in checked_on(engine, units, plans, missing):
+        parts.save(names[one], result.to_arrays())
+        computed[one] = result
+        bar.update(plans[one.check].num_advances)
+    return computed
 
 
 def _measure_cosines(units, methods, **options):

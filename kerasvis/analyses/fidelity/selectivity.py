@@ -14,7 +14,6 @@ from typing import Annotated
 
 import numpy as np
 
-from kerasvis.analyses.feature_visualization import Windows
 from kerasvis.analyses.fidelity.chosen_units import strongest_positions
 from kerasvis.analyses.fidelity.map_similarity import (
     MEASURES,
@@ -23,6 +22,7 @@ from kerasvis.analyses.fidelity.map_similarity import (
     map_similarity,
     mean_of_defined,
 )
+from kerasvis.analyses.unit_windows import Windows
 from kerasvis.attributions.methods import checked_maps
 from kerasvis.deconvnet.targets import Unit
 from kerasvis.graph import receptive_field

@@ -31,7 +31,7 @@ class RectifiedProjection:
     """
 
     def __init__(self, rectification, rules=()):
-        self.rectification = rectification
+        self.rectification, self._rules = rectification, rules
         # One per model; its weights may change between calls.
         self._plan = functools.cache(
             lambda model, layer: plan_of(model, layer, rectification, rules)
@@ -39,6 +39,9 @@ class RectifiedProjection:
         self._projector = functools.cache(
             lambda model, layer: unit_projector(self._plan(model, layer))
         )
+
+    def __reduce__(self):
+        return type(self), (self.rectification, self._rules)  # without what is made of models
 
     def __call__(self, model, layer, images, target):
         plan = self._plan(model, layer)

@@ -1,0 +1,143 @@
+"""Units of several layers, projected on the machines of a cluster.
+
+A part is what one process projects at once: some units of a layer, with their images. Its
+projections are the same to the byte.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
+
+import keras
+import numpy as np
+import tqdm
+
+from kerasvis.analyses.unit_windows import UnitsInWindows, fetch, project_in_windows
+from kerasvis.attributions.unit_projections import UnitProjections
+from kerasvis.data.images import FetchedImages, Images
+from kerasvis.engines import Ray
+from kerasvis.graph.portable_model import PortableModel
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class UnitsOfLayer:
+    """Units that are projected at once; they can be sent to another machine.
+
+    Attributes:
+        place: of the layer among all.
+        numbers: int64 `(units,)`, of the units among those of the layer.
+        units: the `UnitsInWindows`.
+        images: theirs.
+    """
+
+    place: int
+    numbers: np.ndarray
+    units: UnitsInWindows
+    images: FetchedImages
+
+    num_batches = 1  # what is projected at once is never divided
+
+    @property
+    def num_images(self) -> int:
+        """Number of units, which are looked at one by one where they end every worker."""
+        return len(self.numbers)
+
+    def halves(self) -> tuple[Self, Self]:
+        """Two parts of half the units."""
+        middle = len(self.numbers) // 2
+        return self._of(np.arange(middle)), self._of(np.arange(middle, len(self.numbers)))
+
+    probes = halves
+
+    def describe(self) -> str:
+        """What an error calls them."""
+        features = np.unique(self.units.features).tolist()
+        numbers = f" {features[0]}" if len(features) == 1 else f"s {features[0]} to {features[-1]}"
+        return f"The activations of feature map{numbers} of layer {self.units.layer!r}"
+
+    def _of(self, chosen):
+        return dataclasses.replace(
+            self, numbers=self.numbers[chosen], units=self.units.subset(chosen)
+        )
+
+
+class UnitWorker:
+    """Projects units on a machine that has not seen the model.
+
+    Args:
+        model: a functional or Sequential `keras.Model`.
+        layers: names of the layers.
+        methods: as of `UnitProjections`.
+        rules: of the `DeconvModel`s.
+        batch_size: images (or crops of them) per step.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        layers: Sequence[str],
+        methods: Any,
+        rules: Any,
+        batch_size: int | None = None,
+    ):
+        self._portable = PortableModel(model, layers)
+        self._methods, self._rules, self._batch_size = methods, rules, batch_size
+        self._model: Any = None
+        self._projections: UnitProjections | None = None
+
+    def open(self) -> None:
+        self._model = self._portable.load()
+        del self._portable
+
+    def __call__(self, part: UnitsOfLayer) -> dict[str, np.ndarray]:
+        layer = part.units.layer
+        if self._projections is None or self._projections.layer != layer:
+            self._projections = UnitProjections.of(self._model, layer, self._methods, self._rules)
+        images, image_numbers = fetch(part.images, part.units.image_indices)
+        return project_in_windows(
+            self._projections, images, image_numbers, part.units, self._batch_size
+        )
+
+
+def project_on(
+    engine: Ray,
+    worker: UnitWorker,
+    units: Sequence[UnitsInWindows],
+    images: Images,
+    is_shown: bool,
+) -> list[dict[str, np.ndarray]]:
+    """Projects units on an engine.
+
+    Args:
+        engine: the `Ray`.
+        worker: the `UnitWorker`.
+        units: the `UnitsInWindows` of each layer.
+        images: the `Images` that they are in.
+        is_shown: whether a progress bar is shown.
+
+    Returns:
+        `{method: float32 (units, height, width, channels)}` of each layer, cut to the windows.
+    """
+    projected: list[dict[str, np.ndarray]] = [{} for _ in units]
+    total = sum(len(each.image_indices) for each in units)
+    with (
+        contextlib.closing(engine.map(worker, _parts(units, images))) as completed,
+        tqdm.tqdm(desc="Projections", unit=" maxima", total=total, disable=not is_shown) as bar,
+    ):
+        for part, by_method in completed:
+            if not projected[part.place]:
+                num_channels = next(iter(by_method.values())).shape[-1]
+                projected[part.place] = units[part.place].nothing([*by_method], num_channels)
+            for name, values in by_method.items():
+                projected[part.place][name][part.numbers] = values
+            bar.update(len(part.numbers))
+    return projected
+
+
+def _parts(units: Sequence[UnitsInWindows], images: Images) -> Iterator[UnitsOfLayer]:
+    for place, of_layer in enumerate(units):
+        for numbers in of_layer.at_once():
+            some = of_layer.subset(numbers)
+            indices = np.unique(some.image_indices).tolist()
+            yield UnitsOfLayer(place, numbers, some, images.chosen(indices))
