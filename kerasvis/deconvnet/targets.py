@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kerasvis.storage.counted import counted
+
 __all__ = ["Strongest", "Unit", "WholeMap"]
 
 STRONGEST, WHOLE = -1, -2  # as row and column, instead of a single position
@@ -98,8 +100,8 @@ def _one_per_image(values, num_images, name):
         )
     if array.ndim and len(array) != num_images:
         raise ValueError(
-            f"The target's {name} has {len(array)} entries for {num_images} images: give one "
-            "number, or one per image."
+            f"Give one number as the target's {name}, or one per image. "
+            f"Received: {counted(len(array), 'number')} for {counted(num_images, 'image')}"
         )
     return np.broadcast_to(array, (num_images,)).astype("int32")
 

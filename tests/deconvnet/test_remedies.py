@@ -227,7 +227,7 @@ REMEDIES = {
     ),
     "no target": (
         "kerasvis.DeconvModel(plain(), 'conv2').project(images, 4)",
-        r"give (kerasvis\.targets\.Unit\(feature, row, column\))",
+        r"Give (kerasvis\.targets\.Unit\(feature, row, column\))",
         "feature, row, column = 1, 2, 2;"
         " kerasvis.DeconvModel(plain(), 'conv2').project(images, {0})",
     ),

@@ -44,7 +44,7 @@ def test_unknown_sizes_are_not_checked():
         (Unit(0, 0, 7), MAPS, "The layer has 7 columns: give 0 to 6. Received: column=7"),
         (Unit(0), MAPS, "A feature map has many units: give Unit(feature, row, column), or"),
         (Unit(0, 1, 0), (10,), "The units of a dense layer have no position: give Unit("),
-        (Unit([1, 2, 3], 0, 0), MAPS, "feature has 3 entries for 2 images: give one number, or"),
+        (Unit([1, 2, 3], 0, 0), MAPS, "or one per image. Received: 3 numbers for 2 images"),
         (Strongest(1.5), MAPS, "Received: feature=1.5"),
         (42, MAPS, "Received: target=42"),
     ],
