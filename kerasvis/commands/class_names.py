@@ -22,7 +22,7 @@ def load_class_names(model: str | Path, filepath: Path | None = None) -> dict[in
     Raises:
         ValueError: if the file cannot be read as one of these.
     """
-    default = Path(model).with_name("classes.json")
+    default = Path(model).parent / "classes.json"
     if filepath is None and not (Path(model).is_file() and default.is_file()):
         return {}
     filepath = filepath or default

@@ -213,7 +213,9 @@ def test_partial_scan_of_something_else_is_refused(model, tmp_path, change, what
     before = state_of(filepath).read_bytes()
     changed = {**change, "images": change.get("images", np.asarray)(images)}
     changed["model"] = change.get("model", lambda model: model)(model)
-    sentence = f"The folder {re.escape(str(filepath))}.partial holds .* from other {what}.*: give"
+    sentence = (
+        f"The folder {re.escape(str(filepath))}.partial contains .* from other {what}.*: give"
+    )
     with pytest.raises(ValueError, match=sentence):
         scan(filepath=filepath, **changed)
     assert state_of(filepath).read_bytes() == before
@@ -339,7 +341,7 @@ def test_path_that_cannot_be_written_is_an_error_before_the_scan(model, tmp_path
     (tmp_path / "file").write_text("here")
     with pytest.raises(OSError, match=r"file/top\.npz\.partial cannot be written to"):
         scan(model, images, tmp_path / "file" / "top.npz")
-    with pytest.raises(ValueError, match=f"not a folder.*filepath='{tmp_path}'"):
+    with pytest.raises(ValueError, match=f"folder.*filepath='{tmp_path}'"):
         scan(model, images, tmp_path)
 
 

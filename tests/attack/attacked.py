@@ -162,7 +162,8 @@ class Forked:
         return self._process.exitcode
 
     def send_signal(self, number):
-        os.kill(self._process.pid, number)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended, as with Popen
+            os.kill(self._process.pid, number)
 
     def communicate(self, timeout=None):
         self._process.join(timeout)

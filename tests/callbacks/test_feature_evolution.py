@@ -352,7 +352,7 @@ def test_a_run_that_diverges_is_not_stopped(evolution):
             kernel.assign(np.full(kernel.shape, np.nan))
 
     callback = evolution(epochs=(1,))
-    sentence = "No snapshot was taken after epoch 1: The weights of layer 'conv1' hold NaN"
+    sentence = "No snapshot was taken after epoch 1: The weights of layer 'conv1' contain NaN"
     with pytest.warns(UserWarning, match=sentence):
         history = fit(convnet(), [callback, Diverge()])
     assert len(history.epoch) == 2

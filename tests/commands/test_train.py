@@ -274,10 +274,9 @@ def test_mistakes(mistake, tmp_path):
     assert "--epochs takes a whole number from 1" in mistake("--epochs", "0")
     assert "--net takes one of zfnet, alexnet" in mistake("--net", "vgg")
     assert "--strides takes 2 values, not 1" in mistake("--strides", "1")
-    assert mistake("--without-patches") == (
-        "--without-patches is about the evolution of features, but none is to be recorded: give "
-        "--evolution, too, or leave it out."
-    )
+    told = mistake("--without-patches")
+    assert "--without-patches" in told
+    assert "--evolution" in told
     assert "--width takes a finite number above 0" in mistake("--width", "0")
     assert "The strategy 'none' takes no devices" in mistake("--devices", "2")
     (tmp_path / "foreign").mkdir()

@@ -200,6 +200,6 @@ def test_a_data_set_of_tensorflow_datasets(models, tmp_path, capsys):
     splits = {"caltech101": ("train", "test")}
     with mocked_data_sets(tmp_path / "metadata", splits, num_examples=1500):
         run(["transfer", *(str(argument) for argument in given)])
-    assert "3000 images of 102 classes" in capsys.readouterr().out
+    assert "3,000 images of 102 classes" in capsys.readouterr().out
     (accuracy,) = FeatureTransfer.load(out / "transfer.npz").accuracies.ravel()
     assert 0 <= accuracy < 0.1
