@@ -54,8 +54,8 @@ def AlexNet(  # noqa: N802 - named as keras.applications names its builders
         strides: strides of conv1 and of conv2.
         normalization: `"local_response"` after conv1 and conv2; `"batch"`, batch normalisation
             after every convolution; or None.
-        classes, include_top, weights, width, dense_units, without, kernel_initializer,
-            classifier_activation, name: see `ZFNet`.
+        classes, include_top, weights, width, dense_units: see `ZFNet`.
+        without, kernel_initializer, classifier_activation, name: see `ZFNet`.
 
     Returns:
         A functional `keras.Model`.
