@@ -14,10 +14,9 @@ import numpy as np
 import tqdm
 
 from kerasvis.analyses.unit_windows import UnitsInWindows, fetch, project_in_windows
-from kerasvis.attributions.unit_projections import UnitProjections
+from kerasvis.attributions.projecting_worker import ProjectingWorker
 from kerasvis.data.images import FetchedImages, Images
 from kerasvis.engines import Ray
-from kerasvis.graph.portable_model import PortableModel
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,14 +61,11 @@ class UnitsOfLayer:
         )
 
 
-class UnitWorker:
-    """Projects units on a machine that has not seen the model.
+class UnitWorker(ProjectingWorker):
+    """Projects units.
 
     Args:
-        model: a functional or Sequential `keras.Model`.
-        layers: names of the layers.
-        methods: as of `UnitProjections`.
-        rules: of the `DeconvModel`s.
+        model, layers, methods, rules: as of `ProjectingWorker`.
         batch_size: images (or crops of them) per step.
     """
 
@@ -81,23 +77,13 @@ class UnitWorker:
         rules: Any,
         batch_size: int | None = None,
     ):
-        self._portable = PortableModel(model, layers)
-        self._methods, self._rules, self._batch_size = methods, rules, batch_size
-        self._model: Any = None
-        self._projections: UnitProjections | None = None
-
-    def open(self) -> None:
-        self._model = self._portable.load()
-        del self._portable
+        super().__init__(model, layers, methods, rules)
+        self._batch_size = batch_size
 
     def __call__(self, part: UnitsOfLayer) -> dict[str, np.ndarray]:
-        layer = part.units.layer
-        if self._projections is None or self._projections.layer != layer:
-            self._projections = UnitProjections.of(self._model, layer, self._methods, self._rules)
+        projections = self.projections_of(part.units.layer)
         images, image_numbers = fetch(part.images, part.units.image_indices)
-        return project_in_windows(
-            self._projections, images, image_numbers, part.units, self._batch_size
-        )
+        return project_in_windows(projections, images, image_numbers, part.units, self._batch_size)
 
 
 def project_on(

@@ -13,10 +13,9 @@ import numpy as np
 import tqdm
 
 from kerasvis.activations import LayerActivations
-from kerasvis.attributions.unit_projections import UnitProjections
+from kerasvis.attributions.projecting_worker import ProjectingWorker
 from kerasvis.data.images import FetchedImages
 from kerasvis.engines import Ray
-from kerasvis.graph.portable_model import PortableModel
 from kerasvis.reports.layer_pictures import maps_at_once, missing_maps, sprite_files
 from kerasvis.storage.parts import Parts
 
@@ -65,30 +64,12 @@ class MapsOfLayer:
         return dataclasses.replace(self, maps=self.maps[part], names=self.names[part])
 
 
-class SpriteWorker:
-    """Makes sprites on a machine that has not seen the model.
-
-    Args:
-        model: a functional or Sequential `keras.Model`.
-        layers: names of the layers.
-        methods: `{name: function}` of the methods.
-        rules: of the `DeconvModel`s.
-    """
-
-    def __init__(self, model, layers, methods, rules):
-        self._portable = PortableModel(model, layers)
-        self._methods, self._rules = methods, rules
-        self._model = self._projections = None
-
-    def open(self):
-        self._model, self._portable = self._portable.load(), None
+class SpriteWorker(ProjectingWorker):
+    """Makes sprites."""
 
     def __call__(self, part: MapsOfLayer) -> list[bytes]:
-        if self._projections is None or self._projections.layer != part.layer:
-            self._projections = UnitProjections.of(
-                self._model, part.layer, self._methods, self._rules
-            )
-        return sprite_files(self._projections, part.images, part.top, part.maps, part.channels)
+        projections = self.projections_of(part.layer)
+        return sprite_files(projections, part.images, part.top, part.maps, part.channels)
 
 
 def missing_sprites(projections, images, top, parts, address, channels=None):

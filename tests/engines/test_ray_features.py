@@ -1,27 +1,19 @@
 """Projections that are computed on two machines, against this process."""
 
-import keras
 import numpy as np
 import pytest
 
 import kerasvis as kv
 from kerasvis.analyses import projections_on_engine
 from kerasvis.engines import Ray
+from tests.engines.nested_convnet import SIZE, brightness, nested_convnet
 
-SIZE = (13, 16)
 LAYERS = ["conv", "inner/linear", "dense"]
 
 
 @pytest.fixture(scope="module")
 def model():
-    keras.utils.set_random_seed(0)
-    inner_inputs = keras.Input((None, None, 4))
-    linear = keras.layers.Conv2D(5, (1, 3), name="linear")
-    inner = keras.Model(inner_inputs, linear(inner_inputs), name="inner")
-    inputs = keras.Input((*SIZE, 3))
-    features = keras.layers.Conv2D(4, 3, activation="relu", name="conv", padding="same")(inputs)
-    means = keras.layers.GlobalAveragePooling2D()(inner(features))
-    return keras.Model(inputs, keras.layers.Dense(3, "softmax", name="dense")(means))
+    return nested_convnet()
 
 
 @pytest.fixture
@@ -29,11 +21,6 @@ def images(monkeypatch):
     """Images, of which seven activations are projected at once."""
     monkeypatch.setattr("kerasvis.analyses.unit_windows.NUM_UNITS_AT_ONCE", 7)
     return np.random.default_rng(0).integers(0, 256, (17, *SIZE, 3)).astype("float32")
-
-
-def brightness(model, layer, images, target):
-    """A method of the user's own."""
-    return images.mean(axis=-1)
 
 
 def visualized(model, images, engine=None):

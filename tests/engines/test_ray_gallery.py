@@ -1,6 +1,5 @@
 """A gallery whose scans and projections are computed on two machines, against this process."""
 
-import keras
 import numpy as np
 import pytest
 
@@ -8,31 +7,19 @@ import kerasvis as kv
 from kerasvis.engines import Ray
 from kerasvis.reports import layer_pictures, sprites_on_engine
 from tests.engines.light_work import files
+from tests.engines.nested_convnet import SIZE, brightness, nested_convnet
 
-SIZE = (13, 16)
 LAYERS = ["conv", "inner/linear"]
 
 
 @pytest.fixture(scope="module")
 def model():
-    keras.utils.set_random_seed(0)
-    inner_inputs = keras.Input((None, None, 4))
-    linear = keras.layers.Conv2D(5, (1, 3), name="linear")
-    inner = keras.Model(inner_inputs, linear(inner_inputs), name="inner")
-    inputs = keras.Input((*SIZE, 3))
-    features = keras.layers.Conv2D(4, 3, activation="relu", name="conv", padding="same")(inputs)
-    means = keras.layers.GlobalAveragePooling2D()(inner(features))
-    return keras.Model(inputs, keras.layers.Dense(3, "softmax", name="dense")(means))
+    return nested_convnet()
 
 
 @pytest.fixture(scope="module")
 def images():
     return np.random.default_rng(0).integers(0, 256, (17, *SIZE, 3)).astype("float32")
-
-
-def brightness(model, layer, images, target):
-    """A method of the user's own."""
-    return images.mean(axis=-1)
 
 
 def written(model, images, folder, engine=None):
