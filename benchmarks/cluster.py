@@ -4,13 +4,16 @@
 
 VGG16 with random weights at 224×224, batch 16, all 13 convolution layers watched. One worker with
 all processors does what the scan in this process does: what it takes longer is the overhead. Two
-workers with one processor each do twice the work of one. The workers are started before; sending
-the model and the images, loading and compiling count. All take turns, in changing order. Last, what
-follows for the 1.28 million images of ImageNet: machines, hours and bytes.
+workers with one processor each do twice the work of one, as far as the processors allow: what the
+bare forward pass gains in the same workers, which share nothing, is the limit. The workers are
+started before; sending the model and the images, loading and compiling count. All take turns, in
+changing order. Last, what follows for the 1.28 million images of ImageNet: machines, hours and
+bytes.
 """
 
 import argparse
 import contextlib
+import dataclasses
 import functools
 import math
 import os
@@ -34,6 +37,7 @@ from kerasvis.graph.portable_model import PortableModel
 BATCH_SIZE = 16
 MIN_RATIO = 0.9  # of one worker to this process
 MIN_SPEEDUP = 1.8  # of two workers to one
+MIN_OF_LIMIT = 0.95  # of the speed-up of the bare forward pass
 NUM_IMAGES_OF_IMAGENET = 1_281_167
 NUM_BYTES_OF_IMAGENET = 138e9  # of its JPEG files, as the challenge of 2012 packs them
 MACHINES = (1, 4, 16, 64)
@@ -63,6 +67,9 @@ def main():
     }
     contenders = {"this process": scan}
     contenders |= {name: functools.partial(scan, engine) for name, engine in engines.items()}
+    bare = BareForwardPass(PortableModel(model), shape[1:])
+    for name in ("one worker, 1 processor", "two workers, 1 processor"):
+        contenders[f"{name}, bare"] = functools.partial(bare.run, engines[name], arguments.images)
     print(
         f"VGG16 at {size[0]}x{size[1]}, batch {BATCH_SIZE}, {len(layers)} layers watched, "
         f"{arguments.images} images in parts of {arguments.images_per_part}, {processors} "
@@ -77,11 +84,44 @@ def main():
         times = median_times(contenders, arguments.repetitions, warm_up=False)
     for name, seconds in times.items():
         print(f"{name:30s} {arguments.images / seconds:8.2f}")
-    here, whole, one, two = times.values()
+    here, whole, one, two, one_bare, two_bare = times.values()
     report("one worker to this process", here / whole, MIN_RATIO)
     report("two workers to one", one / two, MIN_SPEEDUP)
+    report("the same of the limit", one / two / (one_bare / two_bare), MIN_OF_LIMIT)
     num_bytes = bytes_of(model, layers, scan(images=images[:BATCH_SIZE]))
     report_imagenet(arguments.images / whole, processors, *num_bytes)
+
+
+@dataclasses.dataclass
+class Batches:
+    """A part for `Ray.map`: some batches of random images."""
+
+    num_batches: int
+
+    @property
+    def num_images(self):
+        return self.num_batches * BATCH_SIZE
+
+
+@dataclasses.dataclass
+class BareForwardPass:
+    """A worker for `Ray.map` that only runs the model, on images that it has already."""
+
+    model: PortableModel
+    shape: tuple[int, int, int]
+
+    def run(self, engine, num_images):
+        num_batches = engine.batches_per_part(None, BATCH_SIZE)
+        parts = [Batches(num_batches)] * (num_images // (num_batches * BATCH_SIZE))
+        return list(engine.map(self, parts))
+
+    def open(self):
+        self._model = self.model.load()
+        self._images = np.zeros((BATCH_SIZE, *self.shape), "float32")
+
+    def __call__(self, part):
+        for _ in range(part.num_batches):
+            self._model.predict_on_batch(self._images)
 
 
 def report(name, ratio, least):

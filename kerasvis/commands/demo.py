@@ -6,12 +6,11 @@ import kerasvis as kv
 from kerasvis.commands.argument_types import FilePath, Name
 from kerasvis.commands.evolution import MapOptions, SourceOptions, evolution
 from kerasvis.commands.explain import EvidenceOptions, explain
-from kerasvis.commands.explain import OccluderOptions as ExplainedOccluder
 from kerasvis.commands.features import features
 from kerasvis.commands.gallery import FindingOptions, gallery
 from kerasvis.commands.image_arguments import BUNDLED, check_images
-from kerasvis.commands.occlusion import OccluderOptions, occlusion
-from kerasvis.commands.options import FolderOptions, ModelOptions
+from kerasvis.commands.occlusion import occlusion
+from kerasvis.commands.options import FolderOptions, ModelOptions, OccluderOptions
 from kerasvis.commands.output import OutputFolder
 
 FOLDERS = ("gallery", "explanation", "evolution", "features", "occlusion")
@@ -49,7 +48,7 @@ def demo(photographs: Name | None = None, *, out: FilePath = Path("demo_output")
             model=model,
             image=(photograph,),
             evidence=EvidenceOptions(strongest_in=images, gallery=folder / "gallery"),
-            occluder=ExplainedOccluder(patch_size=(24,), strides=(4,)),
+            occluder=OccluderOptions(patch_size=(24,), strides=(4,)),
             out=folder / "explanation",
         )
         evolution(

@@ -4,12 +4,12 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from cyclopts import Parameter
 
 import kerasvis as kv
-from kerasvis.commands.argument_types import Count, FilePath, Name, Size
+from kerasvis.commands.argument_types import Count, FilePath, Name
 from kerasvis.commands.class_names import class_index_of
 from kerasvis.commands.image_arguments import (
     OpenModel,
@@ -19,11 +19,10 @@ from kerasvis.commands.image_arguments import (
     read_photographs,
 )
 from kerasvis.commands.options import (
-    BaselineOptions,
     EngineOptions,
     ModelOptions,
+    OccluderOptions,
     ScoreOptions,
-    as_size,
 )
 from kerasvis.commands.output import OutputFolder
 
@@ -74,26 +73,6 @@ class EvidenceOptions:
                 "There is no gallery: give a folder that `kerasvis gallery` wrote. Received: "
                 f"--gallery={self.gallery}"
             )
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class OccluderOptions(BaselineOptions):
-    """The occluder.
-
-    Attributes:
-        patch_size: height and width, or a side, in pixels; by default a seventh of the image.
-        strides: between its positions in pixels; by default half of that.
-    """
-
-    patch_size: Size = ()
-    strides: Size = ()
-
-    def settings(self) -> dict[str, Any]:
-        """What was stated."""
-        sizes = {"patch_size": self.patch_size, "strides": self.strides}
-        stated = {name: as_size(size) for name, size in sizes.items() if size}
-        return {"baseline": self.value(), "seed": self.seed, **stated}
 
 
 @Parameter(name="*")

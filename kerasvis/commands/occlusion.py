@@ -17,8 +17,6 @@ from kerasvis.commands.argument_types import (
     FilePath,
     Index,
     Name,
-    PixelsFrom0,
-    Size,
 )
 from kerasvis.commands.image_arguments import (
     OpenModel,
@@ -28,11 +26,10 @@ from kerasvis.commands.image_arguments import (
     read_photographs,
 )
 from kerasvis.commands.options import (
-    BaselineOptions,
     EngineOptions,
     ModelOptions,
+    OccluderOptions,
     ScoreOptions,
-    as_size,
 )
 from kerasvis.commands.output import (
     OutputFolder,
@@ -52,22 +49,6 @@ if TYPE_CHECKING:
 TOGETHER = ("occlusion.png", "occlusion.csv")
 NUM_OTHER_PROJECTIONS = 3
 MAX_ROWS = 12  # rows in the figure of all photographs
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class OccluderOptions(BaselineOptions):
-    """The occluder.
-
-    Attributes:
-        patch_size: its height and width, or its side, in pixels.
-        strides: steps between its positions in pixels, one or two numbers.
-        box: top, left, bottom, right of the part to occlude; by default the whole photograph.
-    """
-
-    patch_size: Size = (16,)
-    strides: Size = (8,)
-    box: tuple[PixelsFrom0, PixelsFrom0, PixelsFrom0, PixelsFrom0] | None = None
 
 
 @Parameter(name="*")
@@ -155,18 +136,14 @@ def occlusion(
         analysis = kv.analyses.OcclusionAnalysis(
             opened.model,
             opened.image_size,
-            patch_size=as_size(occluder.patch_size),
-            strides=as_size(occluder.strides),
-            box=occluder.box,
-            baseline=occluder.value(),
             preprocessing=opened.preprocessing,
-            seed=occluder.seed,
             layer=watched.layer,
             feature=watched.feature,
             activation=scores.activation,
             rules=opened.rules,
             method=computing.method,
             batch_size=computing.batch_size,
+            **occluder.settings(),
         )
         others = OtherProjections(opened, watched, analysis.layer)
         files = [f"{photograph.name}.{end}" for photograph in photographs for end in ("png", "npz")]
@@ -262,7 +239,7 @@ def write_results(
         shown = in_rgb(result)
         row = kv.figures.OcclusionRow(shown, photograph.rgb, names, photograph.name, projections)
         overlay = kv.figures.occlusion_overlay(
-            shown, photograph.rgb, class_name=row.name(result.class_index), full_range=False
+            shown, photograph.rgb, class_name=row.name(result.class_index)
         )
         save_figure(overlay, folder / f"{photograph.name}.png")
         lines.append(summary(photograph, result, row))

@@ -14,7 +14,9 @@ from kerasvis.commands.argument_types import (
     NumberFrom0,
     NumUnits,
     Pixels,
+    PixelsFrom0,
     Seed,
+    Size,
 )
 from kerasvis.commands.class_names import (
     check_class_names,
@@ -348,6 +350,34 @@ class BaselineOptions:
         except ValueError:
             return " ".join(self.baseline)
         return numbers[0] if len(numbers) == 1 else numbers
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class OccluderOptions(BaselineOptions):
+    """The occluder.
+
+    Attributes:
+        patch_size: its height and width, or its side, in pixels; by default a seventh of the
+            photograph's shorter side.
+        strides: steps between its positions in pixels, one or two numbers; by default half of the
+            patch size.
+        box: top, left, bottom, right of the part to occlude; by default the whole photograph.
+    """
+
+    patch_size: Size = ()
+    strides: Size = ()
+    box: tuple[PixelsFrom0, PixelsFrom0, PixelsFrom0, PixelsFrom0] | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """Arguments of `OcclusionAnalysis`."""
+        return {
+            "patch_size": as_size(self.patch_size) if self.patch_size else None,
+            "strides": as_size(self.strides) if self.strides else None,
+            "box": self.box,
+            "baseline": self.value(),
+            "seed": self.seed,
+        }
 
 
 def as_size(values: tuple[int, ...]) -> int | tuple[int, int]:

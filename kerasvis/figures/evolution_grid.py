@@ -7,6 +7,7 @@ import numpy as np
 
 from kerasvis.figures.channels import channel_by_channel
 from kerasvis.figures.contrast import CONTRAST_RULE
+from kerasvis.figures.cut_windows import cut_windows
 from kerasvis.figures.feature_tiles import check_layer, feature_mosaics, hangs_over
 from kerasvis.figures.page import (
     BESIDE_HEADING,
@@ -132,6 +133,7 @@ class Block:
             )
         self.layer = channel_by_channel(evolution.features[name], channels)
         check_layer(self.layer, with_patches)
+        self.layer = cut_windows(self.layer)
         self.epochs = list(map(str, evolution.epochs))
         if self.layer.projections.shape[1] != len(self.epochs):
             raise ValueError(

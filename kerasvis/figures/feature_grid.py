@@ -7,6 +7,7 @@ import numpy as np
 
 from kerasvis.figures.channels import channel_by_channel
 from kerasvis.figures.contrast import CONTRAST_RULE
+from kerasvis.figures.cut_windows import cut_windows
 from kerasvis.figures.feature_tiles import check_layer, feature_mosaics, hangs_over
 from kerasvis.figures.mosaic import near_square
 from kerasvis.figures.page import (
@@ -54,8 +55,9 @@ def feature_grid(
 
     Every feature map is a pair below its index: its projections on the left, the patches on the
     right, both row by row with the strongest activation first (3×3 for nine). Projections are shown
-    on neutral grey, each scaled separately by `signed_to_rgb` at its print size. Pixels outside the
-    image are light grey. If there are fewer images than tiles, the remaining tiles are blank.
+    on neutral grey, each scaled separately by `signed_to_rgb` at its print size. Windows are cut to
+    what lies inside the images; pixels that are still outside are light grey. If there are fewer
+    images than tiles, the remaining tiles are blank.
 
     All sizes are print sizes: mosaics and text have the same size on a figure of 4 or of 96 feature
     maps, and only the figure grows. By default the mosaics of a layer suit its receptive field: 150
@@ -97,10 +99,11 @@ def feature_grid(
     """
     layers = [channel_by_channel(layer, channels) for layer in _blocks(features)]
     _check(layers, maps_per_row, mosaic_size)
-    sizes = [mosaic_size or _mosaic_size(layer) for layer in layers]
-    rows = [maps_per_row or _maps_that_fit(size) for size in sizes]
     is_named = len({_method(layer) for layer in layers} | {"deconvnet"}) > 1
     headings = [(layer.layer, _beside(layer, is_named)) for layer in layers]
+    layers = list(map(cut_windows, layers))
+    sizes = [mosaic_size or _mosaic_size(layer) for layer in layers]
+    rows = [maps_per_row or _maps_that_fit(size) for size in sizes]
     page = Page(_page_width(layers, rows, sizes, headings))
     if title:
         page.write(title, TITLE)

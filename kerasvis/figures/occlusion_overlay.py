@@ -39,22 +39,20 @@ def occlusion_overlay(
     *,
     class_name: str | None = None,
     opacity: float = 0.55,
-    full_range: bool = True,
     photograph_size: float = PHOTOGRAPH_SIZE,
     title: str | None = None,
     caption: str | None = None,
 ) -> "Figure":
     """The photograph, overlaid with the probability of the class and the recorded activity, if any.
 
-    The photograph below a heat map is grey, so that all colour is that of the heat map.
+    The photograph below a heat map is grey, so that all colour is that of the heat map. Colours
+    of probabilities begin at 0, as in `occlusion_panel`.
 
     Args:
         result: an `OcclusionSensitivity`; `OcclusionRow` lists the fields that are read.
         pixels: uint8 `(height, width, 3)`, the image without occlusion, RGB.
         class_name: of the correct class; by default its number.
         opacity: share of the heat map in each pixel, in [0, 1].
-        full_range: whether the colours of probabilities range from 0 to 1; otherwise, and for other
-            measures, over the range of the values.
         photograph_size: longer side of the image in inches.
         title: text above the figure.
         caption: text below the figure; by default a description, "" for none.
@@ -94,7 +92,7 @@ def occlusion_overlay(
     height, width = np.multiply(
         result.image_size, photograph_size / max(result.image_size)
     ).tolist()
-    maps = _maps(result, class_name, full_range)
+    maps = _maps(result, class_name)
     headings = ["image", *maps]
     column = max(width, MIN_COLUMN)
     pitch = column + PANEL_GAP
@@ -125,11 +123,11 @@ def overlaid(pixels, scale, values, opacity):
     return np.rint(share * scale.rgb(values) + (1 - share) * grey).astype("uint8")
 
 
-def _maps(result, class_name, full_range):
+def _maps(result, class_name):
     """`{heading: (scale, values, value without occlusion)}`."""
     name = f"class {result.class_index}" if class_name is None else class_name
     heading = f"{result.measure} of {name}" if has_classes(result) else result.measure
-    scale = probability_scale(result, full_range)
+    scale = probability_scale(result)
     maps = {heading: (scale, result.probability, result.base_probability)}
     if result.activity is not None:
         heading = f"activity of {result.layer}, feature {result.feature_index}"

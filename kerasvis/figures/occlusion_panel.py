@@ -65,7 +65,6 @@ NEVER_OCCLUDED_CAPTION = "Light grey: pixels that are never occluded."
 def occlusion_panel(
     rows: OcclusionRow | Sequence[OcclusionRow],
     *,
-    full_range: bool = True,
     panel_size: float = PANEL_SIZE,
     title: str | None = None,
     caption: str | None = None,
@@ -75,13 +74,12 @@ def occlusion_panel(
     Five panels: (a) the image with the occluder to scale, (b) the summed activity of a feature map,
     (c) the projection of that map, framed, with those from other images, (d) the probability of the
     correct class, (e) the most probable label with a legend. All but (c) are aligned with the
-    pixels of the image. (b) and (c) are left out if no row has them; without a projection, (c)
-    gives the reason. For a function instead of classes, (d) shows its values, and (e) is left out.
+    pixels of the image. Colours of probabilities begin at 0. (b) and (c) are left out if no row has
+    them; without a projection, (c) gives the reason. For a function instead of classes, (d) shows
+    its values, and (e) is left out.
 
     Args:
         rows: one `OcclusionRow` or a list of them.
-        full_range: whether the colours of (d) range from 0 to 1; otherwise, and for values other
-            than probabilities, over the values of each row.
         panel_size: longer side of an image in inches.
         title: text above the figure.
         caption: text below the figure; by default a description, "" for none.
@@ -126,7 +124,7 @@ def occlusion_panel(
         page.put_text(headings[letter], LABEL, left=left)
     page.move_down(LABEL.line_height + HEADING_GAP)
     for number, row in enumerate(rows):
-        RowPanels(page, row, f"row {number}", column, panel_size, full_range).put(letters, lefts)
+        RowPanels(page, row, f"row {number}", column, panel_size).put(letters, lefts)
         page.move_down(ROW_GAP)
     page.write(_caption(rows, letters) if caption is None else caption, CAPTION)
     return page.figure()
@@ -152,11 +150,10 @@ class RowPanels:
         column: width of a panel with the text below it, in inches.
     """
 
-    def __init__(self, page, row, label, column, panel_size, full_range):
+    def __init__(self, page, row, label, column, panel_size):
         self.page, self.row, self.result = page, row, row.result
         self.label = label
         self.column = column
-        self.full_range = full_range
         size = np.array(row.result.image_size)
         self.size = tuple((size * (panel_size / size.max())).tolist())
 
@@ -192,7 +189,7 @@ class RowPanels:
             self._put_line(f"{self.result.layer}, feature {self.result.feature_index}", left)
 
     def _put_probability(self, left):
-        scale = probability_scale(self.result, self.full_range)
+        scale = probability_scale(self.result)
         base = self.result.base_probability
         self._put_heat_map(scale, self.result.probability, base, "d", left)
         if has_classes(self.result):

@@ -64,15 +64,14 @@ def interpretation(results):
     return " ".join(sentences)
 
 
-def probability_scale(result, full_range):
-    """0 to 1 for probabilities, or the range of the values, including that without occlusion.
+def probability_scale(result):
+    """0 to the highest probability; for other measures the range of the values.
 
-    If all probabilities are equal, the range is also 0 to 1.
+    The value without occlusion is one of them. From 0 on, small differences look small.
     """
     values = [*np.ravel(result.probability), result.base_probability]
-    is_probability = result.measure == PROBABILITY
-    if is_probability and (full_range or np.ptp(values) == 0):
-        return ColourScale(0, 1, PROBABILITY)
+    if result.measure == PROBABILITY:
+        return ColourScale(0, float(np.max(values)) or 1, PROBABILITY)
     return ColourScale.of(values, result.measure)
 
 

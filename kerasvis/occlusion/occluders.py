@@ -7,6 +7,8 @@ from typing import Self
 
 import numpy as np
 
+PATCH_SHARE = 7  # of the shorter side
+
 
 @dataclasses.dataclass(frozen=True)
 class Occluders:
@@ -38,21 +40,31 @@ class Occluders:
     """
 
     image_size: tuple[int, int]
-    patch_size: tuple[int, int] = (16, 16)
-    strides: tuple[int, int] = (8, 8)
+    patch_size: tuple[int, int]
+    strides: tuple[int, int]
     box: tuple[int, int, int, int] | None = None
 
     @classmethod
     def of(
         cls,
         image_size: int | tuple[int, int],
-        patch_size: int | tuple[int, int],
-        strides: int | tuple[int, int],
+        patch_size: int | tuple[int, int] | None = None,
+        strides: int | tuple[int, int] | None = None,
         box: tuple[int, int, int, int] | None = None,
     ) -> Self:
-        """Creates the positions from numbers, for both axes, or pairs."""
-        sizes = (_pair(image_size, "image_size"), _pair(patch_size, "patch_size"))
-        return cls(*sizes, _pair(strides, "strides"), box)
+        """Creates the positions from numbers, for both axes, or pairs.
+
+        By default the occluder is a seventh of the shorter side of what is occluded, and the
+        strides are half the occluder.
+        """
+        image_size = _pair(image_size, "image_size")
+        if patch_size is None:
+            top, left, bottom, right = _box(box, image_size)
+            patch_size = max(1, round(min(bottom - top, right - left) / PATCH_SHARE))
+        patch_size = _pair(patch_size, "patch_size")
+        if strides is None:
+            strides = (max(1, patch_size[0] // 2), max(1, patch_size[1] // 2))
+        return cls(image_size, patch_size, _pair(strides, "strides"), box)
 
     def __post_init__(self):
         standard = {

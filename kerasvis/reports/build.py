@@ -108,7 +108,8 @@ class Build:
 
     def layout(self, layer):
         """The `SpriteLayout` of a layer."""
-        window_size = self.deconv(layer).receptive_field(self.image_size).window_size
+        field = self.deconv(layer).receptive_field(self.image_size)
+        window_size = tuple(map(min, field.window_size, self.image_size))
         num_projections, num_patches = self.num_pictures
         num_panels = len(self.methods) * num_projections + num_patches
         return SpriteLayout.of(self.k, window_size, num_panels)

@@ -10,6 +10,7 @@ from PIL import Image
 from kerasvis.figures.activity_overlay import activity_overlay
 from kerasvis.figures.channels import as_rgb, pictures
 from kerasvis.figures.contrast import signed_to_rgb
+from kerasvis.figures.cut_windows import cut_windows
 from kerasvis.reports import addresses
 from kerasvis.reports.explanation_cards import Card, LayerCards, Mosaic
 from kerasvis.reports.reference_images import (
@@ -98,6 +99,7 @@ class CardWriter:
         rgb = as_rgb(self._explanation.pixels)
         tiles = [activity_overlay(rgb, self._explanation.maps[layer].values[number])]
         if projections is not None:
+            projections = cut_windows(projections)
             tiles += map(signed_to_rgb, pictures(projections.projections[number, 0]))
             box = projections.boxes[number, 0]
             tiles += [_patch(pixels, box) for pixels in pictures(projections.patches[number, 0])]
@@ -109,7 +111,8 @@ class CardWriter:
         source = next((source for source in self._sources if source.has(layer)), None)
         if source is None or projections is None:
             return ReferenceImages()
-        return source.of(layer, feature, projections.projections.shape[2:4])
+        size = map(min, projections.projections.shape[2:4], self._explanation.pixels.shape)
+        return source.of(layer, feature, tuple(size))
 
     def _mosaic(self, layer, name, ranked):
         if ranked is None:

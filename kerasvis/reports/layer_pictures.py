@@ -10,6 +10,7 @@ import tqdm
 
 from kerasvis.analyses.feature_visualization import visualize_by
 from kerasvis.analyses.filters.dead_filters import filters_of
+from kerasvis.figures.cut_windows import cut_windows
 from kerasvis.graph import image_shape, read_graph
 from kerasvis.graph.convolution_nodes import convolution_nodes
 from kerasvis.reports import addresses
@@ -66,8 +67,9 @@ def maps_at_once(projections, images, top, maps):
 
 def sprite_files(projections, images, top, chosen, channels=None, advance=lambda number: None):
     """Makes the sprites of the chosen feature maps; frees their projections when it returns."""
-    by_method = visualize_by(projections, images, top, chosen, advance=advance)
-    return [sprite_file([*by_method.values()], number, channels) for number in range(len(chosen))]
+    found = visualize_by(projections, images, top, chosen, advance=advance).values()
+    by_method = [cut_windows(features, images.image_size) for features in found]
+    return [sprite_file(by_method, number, channels) for number in range(len(chosen))]
 
 
 def _num_bytes(projections, images, top):

@@ -8,6 +8,7 @@ import numpy as np
 from kerasvis.analyses import Evolution
 from kerasvis.analyses.evolution.feature_evolution import LayerEvolution
 from kerasvis.figures.channels import num_pictures
+from kerasvis.figures.cut_windows import cut_windows
 from kerasvis.figures.feature_tiles import has_patches
 from kerasvis.graph import read_graph
 from kerasvis.reports.sprites import Panel, SpriteLayout, each_channel
@@ -115,7 +116,7 @@ def recorded_evolutions(evolution, model, deconv_of, image_size, channels=None):
             )
         _check_maps(evolution[layer], deconv_of(layer), image_size)
     return {
-        layer: RecordedEvolution(evolution.epochs, evolution[layer], channels)
+        layer: RecordedEvolution(evolution.epochs, cut_windows(evolution[layer]), channels)
         for layer in evolution
     }
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
+from kerasvis.figures.cut_windows import cut_windows
 from kerasvis.reports import addresses
 from kerasvis.reports.layer_scan import (
     is_known,
@@ -138,7 +139,7 @@ def _visualized(features, feature, least):
     numbers = [] if features is None else np.flatnonzero(features.feature_indices == feature)
     if len(numbers) == 0:
         return None
-    number = int(numbers[0])
+    number, features = int(numbers[0]), cut_windows(features)
     layout = SpriteLayout.of_features(features)
     content = webp(feature_sprite([features], number), layout.is_pixelated)
     ranked = _indices(features.activations[number], features.image_indices[number], least)

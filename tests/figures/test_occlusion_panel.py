@@ -103,7 +103,7 @@ def test_heat_maps_are_the_means_over_the_windows_in_the_colours_of_the_bar(
     letter, field, low, high
 ):
     shown = row(result(patch_size=(6, 8), strides=(4, 4)))
-    getattr(shown.result, field)[0, 0] = low
+    getattr(shown.result, field)[0, :2] = low, high
     figure = occlusion_panel(shown)
     shares = (shown.result.heat_map(getattr(shown.result, field)) - low) / (high - low)
     actual, bar = pixels(figure, f"row 0 {letter}"), pixels(figure, f"row 0 {letter} bar")
@@ -120,18 +120,22 @@ def test_scales_say_their_ends_and_units():
     of = result(probability=np.full((6, 7), 0.25, "float32"), base_probability=0.123)
     of.activity[2, 2] = 1.5
     found = texts(occlusion_panel(row(of)))
-    for expected in ("1.5", "31.5", "activity", "0", "1", "probability"):
+    for expected in ("1.5", "31.5", "activity", "0", "0.25", "probability"):
         assert expected in found
-    found = texts(occlusion_panel(row(of), full_range=False))
-    assert {"0.123", "0.25"} <= set(found)
-    assert not {"0", "1"} & set(found)
+    of = result(probability=np.full((6, 7), 0.25, "float32"), base_probability=0.375)
+    assert {"0", "0.375"} <= set(texts(occlusion_panel(row(of))))
 
 
-def test_equal_probabilities_are_shown_from_0_to_1():
-    of = result(probability=np.full((6, 7), 0.25, "float32"), base_probability=np.float32(0.25))
-    found = texts(occlusion_panel(row(of), full_range=False))
-    assert {"0", "1"} <= set(found)
-    assert not {"0.25", "1.25"} & set(found)
+def test_colours_of_probabilities_begin_at_0_so_that_small_differences_look_small():
+    of = result(base_probability=0.5)
+    of.probability[:] = np.linspace(0.499, 0.5, of.probability.size).reshape(of.probability.shape)
+    colours = pixels(occlusion_panel(row(of)), "row 0 d").reshape(-1, 3).astype(int)
+    assert np.ptp(colours, axis=0).max() <= 8
+
+
+def test_probabilities_of_0_are_shown_from_0_to_1():
+    of = result(probability=np.zeros((6, 7), "float32"), base_probability=np.float32(0))
+    assert {"0", "1"} <= set(texts(occlusion_panel(row(of))))
 
 
 def test_scale_of_equal_values_is_one_unit_wide():
@@ -354,7 +358,7 @@ def test_overlay_mixes_colours_with_the_photograph_in_grey():
     ]
     np.testing.assert_array_equal(pixels(figure, "image"), photograph)
     grey = (0.299 * photograph[..., 0] + 0.587 * photograph[..., 1]) + 0.114 * photograph[..., 2]
-    values = of.heat_map(of.probability)
+    values = of.heat_map(of.probability) / of.probability.max()
     actual = pixels(figure, "probability")
     for place in np.ndindex(IMAGE_SIZE):
         colour = 255 * np.array(COLOURS(values[place])[:3])
@@ -366,7 +370,7 @@ def test_overlay_mixes_colours_with_the_photograph_in_grey():
 
 def test_overlay_without_activity():
     of = result(activity=None, patch_size=(6, 8), strides=(4, 4))
-    figure = occlusion_overlay(of, row(of).pixels, title="ZFNet", full_range=False)
+    figure = occlusion_overlay(of, row(of).pixels, title="ZFNet")
     assert list(pictures(figure)) == [
         "image",
         "probability",

@@ -102,11 +102,14 @@ def test_whole_image_is_one_position():
     assert Occluders((5, 9), patch_size=(5, 9), strides=1).boxes.tolist() == [[[0, 0, 5, 9]]]
 
 
-def test_sizes_of_the_paper_are_the_default():
-    occluders = Occluders((224, 224))
-    assert (occluders.patch_size, occluders.strides) == ((16, 16), (8, 8))
-    assert occluders.box == (0, 0, 224, 224)
-    assert occluders.shape == (27, 27)
+def test_default_is_a_seventh_of_the_shorter_side_in_steps_of_half_of_it():
+    occluders = Occluders.of((224, 300))
+    assert (occluders.patch_size, occluders.strides) == ((32, 32), (16, 16))
+    assert occluders.box == (0, 0, 224, 300)
+    assert occluders.shape == (13, 18)
+    assert Occluders.of((3, 5)) == Occluders((3, 5), 1, 1)
+    assert Occluders.of((20, 31), (7, 4)).strides == (3, 2)
+    assert Occluders.of((99, 99), box=(10, 10, 94, 38)).patch_size == (4, 4)
 
 
 def test_equal_settings_are_equal_in_whatever_form_they_are_given():

@@ -30,9 +30,6 @@ from kerasvis.graph.shapes import infer_shapes
 from kerasvis.storage.fields import Array
 from kerasvis.storage.results import Result
 
-# Of the occluder, as shares of the shorter side: coarse enough for an answer within a minute.
-PATCH_SHARE, STRIDE_SHARE = 7, 14
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FeatureMaps(Result):
@@ -108,8 +105,7 @@ def explain(
             last of each size of feature maps, the four deepest.
         num_features: feature maps of each layer that are shown with their projections, those that
             add most to the class's score and those that add most to its lead.
-        **settings: those of `kerasvis.analyses.OcclusionAnalysis`. By default the occluder is a
-            seventh of the image's shorter side, in steps of half of that.
+        **settings: those of `kerasvis.analyses.OcclusionAnalysis`.
 
     Returns:
         An `Explanation`.
@@ -184,7 +180,6 @@ class ExplanationAnalysis:
     ):
         self._num_features = positive_integer(num_features, "num_features")
         self._layers = layers if layers is None else standardize_layers(layers)
-        settings = _occluder(image_size) | settings
         self.arguments: dict[str, Any] = {
             "image_size": image_size,
             "layers": layers,
@@ -252,12 +247,6 @@ class ExplanationAnalysis:
             return DeconvModel(self._model, layer, rules=self._rules), ""
         except ValueError as error:  # a layer that cannot be projected through
             return None, str(error)
-
-
-def _occluder(image_size):
-    side = min(image_size)
-    patch, stride = (max(1, round(side / share)) for share in (PATCH_SHARE, STRIDE_SHARE))
-    return {"patch_size": patch, "strides": stride}
 
 
 def _classes(analysis, occlusion, class_index, other_index):

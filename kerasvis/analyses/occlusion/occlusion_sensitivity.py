@@ -111,8 +111,10 @@ class OcclusionAnalysis:
         model: a `keras.Model` that returns scores or maps of classes; a subclassed model must be
             built.
         image_size: `(height, width)` of the images in pixels, or one number for squares.
-        patch_size: size of the occluder in pixels, a number or a pair.
-        strides: steps between the occluder's positions in pixels, a number or a pair.
+        patch_size: size of the occluder in pixels, a number or a pair; by default a seventh of
+            the shorter side of the image, or of the box.
+        strides: steps between the occluder's positions in pixels, a number or a pair; by default
+            half of `patch_size`.
         box: `(top, left, bottom, right)`, the part of the image to occlude; all of it by default.
         baseline: content of the occluder: `"grey"`, `"mean"`, `"blur"`, `"noise"`, a number, a
             colour or an image; see `kerasvis.occlusion.baseline_image`.
@@ -169,8 +171,8 @@ class OcclusionAnalysis:
         model: keras.Model,
         image_size: int | tuple[int, int],
         *,
-        patch_size: int | tuple[int, int] = 16,
-        strides: int | tuple[int, int] = 8,
+        patch_size: int | tuple[int, int] | None = None,
+        strides: int | tuple[int, int] | None = None,
         box: tuple[int, int, int, int] | None = None,
         baseline: str | float | Sequence | np.ndarray = "grey",
         preprocessing: Any = None,
