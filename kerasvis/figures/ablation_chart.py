@@ -64,7 +64,7 @@ def ablation_chart(
     """Training and validation errors of the variants of a model, one row each.
 
     Args:
-        ablation: a `LayerAblation`. Read are `variants`, names; `train_errors` and
+        ablation: a `LayerAblation`. Fields read: `variants`, names; `train_errors` and
             `validation_errors` `(variants, 2)`, top-1 and top-5 in %; `num_parameters` and
             `seconds` `(variants,)`; `num_images`, of training and validation; `num_classes` and
             `num_epochs`.
@@ -129,7 +129,7 @@ def ablation_chart(
 
 
 def standard_errors(errors, num_images):
-    """Standard errors in % of shares of images in %, for a random sample of images."""
+    """Standard errors in % of error rates in %, measured on a random sample of images."""
     shares = np.asarray(errors, "float64") / 100
     return 100 * np.sqrt(shares * (1 - shares) / num_images)
 
@@ -140,7 +140,7 @@ def _errors(ablation):
 
 
 def _errors_of_paper(ablation, paper):
-    """`{heading: the same}`; NaN for variants that the paper does not have."""
+    """`{heading: errors}`, see `_errors`; NaN for variants that the paper does not have."""
     missing = (np.nan,) * len(MARKS)
     return {
         f"paper: {convnet}": np.array([errors.get(name, missing) for name in ablation.variants])

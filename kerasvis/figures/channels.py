@@ -18,7 +18,7 @@ def is_picture(num_channels: int) -> bool:
 
 
 def num_pictures(num_channels: int, channels: Sequence[int] | None = None) -> int:
-    """How many pictures show so many channels, or those chosen of them; see `pictures`."""
+    """How many pictures show all channels, or the chosen ones; see `pictures`."""
     return 1 if channels is not None or is_picture(num_channels) else num_channels
 
 
@@ -78,7 +78,7 @@ def channel_by_channel(layer: Any, channels: Sequence[int] | None = None) -> Any
             default all of them: 1 or 3 channels as they are, others one by one.
 
     Returns:
-        The same, or an object with the same fields. If channels are shown one by one, each feature
+        The layer, or an object with the same fields. If channels are shown one by one, each feature
         map is repeated for each channel, and its entry in `feature_indices` names the channel.
 
     Raises:

@@ -46,9 +46,9 @@ class ColourScale:
 
         Args:
             page: a `Page`.
-            label: of the picture.
-            left: in inches.
-            width: in inches.
+            label: label of the bar's picture.
+            left: left edge in inches.
+            width: width in inches.
             mark: a number to mark with a stroke.
         """
         page.move_down(BAR_GAP)

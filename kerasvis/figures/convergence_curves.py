@@ -43,9 +43,9 @@ def convergence_curves(
     other images.
 
     Args:
-        convergence: a `Convergence`. Read are `epochs` `(epochs,)` and `layers`, each with `layer`,
-            `similarities` `(features, epochs)` in [-1, 1] (NaN: undefined), `is_final_image` bool
-            `(features, epochs)`, and `between_maps`, a number.
+        convergence: a `Convergence`. Fields read: `epochs` `(epochs,)` and `layers`, each with
+            `layer`, `similarities` `(features, epochs)` in [-1, 1] (NaN: undefined),
+            `is_final_image` bool `(features, epochs)`, and `between_maps`, a number.
         title: text above the figure.
         caption: text below the figure; by default a description, "" for none.
 

@@ -53,7 +53,7 @@ def correspondence_bars(
     One column of panels for each layer.
 
     Args:
-        correspondence: a `Correspondence`. Read are `layers` and `parts`, names; `delta` and
+        correspondence: a `Correspondence`. Fields read: `layers` and `parts`, names; `delta` and
             `opposition` `(layers, parts)`, `random_delta` and `random_opposition` `(layers, parts,
             draws)`, in [0, 1], NaN where undefined; `boxes` `(parts, images, 4)`.
         title: text above the figure.
@@ -145,7 +145,7 @@ def _write_after(axes, place, row, text, weight):
 
 
 def _longest(values, means, deviations):
-    """The longest bar, whisker included."""
+    """The length of the longest bar, including its whisker."""
     lengths = np.append(values, means + deviations)
     return max([1e-6, *lengths[~np.isnan(lengths)]])
 

@@ -19,8 +19,9 @@ def cut_windows(layer: Any, size: Sequence[int] | None = None) -> Any:
             image; by default the largest of these.
 
     Returns:
-        The same, or an object with the same fields, whose `projections`, `patches` and `boxes` are
-        those of the smaller windows. Each contains all that its window had inside the image.
+        The layer, or an object with the same fields, whose `projections`, `patches` and `boxes` are
+        those of the smaller windows. Each contains every pixel of its old window that lies inside
+        the image.
     """
     old_size = layer.projections.shape[2:4]
     begins, ends = layer.boxes[..., :2], layer.boxes[..., 2:]
@@ -42,7 +43,7 @@ def cut_windows(layer: Any, size: Sequence[int] | None = None) -> Any:
 
 
 def _cut(values, corners, size):
-    """`(features, k, height, width, channels)`, each window from its corner on."""
+    """`(features, k, height, width, channels)`, each window beginning at its corner."""
     windows = np.lib.stride_tricks.sliding_window_view(values, tuple(size), axis=(2, 3))
     feature, place = np.ogrid[: values.shape[0], : values.shape[1]]
     cut = windows[feature, place, corners[..., 0], corners[..., 1]]

@@ -63,10 +63,10 @@ def evolution_grid(
     All sizes are print sizes; two blocks of eight epochs fill the width of a journal page.
 
     Args:
-        evolution: an `Evolution`. Read are `epochs` `(epochs,)` and `features`, `{layer:
+        evolution: an `Evolution`. Fields read: `epochs` `(epochs,)` and `features`, `{layer:
             LayerEvolution}`, with `feature_indices` `(features,)`, `image_indices` `(features,
-            epochs)`, `projections` `(features, epochs, height, width, channels)`, signed,
-            `patches` uint8 of the same shape, or of 0 × 0 pixels if they were left out, and `boxes`
+            epochs)`, `projections` `(features, epochs, height, width, channels)`, signed, `patches`
+            uint8 of the same shape, or of 0 × 0 pixels if they were left out, and `boxes`
             `(features, epochs, 4)`.
         layers: names of the layers to show, in this order; all by default.
         num_features: how many of the first feature maps of each layer to show; all by default.
@@ -122,7 +122,7 @@ class Block:
     """The rows of one layer.
 
     Attributes:
-        width: in inches.
+        width: width in inches.
     """
 
     def __init__(self, evolution, name, num_features, tile_size, channels, with_patches):

@@ -62,12 +62,12 @@ def feature_grid(
     All sizes are print sizes: mosaics and text have the same size on a figure of 4 or of 96 feature
     maps, and only the figure grows. By default the mosaics of a layer suit its receptive field: 150
     pixels to the inch, at least 0.82 inches, and at most so large that a pair fits into a column of
-    3.5 inches. A row holds as many maps as fit on a page of 7.2 inches.
+    3.5 inches. A row contains as many feature maps as fit on a page of 7.2 inches.
 
     Args:
         features: one `FeatureVisualization`, or a list or dict of them, one per layer or method; or
             a dict of such dicts, as `visualize_features` returns for several layers and methods.
-            Read are `method`, `layer`, `feature_indices` `(features,)`, `image_indices`
+            Fields read: `method`, `layer`, `feature_indices` `(features,)`, `image_indices`
             `(features, k)` (-1: none), `projections` `(features, k, height, width, channels)`,
             signed, `patches` uint8 of the same shape, and `boxes` `(features, k, 4)`, the `(top,
             left, bottom, right)` of the part inside the image.
@@ -117,7 +117,7 @@ def feature_grid(
 
 
 def _blocks(features):
-    """The `FeatureVisualization`s in order, out of whatever holds them."""
+    """The `FeatureVisualization`s in order, from any form of the argument."""
     if hasattr(features, "projections"):
         return [features]
     if not isinstance(features, dict):

@@ -13,8 +13,8 @@ FIELDS = "layer feature_indices image_indices projections patches boxes".split()
 def feature_mosaics(layer, number, *, size, gap, columns=None):
     """The mosaics of one feature map, at print resolution.
 
-    Small windows are enlarged by whole numbers. Large ones are averaged; projections before they
-    are scaled, because their signs alternate from pixel to pixel, so that averaging their colours
+    Small windows are enlarged by whole numbers. Large ones are averaged. Projections are averaged
+    before they are scaled: their signs alternate from pixel to pixel, so averaging their colours
     would fade them to grey.
 
     Args:

@@ -72,6 +72,6 @@ def as_ink(strengths):
 def put_text(figure, left, baseline, text, style):
     """Writes a line of text at a position in inches from the lower left corner of a figure."""
     width, height = figure.get_size_inches()
-    # A name with an underscore or a dollar sign is not a formula.
+    # Underscores and dollar signs in a name do not make it a formula.
     plain = {"parse_math": False, "usetex": False}
     figure.text(left / width, baseline / height, text, font=style.font, color=style.colour, **plain)

@@ -114,7 +114,7 @@ def _draw_groups(axes, names, bars, colours):
 
     Args:
         axes: where to draw.
-        names: of the groups.
+        names: names of the groups.
         bars: `{method: [(height, error) for each group]}`.
         colours: `{method: colour}`.
     """

@@ -65,7 +65,7 @@ def fidelity_panels(
     """Maps of one image under random weights, and a panel for each number of the report.
 
     Args:
-        report: a `FidelityReport`. Read are `methods`, `activations` `(images,)` and the checks
+        report: a `FidelityReport`. Fields read: `methods`, `activations` `(images,)` and the checks
             that are not None: `weight_randomization`, `selectivity`, `cosine_convergence`,
             `patch_sufficiency` and `insertion_deletion`, arrays as described in their classes.
         title: text above the figure.

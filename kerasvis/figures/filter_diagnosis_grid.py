@@ -45,7 +45,7 @@ PROJECTIONS_CAPTION = (
     "Second layer: projections of the strongest units of active feature maps, evenly spaced over "
     f"their indices, {CONTRAST_RULE}."
 )
-CHANNELS_CAPTION = "Other than 1 or 3 channels of each are shown one by one."
+CHANNELS_CAPTION = "Channels are shown one by one unless there are 1 or 3 of them."
 
 
 def filter_diagnosis_grid(
@@ -60,12 +60,12 @@ def filter_diagnosis_grid(
     Each convnet has a column, with the numbers of each part below its heading.
 
     Args:
-        diagnoses: a `FilterDiagnosis` or a list of them. Read are `model`, `first_layer`,
+        diagnoses: a `FilterDiagnosis` or a list of them. Fields read: `model`, `first_layer`,
             `second_layer`, `kernels` `(height, width, channels, filters)`, `strides` `(2,)`,
             `frequencies` `(frequencies,)`, `spectra` `(filters, frequencies)`, `band_shares`
             `(filters, 3)`, `correlations` `(filters,)`, `dominance`, `first.is_dead`, `projections`
             `(features, height, width, channels)`, `activations` `(features,)` and
-            `median_aliasing`. Other than 1 or 3 channels are shown one by one.
+            `median_aliasing`. Channels are shown one by one unless there are 1 or 3 of them.
         num_features: maximum number of projections.
         title: text above the figure.
         caption: text below the figure; by default a description, "" for none.
@@ -144,7 +144,7 @@ def _put_filters(page, diagnosis, left):
 
 
 def _one_after_the_other(values):
-    """`(tiles of each, all tiles)`: other than 1 or 3 channels of each are shown one by one."""
+    """`(tiles of each, all tiles)`; channels become tiles unless there are 1 or 3 of them."""
     tiles = pictures(values)
     return len(tiles), np.stack(tiles, axis=1).reshape(-1, *tiles[0].shape[1:])
 
@@ -152,7 +152,7 @@ def _one_after_the_other(values):
 def _columns_for_width(num_tiles, num_together=1):
     """The number of columns for which the block is about half as high as wide.
 
-    It is a multiple of the tiles that belong together, where so many fit.
+    It is a multiple of the number of tiles that belong together, if that many fit.
     """
     columns = min(num_tiles, 2 * near_square(-(-num_tiles // 2))[1], MAX_COLUMNS)
     return max(columns // num_together, 1) * num_together if num_together < columns else columns
@@ -260,7 +260,7 @@ def _draw_spectrum(axes, diagnosis, limit):
 
 
 def band_of(band_shares):
-    """The band with most energy of each filter with any energy, int `(filters,)`."""
+    """For each filter with any energy, the band with most of it: int `(filters,)`."""
     band_shares = np.asarray(band_shares)
     return band_shares[~np.isnan(band_shares).any(axis=1)].argmax(axis=1)
 

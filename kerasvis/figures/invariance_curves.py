@@ -61,12 +61,12 @@ def invariance_curves(
     and of the probability of the true class.
 
     Args:
-        invariance: a `FeatureInvariance`. Read are `layers`, names, and `curves`, each with
+        invariance: a `FeatureInvariance`. Fields read: `layers`, names, and `curves`, each with
             `transformation`; `values` `(values,)`; `distances` `(layers, images, values)`;
             `probabilities` `(images, values)`; `example_values` `(examples,)`; and `examples` uint8
             `(first images, examples, height, width, channels)`; `measure`, what the probabilities
             are, and `activation`, how the model's output was interpreted.
-        names: of the images; their numbers by default.
+        names: names of the images; their numbers by default.
         title: text above the figure.
         caption: text below the figure; by default a description, "" for none.
 

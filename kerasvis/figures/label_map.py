@@ -48,5 +48,5 @@ def label_pixels(result):
 
 
 def nearest(middles, length):
-    """For every pixel along an axis, the index of the nearest middle; the first of two."""
+    """The index of the middle nearest to each pixel along an axis; of two, the first."""
     return np.abs(np.arange(length)[:, None] + 0.5 - middles).argmin(axis=1)

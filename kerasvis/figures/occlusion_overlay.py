@@ -45,13 +45,13 @@ def occlusion_overlay(
 ) -> "Figure":
     """The photograph, overlaid with the probability of the class and the recorded activity, if any.
 
-    The photograph below a heat map is grey, so that all colour is that of the heat map. Colours
+    The photograph below a heat map is grey, so that all colour comes from the heat map. Colours
     of probabilities begin at 0, as in `occlusion_panel`.
 
     Args:
         result: an `OcclusionSensitivity`; `OcclusionRow` lists the fields that are read.
         pixels: uint8 `(height, width, 3)`, the image without occlusion, RGB.
-        class_name: of the correct class; by default its number.
+        class_name: name of the correct class; by default its number.
         opacity: share of the heat map in each pixel, in [0, 1].
         photograph_size: longer side of the image in inches.
         title: text above the figure.

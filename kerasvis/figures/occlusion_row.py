@@ -21,7 +21,7 @@ class OcclusionRow:
     """One image in a figure of the occlusion analysis.
 
     Attributes:
-        result: an `OcclusionSensitivity`. Read are `probability` and `label` `(rows, columns)`,
+        result: an `OcclusionSensitivity`. Fields read: `probability` and `label` `(rows, columns)`,
             `activity` of the same shape or None, `base_probability`, `base_label` and
             `base_activity` (without occlusion), `class_index`, `layer`, `feature_index`,
             `projection` `(height, width, channels)`, signed, or None and `projection_reason`,

@@ -16,7 +16,7 @@ from kerasvis.figures.figure import Figure
 MARGIN = 0.04  # inches
 DPI = 300  # at which the figure is saved unless told otherwise
 POINTS = 72  # per inch
-# Names may hold underscores or dollar signs, which are not formulas.
+# Names may contain underscores or dollar signs, which do not make them formulas.
 PLAIN: dict[str, Any] = {"parse_math": False, "usetex": False}
 HINTING = 1.06  # letters aligned to the pixels of a coarse raster need more space
 
@@ -69,7 +69,7 @@ class Page:
     """A page that is filled from top to bottom.
 
     Args:
-        width: in inches, margins included.
+        width: width in inches, including the margins.
     """
 
     def __init__(self, width):
@@ -119,7 +119,7 @@ class Page:
 
 
 def blank_figure(width, height):
-    """A white Figure whose size, in inches, and layout no setting of matplotlib's changes."""
+    """A white Figure; no setting of matplotlib changes its size, in inches, or its layout."""
     figure = Figure((width, height), dpi=DPI, facecolor="white")
     figure.set_layout_engine("none")
     return figure
@@ -133,7 +133,7 @@ def write_around(figure, caption, caption_height, title="", margin=MARGIN):
         caption: lines of the caption.
         caption_height: where the caption begins, in inches from the bottom.
         title: one line, or "".
-        margin: on the left and above the title, in inches.
+        margin: space on the left and above the title, in inches.
     """
     width, height = figure.get_size_inches()
     for number, line in enumerate(caption):

@@ -47,9 +47,9 @@ def transfer_curves(
     """Learning curves of every layer, and the accuracy layer by layer.
 
     Args:
-        transfer: a `FeatureTransfer`. Read are `layers` and `heads`, names; `per_class` `(sizes,)`;
-            `accuracies` `(layers, heads, sizes, folds)` and `scratch_accuracies` `(sizes, folds)`,
-            in [0, 1], the latter with no folds if not computed; `class_names`.
+        transfer: a `FeatureTransfer`. Fields read: `layers` and `heads`, names; `per_class`
+            `(sizes,)`; `accuracies` `(layers, heads, sizes, folds)` and `scratch_accuracies`
+            `(sizes, folds)`, in [0, 1], the latter with no folds if not computed; `class_names`.
         title: text above the figure.
         caption: text below the figure; by default a description, "" for none.
 

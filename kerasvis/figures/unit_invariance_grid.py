@@ -37,7 +37,7 @@ def unit_invariance_grid(
     """A row for each direction, a column for each angle.
 
     Args:
-        invariance: a `UnitInvariance`. Read are `activation`, `step`, `curvatures`
+        invariance: a `UnitInvariance`. Fields read: `activation`, `step`, `curvatures`
             `(directions,)`, `angles` `(angles,)` in degrees and `activations` `(directions,
             angles)`.
         pixels: uint8 `(directions, angles, height, width, channels)`: its `images` as RGB pixels,

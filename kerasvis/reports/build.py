@@ -115,7 +115,7 @@ class Build:
         return SpriteLayout.of(self.k, window_size, num_panels)
 
     def check_labels(self, labels):
-        """Raises a ValueError if it is known that there is not one label for each image."""
+        """Raises a ValueError if there are known to be more or fewer labels than images."""
         if labels is not None and len(labels) != self.images.count():
             raise ValueError(
                 "Give one label for each image, None for an image without a class. Received: "
@@ -200,7 +200,7 @@ class Build:
         self.images.prefetch(indices[indices >= 0])
 
     def write_sprites_on_engine(self, layers, with_relevance=False):
-        """Makes the sprites of all layers that are not there yet on the engine."""
+        """Makes the missing sprites of all layers on the engine."""
         rankings = [(addresses.sprite, lambda layer: load_layer(self.directory, layer)[0])]
         if with_relevance:
             of_layer = functools.partial(load_relevance, self.directory)
@@ -222,7 +222,7 @@ class Build:
         write_sprites_on(self.engine, worker, missing, self.parts, self.verbose)
 
     def evolutions(self, evolution):
-        """`{layer: RecordedEvolution}`; raises a ValueError if it is of another model."""
+        """`{layer: RecordedEvolution}`; raises a ValueError for the evolution of another model."""
         found = recorded_evolutions(
             evolution, self.model, self.deconv, self.image_size, self.channels
         )
@@ -235,7 +235,7 @@ class Build:
 
         Args:
             layer: its name.
-            labels: of the images, or None.
+            labels: class names of the images, or None.
             evolution: the layer's `RecordedEvolution`, or None.
             with_fidelity: whether to measure the fidelity of its projections.
             with_relevance: whether to show where feature maps are most relevant.

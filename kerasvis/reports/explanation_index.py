@@ -18,11 +18,11 @@ class ExplainedImage(NamedTuple):
     """An explained image on a page that leads to several.
 
     Attributes:
-        address: of the folder of its own page.
-        title: what the image is called.
-        class_name: of the class that is explained.
-        probability: of that class.
-        other_name: of the class that it is compared with.
+        address: address of the folder of its own page.
+        title: name of the image.
+        class_name: name of the class that is explained.
+        probability: probability of that class.
+        other_name: name of the class that it is compared with.
     """
 
     address: str
@@ -39,7 +39,7 @@ class ExplainedImage(NamedTuple):
         title: str,
         class_names: Mapping[int, str] | Sequence[str] | None = None,
     ) -> "ExplainedImage":
-        """That of an `Explanation` whose page is in the folder `address`."""
+        """Describes an `Explanation` whose page is in the folder `address`."""
         name = OcclusionRow(explanation.occlusion, explanation.pixels, class_names).name
         probability = float(explanation.occlusion.base_probability)
         class_name, other_name = name(explanation.class_index), name(explanation.other_index)
@@ -52,7 +52,7 @@ def write_explanation_index(
     """Writes a page that leads to the explanations of several images.
 
     Args:
-        explained: an `ExplainedImage` for each, whose folder is within `directory`.
+        explained: an `ExplainedImage` for each image; the folder of its page is in `directory`.
         directory: folder to write into.
 
     Returns:

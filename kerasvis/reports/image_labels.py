@@ -9,7 +9,7 @@ from kerasvis.data.file_names import shown_name
 from kerasvis.data.image_folder import ImageFolder
 from kerasvis.data.splits import without_splits
 
-WNID = re.compile(r"(n\d{8})(?:_(.*))?")  # names of ImageNet's classes, as n01440764_tench
+WNID = re.compile(r"(n\d{8})(?:_(.*))?")  # names of ImageNet's classes, such as n01440764_tench
 
 
 def image_names(images: Any) -> tuple[str, ...]:
@@ -32,8 +32,8 @@ def class_labels(images: Any, names: Mapping[str, str] | None = None) -> tuple[s
     """The class name of each image, from the folder or the name of its file.
 
     The class is the name of the folder if all photographs are in two or more folders, `<class>/…`
-    or `<split>/<class>/…`, where `find_splits` recognises the split. Otherwise, if the names of
-    all files begin with ImageNet's number of a class, as in `n01440764_tench.jpg`, it is the rest.
+    or `<split>/<class>/…`, where `find_splits` recognises the split. Otherwise, if all file names
+    begin with the ImageNet number of a class, as in `n01440764_tench.jpg`, the class is the rest.
 
     Args:
         images: an `ImageFolder`; other images have no classes.

@@ -91,7 +91,7 @@ def write_evolution(evolution, directory, channels=None):
 
     Args:
         evolution: the `LayerEvolution`.
-        directory: of the gallery.
+        directory: folder of the gallery.
         channels: the channels to show; None for all.
     """
     for number, feature in enumerate(evolution.feature_indices.tolist()):
@@ -105,7 +105,7 @@ def write_filters(layer, filters, directory, channels=None):
     Args:
         layer: its name.
         filters: `(height, width, channels, filters)`, 3 channels in RGB order.
-        directory: of the gallery.
+        directory: folder of the gallery.
         channels: the channels to show; None for all.
     """
     for feature, pixels in enumerate(filter_pixels(filters, channels)):

@@ -37,7 +37,7 @@ class PreferredClass(NamedTuple):
     """A class that activates a feature map strongly.
 
     Attributes:
-        name: of the class.
+        name: name of the class.
         mean: mean of the feature map's per-image maxima over the images of the class.
         num_images: number of images of the class.
     """

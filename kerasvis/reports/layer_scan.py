@@ -55,7 +55,7 @@ def has_relevance(parts, layer):
 
 
 def is_relevance_known(directory, layer):
-    """Whether a gallery has that part of a layer."""
+    """Whether a gallery, finished or not, has the relevances of a layer."""
     return (Path(directory) / _relevance_part(layer)).is_file()
 
 

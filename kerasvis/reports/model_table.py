@@ -15,8 +15,8 @@ class ModelRow(NamedTuple):
     """One call of a layer.
 
     Attributes:
-        name: of the layer.
-        type_name: its type.
+        name: name of the layer.
+        type_name: name of its type.
         shape: shape of its first output, without the batch axis.
         num_parameters: number of parameters; 0 if the layer was called before.
         receptive_field: its `ReceptiveField`; None if it does not depend on the image.

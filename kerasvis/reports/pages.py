@@ -25,8 +25,8 @@ class Overview(NamedTuple):
     """The contents of the first page.
 
     Attributes:
-        model_name: of the model.
-        num_parameters: of the model.
+        model_name: name of the model.
+        num_parameters: number of its parameters.
         image_size: `(height, width)` in pixels.
         num_images: number of scanned images.
         table: the `ModelRow`s.

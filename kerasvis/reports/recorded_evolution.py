@@ -25,7 +25,7 @@ class EvolutionStep(NamedTuple):
             sprite.
         epoch: its number, from 1.
         activation: its value.
-        is_jump: whether the strongest image differs from that of the step before.
+        is_jump: whether the strongest image differs from that of the previous step.
     """
 
     place: int
@@ -132,5 +132,5 @@ def _check_maps(maps, deconv, image_size):
     if shown != seen:
         raise ValueError(
             f"The evolution shows windows of {shown[0]}×{shown[1]} pixels in layer {maps.layer!r}, "
-            f"whose units see {seen[0]}×{seen[1]} in this gallery: {REMEDY}"
+            f"whose receptive field is {seen[0]}×{seen[1]} in this gallery: {REMEDY}"
         )

@@ -1,4 +1,4 @@
-"""The images of a data set by which a feature map is known: by activation, and by relevance."""
+"""The images of a data set that best show a feature map: by activation, and by relevance."""
 
 import io
 from collections.abc import Mapping
@@ -27,10 +27,10 @@ class RankedImages(NamedTuple):
 
     Attributes:
         content: bytes of the sprite, a WebP file.
-        layout: of it.
-        num_shown: images in the sprite.
-        image_indices: of the first of these: those in which it adds to the score, where they are
-            ranked by that.
+        layout: `SpriteLayout` of the sprite.
+        num_shown: number of images in the sprite.
+        image_indices: indices of the images that count, the first ones: in a ranking by relevance,
+            those in which the feature map adds to the score; all of them otherwise.
     """
 
     content: bytes
@@ -43,8 +43,9 @@ class ReferenceImages(NamedTuple):
     """The images of one feature map.
 
     Attributes:
-        strongest: those in which it is strongest; None where these are not known.
-        relevant: those in which it adds most to the score of the most probable class.
+        strongest: the images in which it is strongest; None if they are unknown.
+        relevant: the images in which it adds most to the score of the most probable class; None if
+            they are unknown.
     """
 
     strongest: RankedImages | None = None
@@ -52,11 +53,11 @@ class ReferenceImages(NamedTuple):
 
 
 class VisualizedReferences:
-    """Those of feature maps that were visualized.
+    """The `ReferenceImages` of feature maps that were visualized.
 
     Args:
         strongest: `{layer: FeatureVisualization}` of the strongest activations.
-        relevant: the same of `kerasvis.analyses.find_top_relevances` over the same images, whose
+        relevant: the same for `kerasvis.analyses.find_top_relevances` over the same images; its
             activations are relevances.
     """
 
@@ -68,11 +69,11 @@ class VisualizedReferences:
         self._strongest, self._relevant = strongest, relevant
 
     def has(self, layer: str) -> bool:
-        """Whether there are any of a layer."""
+        """Whether feature maps of a layer were visualized."""
         return layer in self._strongest or layer in self._relevant
 
     def of(self, layer: str, feature: int, window_size: tuple[int, int]) -> ReferenceImages:
-        """Those of a feature map."""
+        """The `ReferenceImages` of a feature map."""
         return ReferenceImages(
             _visualized(self._strongest.get(layer), feature, -np.inf),
             _visualized(self._relevant.get(layer), feature, 0),
@@ -80,10 +81,10 @@ class VisualizedReferences:
 
 
 class GalleryReferences:
-    """Those of the feature maps of a gallery.
+    """The `ReferenceImages` of feature maps in a gallery.
 
     Args:
-        directory: of the gallery.
+        directory: folder of the gallery.
     """
 
     def __init__(self, directory: Path):
@@ -95,7 +96,7 @@ class GalleryReferences:
         return is_known(self._directory, layer)
 
     def of(self, layer: str, feature: int, window_size: tuple[int, int]) -> ReferenceImages:
-        """Those of a feature map, whose windows are `(height, width)` pixels.
+        """The `ReferenceImages` of a feature map with windows of `(height, width)` pixels.
 
         Raises:
             ValueError: if the gallery's layer has no such feature map.
@@ -147,6 +148,6 @@ def _visualized(features, feature, least):
 
 
 def _indices(values, image_indices, least):
-    """`(number, indices)` of the images that are there, and of those above the least value."""
+    """`(number of images present, indices of those with a value above `least`)`."""
     is_there = image_indices >= 0
     return int(is_there.sum()), frozenset(image_indices[is_there & (values > least)].tolist())

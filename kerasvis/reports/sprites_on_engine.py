@@ -1,7 +1,7 @@
 """The sprites of a gallery, made on the machines of a cluster.
 
 A part is what one process projects at once: some feature maps of a layer, with the images in which
-they are strongest. Its sprites are the same to the byte.
+they are strongest. Its sprites are byte for byte those that a single process makes.
 """
 
 import contextlib
@@ -22,13 +22,13 @@ from kerasvis.storage.parts import Parts
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MapsOfLayer:
-    """Feature maps whose sprites are to be made; it can be sent to another machine.
+    """Feature maps whose sprites are missing, which can be sent to another machine.
 
     Attributes:
         layer: name of the layer.
         maps: int64, numbers of the feature maps.
-        names: of their files.
-        images: those in which they are strongest, of the `Images` that were scanned.
+        names: names of their files.
+        images: the scanned images in which they are strongest.
         top: the layer's `LayerActivations`.
         channels: the channels to show; None for all.
     """
@@ -44,18 +44,18 @@ class MapsOfLayer:
 
     @property
     def num_images(self) -> int:
-        """Number of feature maps, which are looked at one by one where they end every worker."""
+        """Number of feature maps, which are tried one by one if they end every worker."""
         return len(self.maps)
 
     def halves(self) -> tuple[Self, Self]:
-        """Two parts of half the feature maps."""
+        """Two parts with half of the feature maps each."""
         middle = len(self.maps) // 2
         return self._of(slice(middle)), self._of(slice(middle, None))
 
     probes = halves
 
     def describe(self) -> str:
-        """What an error calls them."""
+        """How error messages name these feature maps."""
         first, last = int(self.maps[0]), int(self.maps[-1])
         numbers = f" {first}" if first == last else f"s {first} to {last}"
         return f"Feature map{numbers} of layer {self.layer!r}"
@@ -90,14 +90,14 @@ def write_sprites_on(
     parts: Parts,
     verbose: str | int = "auto",
 ) -> None:
-    """Makes sprites on an engine and writes each as it comes.
+    """Makes sprites on an engine and writes each as soon as it arrives.
 
     Args:
         engine: the `Ray`.
         worker: the `SpriteWorker`.
         missing: the `MapsOfLayer`s, in any order.
         parts: the `Parts` of the gallery.
-        verbose: 1 or 0, with or without a progress bar; `"auto"`: with one on a terminal.
+        verbose: 1 shows a progress bar, 0 none; `"auto"` shows one on a terminal.
     """
     is_hidden = None if verbose == "auto" else not verbose
     with (

@@ -1,9 +1,9 @@
 """Event files for TensorBoard: figures of feature maps as images, and numbers as curves.
 
-TensorBoard shows the name of each, its tag, as text, and groups tags by what comes before a slash;
-it names no file after them. No descriptions or texts, which may hold Markdown, are written. Tags
-are escaped like other names: an event file takes no surrogates, and a terminal no control
-characters.
+TensorBoard shows their names, called tags, as text and groups them by the part before a slash; no
+file is named after a tag. Descriptions and texts are not written, since they may contain Markdown.
+Tags are escaped like other names: an event file cannot contain surrogates, and a terminal must not
+receive control characters.
 """
 
 import io
@@ -56,5 +56,5 @@ def write_scalars(log_dir, values, step):
 
 
 def _writer(log_dir):
-    """Of event files, in a folder whose name may be no Unicode."""
+    """A writer of event files; the name of the folder need not be valid Unicode."""
     return tf.summary.create_file_writer(os.fsencode(log_dir))

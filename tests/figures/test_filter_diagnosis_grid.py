@@ -83,7 +83,7 @@ def test_other_channels_are_shown_one_by_one(channels, columns):
         grey = np.rint(128 + 127 * weights / largest)
         np.testing.assert_allclose(tile.astype(int), grey[..., None] + np.zeros(3), atol=1)
     assert "my_net projections" in pictures(figure)
-    assert "channels of each are shown one by one" in words(figure)
+    assert "Channels are shown one by one" in words(figure)
 
 
 def test_projections_of_features_that_fire_are_shown():

@@ -237,7 +237,7 @@ def test_the_evolution_of_another_model_is_refused(write, evolution, scanned, tm
     with pytest.raises(ValueError, match=sentence):
         write(evolution=with_maps(evolution, feature_indices=np.array([0, 5])))
     larger = np.zeros((2, 3, 5, 4, 3), "float32")
-    sentence = rf"windows of 5×4 pixels in layer 'Conv\.1', whose units see 3×3 in .*: {remedy}"
+    sentence = rf"windows of 5×4 .* layer 'Conv\.1', whose receptive field is 3×3 in .*: {remedy}"
     with pytest.raises(ValueError, match=sentence):
         write(evolution=with_maps(evolution, projections=larger))
     with pytest.raises(ValueError, match=r"Give an Evolution, .* Received: evolution='folder'"):
