@@ -23,6 +23,7 @@ KILLS = 20  # of each command: 200 over all
 
 
 def seconds_of(start, arguments):
+    """How long a run takes."""
     with start(["--help"]) as process:
         process.communicate()  # from now on forks come at once
     begin = time.monotonic()
@@ -43,12 +44,11 @@ def stopped_at(moment, start, arguments, how):
     return process.returncode, errors
 
 
-def kill(command, inputs, finished, folder, number, start=Forked):
-    """Kills runs in one folder at random moments; the last one ends as if nothing had happened."""
-    draw, arguments = draw_of(), arguments_of(command, inputs, folder)
-    length = seconds_of(start, arguments_of(command, inputs, folder.with_name("timed")))
-    for _ in range(number):
-        code, errors = stopped_at(draw.uniform(0, length), start, arguments, signal.SIGKILL)
+def kill(command, inputs, finished, folder, moments, start=Forked):
+    """Kills runs in one folder at some moments; the last one ends as if nothing had happened."""
+    arguments = arguments_of(command, inputs, folder)
+    for moment in moments:
+        code, errors = stopped_at(moment, start, arguments, signal.SIGKILL)
         assert code in (0, -signal.SIGKILL), errors
     ended = outcome(arguments)
     assert ended.code == 0, ended
@@ -56,13 +56,16 @@ def kill(command, inputs, finished, folder, number, start=Forked):
 
 
 def test_a_kill(inputs, finished, tmp_path):
-    kill("occlusion", inputs, finished, tmp_path / "out", 1, started)
+    kill("occlusion", inputs, finished, tmp_path / "out", [5], started)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_many_kills(command, inputs, finished, tmp_path):
-    kill(command, inputs, finished, tmp_path / "out", KILLS)
+    draw = draw_of()
+    length = seconds_of(Forked, arguments_of(command, inputs, tmp_path / "timed"))
+    moments = [draw.uniform(0, length) for _ in range(KILLS)]
+    kill(command, inputs, finished, tmp_path / "out", moments)
 
 
 def check_interrupted(moment, arguments, start=Forked):

@@ -127,7 +127,7 @@ def test_scales_say_their_ends_and_units():
 
 
 def test_colours_of_probabilities_begin_at_0_so_that_small_differences_look_small():
-    of = result(base_probability=0.5)
+    of = result(patch_size=(6, 8), strides=(4, 4), base_probability=0.5)
     of.probability[:] = np.linspace(0.499, 0.5, of.probability.size).reshape(of.probability.shape)
     colours = pixels(occlusion_panel(row(of)), "row 0 d").reshape(-1, 3).astype(int)
     assert np.ptp(colours, axis=0).max() <= 8
