@@ -163,7 +163,7 @@ class RandomizedCopy:
         self.model.set_weights(self._weights)
 
     def randomize(self, names):
-        """Initialises the weights of the layers named anew."""
+        """Initialises the weights of the named layers anew."""
         for name in names:
             layer = self._layers[name]
             sequence = np.random.SeedSequence([self._seed, *name.encode()])
