@@ -157,8 +157,8 @@ def diagnose_filters(
         model: a functional or Sequential `keras.Model`; it is not changed.
         images: what `kerasvis.arguments.standardize_images` takes; at least 50.
         first_layer: name of a convolution layer that takes the image; the first by default.
-        second_layer: name of the convolution layer above it; by default the next.
-        rules: for projecting from the second layer, see `kerasvis.rules`.
+        second_layer: name of a convolution layer above it; the next by default.
+        rules: rules for projecting from the second layer, see `kerasvis.rules`.
         preprocessing: how `images` were computed from pixels, see `kerasvis.data.Preprocessing.of`;
             by default as `kerasvis.arguments.standardize_images` infers it.
         batch_size: images per step.
