@@ -32,7 +32,7 @@ class Fold(NamedTuple):
 def sample_fold(labels, class_names, may_train, may_test, size, seed=0, number=0):
     """Samples training and test images of every class.
 
-    The sample of a class depends on its images, the seed and the number of the fold alone.
+    The sample of a class depends only on its images, the seed and the number of the fold.
 
     Args:
         labels: int64 `(images,)`, indices into the class names.

@@ -41,7 +41,7 @@ def predict_from_scratch(fresh, train, test, recipe, directory, verbose=0):
     Args:
         fresh: a `keras.Model` from `fresh_convnet`, with the recipe's seed; it is trained.
         train: `LabelledImages` of the image size of recipe and model.
-        test: `LabelledImages`, evaluated after every epoch; nothing is selected by them.
+        test: `LabelledImages`, evaluated after every epoch, but not used to select anything.
         recipe: a `kerasvis.training.Recipe`.
         directory: folder for the checkpoint of the run, from which an interrupted run resumes.
         verbose: as in `keras.Model.fit`.
