@@ -243,7 +243,7 @@ def sample_boxes(boxes, image_size, num_draws, seed):
         boxes: int64 `(parts, images, 4)`.
         image_size: `(height, width)` in pixels.
         num_draws: number of random boxes for each box.
-        seed: of the random boxes.
+        seed: seed of the random boxes.
 
     Returns:
         int64 `(parts, draws, images, 4)`.
@@ -263,7 +263,7 @@ class Occluder:
         images: float32 `(images, rows, columns, channels)`.
         baseline: see `kerasvis.occlusion.baseline_image`.
         preprocessing: a `kerasvis.data.Preprocessing` or None.
-        seed: of noise.
+        seed: seed of noise.
 
     Call arguments:
         boxes: int `(images, 4)`.

@@ -207,7 +207,7 @@ class Sphere:
     Attributes:
         point: as given.
         radius: its length.
-        dimension: of the tangent space, one less than the values.
+        dimension: dimension of the tangent space, one less than the values.
     """
 
     def __init__(self, point):

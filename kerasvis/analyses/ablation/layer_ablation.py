@@ -41,8 +41,8 @@ class LayerAblation(Result):
         num_parameters: int64 `(variants,)`: number of trainable weights.
         seconds: float64 `(variants,)`: duration of the training steps.
         num_images: int64 `(2,)`: number of training and validation images.
-        num_classes: of the data.
-        num_epochs: of the recipe.
+        num_classes: number of classes in the data.
+        num_epochs: number of epochs of the recipe.
     """
 
     variants: tuple[str, ...]

@@ -107,7 +107,7 @@ def explain(
             last one of each feature map size, and of these at most the four deepest.
         num_features: number of feature maps of each layer to show with their projections: those
             that add most to the class's score, and as many that add most to its lead.
-        **settings: those of `kerasvis.analyses.OcclusionAnalysis`.
+        **settings: further arguments of `kerasvis.analyses.OcclusionAnalysis`.
 
     Returns:
         An `Explanation`.
@@ -153,7 +153,7 @@ class ExplanationAnalysis:
         model: a functional or Sequential `keras.Model` of scores; it is not changed.
         image_size: `(height, width)` of the images in pixels.
         layers, num_features: see `explain`.
-        **settings: those of `kerasvis.analyses.OcclusionAnalysis`.
+        **settings: further arguments of `kerasvis.analyses.OcclusionAnalysis`.
 
     Attributes:
         occlusion: the `OcclusionAnalysis`.

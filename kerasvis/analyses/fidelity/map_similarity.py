@@ -52,7 +52,7 @@ class Described(NamedTuple):
         ranks: `(rows, columns)`, of the strengths.
         signed_ranks: `(rows, columns)`, of the values.
         picture: `(rows, columns)` in [0, 1]; None for a constant map.
-        histograms: of oriented gradients; None for a constant map.
+        histograms: histograms of oriented gradients; None for a constant map.
     """
 
     ranks: np.ndarray

@@ -89,7 +89,7 @@ def layer_filters(name, filters, active=None):
     """Finds the dead filters of one layer.
 
     Args:
-        name: of the layer.
+        name: name of the layer.
         filters: from `filters_of`.
         active: the `NumActive` of its rectified maps; None if they were not counted.
 

@@ -136,7 +136,7 @@ def layer_counts(name, filters, is_depthwise=False, active=None):
     """The `FilterCounts` of one layer.
 
     Args:
-        name: of the layer.
+        name: name of the layer.
         filters: float32 `(height, width, channels, filters)`.
         is_depthwise: whether each filter sees one channel alone.
         active: the `NumActive` of its rectified feature maps, or None.

@@ -74,8 +74,8 @@ class FilterDiagnosis(Result):
         num_images: how many images were scanned; 0 for none.
         projections: float32 `(features, height, width, channels)`: of the strongest unit of each
             feature map of the second layer, in its window, RGB, signed.
-        activations: float32 `(features,)`: of these units.
-        image_indices: int64 `(features,)`: of the images in which they were found.
+        activations: float32 `(features,)`: activations of these units.
+        image_indices: int64 `(features,)`: indices of the images in which they were found.
         aliasing: float32 `(features,)`: energy of the projection's strength at the first layer's
             stride, relative to that around it; NaN where it cannot be measured.
     """

@@ -91,8 +91,8 @@ def paper_transformations(height: int) -> dict[str, np.ndarray]:
     """The ranges of the paper's Figure 5, for images of another height.
 
     Args:
-        height: of the images in pixels. The paper's translations in images of 224 pixels are scaled
-            to it and rounded to whole pixels.
+        height: height of the images in pixels. The paper's translations in images of 224 pixels are
+            scaled to it and rounded to whole pixels.
 
     Returns:
         `{transformation: values}`.

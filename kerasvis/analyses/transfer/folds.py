@@ -40,8 +40,8 @@ def sample_fold(labels, class_names, may_train, may_test, size, seed=0, number=0
         may_train: bool `(images,)`, the images allowed for training.
         may_test: bool `(images,)`, the images allowed for testing, unless they are trained on.
         size: the `ClassSize`.
-        seed: of the random split.
-        number: of the fold.
+        seed: seed of the random split.
+        number: number of the fold.
 
     Returns:
         A `Fold`.

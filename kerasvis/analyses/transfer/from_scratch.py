@@ -13,7 +13,7 @@ def fresh_convnet(model, layer, num_classes, seed=0):
         model: a functional or Sequential `keras.Model`; it is not changed.
         layer: name of one of its layers, not inside a nested model.
         num_classes: number of classes of the softmax.
-        seed: of the weights.
+        seed: seed of the weights.
 
     Returns:
         A functional `keras.Model`.
