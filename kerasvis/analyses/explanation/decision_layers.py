@@ -8,7 +8,7 @@ AT_MOST = 4
 
 
 def decision_layers(graph, nodes, shapes):
-    """Names of the last layers of each feature map size, in forward order: the last `AT_MOST`.
+    """Name of the last layer of each feature map size, in forward order; the last `AT_MOST` names.
 
     Layers through which everything passes take precedence, such as the sum of a residual block: the
     feature maps of other layers lack what another branch carries past them. The last layer with

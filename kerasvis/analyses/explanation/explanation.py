@@ -93,9 +93,9 @@ def explain(
 ) -> Explanation:
     """Explains one decision: which parts of the image and which feature maps carry it.
 
-    In some layers, each feature map in turn is set to 0. The loss of the class's score is what that
-    feature map added. The result also holds an estimate from a single backward pass, gradient ×
-    activation, and how well the two agree.
+    In some layers, each feature map in turn is set to 0. The drop in the class's score is what that
+    feature map added. The result also holds gradient × activation, which estimates this drop from a
+    single backward pass, and how well the two agree.
 
     Args:
         model: a functional or Sequential `keras.Model` of scores; it is not changed.

@@ -1,7 +1,7 @@
 """Which feature maps carried a decision: the score without each of them.
 
 The model runs once up to the layer. The layers above it then run once for each feature map, with
-that feature map set to 0. The loss of the score is what the feature map added, through all layers
+that feature map set to 0. The drop in the score is what the feature map added, through all layers
 above. Gradient × activation estimates the same to first order, from one backward pass.
 """
 
@@ -181,7 +181,7 @@ class UpperLayers(keras.Model):
         return self._scores(self._scores.replay(self._nodes, tensors))
 
     def effects(self, record, features, batch_size):
-        """`(scores, losses without each feature map)`: `(decisions,)`, `(features, decisions)`."""
+        """`(scores, drops without each feature map)`: `(decisions,)`, `(features, decisions)`."""
         inputs = {f"tensor {number}": tensor for number, tensor in record.items()}
         removed = np.concatenate([[-1], features]).astype("int32")
         parts = [
