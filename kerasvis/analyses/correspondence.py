@@ -39,8 +39,8 @@ class Correspondence(Result):
         boxes: int64 `(parts, images, 4)`: (top, left, bottom, right) in pixels, half open.
         random_boxes: int64 `(parts, draws, images, 4)`: boxes of the same sizes at random
             positions.
-        distances: float64 `(layers, parts, pairs)`: for every two images the share of units in
-            [0, 1] whose changes differ in sign, pairs (0, 1), (0, 2), ..., (1, 2), ...
+        distances: float64 `(layers, parts, pairs)`: for each pair of images, the share in [0, 1] of
+            units whose changes differ in sign; pairs (0, 1), (0, 2), ..., (1, 2), ...
         random_distances: float64 `(layers, parts, draws, pairs)`, the same for random boxes.
         oppositions: float64 `(layers, parts, pairs)`: share in [0, 1] of the units that change in
             opposite directions, among those that change in both images; NaN where none does.
@@ -96,7 +96,7 @@ def measure_correspondence(
 ) -> Correspondence:
     """Occludes the same parts in several images, and compares how features change.
 
-    For image i, ε_i = features(image) − features(occluded image). For every two images, the signs
+    For image i, ε_i = features(image) − features(occluded image). For each pair of images the signs
     of ε_i and ε_j are compared unit by unit. Δ, the sum over pairs of the number of units whose
     signs differ, is divided by the number of pairs and of units, so it is a share in [0, 1]. The
     smaller Δ, the more similar the changes. Compare it with Δ of random boxes.
@@ -108,7 +108,7 @@ def measure_correspondence(
     opposite changes among the units that change in both images is measured too; by chance it is
     1/2.
 
-    Deviation: the paper does not say how Δ is normalised, and what the sign of 0 is. Here the sign
+    Deviation: the paper does not say how Δ is normalised, or what the sign of 0 is. Here the sign
     is −1, 0 or 1, and any two different values count as different: a unit that changes in neither
     image agrees, and one that changes in only one of them differs. Changes that rounding can cause
     count as 0.
@@ -127,7 +127,7 @@ def measure_correspondence(
         rounding: changes of at most this share of the image's largest feature, in absolute value,
             count as 0.
         batch_size: images per step.
-        seed: of the random boxes, and of noise.
+        seed: seed of the random boxes and of the noise.
         directory: folder that caches the results of each set of boxes, from which an interrupted
             analysis resumes. By default nothing is cached.
         verbose: 1 shows a progress bar, 0 none; `"auto"` shows one on a terminal.
@@ -212,7 +212,7 @@ def signs_of_change(changes, smallest=0.0):
 
 
 def hamming_distances(signs):
-    """The share of units whose signs differ, for every two images.
+    """The share of units whose signs differ, for each pair of images.
 
     Args:
         signs: int8 `(images, units)`, −1, 0 or 1.
@@ -243,7 +243,7 @@ def sample_boxes(boxes, image_size, num_draws, seed):
         boxes: int64 `(parts, images, 4)`.
         image_size: `(height, width)` in pixels.
         num_draws: number of random boxes for each box.
-        seed: of the random boxes.
+        seed: seed of the random boxes.
 
     Returns:
         int64 `(parts, draws, images, 4)`.
@@ -263,7 +263,7 @@ class Occluder:
         images: float32 `(images, rows, columns, channels)`.
         baseline: see `kerasvis.occlusion.baseline_image`.
         preprocessing: a `kerasvis.data.Preprocessing` or None.
-        seed: of noise.
+        seed: seed of noise.
 
     Call arguments:
         boxes: int `(images, 4)`.

@@ -1,8 +1,8 @@
-"""The images in which each feature map matters most to the decision, beside those of Figure 2.
+"""The images in which each feature map matters most to the decision, a complement to Figure 2.
 
-A feature map can be active without anything being made of it, and matter where it is weak. So its
-images are ranked by gradient × activation, too: what the feature map adds to the score of the most
-probable class, to first order.
+A strongly active feature map may hardly affect the decision, and a weakly active one may decide it.
+So images are also ranked by gradient × activation: what the feature map adds to the score of the
+most probable class, to first order.
 """
 
 import dataclasses
@@ -46,11 +46,11 @@ def find_top_relevances(
     engine: Ray | None = None,
     verbose: str | int = "auto",
 ) -> TopActivations:
-    """Finds the k images in which each feature map adds most to the score of the class chosen.
+    """Finds the k images in which each feature map adds most to the score of the predicted class.
 
-    The relevance of a feature map in an image is its gradient × activation, summed over the feature
-    map: the derivative is that of the score, before a softmax or sigmoid, of the most probable
-    class. That takes about three forward passes of each image, for all layers together.
+    The relevance of a feature map in an image is gradient × activation, summed over the feature
+    map. The gradient is that of the score of the most probable class, before a softmax or sigmoid.
+    This takes as long as about three forward passes, for all layers together.
 
     Args:
         model: a functional or Sequential `keras.Model` of scores; it is not changed.
@@ -74,8 +74,8 @@ def find_top_relevances(
 
     Reference:
         Achtibat et al. 2023, "From attribution maps to human-understandable explanations", on
-        ranking by relevance. Deviation: gradient × activation in the place of layer-wise relevance
-        propagation, with which it agrees for ReLU nets of a fixed pattern of active units.
+        ranking by relevance. Deviation: gradient × activation replaces layer-wise relevance
+        propagation. The two agree for ReLU models with a fixed pattern of active units.
 
     Example:
         >>> import keras
@@ -100,13 +100,13 @@ def find_top_relevances(
 
 
 def num_shared(top: LayerActivations, other: LayerActivations) -> np.ndarray:
-    """int64 `(features,)`: how many images of each feature map are among those of both rankings."""
+    """int64 `(features,)`: how many images of each feature map are in both rankings."""
     both = zip(top.image_indices, other.image_indices, strict=True)
     return np.array([len(np.intersect1d(a[a >= 0], b[b >= 0])) for a, b in both], "int64")
 
 
 class RelevanceScan(Scan):
-    """A pass over images for the most relevant ones of each feature map.
+    """A scan of images for the most relevant ones of each feature map.
 
     Args:
         model: a functional or Sequential `keras.Model` of scores.
@@ -131,11 +131,11 @@ class RelevanceScan(Scan):
 
 
 def channel_sums(outputs: Any, layer: keras.layers.Layer) -> ChannelMaxima:
-    """The sum of each feature map of a batch, and where it is largest.
+    """The sum of each feature map of a batch, and the position of its maximum.
 
     Args:
         outputs: tensor `(images, rows, columns, feature maps)` or `(images, units)`.
-        layer: to which they belong.
+        layer: the layer that they belong to.
     """
     maxima = channel_maxima(outputs, layer)
     sums = outputs if len(outputs.shape) == 2 else ops.sum(outputs, axis=(1, 2))
@@ -143,13 +143,13 @@ def channel_sums(outputs: Any, layer: keras.layers.Layer) -> ChannelMaxima:
 
 
 class MostRelevant(StrongestActivations):
-    """The k images of the largest sums, of each feature map: a `LayerActivations`."""
+    """The k images with the largest sums of each feature map: a `LayerActivations`."""
 
     measure = staticmethod(channel_sums)
 
 
 class RelevancePass(ForwardPass):
-    """From images to what is measured of gradient × activation of some layers.
+    """Maps images to measurements of gradient × activation of some layers.
 
     Args:
         scores: the `DecisionScores` of a model.
@@ -162,7 +162,7 @@ class RelevancePass(ForwardPass):
 
 
 class _Products(keras.Model):
-    """Maps images to activation × derivative of the highest score by it, for some layers."""
+    """Maps images to activation × gradient of the highest score, for some layers."""
 
     def __init__(self, scores, layers):
         super().__init__(autocast=False)
@@ -185,11 +185,11 @@ class _Products(keras.Model):
         zeros = [ops.zeros_like(activations[number]) for number in targets]
 
         def highest(*added):
-            """The sum over images of the highest score, with something added to the layers."""
+            """The highest score of each image, with `added` added to the layers' outputs."""
             tensors = self._replay(inputs, dict(zip(targets, added, strict=True)))
             of_classes = ops.cast(tensors[scores.tensor], "float32")
             of_classes = ops.reshape(of_classes, (-1, int(np.prod(of_classes.shape[1:]))))
-            if of_classes.shape[1] == 1:  # of class 1; class 0 has minus it
+            if of_classes.shape[1] == 1:  # the score of class 1; class 0 has its negative
                 of_classes = ops.concatenate([-of_classes, of_classes], axis=1)
             return ops.max(of_classes, axis=1)
 

@@ -1,7 +1,7 @@
 """Figure 2: what the feature maps of a layer respond to.
 
-For each feature map, the strongest activations over a data set. Each is projected to pixel space on
-its own and shown next to the image patch that caused it.
+The strongest activations of each feature map over a data set are projected to pixel space one by
+one, and shown next to the image patches that caused them.
 """
 
 import dataclasses
@@ -182,7 +182,7 @@ def _features_of(deconv, features, num_features, seed):
 
 
 def visualize_chosen(deconv, images, found, features, batch_size=None, **options):
-    """Like `visualize_by`, with the rectification of a `DeconvModel`: a `FeatureVisualization`."""
+    """Like `visualize_by`, but by one `DeconvModel`; returns one `FeatureVisualization`."""
     projections = UnitProjections(deconv, deconv.rectification)
     found = visualize_by(projections, images, found, features, batch_size, **options)
     return found[deconv.rectification]
@@ -223,7 +223,7 @@ def _visualizations(images, found, features, units, projected, fetched, with_pat
     """`{method: FeatureVisualization}` of projected units; see `visualize_by`.
 
     Args:
-        images, found, features, with_patches: as of `visualize_by`.
+        images, found, features, with_patches: see `visualize_by`.
         units: the `UnitsInWindows`.
         projected: `{method: projections}` in their windows.
         fetched: what `fetch` returned.

@@ -1,4 +1,4 @@
-"""An analysis of one image after another: each result is a file, computed here or on a cluster."""
+"""Analyses images one by one, in this process or on a cluster; each result is saved to a file."""
 
 import contextlib
 import functools
@@ -24,7 +24,7 @@ class AnalysisWorker:
     Args:
         model: a functional or Sequential `keras.Model`.
         make: function of the model that returns the analysis, a function `(image, *arguments)`.
-        arguments: a tuple for each of all images.
+        arguments: the further arguments of every image, as a tuple.
     """
 
     def __init__(self, model: keras.Model, make: Callable, arguments: Sequence[tuple]):
@@ -51,7 +51,7 @@ def results_on_engine(
         engine: the `Ray`.
         worker: the `AnalysisWorker`.
         images: `(images, rows, columns, channels)`, as the model takes them.
-        done: indices of those that are left out.
+        done: indices of images to skip.
 
     Yields:
         `(index, result)`, as they are completed.
@@ -72,26 +72,26 @@ def stream_results(
     parts: Parts,
     on_engine: Callable | None = None,
 ) -> Iterator[Any]:
-    """Analyses images one after another; each result is written as soon as it is there.
+    """Analyses images one after another; each result is written as soon as it is computed.
 
-    A result that is there already is read instead.
+    Existing results are read instead of computed.
 
     Args:
         analysis: function `(image, *values of the arguments)` that returns the result.
         kind: class of the results.
         images: `(rows, columns, channels)` each, as the model takes them.
-        arguments: `{name: value}` of each image.
-        names: of the files, ending in `.npz`.
-        parts: the `Parts`, entered.
-        on_engine: function `(images, arguments, indices of those that are done)` that yields
-            `(index, result)` of the others; all before the first is yielded here. None for this
-            process.
+        arguments: `{name: value}` for each image.
+        names: names of the files, ending in `.npz`.
+        parts: the `Parts`, whose context has been entered.
+        on_engine: function `(images, arguments, indices of images to skip)` that yields `(index,
+            result)` of the others. They are all computed before the first result is yielded. None
+            for this process.
 
     Yields:
         The result of each image.
 
     Raises:
-        ValueError: if there is a result of the same name, of another image or other arguments.
+        ValueError: if a result of the same name exists for another image or other arguments.
     """
     if on_engine is not None:
         images, arguments, names = list(images), list(arguments), list(names)
@@ -110,7 +110,7 @@ def _computed_of(image, arguments):
 
 
 def _compute(on_engine, images, arguments, names, parts):
-    """Computes the results that are missing, and saves each as it comes."""
+    """Computes the missing results, and saves each as soon as it is computed."""
     done = []
     for index, (image, own, name) in enumerate(zip(images, arguments, names, strict=True)):
         parts.check_part(name, _computed_of(image, own))

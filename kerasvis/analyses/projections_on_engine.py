@@ -1,7 +1,7 @@
 """Units of several layers, projected on the machines of a cluster.
 
-A part is what one process projects at once: some units of a layer, with their images. Its
-projections are the same to the byte.
+Each part holds some units of a layer with their images; a process projects them together. The
+projections are byte for byte the same as without a cluster.
 """
 
 import contextlib
@@ -21,13 +21,13 @@ from kerasvis.engines import Ray
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class UnitsOfLayer:
-    """Units that are projected at once; they can be sent to another machine.
+    """Units that are projected together; they can be sent to another machine.
 
     Attributes:
-        place: of the layer among all.
-        numbers: int64 `(units,)`, of the units among those of the layer.
+        place: index of the layer in the list of layers.
+        numbers: int64 `(units,)`: indices of these units among all that are projected of the layer.
         units: the `UnitsInWindows`.
-        images: theirs.
+        images: the images that contain them.
     """
 
     place: int
@@ -35,22 +35,22 @@ class UnitsOfLayer:
     units: UnitsInWindows
     images: FetchedImages
 
-    num_batches = 1  # what is projected at once is never divided
+    num_batches = 1  # units that are projected together count as one batch
 
     @property
     def num_images(self) -> int:
-        """Number of units, which are looked at one by one where they end every worker."""
+        """Number of units; if they kill every worker, they are divided down to a single one."""
         return len(self.numbers)
 
     def halves(self) -> tuple[Self, Self]:
-        """Two parts of half the units."""
+        """Two parts with half of the units each."""
         middle = len(self.numbers) // 2
         return self._of(np.arange(middle)), self._of(np.arange(middle, len(self.numbers)))
 
     probes = halves
 
     def describe(self) -> str:
-        """What an error calls them."""
+        """How error messages name these units."""
         features = np.unique(self.units.features).tolist()
         numbers = f" {features[0]}" if len(features) == 1 else f"s {features[0]} to {features[-1]}"
         return f"The activations of feature map{numbers} of layer {self.units.layer!r}"
@@ -65,7 +65,7 @@ class UnitWorker(ProjectingWorker):
     """Projects units.
 
     Args:
-        model, layers, methods, rules: as of `ProjectingWorker`.
+        model, layers, methods, rules: see `ProjectingWorker`.
         batch_size: images (or crops of them) per step.
     """
 
@@ -99,7 +99,7 @@ def project_on(
         engine: the `Ray`.
         worker: the `UnitWorker`.
         units: the `UnitsInWindows` of each layer.
-        images: the `Images` that they are in.
+        images: the `Images` that contain them.
         is_shown: whether a progress bar is shown.
 
     Returns:

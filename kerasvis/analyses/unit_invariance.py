@@ -1,7 +1,7 @@
 """What a unit is invariant to: how its activation curves around an image that excites it.
 
-Images of the same strength lie on a sphere. In directions in which the activation decreases fast,
-the unit is selective; where it hardly decreases, it is invariant. The directions of strongest and
+Images of the same norm lie on a sphere. In directions in which the activation decreases fast, the
+unit is selective; where it hardly decreases, it is invariant. The directions of strongest and
 weakest curvature are the first and last eigenvectors of the Hessian on that sphere.
 
 A model of ReLUs and max pooling is piecewise linear: its Hessian is 0 wherever it exists, and the
@@ -49,9 +49,9 @@ class UnitInvariance(Result):
         feature_index: number of the feature map or dense unit.
         position: int64 `(2,)`, (row, column) of the unit; (0, 0) in a dense layer.
         box: int64 `(4,)`: (top, left, bottom, right) of the unit's receptive field.
-        activation: of the unit at the image.
-        radius: of the sphere, in units of the model's images.
-        step: of the central differences to either side, as a share of the radius.
+        activation: the unit's activation for the image.
+        radius: radius of the sphere, in units of the model's images.
+        step: step of the central differences to either side, as a share of the radius.
         curvatures: float64 `(directions,)`, ascending: the second derivative of the activation with
             respect to the angle in radians.
         directions: float32 `(directions, height, width, channels)`, of length 1, in the box.
@@ -103,14 +103,15 @@ def unit_invariance(
         image: array `(rows, columns, channels)`, as the model takes it: one that excites the unit,
             ideally its optimal one.
         target: `kerasvis.targets.Unit`, or `Strongest` for the strongest unit in the image.
-        centre: of the sphere, usually grey: a number, or an array that broadcasts to the image.
-        num_directions: how many of either kind.
+        centre: centre of the sphere, usually grey: a number, or an array that broadcasts to the
+            image.
+        num_directions: number of the most selective, and of the most invariant directions.
         angles: positions along each direction in degrees.
-        step: of the central difference, as a share of the radius. For a model of ReLUs use a larger
-            one, such as 0.3, that spans many kinks.
-        tolerance: relative, of the curvatures.
-        seed: of the initial direction.
-        verbose: whether to count the products on a progress bar.
+        step: step of the central difference, as a share of the radius. For a model of ReLUs use a
+            larger one, such as 0.3, that spans many kinks.
+        tolerance: relative tolerance of the curvatures.
+        seed: seed of the initial direction.
+        verbose: whether to show a progress bar.
 
     Returns:
         A `UnitInvariance` with `2 * num_directions` directions.
@@ -206,7 +207,7 @@ class Sphere:
     Attributes:
         point: as given.
         radius: its length.
-        dimension: of the tangent space, one less than the values.
+        dimension: dimension of the tangent space, one less than the values.
     """
 
     def __init__(self, point):

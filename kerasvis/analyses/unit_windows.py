@@ -1,7 +1,6 @@
-"""Units, each in an image, projected into their windows: the receptive fields in these images.
+"""Projects units of images into their windows, which are their receptive fields in these images.
 
-They are projected some at a time, the units of an image together, as far as possible; each time is
-independent of the others.
+Units are projected in independent groups. The units of one image share a group as far as possible.
 """
 
 import dataclasses
@@ -39,7 +38,7 @@ class Windows:
         return np.concatenate([begins, np.maximum(ends, begins)], axis=1).astype("int32")
 
     def cut(self, image, number, origin=(0, 0)):
-        """Window `number` of `image`, whose first pixel is at `origin`; 0 outside."""
+        """Cuts window `number` from an image, or a crop that begins at `origin`; 0 outside."""
         top, left, bottom, right = self.boxes[number]
         window = np.zeros((*self.size, *image.shape[2:]), image.dtype)
         row, column = self.corners[number] - origin
@@ -76,7 +75,7 @@ class UnitsInWindows:
         found: LayerActivations,
         features: np.ndarray,
     ) -> Self:
-        """Those of the strongest activations of some feature maps.
+        """The units with the strongest activations of some feature maps.
 
         Args:
             projections: the `UnitProjections` of the layer.
@@ -98,11 +97,11 @@ class UnitsInWindows:
 
     @property
     def unit(self):
-        """The `Unit` with an entry for each."""
+        """One `Unit` with an entry for each unit."""
         return Unit(self.features, *self.positions.T)
 
     def subset(self, numbers: np.ndarray) -> "UnitsInWindows":
-        """Some of them, int64 `(units,)`."""
+        """The units of the given indices, int64 `(units,)`."""
         return UnitsInWindows(
             self.layer,
             self.features[numbers],
@@ -117,7 +116,7 @@ class UnitsInWindows:
         return {name: np.zeros(shape, "float32") for name in methods}
 
     def at_once(self) -> Iterator[np.ndarray]:
-        """int64 `(units,)`: the numbers of those that are projected at once, image by image."""
+        """Yields int64 `(units,)`: indices of units to project together, sorted by image."""
         by_image = np.argsort(self.image_indices, kind="stable")  # one forward pass of each image
         for begin in range(0, len(by_image), NUM_UNITS_AT_ONCE):
             yield by_image[begin : begin + NUM_UNITS_AT_ONCE]
@@ -150,7 +149,7 @@ def project_in_windows(
     units: UnitsInWindows,
     batch_size: int | None = None,
 ) -> dict[str, np.ndarray]:
-    """Projects units at once.
+    """Projects units, all of them together.
 
     Args:
         projections: the `UnitProjections` of the layer.

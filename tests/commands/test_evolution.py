@@ -156,7 +156,7 @@ def test_one_epoch_has_no_convergence(plot, capsys):
         ("--checkpoints net_2.keras --images gone", "There is no such photograph or folder: give"),
         (
             "--checkpoints net_2.keras other_3.keras --images photographs",
-            "The model of epoch 3 has another architecture than the first: give",
+            "The model of epoch 3 differs in architecture from the first: give",
         ),
     ],
 )

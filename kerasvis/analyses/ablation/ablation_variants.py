@@ -26,8 +26,8 @@ PAPER_ERRORS = {
 def paper_variants(dense_units: int = 4096) -> dict[str, dict]:
     """The convnets of the paper's table, as options of `ZFNet` or `AlexNet`.
 
-    The names state the paper's sizes. A smaller convnet changes in the same proportion: half and
-    twice its `dense_units`, and filters times its `width`, which is not an option here.
+    The names state the paper's sizes. For a smaller convnet, its `dense_units` are halved and
+    doubled alike. Its filters scale with its `width`, which these options leave out.
 
     Args:
         dense_units: units in fc6 and in fc7 of the unchanged convnet.

@@ -1,4 +1,4 @@
-"""How much each layer contributes: a model with layers left out or resized, trained alike."""
+"""How much each layer contributes: trains a model with layers left out or resized."""
 
 import dataclasses
 import os
@@ -41,8 +41,8 @@ class LayerAblation(Result):
         num_parameters: int64 `(variants,)`: number of trainable weights.
         seconds: float64 `(variants,)`: duration of the training steps.
         num_images: int64 `(2,)`: number of training and validation images.
-        num_classes: of the data.
-        num_epochs: of the recipe.
+        num_classes: number of classes in the data.
+        num_epochs: number of epochs of the recipe.
     """
 
     variants: tuple[str, ...]
@@ -109,7 +109,7 @@ def ablate(
         A `LayerAblation`, variants in the order given.
 
     Raises:
-        ValueError: if there is no variant, two names make the same folder, a model cannot be built,
+        ValueError: if there is no variant, two names give the same folder, a model cannot be built,
             or the directory contains a variant that was trained differently.
         OSError: if `directory` cannot be written to; existing files stay intact.
 
@@ -196,7 +196,7 @@ def _trained_before(model, folder, recipe, data):
 
 
 def _train(model, folder, recipe, data, verbose):
-    """Trains, or resumes. The record of the run and the result remain, the weights do not."""
+    """Trains a variant, or resumes. The run's record and the result are kept, weights are not."""
     run = describe_run(model, recipe, data.train, data.validation)
     with Parts(folder, lambda: run) as parts:
         history = fit(

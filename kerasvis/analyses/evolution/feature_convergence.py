@@ -1,7 +1,7 @@
 """When feature maps converge: how similar their projections are to the final ones, over epochs.
 
-The paper reads it off Figure 4: lower layers converge within a few epochs, upper ones only after
-40 to 50. Here it is a number for each feature map and epoch.
+The paper reads convergence off Figure 4: lower layers converge within a few epochs, upper ones only
+after 40 to 50. Here it is a number for each feature map and epoch.
 """
 
 import dataclasses
@@ -55,9 +55,9 @@ def convergence(evolution: "Evolution") -> Convergence:
 
     Projections are compared in their windows, which lie in the same way around the unit, whatever
     its position and image. So when another image becomes the strongest, the cosine falls only as
-    far as the feature map responds to something else in it; `is_final_image` tells these changes
-    apart. If the receptive field is the whole image, so is the window. Pixels outside the image
-    count as zero.
+    far as the feature map responds to something else in it; `is_final_image` marks these changes.
+    If the receptive field is the whole image, so is the window. Pixels outside the image count as
+    zero.
 
     Args:
         evolution: an `Evolution`.

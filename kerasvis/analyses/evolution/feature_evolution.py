@@ -163,8 +163,8 @@ def evolution_of_models(
 ) -> Evolution:
     """The evolution of features over the checkpoints of one training run.
 
-    The first model takes the weights of the others in turn, so that nothing is compiled twice, and
-    finally its own again.
+    The first model takes the weights of the others in turn, so that nothing is compiled twice. Its
+    own weights are restored at the end.
 
     Args:
         models: `keras.Model`s of one architecture; an iterator may load one at a time.
@@ -173,8 +173,8 @@ def evolution_of_models(
             that can be read repeatedly.
         epochs: numbers of their epochs, ascending.
         features: `{layer: numbers of feature maps}`; a random subset for layers left out.
-        **options: of `FeatureSnapshots`: `num_features`, `seed`, `rectification`,
-            `preprocessing`, `batch_size`.
+        **options: further arguments of `FeatureSnapshots`: `num_features`, `seed`,
+            `rectification`, `preprocessing`, `batch_size`.
 
     Returns:
         An `Evolution`.
@@ -204,7 +204,7 @@ def _check_same_architecture(first, model, epoch):
     )
     if shapes != expected:
         raise ValueError(
-            f"The model of epoch {epoch} has another architecture than the first: give checkpoints "
+            f"The model of epoch {epoch} differs in architecture from the first: give checkpoints "
             f"of one training run. Received: {_first_difference(shapes, expected)}"
         )
 

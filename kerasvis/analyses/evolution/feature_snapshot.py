@@ -189,7 +189,7 @@ class CachedImages(FetchedImages):
 def _check_layers(layers, features):
     if not isinstance(features, dict):
         raise ValueError(
-            "Give a dict from layers to lists of numbers of feature maps. "
+            "Give a dict from layers to lists of feature map numbers. "
             f"Received: features={features!r}"
         )
     if unknown := [name for name in features if name not in layers]:

@@ -1,4 +1,4 @@
-"""The layers at which a decision is looked at: the last of each size of feature maps."""
+"""The layers at which a decision is explained: the last one of each feature map size."""
 
 from kerasvis.graph.convolution_nodes import CONVOLUTIONS
 from kerasvis.graph.dependence import tensors_that_depend_on
@@ -8,15 +8,15 @@ AT_MOST = 4
 
 
 def decision_layers(graph, nodes, shapes):
-    """Names of the last layers of each size, from the image up; the last `AT_MOST` of them.
+    """Name of the last layer of each feature map size, in forward order; the last `AT_MOST` names.
 
-    Of feature maps of one size those through which everything passes come first, as the sum of a
-    residual block: what another branch carries past a layer is not in its feature maps. The last
-    layer with weights, whose feature maps are the classes themselves, is left out.
+    Layers through which everything passes take precedence, such as the sum of a residual block: the
+    feature maps of other layers lack what another branch carries past them. The last layer with
+    weights is left out, as its feature maps are the classes themselves.
 
     Args:
         graph: the model's `Graph`.
-        nodes: those that the score depends on, in order.
+        nodes: the nodes that the score depends on, in order.
         shapes: `{tensor: shape}`.
     """
     dependent = tensors_that_depend_on(graph.inputs[0], nodes)
@@ -38,7 +38,7 @@ def decision_layers(graph, nodes, shapes):
 
 
 def _bottlenecks(nodes, dependent):
-    """Numbers of the tensors through which all that depends on the image passes."""
+    """Numbers of the tensors through which everything passes that depends on the image."""
     last_use = {number: place for place, node in enumerate(nodes) for number in node.inputs}
     found, live = set(), set()
     for place, node in enumerate(nodes):

@@ -16,7 +16,7 @@ from kerasvis.graph.replaying import call_layer, replay
 
 
 class Decision(NamedTuple):
-    """What is asked about: why a class, or why one class rather than another.
+    """What is to be explained: why a class, or why one class rather than another.
 
     Attributes:
         class_index: number of the class.
@@ -30,12 +30,11 @@ class Decision(NamedTuple):
 class DecisionScores:
     """The score of a class, or the score of one class minus that of another, for some decisions.
 
-    A softmax or sigmoid at the end is left out, so that what one feature map adds is not hidden by
-    the others' share of the probability; a single unit of a sigmoid is the score of class 1, and
-    minus it that of class 0.
+    A softmax or sigmoid at the end is left out, so that its saturation does not hide what a feature
+    map adds. The score of a single sigmoid unit is that of class 1; class 0 has its negative.
 
     Args:
-        model: a functional or Sequential `keras.Model` of one input of images.
+        model: a functional or Sequential `keras.Model` with images as its one input.
         decisions: the `Decision`s.
         output: which of its outputs, see `kerasvis.graph.Scores`.
 
@@ -63,7 +62,7 @@ class DecisionScores:
         self.decisions = tuple(decisions)
 
     def replay(self, nodes: tuple[Node, ...], tensors: dict[int, Any]) -> dict[int, Any]:
-        """Runs some of the nodes, as the model does but for the last activation."""
+        """Runs some of the nodes as the model does, but without the last activation."""
 
         def call(node, args, kwargs):
             run = call_without_activation if node is self.scored else call_layer
@@ -80,7 +79,7 @@ class DecisionScores:
 
 def _score(scores, class_index, other_index):
     if scores.shape[1] == 1:
-        # Half of it for each, so that the one leads the other by the whole.
+        # Half for each class, so that the lead of one over the other is the whole score.
         scores = scores * np.array([-1, 1], "float32") / (1 if other_index is None else 2)
     score = scores[:, class_index]
     return score if other_index is None else score - scores[:, other_index]

@@ -38,7 +38,7 @@ class FeatureMaps(Result):
     Attributes:
         layer: name of the layer.
         feature_indices: int64 `(features,)`, their numbers.
-        values: float32 `(features, rows, columns)`, as they are in the image.
+        values: float32 `(features, rows, columns)`, their activations for the image.
         projection_reason: why they have no projections; "" if they do.
     """
 
@@ -55,14 +55,16 @@ class Explanation(Result):
     Attributes:
         class_index: number of the class that is explained.
         other_index: number of the class with which it is compared.
-        num_features: feature maps of each layer that are shown for either.
+        num_features: maximum number of feature maps of each layer shown for the class, and as many
+            for its lead.
         pixels: uint8 `(height, width, channels)`, RGB.
         pixel_range: how the image was made from pixels.
         occlusion: the `OcclusionSensitivity`: which parts of the image the class's probability
-            needs. Its `class_indices` and `base_probabilities` are the most probable classes.
-        evidence: `{layer: FeatureEvidence}` for the class.
-        comparison: `{layer: FeatureEvidence}` for how far it leads the other class.
-        maps: `{layer: FeatureMaps}`: those that add most to either.
+            needs. Its `class_indices` and `base_probabilities` are those of the most probable
+            classes.
+        evidence: `{layer: FeatureEvidence}` for the class's score.
+        comparison: `{layer: FeatureEvidence}` for its lead over the other class.
+        maps: `{layer: FeatureMaps}`: the feature maps that add most to the score and to the lead.
         projections: `{layer: FeatureVisualization}` of these, each of its strongest activation in
             this image (k = 1); without the layers that cannot be projected through.
     """
@@ -91,9 +93,9 @@ def explain(
 ) -> Explanation:
     """Explains one decision: which parts of the image and which feature maps carry it.
 
-    Every feature map of some layers is taken away in turn, and the layers above it run again: what
-    the class's score loses is what that feature map added. Beside it stands gradient × activation,
-    the estimate from a single backward pass, and how well the two agree.
+    In some layers, each feature map in turn is set to 0. The drop in the class's score is what that
+    feature map added. The result also holds gradient × activation, which estimates this drop from a
+    single backward pass, and how well the two agree.
 
     Args:
         model: a functional or Sequential `keras.Model` of scores; it is not changed.
@@ -102,17 +104,17 @@ def explain(
         other_index: number of the class that it is compared with; by default the most probable one
             of the others.
         layers: names of layers of feature maps or units on which the score depends; by default the
-            last of each size of feature maps, the four deepest.
-        num_features: feature maps of each layer that are shown with their projections, those that
-            add most to the class's score and those that add most to its lead.
-        **settings: those of `kerasvis.analyses.OcclusionAnalysis`.
+            last one of each feature map size, and of these at most the four deepest.
+        num_features: number of feature maps of each layer to show with their projections: those
+            that add most to the class's score, and as many that add most to its lead.
+        **settings: further arguments of `kerasvis.analyses.OcclusionAnalysis`.
 
     Returns:
         An `Explanation`.
 
     Raises:
-        ValueError: if a class, a layer or a setting does not exist, or the model is not one of
-            scores of classes.
+        ValueError: if a class, a layer or a setting does not exist, or the model does not return
+            one score for each class.
 
     Reference:
         Zeiler & Fergus 2013, Section 4.2, for the occlusion.
@@ -151,11 +153,11 @@ class ExplanationAnalysis:
         model: a functional or Sequential `keras.Model` of scores; it is not changed.
         image_size: `(height, width)` of the images in pixels.
         layers, num_features: see `explain`.
-        **settings: those of `kerasvis.analyses.OcclusionAnalysis`.
+        **settings: further arguments of `kerasvis.analyses.OcclusionAnalysis`.
 
     Attributes:
         occlusion: the `OcclusionAnalysis`.
-        arguments: `{name: value}` of all but the model, by which the same analysis can be made
+        arguments: `{name: value}` of all arguments but the model, to create the same analysis
             elsewhere.
 
     Call arguments:
@@ -166,7 +168,7 @@ class ExplanationAnalysis:
         An `Explanation`.
 
     Raises:
-        ValueError: as `explain`.
+        ValueError: see `explain`.
     """
 
     def __init__(
@@ -194,7 +196,7 @@ class ExplanationAnalysis:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that a result depends on besides the model, the image and the classes."""
+        """Everything that a result depends on except the model, the image and the classes."""
         shown = {"layers": self._layers, "num_features": self._num_features}
         return self.occlusion.settings | shown
 
@@ -253,8 +255,9 @@ def _classes(analysis, occlusion, class_index, other_index):
     """The class and the one that it is compared with."""
     if analysis.scores.score is not None or analysis.scores.map_size is not None:
         raise ValueError(
-            "An explanation is of a score for each class: give a model of scores, without score= "
-            "or region=."
+            "An explanation needs one score for each class: give a model that returns one, without "
+            f"score= or region=. Received: score={analysis.scores.score!r}, "
+            f"region={analysis.scores.region!r}"
         )
     num_classes = analysis.scores.num_classes
     class_index = occlusion.class_index if class_index is None else int(class_index)

@@ -1,4 +1,4 @@
-"""Explanations of many photographs, one file each, so that an interrupted run resumes."""
+"""Explanations of many images, one file each, so that an interrupted run resumes."""
 
 import functools
 import os
@@ -30,7 +30,7 @@ def stream_explanations(
         images: iterable of `(rows, columns, channels)`, as the model takes them.
         directory: folder to write into; see `kerasvis.storage.parts` for what it may already
             contain.
-        names: of the files within it, ending in `.npz`.
+        names: names of the files within it, ending in `.npz`.
         class_index: number of the class; by default the most probable one of each image.
         other_index: number of the class with which it is compared; by default the most probable one
             of the others.

@@ -1,9 +1,8 @@
 """Which feature maps carried a decision: the score without each of them.
 
-The model runs once as far as the layer, and from there on once for each feature map, which is set
-to 0: what the score loses is what that feature map added to it, with everything that the layers
-above make of it. The product of gradient and activation is the estimate of the same to first order,
-from one backward pass.
+The model runs once up to the layer. The layers above it then run once for each feature map, with
+that feature map set to 0. The drop in the score is what the feature map added, through all layers
+above. Gradient × activation estimates the same to first order, from one backward pass.
 """
 
 import dataclasses
@@ -22,7 +21,7 @@ from kerasvis.storage.fields import Array
 from kerasvis.storage.results import Result
 
 NO_CLASS = -1
-NUM_VALUES_IN_STEP = 2**25  # of float32, of the largest feature maps that a step holds
+NUM_VALUES_IN_STEP = 2**25  # float32 values of the largest tensor in a step
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,7 +32,7 @@ class FeatureEvidence(Result):
         layer: name of the layer.
         class_index: number of the class.
         other_index: number of the class that it is compared with; -1 for the class alone.
-        score: of the class, before a softmax or sigmoid; or how far it leads the other one's.
+        score: score of the class, before a softmax or sigmoid; or its lead over the other class.
         effects: float32 `(features,)`: the score minus that without the feature map.
         estimates: float32 `(features,)`: gradient × activation, summed over the feature map.
         activations: float32 `(features,)`: the strongest of each feature map.
@@ -122,9 +121,9 @@ class UpperLayers(keras.Model):
         layer: name of the layer.
 
     Call arguments:
-        inputs: a dict of `"removed"`, int32 `(batch,)`, numbers of feature maps, or -1 for none;
-            and `"tensor <number>"`, what the forward pass of one image left of each tensor that is
-            needed, with a batch axis of 1.
+        inputs: a dict of `"removed"`, int32 `(batch,)`, numbers of the feature maps to set to 0,
+            or -1 for none; and `"tensor <number>"` for each tensor that the layers need, from the
+            forward pass of one image, with a batch axis of 1.
 
     Returns:
         Float32 tensor `(batch, decisions)`, the scores.
@@ -138,7 +137,7 @@ class UpperLayers(keras.Model):
         above = tensors_that_depend_on(self.layer_tensor, scores.nodes)
         if scores.tensor not in above:
             raise ValueError(
-                f"The scores do not depend on layer {layer!r}: give a layer below it. Received: "
+                f"The scores do not depend on layer {layer!r}: give a layer below them. Received: "
                 f"layer={layer!r}"
             )
         done = {self.layer_tensor}
@@ -158,14 +157,14 @@ class UpperLayers(keras.Model):
         found = {number: tensors[number] for number in self._needed}
         if found[self.layer_tensor].ndim not in (2, 4):
             raise ValueError(
-                f"The layer returns {tuple(found[self.layer_tensor].shape)}, but feature maps "
-                "(batch, rows, columns, features) or units (batch, units) were expected: give "
-                "another layer."
+                "Give a layer that returns feature maps (batch, rows, columns, features) or units "
+                "(batch, units). Received: an output of shape "
+                f"{tuple(found[self.layer_tensor].shape)}"
             )
         return found
 
     def num_values(self, record):
-        """The largest number of values of a tensor that is needed for each feature map."""
+        """Number of values of the largest tensor that is repeated for each feature map."""
         return max(int(np.prod(tensor.shape)) for tensor in record.values())
 
     def call(self, inputs):
@@ -182,7 +181,7 @@ class UpperLayers(keras.Model):
         return self._scores(self._scores.replay(self._nodes, tensors))
 
     def effects(self, record, features, batch_size):
-        """The image's scores `(decisions,)`; what is lost without each `(features, decisions)`."""
+        """`(scores, drops without each feature map)`: `(decisions,)`, `(features, decisions)`."""
         inputs = {f"tensor {number}": tensor for number, tensor in record.items()}
         removed = np.concatenate([[-1], features]).astype("int32")
         parts = [
@@ -193,7 +192,7 @@ class UpperLayers(keras.Model):
         return of_image, of_image - np.reshape(without, (len(features), len(of_image)))
 
     def gradient(self, record, number):
-        """The derivative of a decision's score by the layer's output, float32, of its shape."""
+        """The gradient of a decision's score at the layer's output: float32, of its shape."""
 
         def function(tensor):
             tensors = {**record, self.layer_tensor: tensor}

@@ -26,11 +26,11 @@ class ChosenUnits:
         layer: name of the layer.
         images: float32 `(images, rows, columns, channels)`.
         rules: the user's rules for layers that the deconvnet does not know.
-        layer_activations: float32 `(images, rows, columns, features)`, all of the layer; one row
+        layer_activations: float32 `(images, rows, columns, features)`, of the whole layer; one row
             and column for a dense layer.
         features: int32 `(images,)`, numbers of feature maps, or of units of a dense layer.
         positions: int32 `(images, 2)`, (row, column) in the feature map; 0 for a dense layer.
-        activations: float32 `(images,)`; of a softmax or sigmoid, the score before it.
+        activations: float32 `(images,)`, before a softmax or sigmoid.
         boxes: int64 `(images, 4)`: the receptive field of each unit inside its image, as (top,
             left, bottom, right) in pixels, half open.
         is_dense: whether units have no position.
@@ -57,7 +57,7 @@ class ChosenUnits:
 
         Args:
             images: float32 `(images, rows, columns, channels)`.
-            number: of the image in which the unit was chosen.
+            number: index of the image in which the unit was chosen.
 
         Returns:
             float32 `(images,)`.
@@ -121,7 +121,11 @@ def choose_units(model, layer, images, feature=None, rules=()):
 
 
 def strongest_positions(activations, features):
-    """Positions of a feature map's strongest units: int32 `(images, 2)`; the first of equals."""
+    """The position of the strongest unit of a feature map in each image; the first of ties.
+
+    Returns:
+        int32 `(images, 2)`.
+    """
     maps = activations[np.arange(len(activations)), :, :, features]
     places = maps.reshape(len(maps), -1).argmax(axis=1)
     return np.stack(np.unravel_index(places, maps.shape[1:]), axis=1).astype("int32")

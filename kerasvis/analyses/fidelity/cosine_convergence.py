@@ -52,7 +52,7 @@ def measure_cosine_convergence(
         units: the `ChosenUnits`. Signals start at their layer; their images set switches and ReLUs.
         rectifications: names, out of `"deconvnet"`, `"guided"` and `"gradient"`.
         num_pairs: pairs of signals for each image.
-        seed: of the signals.
+        seed: seed of the signals.
         advance: called after every pair of every method.
 
     Returns:

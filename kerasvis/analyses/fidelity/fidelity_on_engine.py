@@ -1,7 +1,7 @@
-"""The checks of a fidelity report on the machines of a cluster, a part for each check and method.
+"""Runs a fidelity report on the machines of a cluster, one part for each check and method.
 
-A method's maps are computed for all images at once, as in one process, so that the result is the
-same to the byte.
+A method's maps are computed for all images at once, as in one process, so that the result is byte
+for byte the same.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class CheckOfMethod:
-    """A part of a report, which is not divided; it can be sent to another machine.
+    """A part of a report; it can be sent to another machine, but not divided.
 
     Attributes:
         check: name of the check.
@@ -30,16 +30,16 @@ class CheckOfMethod:
     check: str
     method: str
 
-    num_images = num_batches = 1  # it is done as a whole, or not at all
+    num_images = num_batches = 1  # so that it is never divided
 
     def halves(self) -> tuple[Self, Self]:
-        """An error: nothing of a single image or batch is divided."""
+        """Raises an error, as a single image is never divided."""
         raise RuntimeError("The check of a method is not divided.")
 
     probes = halves
 
     def describe(self) -> str:
-        """What an error calls it."""
+        """How error messages name this part."""
         return f"The check {self.check!r} of the method {self.method!r}"
 
 
@@ -78,10 +78,10 @@ def checked_on(
         engine: the `Ray`.
         units: the `ChosenUnits`.
         checks: `{name: Check}`.
-        missing: the parts that are to be computed.
+        missing: the parts to compute.
 
     Yields:
-        `(part, result)`, as they are completed.
+        `(part, result)`, in order of completion.
     """
     left = list(missing)
     if left:

@@ -18,7 +18,7 @@ def computed_from(units: ChosenUnits) -> dict[str, Any]:
     The user's functions and rules are identified by their names alone.
 
     Args:
-        units: the `ChosenUnits`. Only the layers of their model up to theirs count.
+        units: the `ChosenUnits`. Layers of the model above their layer do not count.
     """
     nodes = nodes_up_to(units.model, [units.layer])
     return {
@@ -33,7 +33,7 @@ def computed_from(units: ChosenUnits) -> dict[str, Any]:
 
 
 def part_name(check: str, name: str, method: Callable) -> str:
-    """The file name of the part for a check and for a method, called `name` by the user."""
+    """The file name of the part for a check and a method, which the user calls `name`."""
     short_digest = digest([name, stable_name(method)])[:8]
     return f"{check}-{re.sub(r'[^0-9A-Za-z_]+', '_', name)}-{short_digest}.npz"
 

@@ -81,11 +81,11 @@ def fidelity_report(
             a `kerasvis.targets.Unit` with one entry per image.
         feature: number of a feature map, or a list of one per image; by default the feature
             map that contains the layer's strongest unit.
-        checks: names of the checks, the same as those of the report's attributes.
+        checks: names of the checks to run, as in the report's attributes; all by default.
         stages: names of the layers at which maps of random copies are compared; by default all
             layers with weights at or below `layer`.
-        patch_size: `(height, width)` of the patch in pixels, or a side; by default a third of each
-            side of the receptive field.
+        patch_size: `(height, width)` of the patch in pixels, or one number for squares; by default
+            a third of each side of the largest receptive field.
         baseline: what replaces occluded pixels: `"grey"`, `"mean"`, `"blur"`, `"noise"`, a number,
             a colour or an image; see `kerasvis.occlusion.baseline_image`.
         preprocessing: how `images` were computed from pixels, see `kerasvis.data.Preprocessing.of`;
@@ -95,7 +95,7 @@ def fidelity_report(
         num_draws: random boxes for each image.
         num_steps: points of the curves of insertion and deletion.
         rules: pairs for layers that the deconvnet does not know, as for `DeconvModel`.
-        seed: of random weights, signals, boxes and orders.
+        seed: seed of the random weights, signals, boxes and orders of pixels.
         directory: folder that caches the results, one part per check and method, so that an
             interrupted run resumes; see `kerasvis.analyses.fidelity.fidelity_parts`.
         engine: a `kerasvis.engines.Ray` to run the checks of each method on the machines of a
@@ -234,13 +234,13 @@ def _measure_all(plans, units, parts, engine, is_shown):
                     measure = functools.partial(computed.get, one)
                 results.append(parts.result(names[one], CHECKS[name], measure, of=check.settings))
                 num_done += check.num_advances
-                bar.update(max(num_done - bar.n, 0))  # a cached part did not advance it
+                bar.update(max(num_done - bar.n, 0))  # a cached part does not advance it
             found[name] = joined(results or [check.of(units, {}, bar.update)])
     return found
 
 
 def _measure_on(engine, plans, units, names, parts, bar):
-    """`{CheckOfMethod: result}` of the parts that are missing; each is saved as it comes."""
+    """`{CheckOfMethod: result}` of the missing parts; each is saved as soon as it is computed."""
     missing = [one for one, part in names.items() if not parts.is_complete(part)]
     computed = {}
     for one, result in checked_on(engine, units, plans, missing):
@@ -251,7 +251,7 @@ def _measure_on(engine, plans, units, names, parts, bar):
 
 
 def _measure_cosines(units, methods, **options):
-    """Cosine convergence by the rectification of methods, under their names."""
+    """The cosine convergence of each method's rectification, under the method's name."""
     rectifications = tuple(method.rectification for method in methods.values())
     found = measure_cosine_convergence(units, rectifications, **options)
     return dataclasses.replace(found, methods=tuple(methods))
@@ -284,7 +284,7 @@ def _check_receptive_fields(units):
     if min(height, width) < SMALLEST_SIDE:
         raise ValueError(
             f"A unit of layer {units.layer!r} has a receptive field of {height}×{width} pixels, "
-            f"too small for a map: give a layer with {SMALLEST_SIDE} or more along each side. "
+            f"too small for a map: give a layer with {SMALLEST_SIDE} pixels or more per side. "
             f"Received: layer={units.layer!r}"
         )
 

@@ -24,7 +24,7 @@ CHECKS = {
     "insertion_deletion": InsertionDeletion,
 }
 
-# Fields of checks that are the same for all methods; the others have an axis of methods first.
+# Fields of checks that are the same for all methods; the first axis of the others is methods.
 OF_ALL_METHODS = {
     *("layers", "measures", "example_layers", "features", "calls"),
     *("patch_size", "blank", "shares"),
@@ -84,7 +84,7 @@ class FidelityReport(Result):
 
 
 def joined(results):
-    """The results of one check for some methods each, joined into one for all of them.
+    """Joins results of one check, each for some methods, into one result for all methods.
 
     Args:
         results: one or more results of one class.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Row(NamedTuple):
-    """One number of each method.
+    """One number for each method.
 
     Attributes:
         check: name of the check.

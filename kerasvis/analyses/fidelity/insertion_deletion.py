@@ -1,4 +1,4 @@
-"""How activations change when pixels are deleted, or inserted, in the order of a map.
+"""How activations change when pixels are deleted, or inserted, in order of their strength in a map.
 
 Reference:
     Petsiuk, Das & Saenko 2018, "RISE: randomized input sampling for explanation of black-box
@@ -25,7 +25,8 @@ class InsertionDeletion(Result):
 
     Attributes:
         methods: tuple of names.
-        shares: float64 `(steps,)`: of the pixels in the unit's receptive field, from 0 to 1.
+        shares: float64 `(steps,)`: share of the pixels of the unit's receptive field that are
+            deleted or inserted, from 0 to 1.
         deletion: float64 `(methods, images, steps)`, strongest pixels of the map deleted first.
         insertion: float64 `(methods, images, steps)`, strongest pixels inserted first.
     """
@@ -49,7 +50,7 @@ class InsertionDeletion(Result):
 def measure_insertion_deletion(
     units, methods, baselines, *, num_steps=11, seed=0, advance=lambda: None
 ):
-    """Deletes and inserts pixels in the order of maps.
+    """Deletes and inserts pixels in order of their strength in maps.
 
     The method `by_chance` is the control.
 
@@ -58,7 +59,7 @@ def measure_insertion_deletion(
         methods: `{name: method}`, as from `kerasvis.analyses.fidelity.unit_maps.unit_methods`.
         baselines: float32 of the shape of the images: the replacement of deleted pixels.
         num_steps: points of a curve, both ends included.
-        seed: of the random order, also among pixels of equal strength.
+        seed: seed of the random order of pixels of equal strength.
         advance: called after every image of every method.
 
     Returns:

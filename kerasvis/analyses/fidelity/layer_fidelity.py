@@ -55,8 +55,8 @@ class LayerFidelity(Result):
         weight_dependence: float64 `(methods,)`: 1 minus the rank correlation of the strengths with
             those of a copy in which the layer's own weights are random. 0: the map does not depend
             on what the layer has learned.
-        energy: float64 `(methods,)`: share of a map's energy in its patch, the box of a third of
-            the receptive field's sides with the most energy.
+        energy: float64 `(methods,)`: share of a map's energy in its patch: the box with the most
+            energy, a third as high and wide as the receptive field.
         kept: float64 `(methods,)`: share of the activation that remains when only that patch is
             shown.
         kept_by_chance: float64 `(methods,)`: the same for random boxes of that size.
@@ -137,8 +137,8 @@ def layer_fidelity(
         **settings: `preprocessing`, `rules` and `seed` of `fidelity_report`.
 
     Returns:
-        A `LayerFidelity`. It covers 0 images where no feature map is active in any image, or
-        receptive fields are too small for maps to be compared.
+        A `LayerFidelity`; of 0 images if no feature map is active in any image, or receptive fields
+        are too small for maps to be compared.
 
     Raises:
         ValueError: see `fidelity_report`.

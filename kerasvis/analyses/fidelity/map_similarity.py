@@ -12,7 +12,7 @@ import skimage.feature
 import skimage.metrics
 
 MEASURES = ("rank, absolute", "rank, signed", "SSIM", "HOG")
-PERCENTILE = 99  # of the strengths, at full contrast: values above it are clipped
+PERCENTILE = 99  # of the strengths; values above it are clipped
 MAX_WINDOW, MAX_CELL = 7, 16  # pixels
 SMALLEST_SIDE = 3
 
@@ -23,7 +23,7 @@ def map_similarity(first, second):
     `"rank, absolute"` is Spearman's rank correlation of the strengths, the absolute values summed
     over channels; `"rank, signed"` that of the values summed over channels. `"SSIM"` is the
     structural similarity of the strengths, clipped at their 99th percentile and scaled to [0, 1].
-    `"HOG"` is Pearson's correlation of the histograms of oriented gradients of these pictures.
+    `"HOG"` is Pearson's correlation of the histograms of oriented gradients of the same.
 
     Args:
         first: `(rows, columns, channels)`, signed.
@@ -52,7 +52,7 @@ class Described(NamedTuple):
         ranks: `(rows, columns)`, of the strengths.
         signed_ranks: `(rows, columns)`, of the values.
         picture: `(rows, columns)` in [0, 1]; None for a constant map.
-        histograms: of oriented gradients; None for a constant map.
+        histograms: histograms of oriented gradients; None for a constant map.
     """
 
     ranks: np.ndarray
@@ -65,7 +65,7 @@ def describe(values):
     """The `Described` map of `(rows, columns, channels)`.
 
     Raises:
-        ValueError: if it has other axes, or a side is below three pixels.
+        ValueError: if it does not have three axes, or a side is below three pixels.
     """
     values = np.asarray(values, "float64")
     _check(values)

@@ -30,12 +30,12 @@ class PatchSufficiency(Result):
         boxes: int64 `(methods, images, 4)`: where the energy of the map is largest, as (top, left,
             bottom, right) in pixels, half open.
         random_boxes: int64 `(methods, images, draws, 4)`: others of the same size in the unit's
-            receptive field; zeros where there is no room beside the patch.
+            receptive field; zeros where there is no room outside the patch.
         occluded: float64 `(methods, images)`: what remains when the patch is occluded.
-        random_occluded: float64 `(methods, images, draws)`: the same for random boxes; NaN for
-            none.
+        random_occluded: float64 `(methods, images, draws)`: the same for random boxes; NaN where
+            there are none.
         shown: float64 `(methods, images)`: what remains when the image shows only the patch.
-        random_shown: float64 `(methods, images, draws)`: the same for random boxes; NaN for none.
+        random_shown: float64 `(methods, images, draws)`: the same for random boxes, or NaN.
         blank: float64 `(images,)`: what remains when the whole image is occluded.
     """
 
@@ -52,7 +52,7 @@ class PatchSufficiency(Result):
     blank: Annotated[np.ndarray, Array("float64", "images")]
 
     def how_often_enough(self, share=ENOUGH):
-        """Share of images in which the patch alone keeps that share of the activation.
+        """Share of images in which the patch alone keeps at least `share` of the activation.
 
         Returns:
             float64 `(methods,)`.
@@ -65,7 +65,7 @@ class PatchSufficiency(Result):
 
 
 def with_occluded(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Arrays of files below version 2, which called the occluded patch covered."""
+    """Renames arrays of files below version 2, which said "covered" instead of "occluded"."""
     return {re.sub(r"(^|[/_])covered$", r"\1occluded", name): a for name, a in arrays.items()}
 
 
@@ -74,17 +74,17 @@ def measure_patch_sufficiency(
 ):
     """Occludes the patch that each map points to, shows it alone, and does so with random boxes.
 
-    Random boxes lie beside the patch and inside the unit's receptive field; elsewhere nothing can
+    Random boxes lie outside the patch and inside the unit's receptive field; elsewhere nothing can
     change.
 
     Args:
         units: the `ChosenUnits`.
         methods: `{name: method}`, as from `kerasvis.analyses.fidelity.unit_maps.unit_methods`.
         baselines: float32 of the shape of the images: the replacement of occluded pixels.
-        patch_size: `(height, width)` in pixels, or a side; by default a third of each side of the
-            largest receptive field.
+        patch_size: `(height, width)` in pixels, or one number for squares; by default a third of
+            each side of the largest receptive field.
         num_draws: random boxes for each image.
-        seed: of the random boxes, which do not depend on the other methods.
+        seed: seed of the random boxes, which do not depend on the other methods.
         advance: called after every image of every method.
 
     Returns:
@@ -133,7 +133,7 @@ def measure_patch_sufficiency(
 
 
 def strongest_box(values, within, patch_size):
-    """The box of a map with the largest energy, the first of equals.
+    """The box of a map with the largest energy, the first of ties.
 
     Args:
         values: `(rows, columns, channels)`, signed; the energy is the sum of squares.
@@ -154,7 +154,7 @@ def strongest_box(values, within, patch_size):
 
 
 def random_boxes_beside(box, within, num_draws, seed):
-    """Random boxes of the size of `box`, inside `within` and beside `box`, equally probable.
+    """Random boxes of the size of `box`, inside `within` and outside `box`, equally probable.
 
     Returns:
         int64 `(draws, 4)`; `(0, 4)` if there is no room.
@@ -171,7 +171,7 @@ def random_boxes_beside(box, within, num_draws, seed):
 
 
 def pasted(image, other, box):
-    """The image with a box replaced by that of another one."""
+    """The image with the contents of a box replaced by those of another image."""
     top, left, bottom, right = box
     result = image.copy()
     result[top:bottom, left:right] = other[top:bottom, left:right]

@@ -39,8 +39,8 @@ class Selectivity(Result):
         measures: tuple of names, as in `kerasvis.analyses.fidelity.map_similarity`.
         features: int32 `(images, units)`: the feature maps compared in each image, the chosen one
             first; -1 where fewer are active.
-        between_units: float64 `(methods, images, measures)`: mean similarity of the maps of every
-            two of them in one image, at one position; NaN where there is only one.
+        between_units: float64 `(methods, images, measures)`: mean similarity of the maps of all
+            pairs of these, at one position of one image; NaN where there is only one.
         between_images: float64 `(methods, images, measures)`: mean similarity of the map of the
             chosen unit to that of the same feature in the other images, each at its strongest
             position; NaN where the feature is active in no other image.
@@ -57,7 +57,7 @@ def measure_selectivity(units, methods, *, num_units=4, advance=lambda: None):
     """Compares maps of different units in one image, and of one unit in different images.
 
     Maps are compared in windows of the size of the receptive field, where both lie inside the
-    image. Pairs with less than three pixels in common are left out.
+    image. Pairs with less than three rows or columns in common are left out.
 
     Args:
         units: the `ChosenUnits`.
@@ -106,7 +106,7 @@ def most_active(activations, units, num_units):
 
 
 def in_other_images(activations, units, number):
-    """`(image, feature, position)` in all other images of the feature chosen in image `number`."""
+    """`(image, feature, position)` where the feature of image `number` is active in others."""
     feature = units.features[number]
     positions = strongest_positions(activations, np.full(len(activations), feature))
     return [

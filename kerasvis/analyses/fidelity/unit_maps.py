@@ -1,7 +1,7 @@
-"""Maps of single units: what a unit responds to according to a method, signed, like the image.
+"""Maps of single units: what a unit responds to, according to a method.
 
-A method is a function `method(model, layer, images, target)` that returns a float32 array of the
-shape of `images`; `target` is a `kerasvis.targets.Unit` with one entry per image.
+A method is a function `method(model, layer, images, target)` that returns a signed float32 array of
+the shape of `images`; `target` is a `kerasvis.targets.Unit` with one entry per image.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ class RectifiedProjection:
         )
 
     def __reduce__(self):
-        return type(self), (self.rectification, self._rules)  # without what is made of models
+        return type(self), (self.rectification, self._rules)  # without the cached plans
 
     def __call__(self, model, layer, images, target):
         plan = self._plan(model, layer)

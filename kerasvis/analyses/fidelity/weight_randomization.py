@@ -74,7 +74,7 @@ def measure_weight_randomization(units, methods, *, stages=None, seed=0, advance
         methods: `{name: method}`, as from `kerasvis.analyses.fidelity.unit_maps.unit_methods`.
         stages: names of the layers at which maps are compared; by default all that have weights.
             The weights of the layers between two stages become random together with the lower one.
-        seed: of the random weights.
+        seed: seed of the random weights.
         advance: called twice for every stage.
 
     Returns:
@@ -149,7 +149,7 @@ class RandomizedCopy:
 
     Args:
         model: the `keras.Model`; it is not changed.
-        seed: of the random weights.
+        seed: seed of the random weights.
     """
 
     def __init__(self, model, seed=0):
@@ -163,7 +163,7 @@ class RandomizedCopy:
         self.model.set_weights(self._weights)
 
     def randomize(self, names):
-        """Initialises the weights of the layers named anew."""
+        """Initialises the weights of the named layers anew."""
         for name in names:
             layer = self._layers[name]
             sequence = np.random.SeedSequence([self._seed, *name.encode()])

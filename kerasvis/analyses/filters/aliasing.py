@@ -63,7 +63,7 @@ def aliasing(projections, strides):
 
 
 def peaks_and_rings(size, strides):
-    """The positions in a spectrum of the stride's multiples, and of the rings around them.
+    """The positions of the stride's multiples in a spectrum, and of the rings around them.
 
     Args:
         size: `(height, width)` of the windows in pixels.

@@ -81,7 +81,7 @@ def weak_filters(rms):
 
 
 def most_rare(num_images):
-    """The most images, of `num_images`, in which an almost never active map is active."""
+    """The largest number of images in which a feature map counts as almost never active."""
     return int(RARE_SHARE * num_images)
 
 
@@ -89,7 +89,7 @@ def layer_filters(name, filters, active=None):
     """Finds the dead filters of one layer.
 
     Args:
-        name: of the layer.
+        name: name of the layer.
         filters: from `filters_of`.
         active: the `NumActive` of its rectified maps; None if they were not counted.
 

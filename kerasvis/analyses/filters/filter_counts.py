@@ -30,11 +30,11 @@ class FilterCounts(NamedTuple):
     Attributes:
         layer: its name.
         num_filters: how many it has.
-        dead_filters: those with weights near zero, see `LayerFilters.is_weak`.
-        dominant_filters: those whose RMS is more than four times the median of living filters.
-        dominance: the largest RMS over that median; NaN where no filter lives.
-        duplicate_filters: those that repeat an earlier one, of a correlation of at least 0.95; None
-            of depthwise convolutions and of filters of fewer than 27 weights.
+        dead_filters: filters with weights near zero, see `LayerFilters.is_weak`.
+        dominant_filters: filters whose RMS is more than four times the median of living filters.
+        dominance: the largest RMS over that median; NaN if no filter is alive.
+        duplicate_filters: filters that repeat an earlier one, with a correlation of at least 0.95;
+            None for depthwise convolutions and for filters of fewer than 27 weights.
         dead_maps: feature maps that are active in at most 1 % of the images; None where they were
             not watched: without images, and without a rectification.
         not_finite: filters with weights that are NaN or infinite; the other counts leave them out.
@@ -51,7 +51,7 @@ class FilterCounts(NamedTuple):
 
 
 class FilterCounter:
-    """Counts what is wrong with the convolutions of a model, with the weights of that moment.
+    """Counts what is wrong with the convolutions of a model, with its current weights.
 
     Args:
         model: a functional or Sequential `keras.Model`; it is not changed.
@@ -59,7 +59,7 @@ class FilterCounter:
         with_maps: whether dead feature maps are also counted.
 
     Raises:
-        ValueError: if there is no convolution, or a name is not that of one.
+        ValueError: if there is no convolution, or a name is not that of a convolution.
     """
 
     def __init__(self, model, chosen=None, with_maps=True):
@@ -86,7 +86,7 @@ class FilterCounter:
         """A `FilterCounts` for each layer, in the order of the forward pass.
 
         Args:
-            source: the `Images` in which feature maps are looked for; None for none.
+            source: the `Images` to scan for active feature maps; None for weights alone.
 
         Raises:
             ValueError: if there are too few images, or they do not fit the model.
@@ -105,7 +105,7 @@ class FilterCounter:
         ]
 
     def interrupt(self):
-        """Ends a count in another thread after its batch."""
+        """Ends a count that runs in another thread, after the current batch."""
         self._interrupted.set()
 
     def _active(self, source):
@@ -136,7 +136,7 @@ def layer_counts(name, filters, is_depthwise=False, active=None):
     """The `FilterCounts` of one layer.
 
     Args:
-        name: of the layer.
+        name: name of the layer.
         filters: float32 `(height, width, channels, filters)`.
         is_depthwise: whether each filter sees one channel alone.
         active: the `NumActive` of its rectified feature maps, or None.

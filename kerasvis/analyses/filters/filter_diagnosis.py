@@ -74,8 +74,8 @@ class FilterDiagnosis(Result):
         num_images: how many images were scanned; 0 for none.
         projections: float32 `(features, height, width, channels)`: of the strongest unit of each
             feature map of the second layer, in its window, RGB, signed.
-        activations: float32 `(features,)`: of these units.
-        image_indices: int64 `(features,)`: of the images in which they were found.
+        activations: float32 `(features,)`: activations of these units.
+        image_indices: int64 `(features,)`: indices of the images in which they were found.
         aliasing: float32 `(features,)`: energy of the projection's strength at the first layer's
             stride, relative to that around it; NaN where it cannot be measured.
     """
@@ -157,8 +157,8 @@ def diagnose_filters(
         model: a functional or Sequential `keras.Model`; it is not changed.
         images: what `kerasvis.arguments.standardize_images` takes; at least 50.
         first_layer: name of a convolution layer that takes the image; the first by default.
-        second_layer: name of the convolution layer above it; by default the next.
-        rules: for projecting from the second layer, see `kerasvis.rules`.
+        second_layer: name of a convolution layer above it; the next by default.
+        rules: rules for projecting from the second layer, see `kerasvis.rules`.
         preprocessing: how `images` were computed from pixels, see `kerasvis.data.Preprocessing.of`;
             by default as `kerasvis.arguments.standardize_images` infers it.
         batch_size: images per step.

@@ -32,8 +32,8 @@ CHANCE_DEVIATIONS = 1.5
 # If filters were spread evenly over three bands, a third would be in the middle one.
 LITTLE_IN_BETWEEN = 0.15
 
-# The ratio is 1 without aliasing. The median over features is uncertain by their scatter, so its
-# lower bound counts. At strides other than the model's, it stays below 1.1. At the model's own
+# The ratio is 1 without aliasing. Its median over features is uncertain, so a lower bound of the
+# median is compared. At strides other than the model's, it stays below 1.1. At the model's own
 # stride of 4 it is 1.25 and more for trained weights, and 4 and more for random ones.
 ALIASING = 1.1
 

@@ -84,7 +84,7 @@ def high_shares_of_noise(size, channels, num_filters=20_000, seed=0):
         size: `(height, width)` of the filters.
         channels: number of channels.
         num_filters: size of the sample.
-        seed: of the sample.
+        seed: seed of the sample.
 
     Returns:
         float64 `(num_filters,)`.

@@ -1,1 +1,1 @@
-"""arXiv Figure 5: what moving, scaling and turning an image does to its features."""
+"""Figure 5 of arXiv v3: how translating, scaling and rotating an image changes its features."""

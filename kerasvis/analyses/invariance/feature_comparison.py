@@ -69,7 +69,7 @@ class FeatureComparison(keras.Model):
             )
         if self._scores.map_size is None:
             self._scores.check(probabilities)
-        # The outputs of equal images may differ in the last bit, by their place in the batch.
+        # The outputs of equal images may differ in the last bit, depending on the place in a batch.
         is_same = (versions == original).all(axis=(1, 2, 3))
         distances[is_same] = 0
         probabilities[1:][is_same] = probabilities[0]

@@ -91,8 +91,8 @@ def paper_transformations(height: int) -> dict[str, np.ndarray]:
     """The ranges of the paper's Figure 5, for images of another height.
 
     Args:
-        height: of the images in pixels. The paper's translations in images of 224 pixels are scaled
-            to it and rounded to whole pixels.
+        height: height of the images in pixels. The paper's translations in images of 224 pixels are
+            scaled to it and rounded to whole pixels.
 
     Returns:
         `{transformation: values}`.
@@ -125,13 +125,13 @@ def feature_invariance(
 
     Args:
         model: a functional or Sequential `keras.Model` that returns scores or class maps; it is not
-            changed. See `kerasvis.image_model` for one of several inputs.
+            changed. For a model of several inputs see `kerasvis.image_model`.
         layers: names of layers, or one name; None for the first and the last layer of features,
             as `first_and_last_features` finds them.
         images: uint8 pixels, `(images, rows, columns, channels)` or a sequence of `(rows,
-            columns, channels)`, RGB. The model takes the centre; in a larger photograph, pixels
-            from its sides move in. Beyond the photograph's border the nearest pixel is repeated.
-            Or whatever `kerasvis.find_top_activations` takes for images; these are converted to
+            columns, channels)`, RGB. The model takes the centre; a transformation of a larger
+            photograph moves its margins into view. Beyond the photograph's border the nearest pixel
+            is repeated. Anything else that `kerasvis.find_top_activations` takes is converted to
             pixels.
         class_indices: the true class: one number, or one for each image; by default the most
             probable class of each untransformed image.
@@ -142,10 +142,10 @@ def feature_invariance(
             takes are made from RGB pixels. By default as for `kerasvis.find_top_activations`:
             pixels are preprocessed for a model of `keras.applications` or KerasHub, and left as
             they are for others.
-        output: which of the model's outputs, by name, key or number, where it has several.
+        output: which output to use if the model has several: its name, key or number.
         activation: what turns the output into probabilities: `"softmax"`, `"sigmoid"`,
-            `"exponential"`, or `"linear"` for a model that returns probabilities; by default
-            inferred from the values that the model returns.
+            `"exponential"`, or `"linear"` if the model returns probabilities; by default inferred
+            from the model's values.
         region: `(top, left, bottom, right)` in elements of the class maps, over which the
             probability of a class is summed; see `kerasvis.graph.Scores`.
         batch_size: images per step.
@@ -239,13 +239,13 @@ def first_and_last_features(model: keras.Model, output: str | int | None = None)
 
     Args:
         model: a functional or Sequential `keras.Model`.
-        output: which of its outputs returns the scores, where it has several.
+        output: which output returns the scores if the model has several.
 
     Returns:
         Tuple of one or two names.
 
     Raises:
-        ValueError: if there is no convolution, or nothing but the image below the scores.
+        ValueError: if there is no convolution, or only the image is below the scores.
     """
     graph = read_graph(model)
     below = graph.ancestors([output_tensor(model, graph, output)])

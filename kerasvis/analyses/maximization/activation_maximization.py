@@ -33,7 +33,7 @@ class PreferredImages(Result):
         layer: name of the layer.
         feature_indices: int64 `(images,)`.
         pixels: uint8 `(images, rows, columns, channels)`, RGB.
-        activations: float32 `(images,)`, for the rounded pixels; for a whole map the sum.
+        activations: float32 `(images,)`, for the rounded pixels; the sum of a whole feature map.
         history: float32 `(images, steps)`: the activation of the jittered image before each step.
     """
 
@@ -77,13 +77,13 @@ def maximize_activation(
             `kerasvis.arguments.standardize_preprocessing`.
         parametrization: `"frequencies"` or `"pixels"`; see `pixel_parametrization`.
         num_steps: steps of the ascent.
-        learning_rate: of Adam; about how much each coefficient changes in a step.
+        learning_rate: Adam's; about how much each coefficient changes in a step.
         initial_deviation: standard deviation of the coefficients at the start.
         jitter: maximum shift of the image in pixels along each axis before each step, with
             wrap-around.
         total_variation: weight of the gradient of the total variation, for pixels in [0, 1],
             relative to that of the activation, whose root mean square is 1.
-        seed: of the noise and of the jitter.
+        seed: seed of the noise and of the jitter.
         verbose: whether to show a progress bar.
 
     Returns:

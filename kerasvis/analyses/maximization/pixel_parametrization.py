@@ -1,8 +1,8 @@
 """The variables of gradient ascent on an image: its pixels, or its frequencies.
 
 Gradient ascent on pixels produces high frequencies, to which convnets respond, but which hardly
-occur in photographs. Ascent on the coefficients of a cosine transform does not, if each frequency
-has the weight, and the colours the correlation, that they have in photographs.
+occur in photographs. Ascent on the coefficients of a cosine transform does not, provided that
+frequencies are weighted, and colours correlated, as in photographs.
 
 Reference:
     Olah, Mordvintsev & Schubert 2017, "Feature Visualization", "Preconditioning and
@@ -67,7 +67,7 @@ def amplitudes(size):
         size: `(rows, columns)`.
 
     Returns:
-        float64 `size`. The constant counts as the lowest frequency of the image.
+        float64 `size`. Frequency 0 has the same amplitude as the lowest frequency above it.
     """
     rows, columns = (np.arange(length) / (2 * length) for length in size)
     frequencies = np.hypot(rows[:, None], columns)

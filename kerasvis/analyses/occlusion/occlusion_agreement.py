@@ -63,7 +63,7 @@ def occlusion_agreement(
     patch_sizes: Sequence = PATCH_SIZES,
     **settings: Any,
 ) -> OcclusionAgreement:
-    """Repeats `occlusion_sensitivity` with several occluders, and compares the maps.
+    """Repeats `occlusion_sensitivity` with several occluders, and compares the heat maps.
 
     A drop that all occluders show comes from the image and the model. A drop that only one of them
     shows, such as at an edge of a grey square, comes from the occluder.

@@ -30,7 +30,7 @@ def stream_occlusion_sensitivity(
         class_indices: the correct class of each, or None.
         directory: folder to write into; see `kerasvis.storage.parts` for what it may already
             contain.
-        names: of the files, `<name>.npz`.
+        names: names of the files, without `.npz`.
         engine: a `Ray` to analyse them on the machines of a cluster, where all results are computed
             before the first is yielded; None for this process.
 

@@ -25,7 +25,7 @@ def occlusion_on_engine(
         analysis: the `OcclusionAnalysis`.
         images: `(images, rows, columns, channels)`, as the model takes them.
         class_indices: the correct class of each, or None.
-        done: indices of those that are left out.
+        done: indices of images to skip.
 
     Yields:
         `(index, OcclusionSensitivity)`, as they are completed.

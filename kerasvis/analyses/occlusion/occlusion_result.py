@@ -40,7 +40,7 @@ class OcclusionSensitivity(Result):
         base_activity: the activity of the feature map in the unoccluded image; NaN if none is
             watched.
         method: `"incremental"` or `"full"`: how it was computed.
-        reason: from which layer on whole feature maps were computed, and why.
+        reason: the layer from which on whole feature maps were computed, and why.
         activation: how the model's output was interpreted, as a phrase; "" in old files.
         measure: what `probability` and `probabilities` hold: `"probability"`; `"summed
             probability"`, over a region of maps of classes; or the name of the function that

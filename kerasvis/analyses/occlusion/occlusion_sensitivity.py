@@ -102,7 +102,7 @@ def occlusion_sensitivity(
 
 
 class OcclusionAnalysis:
-    """Computes the occlusion sensitivity of a model, one image at a time, all of one size.
+    """Computes the occlusion sensitivity of a model, one image at a time, for images of one size.
 
     One instance plans and compiles once and analyses any number of images. Created in the scope of
     a `tf.distribute` strategy, it spreads the positions of an image over all replicas.
@@ -146,7 +146,7 @@ class OcclusionAnalysis:
 
     Attributes:
         occluders: the `Occluders`.
-        preprocessing: the `Preprocessing` that was stated, or None.
+        preprocessing: the `Preprocessing` that was given, or None.
         layer: name of the watched layer, or None.
         nodes: the nodes of the model that run.
         model: the model, with a graph that can be read.
@@ -160,8 +160,8 @@ class OcclusionAnalysis:
         An `OcclusionSensitivity`.
 
     Raises:
-        ValueError: if an argument is none of these, the image has another size or values outside
-            the range of its preprocessing, a class does not exist, or the model returns NaN. (A NaN
+        ValueError: if an argument is invalid, the image has another size or values outside the
+            range of its preprocessing, a class does not exist, or the model returns NaN. (A NaN
             inside the model may go unnoticed: on a CPU, TensorFlow's convolution fused with ReLU
             turns it into 0.)
     """

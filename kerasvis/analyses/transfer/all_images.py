@@ -41,7 +41,7 @@ class AllImages:
         return self._decoded(np.arange(begin, len(self)), batch_size)
 
     def at(self, indices):
-        """The images at `indices` in memory, ascending and each once: `LabelledImages`."""
+        """Decodes the images at `indices`, ascending and each once, into `LabelledImages`."""
         indices = np.unique(indices)
         pixels = np.empty((len(indices), *self.size, 3), "uint8")
         num_decoded = 0

@@ -71,7 +71,7 @@ class FeatureCache:
         _check_size(model, images.size)
         check_channels(model, images.num_channels)
         self._features_of(self.layers)  # fail early if a layer is unsuitable
-        self._computed_from = {layer: self._what_is_computed_from(layer) for layer in self.layers}
+        self._computed_from = {layer: self._sources_of(layer) for layer in self.layers}
         self.folders = {
             layer: Path(directory) / f"{_file_name(layer)}-{digest(computed_from.values())}"
             for layer, computed_from in self._computed_from.items()
@@ -87,7 +87,8 @@ class FeatureCache:
         Args:
             batch_size: images per step.
             verbose: 1 shows a progress bar, 0 none; `"auto"` shows one on a terminal.
-            engine: a `kerasvis.engines.Ray`, or None for this process. The images are read here.
+            engine: a `kerasvis.engines.Ray` to compute on the machines of a cluster; None for this
+                process, which reads the images in either case.
 
         Raises:
             ValueError: if a feature is NaN or infinite.
@@ -156,7 +157,7 @@ class FeatureCache:
     def _features_of(self, layers):
         return FlatFeatures(self.model, layers, self.images.size, self.largest_map)
 
-    def _what_is_computed_from(self, layer):
+    def _sources_of(self, layer):
         return {
             "model": model_fingerprint(nodes_up_to(self.model, [layer])),
             "images": self.images.fingerprint,
@@ -199,7 +200,7 @@ def features_of(model, pixels, preprocessing, batch_size, advance=lambda number:
         pixels: uint8 `(images, height, width, 3)`.
         preprocessing: a `Preprocessing`.
         batch_size: images per step.
-        advance: function of the number of images since it was called last.
+        advance: called with the number of images since its last call.
     """
     batches = []
     for begin in range(0, len(pixels), batch_size):
@@ -245,7 +246,7 @@ def check_channels(model, num_channels=3):
         raise ValueError(
             f"The model {model.name!r} takes images of {own} channels, but the labelled images "
             f"have {num_channels}, as photographs are read as RGB: give a model of {num_channels} "
-            f"channels. Received: a model of images of shape {image_shape(model)}"
+            f"channels. Received: a model that takes images of shape {image_shape(model)}"
         )
 
 

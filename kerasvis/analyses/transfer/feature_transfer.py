@@ -64,7 +64,7 @@ class FeatureTransfer(Result):
         per_class: int64 `(sizes,)`, training images of each class, ascending.
         accuracies: float32 `(layers, heads, sizes, folds)`, mean per-class accuracies in [0, 1].
         scratch_accuracies: float32 `(sizes, folds)`, those of the same architecture trained on the
-            new images alone; `(sizes, 0)` if it was not.
+            new images alone; `(sizes, 0)` without such training.
         num_features: int64 `(layers,)`, length of the vector that a head takes for an image.
         num_test_images: int64 `(folds,)`.
         class_names: tuple of names.
@@ -137,22 +137,22 @@ def transfer_features(
             sampled from `data.validation`.
         trained_on: images that the model was trained on, whose near-duplicates are left out: a
             folder of photographs, an array, or labelled data, as the references of
-            `find_near_duplicates`. None compares nothing.
+            `find_near_duplicates`. By default no images are left out.
         preprocessing: how the model's inputs are computed from pixels, see
             `kerasvis.data.Preprocessing.of`; by default that of the model, see
             `kerasvis.arguments.standardize_preprocessing`.
-        largest_map: maximum `(rows, columns)` of feature maps, see `FlatFeatures`; None takes all
+        largest_map: maximum `(rows, columns)` of feature maps, see `FlatFeatures`; None leaves all
             as they are.
         cache: folder that caches the features for the next run, see `FeatureCache`; an interrupted
             run resumes from it.
         scratch_recipe: a `kerasvis.training.Recipe`. With one, the same architecture up to the last
             of `layers` is also trained on the new images alone, once for each size and fold, as a
-            reference. It works for models that take raw pixels, and for recipes with one image size
+            reference. The model must take raw pixels, and the recipe must have one image size
             throughout, such as `Recipe.for_small_images(224)`.
         batch_size: images per step, for the features.
         engine: a `kerasvis.engines.Ray`, to compute the features on the machines of a cluster; None
             for this process.
-        seed: of the folds and of training the heads.
+        seed: seed of the folds and of the training of heads.
         verbose: 1 shows progress bars, 0 none; `"auto"` shows them on a terminal.
 
     Returns:

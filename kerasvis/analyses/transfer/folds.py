@@ -32,7 +32,7 @@ class Fold(NamedTuple):
 def sample_fold(labels, class_names, may_train, may_test, size, seed=0, number=0):
     """Samples training and test images of every class.
 
-    The sample of a class depends on its images, the seed and the number of the fold alone.
+    The sample of a class depends only on its images, the seed and the number of the fold.
 
     Args:
         labels: int64 `(images,)`, indices into the class names.
@@ -40,8 +40,8 @@ def sample_fold(labels, class_names, may_train, may_test, size, seed=0, number=0
         may_train: bool `(images,)`, the images allowed for training.
         may_test: bool `(images,)`, the images allowed for testing, unless they are trained on.
         size: the `ClassSize`.
-        seed: of the random split.
-        number: of the fold.
+        seed: seed of the random split.
+        number: number of the fold.
 
     Returns:
         A `Fold`.

@@ -13,7 +13,7 @@ def fresh_convnet(model, layer, num_classes, seed=0):
         model: a functional or Sequential `keras.Model`; it is not changed.
         layer: name of one of its layers, not inside a nested model.
         num_classes: number of classes of the softmax.
-        seed: of the weights.
+        seed: seed of the weights.
 
     Returns:
         A functional `keras.Model`.
@@ -41,7 +41,7 @@ def predict_from_scratch(fresh, train, test, recipe, directory, verbose=0):
     Args:
         fresh: a `keras.Model` from `fresh_convnet`, with the recipe's seed; it is trained.
         train: `LabelledImages` of the image size of recipe and model.
-        test: `LabelledImages`, evaluated after every epoch; nothing is selected by them.
+        test: `LabelledImages`, evaluated after every epoch, but not used to select anything.
         recipe: a `kerasvis.training.Recipe`.
         directory: folder for the checkpoint of the run, from which an interrupted run resumes.
         verbose: as in `keras.Model.fit`.

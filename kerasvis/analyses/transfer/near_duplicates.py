@@ -1,7 +1,7 @@
 """Images that two data sets have in common, found by normalised correlation.
 
-A model may have been trained on an image of the other data set. Such images are left out before its
-features are measured on it.
+A model may have been trained on images of the other data set. Such images are left out before the
+model's features are measured on that data set.
 """
 
 import dataclasses
@@ -57,7 +57,7 @@ def find_near_duplicates(
 
     Deviation: the paper states neither the image size nor the threshold, nor how it treats colour.
     Thumbnails match across sizes and compressions of a photograph. Without the channels' means, two
-    blue seas do not match by their colour alone. Another crop of a photograph is not found.
+    blue seas do not match by their colour alone. A different crop of a photograph is not found.
 
     Args:
         pixels: uint8 `(images, rows, columns, 3)`, or an iterable of batches of these.
@@ -117,7 +117,7 @@ def find_near_duplicates(
 
 
 def _described(references):
-    """Paths as they are, of anything else the type."""
+    """A path as it is, or the type of anything else."""
     is_path = isinstance(references, str | os.PathLike)
     return repr(os.fspath(references)) if is_path else f"a {type(references).__name__}"
 

@@ -157,7 +157,7 @@ def test_models_of_several_epochs_give_what_each_gives_alone():
 
 def test_models_of_another_architecture():
     models = [convnet(), convnet(filters=5)]
-    with pytest.raises(ValueError, match="The model of epoch 5 has another architecture"):
+    with pytest.raises(ValueError, match="The model of epoch 5 differs in architecture"):
         evolution_of_models(models, ["conv"], IMAGES, [1, 5])
 
 
