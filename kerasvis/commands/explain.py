@@ -61,7 +61,7 @@ class EvidenceOptions:
     def check(self) -> None:
         """Refuses folders that are not there."""
         if self.strongest_in is not None:
-            check_images([self.strongest_in])
+            check_images([self.strongest_in], option="--strongest-in")
         elif self.relevance:
             raise ValueError(
                 "It is not known among which images: give --strongest-in, or a gallery that was "
@@ -110,12 +110,14 @@ def explain(
         out: folder to write into.
     """
     output = OutputFolder(out, inputs=image, files=PAGE)
-    check_images(image)
+    check_images(image, option="--image")
     evidence.check()
     names = scores.names(model)
     model.check(layers=evidence.layers)
     opened = model.open()
-    photographs = read_photographs(image, opened.image_size, opened.channels, FILES)
+    photographs = read_photographs(
+        image, opened.image_size, opened.channels, FILES, option="--image"
+    )
     is_one = len(image) == 1 and not Path(image[0]).is_dir()
     folders = {Path() if is_one else Path(each.name): each for each in photographs}
     output.expect(FILES if is_one else [folder.name for folder in folders])
