@@ -193,7 +193,7 @@ def check_feature(unit: UnitOptions, num_features: int) -> None:
 def strongest_photograph(
     opened: OpenModel, shape: tuple[int, ...], unit: UnitOptions, images: "Images", folder: Path
 ) -> Start:
-    """Where the feature map is strongest in all images; the scan is cached in the folder."""
+    """The image and unit with the strongest activation; the scan is cached in the folder."""
     filepath = folder / "top_activations.npz"
     top = kv.find_top_activations(opened.model, [unit.layer], images, 1, filepath=filepath)
     top = top[unit.layer]
@@ -239,7 +239,7 @@ def preferred_image(
 
 
 def unit_at(position: "np.ndarray", feature: int, shape: tuple[int, ...]) -> "Unit":
-    """The `Unit` at a (row, column); those of a dense layer have none."""
+    """The `Unit` at a (row, column); units of a dense layer have no position."""
     return kv.targets.Unit(feature, *(position.tolist() if len(shape) == 3 else ()))
 
 
