@@ -121,7 +121,7 @@ def invariance(
 ) -> None:
     """Show how features change when photographs are translated, scaled and rotated.
 
-    As in arXiv Figure 5. Writes `invariance.png`, a row for each transformation as in the paper;
+    Writes `invariance.png`, a row for each transformation as in Figure 5 of the arXiv version;
     `invariance.npz`, the arrays of a `FeatureInvariance`; and `invariance.csv`, a line for each
     image, transformation and value. An interrupted run resumes when it is started again: completed
     parts are cached in the folder `parts`.

@@ -115,7 +115,7 @@ class RecipeOptions:
             recipe = Recipe.for_small_images(self.crop_size or 64)
         elif self.crop_size:
             raise ValueError(
-                "A recipe file states its own crop_size: leave out --crop-size. Received: "
+                "A recipe file states its crop_size: leave out --crop-size. Received: "
                 f"--recipe={self.recipe} --crop-size={self.crop_size}"
             )
         else:

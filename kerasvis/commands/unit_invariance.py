@@ -115,8 +115,8 @@ def unit_invariance(
     The image is the photograph in which the feature map is strongest or, with --start maximization,
     one that gradient ascent finds. It is rotated towards the directions in which the activation
     falls off fastest and slowest. Writes `unit_invariance.png` and `unit_invariance.npz`, the
-    arrays of a `UnitInvariance`; the scan of the photographs is cached in `top_activations.npz`,
-    and an interrupted one resumes.
+    arrays of a `UnitInvariance`. The scan of the photographs is cached in `top_activations.npz`; an
+    interrupted scan resumes.
 
     Args:
         out: folder to write into.
