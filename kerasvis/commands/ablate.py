@@ -25,7 +25,7 @@ FILES = ("ablation.csv", "ablation.npz", "ablation.png")
 PAPER_COLUMNS = {"replica": "replica", "zfnet": "Figure 3 net"}
 METRICS = ("train_top_1_error", "validation_top_1_error", "validation_top_5_error")
 NOTE = (
-    "The names state the paper's sizes; here they are scaled with the convnet.\n"
+    "The names state the paper's layer sizes; here the layers are scaled with the convnet.\n"
     "The paper's errors are for ImageNet's 1000 classes: compare their order, not their values."
 )
 

@@ -37,7 +37,7 @@ class OpenModel(NamedTuple):
     def image_size(self) -> tuple[int, int]:
         """`(height, width)` of its images, where it is given any."""
         if self.size is None:
-            raise RuntimeError("The model was opened without images, so they have no size.")
+            raise RuntimeError("The model was opened without images, so it has no image size.")
         return self.size
 
     @property

@@ -128,7 +128,7 @@ def why_not_projected(
     """`{name: reason}`: why a layer cannot be projected; None where it can.
 
     A layer can be projected if there is a rule for every layer that its projection passes through.
-    The reason is that of the first layer without one.
+    The reason given is that of the first layer without a rule.
     """
     from kerasvis.deconvnet.planning import PlanningContext, plan_step
     from kerasvis.deconvnet.rule_table import rule_table

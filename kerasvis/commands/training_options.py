@@ -136,7 +136,8 @@ class RecordOptions:
         evolution: record the evolution of features (Figure 4).
         evolution_images: number of training images to record from.
         without_patches: leave image patches out of the evolution, so that it can be shared.
-        tensorboard: folder for TensorBoard's curves, and, with --evolution, its features.
+        tensorboard: folder to which curves, and with --evolution features, are written for
+            TensorBoard.
     """
 
     export: bool = False

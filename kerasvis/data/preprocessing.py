@@ -74,7 +74,7 @@ class Preprocessing:
         Args:
             preprocessing: a `Preprocessing`; the name of a mode; a pair of functions `(forward,
                 inverse)`; or the `preprocess_input` of a module of `keras.applications`.
-            num_channels: the images' number of channels, if known; functions may take no other.
+            num_channels: number of channels of the images, if known; functions may accept no other.
 
         Raises:
             ValueError: if it is none of these.
