@@ -25,9 +25,8 @@ FILES = ("ablation.csv", "ablation.npz", "ablation.png")
 PAPER_COLUMNS = {"replica": "replica", "zfnet": "Figure 3 net"}
 METRICS = ("train_top_1_error", "validation_top_1_error", "validation_top_5_error")
 NOTE = (
-    "Sizes in the names are the paper's; here they are in proportion to the convnet.\n"
-    "The paper's errors are of 1000 classes of ImageNet: their order may be compared, not their "
-    "size."
+    "The names state the paper's layer sizes; here the layers are scaled with the convnet.\n"
+    "The paper's errors are for ImageNet's 1000 classes: compare their order, not their values."
 )
 
 
@@ -60,7 +59,7 @@ def ablate(
 
     Args:
         variants: names of the paper's variants; all of them by default.
-        out: folder to write into, or of the run to resume.
+        out: folder to write into, or the folder of a run to resume.
     """
     output = OutputFolder(out, inputs=[training.data], files=FILES)
     start_keras()
@@ -84,7 +83,7 @@ def variants_of(names: tuple[str, ...], dense_units: int) -> dict[str, dict]:
     variants = kv.analyses.paper_variants(dense_units)
     if unknown := [name for name in names if name not in variants]:
         raise ValueError(
-            f"There is no such variant: give --variants among {', '.join(map(repr, variants))}. "
+            f"There is no such variant: choose from {', '.join(map(repr, variants))}. "
             f"Received: --variants={unknown[0]}"
         )
     return {name: options for name, options in variants.items() if name in (names or variants)}

@@ -18,7 +18,7 @@ PathOrStr = TypeVar("PathOrStr", str, Path)
 
 
 def whole_numbers(least: int, most: int) -> Parameter:
-    """Makes an `int` one from `least` to `most`."""
+    """Accepts whole numbers from `least` to `most`."""
 
     def convert(_: object, tokens: Sequence[Token]) -> int:
         return convert_number(int, tokens, lambda number: least <= number <= most, expected)
@@ -28,7 +28,7 @@ def whole_numbers(least: int, most: int) -> Parameter:
 
 
 def finite_numbers(least: float, most: float, *, above: bool = False) -> Parameter:
-    """Makes a `float` a finite one from `least` to `most`; `above`: without `least` itself."""
+    """Accepts finite numbers from `least` to `most`; with `above`, `least` itself is excluded."""
 
     def convert(_: object, tokens: Sequence[Token]) -> float:
         return convert_number(float, tokens, is_within, expected)
@@ -78,7 +78,7 @@ def convert_devices(type_: type, tokens: Sequence[Token]) -> str:
     is_number = re.fullmatch(r"0*[1-9][0-9]{0,2}", names[0]) and len(names) == 1
     are_names = all(re.fullmatch(r"(CPU|GPU):[0-9]{1,3}", name.strip()) for name in names)
     if not is_number and (not are_names or len({name.strip() for name in names}) < len(names)):
-        expected = "a number of devices from 1 to 999, or the name of each once, as GPU:0,GPU:1"
+        expected = "a number of devices from 1 to 999, or different names, such as GPU:0,GPU:1"
         raise CoercionError(msg=expected, token=tokens[0], target_type=type_)
     return tokens[0].value
 

@@ -68,15 +68,15 @@ def _name(value: object) -> str:
 
 
 def check_class_names(names: dict[int, str], num_classes: int) -> None:
-    """Refuses the names of other classes, such as those in a file of another model.
+    """Checks that the names fit the model; those in a file of another model may not.
 
     Raises:
         ValueError: if there is a name for a class that the model does not have.
     """
     if names and max(names) >= num_classes:
         raise ValueError(
-            f"The model has {num_classes} classes, but there are names of more: give its own by "
-            "--class-names, or take classes.json out of its folder. Received: "
+            f"The model has {num_classes} classes, but more are named: give its own names with "
+            "--class-names, or remove classes.json from its folder. Received: "
             f"{names[max(names)]!r} for class {max(names)}"
         )
 
@@ -102,7 +102,7 @@ def class_index_of(asked: str, names: dict[int, str], num_classes: int) -> int:
         return found[0]
     if not names:
         raise ValueError(
-            "The model's classes have no names here: give the number of the class, or "
+            "The names of the model's classes are unknown: give the number of the class, or "
             f"--class-names. Received: --class={asked}"
         )
     near = difflib.get_close_matches(word, [n for x in plain.values() for n in x.split(", ")], n=3)

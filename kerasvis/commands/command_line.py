@@ -1,4 +1,4 @@
-"""The commands as one command line, and how each ends; `kerasvis.__main__` starts it."""
+"""The command line: all commands, their errors and exit codes; run by `kerasvis.__main__`."""
 
 import contextlib
 import os
@@ -41,11 +41,11 @@ from kerasvis.commands.transfer import transfer
 from kerasvis.commands.unit_invariance import unit_invariance
 from kerasvis.storage.escaping import escaped
 
-LONGEST_RECEIVED = 80  # letters of a value that an error repeats
+LONGEST_RECEIVED = 80  # characters of a value that an error repeats
 
 
 def shown_default(value: object) -> str | None:
-    """A default as it would be given; None for defaults that are not shown."""
+    """A default as it would be typed; None for defaults that are not shown."""
     if isinstance(value, tuple):
         value = " ".join(map(str, value))
     return str(value) if value or (value == 0 and value is not False) else None
@@ -93,7 +93,7 @@ for command in (
 
 @application.command
 def completion(shell: typing.Literal["bash", "zsh", "fish"], /) -> None:
-    """Print the script by which a shell completes commands and options.
+    """Print a script with which a shell completes commands and options.
 
     For bash: `kerasvis completion bash > ~/.local/share/bash-completion/completions/kerasvis`.
 
@@ -127,7 +127,7 @@ def run(arguments: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def noted_interruptions() -> Iterator[list[int]]:
-    """A list that Ctrl-C adds to, as TensorFlow may turn an interruption into another error."""
+    """A list to which Ctrl-C adds, because TensorFlow may turn the interruption into an error."""
     noted: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
@@ -146,10 +146,10 @@ def noted_interruptions() -> Iterator[list[int]]:
 
 
 def end(error: BaseException) -> NoReturn:
-    """Ends the process with the sentence of an error; errors that are not the user's are raised."""
+    """Ends the process with the sentence of an error; re-raises errors that are not the user's."""
     if isinstance(error, cyclopts.CycloptsError):
         sys.exit(fail(sentence_of(error)))
-    if isinstance(error, BrokenPipeError):  # nobody reads on, as after `| head`
+    if isinstance(error, BrokenPipeError):  # the reader has stopped, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     if isinstance(error, ValueError | OSError | ImportError):
@@ -173,15 +173,15 @@ def sentence_of(error: cyclopts.CycloptsError) -> str:
         return f"{option} takes {expected(error)}. Received: {option}={shortened(token.value)}"
     if isinstance(error, MissingArgumentError | ConsumeMultipleError) and option:
         _, near, hint = str(error).partition("Did you mean ")  # of an option that was misspelt
-        ending = f". {near}{hint}" if near else "; --help lists what can be given."
+        ending = f". {near}{hint}" if near else "; --help lists the options."
         return f"{number_expected(error, option)}{ending}"
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
         unused = shortened(error.unused_tokens[0])
         return f"No option takes {unused!r}; --help lists the options."
     plain = " ".join(str(error).split())
     if isinstance(error, RepeatArgumentError):
-        return f"{error.token.keyword} was given twice: give all of its values once."
-    return plain if plain.endswith("?") else f"{plain.rstrip('.')}; --help lists what there is."
+        return f"{error.token.keyword} was given twice: give it once, with all of its values."
+    return plain if plain.endswith("?") else f"{plain.rstrip('.')}; see --help."
 
 
 def expected(error: CoercionError) -> str:

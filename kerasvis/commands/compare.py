@@ -34,8 +34,8 @@ class TargetOptions:
     """The feature map that is explained, instead of the score of a class.
 
     Attributes:
-        layer: of the feature map.
-        feature: its number; its strongest unit is explained.
+        layer: layer of the feature map.
+        feature: number of the feature map; its strongest unit is explained.
     """
 
     layer: str | None = None
@@ -50,7 +50,7 @@ class MethodOptions:
     Attributes:
         methods: names, or module:NAME, your own function; by default all but edges, a control that
             uses only the image.
-        maps_layer: layer of Grad-CAM; by default the last feature maps below the target.
+        maps_layer: layer whose feature maps Grad-CAM uses; by default the last before the target.
         num_samples: number of SmoothGrad's noisy copies.
         noise_level: SmoothGrad's noise, as a fraction of the image's range.
         maximize: add images that maximize the activations.
@@ -197,7 +197,7 @@ def maps_layer_of(methods: MethodOptions, opened: OpenModel, layer: str) -> str:
 
     maps_layer = methods.maps_layer or last_feature_maps(opened.model, layer, opened.image_size)
     ActivationGradient(opened.model, layer, maps_layer)
-    print(f"Grad-CAM of the feature maps of {maps_layer}", flush=True)
+    print(f"Grad-CAM uses the feature maps of {maps_layer}", flush=True)
     return maps_layer
 
 

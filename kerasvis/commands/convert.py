@@ -17,7 +17,9 @@ def convert(*, net: Literal["squeezenet", "alexnet"], weights: FilePath, out: Fi
     """
     output = check_output_file(out, ".keras")
     if not weights.is_file():
-        raise ValueError(f"There is no such archive: give an .npz file. Received: {weights=!s}")
+        raise ValueError(
+            f"There is no such archive: give an .npz file. Received: --weights={weights}"
+        )
     start_keras()
     from kerasvis.convnets.published_weights import FROM_PUBLISHED, read_arrays
     from kerasvis.storage.files import atomic

@@ -38,8 +38,8 @@ class PartOptions:
     """The parts of the photographs.
 
     Attributes:
-        parts: their boxes, JSON or CSV.
-        images: folder of the photographs named in the file of parts; by default its own folder.
+        parts: JSON or CSV file with their boxes.
+        images: folder of the photographs named in that file; by default the file's own folder.
         frame: a part, such as the face, to which each photograph is cropped first, so that the
             other parts are at similar positions.
         draws: number of random boxes of the same size, per part.
@@ -129,7 +129,7 @@ def read_noted(parts: PartOptions) -> dict[str, dict[str, tuple]]:
 def open_parts(
     noted: dict[str, dict[str, tuple]], paths: list[Path], frame: str | None, opened: OpenModel
 ) -> tuple["np.ndarray", dict[str, "np.ndarray"]]:
-    """`(images, boxes)`: as the model takes them, and `{part: (images, 4)}` in their pixels."""
+    """`(images, boxes)`: images as the model takes them, `{part: (images, 4)}` in their pixels."""
     import numpy as np
 
     from kerasvis.data.image_parts import boxes_in_images

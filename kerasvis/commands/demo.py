@@ -33,7 +33,7 @@ def demo(photographs: Name | None = None, *, out: FilePath = Path("demo_output")
 
     images = photographs or BUNDLED
     output = OutputFolder(out, inputs=[images], files=["index.html", *FOLDERS])
-    check_images([images])
+    check_images([images], option="--photographs")
     photograph = f"{BUNDLED}:coffee" if photographs is None else first_photograph(photographs)
     model = ModelOptions(model=str(BUNDLED_MODEL / "model.keras"))
     source, snapshots = FolderOptions(images=images), BUNDLED_MODEL / "evolution"

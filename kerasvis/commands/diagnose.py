@@ -35,7 +35,7 @@ class ModelsOptions(InputOptions):
     """The models.
 
     Attributes:
-        model: .keras files, or models of keras.applications, as VGG16.
+        model: .keras files, or models of keras.applications, such as VGG16.
     """
 
     model: tuple[Name, ...]
@@ -47,7 +47,7 @@ class LookedAtOptions:
     """What to diagnose.
 
     Attributes:
-        images: folder of photographs, or demo for bundled images; 50 or more.
+        images: folder of 50 or more photographs, or demo for bundled images.
         first_layer: layer whose input is the image; by default the first convolution.
         second_layer: layer whose features are projected; by default the next convolution.
         batch_size: images per step of the scan.
@@ -170,7 +170,7 @@ def write(diagnosis: "FilterDiagnosis", folder: Path, stem: str) -> None:
 
 
 def numbers_of(diagnosis: "FilterDiagnosis", findings: Sequence["Finding"]) -> dict[str, Any]:
-    """The content of the JSON file; null for values that are not defined."""
+    """The content of the JSON file; null for undefined values."""
     return {
         "model": diagnosis.model,
         "first_layer": diagnosis.first_layer,

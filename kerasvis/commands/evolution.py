@@ -41,7 +41,7 @@ class SourceOptions:
     Attributes:
         snapshots: folder of a FeatureEvolution; the option's name may be left out.
         checkpoints: .keras files of one training run.
-        images: for checkpoints: folder of photographs to choose from, or demo.
+        images: for checkpoints: folder of photographs, or demo for bundled images.
         epochs: epochs of the checkpoints; by default the last numbers in their names.
     """
 
@@ -62,11 +62,11 @@ class SourceOptions:
         check_images([] if self.images is None else [self.images])
 
     def in_order(self) -> tuple[list[int], list[str]]:
-        """`(epochs, checkpoints)`, by epoch: those given, or those in the files' names."""
+        """`(epochs, checkpoints)`, sorted by epoch, which is given or in the file's name."""
         epochs = list(self.epochs) or [last_number(Path(path)) for path in self.checkpoints]
         if len(epochs) != len(self.checkpoints):
             raise ValueError(
-                "Give one of --epochs for each checkpoint. Received: "
+                "Give one epoch for each checkpoint with --epochs. Received: "
                 f"{counted(len(epochs), 'epoch')} for "
                 f"{counted(len(self.checkpoints), 'checkpoint')}"
             )
@@ -172,7 +172,7 @@ def check_layers(found: "Evolution", layers: tuple[str, ...]) -> None:
     """Raises a ValueError for layers that were not recorded."""
     if unknown := [layer for layer in layers if layer not in found.layers]:
         raise ValueError(
-            f"The snapshots contain {', '.join(found.layers)}: give --layers among these. "
+            f"The snapshots contain {', '.join(found.layers)}: choose --layers from these. "
             f"Received: --layers={unknown[0]}"
         )
 
@@ -215,7 +215,7 @@ def last_number(filepath: Path) -> int:
     numbers = re.findall(r"\d+", filepath.stem)
     if not numbers or not int(numbers[-1][-9:]) >= 1 or len(numbers[-1]) > 9:
         raise ValueError(
-            "The name of the file contains no epoch, a number from 1: give the epochs of the "
+            "The name of the file contains no epoch, a number from 1 on: give the epochs of the "
             f"checkpoints with --epochs. Received: --checkpoints={filepath}"
         )
     return int(numbers[-1])

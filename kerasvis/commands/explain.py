@@ -44,12 +44,13 @@ class EvidenceOptions:
     """The feature maps.
 
     Attributes:
-        layers: by default the last of each size of feature maps, the four deepest.
-        num_features: shown of each layer.
-        strongest_in: folder of photographs, or demo, whose strongest images are also shown.
-        relevance: beside these, the images in which they matter most to the decision.
-        gallery: folder of `kerasvis gallery` of the same model, to whose pages they lead and whose
-            images are shown where --strongest-in is not given.
+        layers: names of layers; by default the last of each feature map size, the four deepest.
+        num_features: number of feature maps shown per layer.
+        strongest_in: folder of photographs, or demo; also show those in which each feature map is
+            strongest.
+        relevance: also show those in which each feature map is most relevant to the decision.
+        gallery: folder that `kerasvis gallery` wrote for the same model; the pages link to it, and
+            show its images if --strongest-in is not given.
     """
 
     layers: tuple[str, ...] = ()
@@ -59,14 +60,14 @@ class EvidenceOptions:
     gallery: FilePath | None = None
 
     def check(self) -> None:
-        """Refuses folders that are not there."""
+        """Raises a ValueError for missing folders, and for relevance without photographs."""
         if self.strongest_in is not None:
-            check_images([self.strongest_in])
+            check_images([self.strongest_in], option="--strongest-in")
         elif self.relevance:
             raise ValueError(
-                "It is not known among which images: give --strongest-in, or a gallery that was "
-                "written with --relevance, of which they are shown in any case. Received: "
-                "--relevance"
+                "--relevance needs photographs: also give --strongest-in; or replace it by a "
+                "--gallery that was written with --relevance, whose images are always shown. "
+                "Received: --relevance"
             )
         if self.gallery is not None and not (self.gallery / "index.html").is_file():
             raise ValueError(
@@ -82,7 +83,7 @@ class ComparedOptions(ScoreOptions):
 
     Attributes:
         versus: the class that it is compared with, by name or number; by default the most probable
-            one of the others.
+            other class.
     """
 
     versus: str | None = None
@@ -101,21 +102,23 @@ def explain(
     """Explain decisions on photographs, as pages for a browser.
 
     Writes `index.html`, to be opened from disk: the most probable classes, which parts of the image
-    the class needs, and which feature maps of each layer carry it, found by taking each away; and
-    `explanation.npz`, the arrays of an `Explanation`. Of several photographs each gets a folder of
-    its own, to which `index.html` leads. An interrupted run resumes when it is started again.
+    the class needs, and which feature maps of each layer it needs, found by removing each in turn;
+    and `explanation.npz`, the arrays of an `Explanation`. Each of several photographs gets its own
+    folder, linked from `index.html`. An interrupted run resumes when it is started again.
 
     Args:
-        image: files, folders, demo:coffee.
+        image: files, folders, or bundled images such as demo:coffee.
         out: folder to write into.
     """
     output = OutputFolder(out, inputs=image, files=PAGE)
-    check_images(image)
+    check_images(image, option="--image")
     evidence.check()
     names = scores.names(model)
     model.check(layers=evidence.layers)
     opened = model.open()
-    photographs = read_photographs(image, opened.image_size, opened.channels, FILES)
+    photographs = read_photographs(
+        image, opened.image_size, opened.channels, FILES, option="--image"
+    )
     is_one = len(image) == 1 and not Path(image[0]).is_dir()
     folders = {Path() if is_one else Path(each.name): each for each in photographs}
     output.expect(FILES if is_one else [folder.name for folder in folders])
@@ -153,7 +156,7 @@ def explained(
     classes: tuple[int | None, int | None],
     engine: "Ray | None",
 ) -> Iterator["Explanation"]:
-    """The `Explanation` of each photograph, as it is there."""
+    """The `Explanation` of each photograph, as soon as it is computed."""
     class_index, other_index = classes
     return kv.analyses.stream_explanations(
         analysis,
@@ -173,7 +176,7 @@ def write_pages(
     references: tuple[Visualizations, Visualizations],
     gallery: Path | None,
 ) -> Iterator["ExplainedImage"]:
-    """Writes a page for each photograph; yields what the first page says of it."""
+    """Writes a page for each photograph; yields its entry on the index page."""
     from kerasvis.analyses import Explanation
 
     for folder, photograph in folders.items():
@@ -194,7 +197,7 @@ def write_pages(
 def classes_of(
     scores: ComparedOptions, names: dict[int, str], opened: OpenModel
 ) -> tuple[int | None, int | None]:
-    """`(class_index, other_index)`, None for what was not stated."""
+    """`(class_index, other_index)`, None for a class that was not given."""
     from kerasvis.graph.scores import Scores
 
     num_classes = Scores(opened.model, image_size=opened.image_size).num_classes
@@ -206,9 +209,10 @@ def classes_of(
 def reference_images(
     features: Mapping[str, Iterable[int]], evidence: EvidenceOptions, opened: OpenModel
 ) -> tuple[Visualizations, Visualizations]:
-    """Two of `{layer: FeatureVisualization}` of feature maps, over a folder.
+    """The strongest activations, and the highest relevances, in a folder.
 
-    The one is of the strongest activations, the other of the highest relevances.
+    Returns:
+        Two dictionaries `{layer: FeatureVisualization}`.
     """
     chosen = {layer: sorted(numbers) for layer, numbers in features.items() if numbers}
     if evidence.strongest_in is None or not chosen:
@@ -222,7 +226,7 @@ def reference_images(
 
 
 def print_summary(found: "Explanation", names: dict[int, str], beginning: str = "") -> None:
-    """The classes, and of each layer the feature maps that add most."""
+    """Prints the classes, and the feature maps of each layer that add most to the score."""
     index, other = (
         names.get(number, f"class {number}") for number in (found.class_index, found.other_index)
     )

@@ -21,17 +21,17 @@ def export(
 ) -> None:
     """Write the deconvnet of a layer as a SavedModel, which plain TensorFlow serves.
 
-    It is served where neither Keras nor kerasvis is installed: `tf.saved_model.load("serving")` has
+    Serving needs neither Keras nor kerasvis: `tf.saved_model.load("serving")` has
     `serve(images, feature)`. One call projects n pairs of an image and a feature map, one per row:
     `images` is float32 (n, rows, columns, channels) as the model takes them, `feature` int32 (n,).
-    It returns a dictionary: `projection` has the shape of `images`, `activation` (n,) is where each
-    projection starts, and `position` (n, 2) the unit's (row, column), the strongest of its feature
-    map. `serve_unit(images, feature, position)` projects the units at positions int32 (n, 2).
+    It returns a dictionary: `projection` has the shape of `images`, `activation` (n,) is what is
+    projected, and `position` (n, 2) the (row, column) of the strongest unit of the feature map.
+    `serve_unit(images, feature, position)` projects the units at positions int32 (n, 2).
 
     Args:
         layer: layer whose feature maps or units are projected.
         rectification: rule for ReLUs in the backward projection.
-        out: folder to write, a SavedModel.
+        out: SavedModel folder to write.
     """
     output = OutputFolder(out)
     model.check(layer=layer)
@@ -50,7 +50,7 @@ def how_to_serve(deconv: "DeconvModel", folder: Path, preprocessing: str) -> str
     *map_size, num_features = deconv.target_shape
     units = shape_of(*(map_size or (1, 1)))
     return f"""\
-Layer {deconv.layer!r} of {deconv.convnet.name}, served where kerasvis is missing by
+Layer {deconv.layer!r} of {deconv.convnet.name}, served without kerasvis:
 
     import tensorflow as tf
 
@@ -62,7 +62,7 @@ with n pairs of an image and a feature map, one in each row:
     images                {images}, as the model takes them{prepared}
     feature               int32 (n,), from 0 to {num_features - 1}
     served["projection"]  {images}
-    served["activation"]  float32 (n,), where the projection starts
+    served["activation"]  float32 (n,), the activation that is projected
     served["position"]    int32 (n, 2), the (row, column) of the strongest unit among {units}
 
 or, for chosen units, `deconvnet.serve_unit(images, feature, position)`, position int32 (n, 2).

@@ -74,7 +74,7 @@ def features(
 
     Args:
         layers: all convolution layers by default.
-        tensorboard: folder; also show the figures in TensorBoard.
+        tensorboard: folder to which the figures are also written for TensorBoard.
         out: folder to write into.
     """
     output = OutputFolder(out, inputs=[images.images], files=TOGETHER)

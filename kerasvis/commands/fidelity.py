@@ -165,7 +165,7 @@ def table(rows: Iterable["Row"], methods: Sequence[str]) -> str:
 
 
 def verdict(report: "FidelityReport") -> str:
-    """Which methods give the same projections though all weights are random."""
+    """Which methods give the same projections even if all weights are random."""
     from kerasvis.analyses.fidelity.weight_randomization import UNAFFECTED
 
     check = report.weight_randomization

@@ -32,7 +32,7 @@ class FindingOptions:
     Attributes:
         methods: how activations are projected; the pages switch between the methods: names, or
             module:NAME, your own function.
-        class_names: JSON file of them; by default classes.json in the model's folder.
+        class_names: JSON file of class names; by default classes.json in the model's folder.
         occlusion: an .npz file from `kerasvis occlusion` and its photograph; can be repeated.
         evolution: folder of a FeatureEvolution from the training of this model.
         fidelity: measure, for each layer, how faithful the projections are.
@@ -108,7 +108,7 @@ def gallery(
 
 
 def names_by_wnid(filepath: Path | None) -> dict[str, str]:
-    """`{ImageNet's number of a class: name}` of a JSON list of objects that have both."""
+    """`{WordNet ID: name}` of the objects in a JSON list that have both."""
     entries = [] if filepath is None else parse_json(read_text(filepath))
     entries = [entry for entry in entries if isinstance(entry, dict)]
     named = [entry for entry in entries if {"wnid", "name"} <= entry.keys()]

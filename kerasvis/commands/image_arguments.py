@@ -37,7 +37,7 @@ class OpenModel(NamedTuple):
     def image_size(self) -> tuple[int, int]:
         """`(height, width)` of its images, where it is given any."""
         if self.size is None:
-            raise RuntimeError("A model that is given no images has no size of them.")
+            raise RuntimeError("The model was opened without images, so it has no image size.")
         return self.size
 
     @property
@@ -87,22 +87,26 @@ def open_images(
     return standardize_images(opened.model, images, batch_size=batch_size, fetched=True)
 
 
-def check_images(paths: Iterable[str | Path]) -> None:
-    """Raises a ValueError for missing files and folders, before Keras starts.
+def check_images(paths: Iterable[str | Path], *, option: str = "--images") -> None:
+    """Checks files and folders before Keras starts.
+
+    Args:
+        paths: files, folders, and bundled images.
+        option: the option that names them, for errors.
 
     Raises:
-        ValueError: if there is no such file or folder.
+        ValueError: if one of them is missing, or is a result of an earlier run.
     """
     for path in map(Path, paths):
         if not path.exists() and path.name.partition(":")[0] != BUNDLED:
             raise ValueError(
                 f"There is no such photograph or folder: give files, folders, or {BUNDLED}. "
-                f"Received: --images={path}"
+                f"Received: {option}={path}"
             )
         if path.name in written_names(path.parent):
             raise ValueError(
                 "This is a result of an earlier run: give a photograph, or a folder of them. "
-                f"Received: --images={path}"
+                f"Received: {option}={path}"
             )
 
 
@@ -125,7 +129,7 @@ def find_photographs(paths: Sequence[str | Path]) -> list[Path]:
         folder = ImageFolder(path) if path.is_dir() else None
         found += [path] if folder is None else folder.filepaths
         if folder is not None:
-            print_skipped(folder)  # links to nothing, subfolders that cannot be read
+            print_skipped(folder)  # broken links, and subfolders that cannot be read
     return list(dict.fromkeys(found))
 
 
@@ -134,8 +138,10 @@ def read_photographs(
     size: tuple[int, int],
     channels: int = 3,
     taken: Iterable[str] = (),
+    *,
+    option: str = "--images",
 ) -> list[Photograph]:
-    """The photographs that `find_photographs` finds, and the named bundled ones.
+    """Reads the photographs that `find_photographs` finds, bundled ones included.
 
     An unreadable photograph in a folder is reported and skipped; one that is given by name is an
     error.
@@ -145,6 +151,7 @@ def read_photographs(
         size: `(height, width)` in pixels.
         channels: 1, 3 or 4.
         taken: names of other results.
+        option: the option that names the photographs, for errors.
 
     Raises:
         ValueError: if one cannot be read.
@@ -161,7 +168,7 @@ def read_photographs(
         title = path.name if file_names.count(path.name) == 1 else path
         title = shown_name(title).removeprefix(f"{BUNDLED}:")
         try:
-            pixels = read(path, size, channels=channels)
+            pixels = read(path, size, channels=channels, option=option)
         except ValueError as error:
             if path in named or len(found) == 1:
                 raise
@@ -171,13 +178,18 @@ def read_photographs(
     if not photographs:
         raise ValueError(
             "None of the photographs can be read: give others. "
-            f"Received: --images={' '.join(map(shown_name, paths))}"
+            f"Received: {option}={' '.join(map(shown_name, paths))}"
         )
     return photographs
 
 
 def read_file(
-    path: Path, size: tuple[int, int], frame: tuple | None = None, channels: int = 3
+    path: Path,
+    size: tuple[int, int],
+    frame: tuple | None = None,
+    channels: int = 3,
+    *,
+    option: str = "--images",
 ) -> "np.ndarray":
     """Pixels of a photograph, or of the `frame` in it, (top, left, bottom, right).
 
@@ -190,15 +202,17 @@ def read_file(
         return read_photograph(path, size, frame, channels)
     except ValueError as error:
         raise ValueError(
-            f"The photograph cannot be read: {error}; leave it out. Received: --images={path}"
+            f"The photograph cannot be read: {error}; leave it out. Received: {option}={path}"
         ) from error
 
 
-def bundled_photograph(path: Path, size: tuple[int, int], channels: int = 3) -> "np.ndarray":
-    """Pixels of the middle of the bundled photograph `demo:<name>`.
+def bundled_photograph(
+    path: Path, size: tuple[int, int], channels: int = 3, *, option: str = "--images"
+) -> "np.ndarray":
+    """Pixels of the centre crop of the bundled photograph `demo:<name>`.
 
     Raises:
-        ValueError: if there is none of that name.
+        ValueError: if there is no bundled photograph of that name.
     """
     import numpy as np
     from PIL import Image, ImageOps
@@ -211,7 +225,7 @@ def bundled_photograph(path: Path, size: tuple[int, int], channels: int = 3) -> 
     if name not in photographs:
         raise ValueError(
             f"There is no such bundled photograph: give one of {', '.join(photographs)}. Received: "
-            f"--images={path}"
+            f"{option}={path}"
         )
     photograph = with_channels(photographs[name], channels)
     fitted = np.asarray(ImageOps.fit(photograph, size[::-1], Image.Resampling.BICUBIC))

@@ -88,7 +88,7 @@ def why_taken(model: ModelOptions, opened: OpenModel) -> str:
     if model.preprocessing is not None:
         return "as stated"
     is_known = preprocessing_of_model(opened.model) is not None
-    return "known for this model" if is_known else "nothing else is known: --preprocessing"
+    return "known for this model" if is_known else "assumed: change it with --preprocessing"
 
 
 def scores_of(opened: OpenModel) -> str:
@@ -103,7 +103,7 @@ def scores_of(opened: OpenModel) -> str:
 
 
 def layers_of(opened: OpenModel) -> list[LayerInfo]:
-    """Each call of a layer, from the image up."""
+    """Each call of a layer, from the input to the output."""
     from kerasvis.graph import read_graph
     from kerasvis.graph.receptive_fields import as_receptive_field, receptive_spans
     from kerasvis.graph.shapes import infer_shapes
@@ -127,8 +127,8 @@ def why_not_projected(
 ) -> dict[str, str | None]:
     """`{name: reason}`: why a layer cannot be projected; None where it can.
 
-    A layer can be projected if there is a rule for every layer that its projection passes, so the
-    first one without a rule is passed on.
+    A layer can be projected if there is a rule for every layer that its projection passes through.
+    The reason given is that of the first layer without a rule.
     """
     from kerasvis.deconvnet.planning import PlanningContext, plan_step
     from kerasvis.deconvnet.rule_table import rule_table
@@ -173,7 +173,7 @@ def float_or_whole(value: "Fraction | int") -> str:
 
 
 def by(lengths: Iterable[int | str | None]) -> str:
-    """Lengths as a person writes a shape."""
+    """A shape as text, such as "3×4"."""
     return "×".join("any" if length is None else str(length) for length in lengths)
 
 

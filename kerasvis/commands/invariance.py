@@ -54,7 +54,7 @@ class ClassesOptions:
     Attributes:
         class_name: the true class, one for all photographs or one for each; by default the most
             probable class.
-        class_names: JSON file of them; by default classes.json in the model's folder.
+        class_names: JSON file of class names; by default classes.json in the model's folder.
         activation: activation that turns the model's outputs into probabilities; by default
             inferred from its values.
     """
@@ -84,7 +84,7 @@ class TransformationOptions:
     """The transformations, each given by its first value, its last value and the number of values.
 
     Attributes:
-        translation: pixels down; by default -60 to 60 in a height of 224.
+        translation: pixels down; by default -60 to 60 for a height of 224.
         scale: factors; by default 1 to 1.8.
         rotation: degrees counter-clockwise; by default 0 to 350.
         margin: pixels of the photograph around the model's input that transformations can bring
@@ -121,7 +121,7 @@ def invariance(
 ) -> None:
     """Show how features change when photographs are translated, scaled and rotated.
 
-    As in arXiv Figure 5. Writes `invariance.png`, a row for each transformation as in the paper;
+    Writes `invariance.png`, a row for each transformation as in Figure 5 of the arXiv version;
     `invariance.npz`, the arrays of a `FeatureInvariance`; and `invariance.csv`, a line for each
     image, transformation and value. An interrupted run resumes when it is started again: completed
     parts are cached in the folder `parts`.

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from kerasvis.commands.named_objects import convert_choice, load_object
 
-# The keys of kerasvis.attributions.METHODS, which starts Keras.
+# The keys of kerasvis.attributions.METHODS, whose import starts Keras.
 METHODS = (
     *("deconvnet", "guided", "gradient", "gradient_times_input", "smoothgrad", "grad_cam"),
     "edges",

@@ -40,7 +40,7 @@ def model_card(
     Args:
         model: the trained `keras.Model`.
         data: the `LabelledData` on which it was trained.
-        setup: the `Setup` of the run.
+        setup: the `TrainingSetup` of the run.
         history: `{metric: values}` of all epochs.
         accuracy: `TenCropAccuracy`, or None where the recipe has no ten crops.
     """
@@ -89,7 +89,7 @@ def percent(*shares: float) -> str:
 
 
 def mean_waiting(history: dict[str, list[float]]) -> float:
-    """Of all training steps, the share of time in which they waited for data."""
+    """The share of time in which training steps waited for data, over all epochs."""
     seconds, shares = history["seconds"], history["waiting_for_data"]
     waited = sum(second * share for second, share in zip(seconds, shares, strict=True))
     return waited / sum(seconds)

@@ -41,8 +41,8 @@ def load_object(text: str, option: str) -> Any:
     except Exception as error:  # the user's code may raise anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
-            f"The module cannot give this object ({reason}): give module:NAME of one that can be "
-            f"imported. Received: {option}={text}"
+            f"The object cannot be imported ({reason}): give module:NAME of one that can. "
+            f"Received: {option}={text}"
         ) from error
     finally:
         sys.path[:] = path

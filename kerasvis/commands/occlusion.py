@@ -72,19 +72,19 @@ class WatchedOptions:
         """Raises a ValueError for a scan without its images."""
         if self.scan is not None and self.scan_images is None:
             raise ValueError(
-                "--scan names images by number: give --scan-images, what was scanned. Received: "
-                f"--scan={self.scan}"
+                "--scan refers to images by number: also give --scan-images, the scanned images. "
+                f"Received: --scan={self.scan}"
             )
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class ComputingOptions:
-    """How it is computed.
+    """The computation.
 
     Attributes:
         method: incremental computes only what the occluder affects; auto chooses the faster method.
-        devices: devices that share the work: their number, or names as GPU:0,GPU:1.
+        devices: devices that share the work: their number, or names such as GPU:0,GPU:1.
         batch_size: positions per step.
     """
 
@@ -94,7 +94,7 @@ class ComputingOptions:
     cluster: EngineOptions = EngineOptions()
 
     def scope(self) -> AbstractContextManager:
-        """Where the model is made; several devices share the positions of an image."""
+        """The context in which to load the model; devices share the positions of an image."""
         start_keras()
         if self.devices is None:
             return contextlib.nullcontext()
@@ -121,7 +121,7 @@ def occlusion(
     when it is started again.
 
     Args:
-        images: files, folders, demo:coffee.
+        images: files, folders, or bundled images such as demo:coffee.
         out: folder to write into.
     """
     output = OutputFolder(out, inputs=images, files=TOGETHER)
@@ -171,8 +171,8 @@ class OtherProjections:
 
     Args:
         opened: the model.
-        watched: what is watched.
-        layer: the layer that is watched.
+        watched: the options, with the scan and its images.
+        layer: layer of the watched feature map.
 
     Raises:
         ValueError: if the scan is not of this layer, or its images cannot be opened.
@@ -244,7 +244,9 @@ def write_results(
         save_figure(overlay, folder / f"{photograph.name}.png")
         lines.append(summary(photograph, result, row))
         print(
-            "{image}: {class} {probability}; lowest {lowest}, at {box} occluded".format(**lines[-1])
+            "{image}: {class} {probability}; lowest {lowest}, with {box} occluded".format(
+                **lines[-1]
+            )
         )
         if len(rows) < MAX_ROWS:
             rows.append(row)

@@ -52,7 +52,7 @@ RulesName = Annotated[str, Parameter(converter=convert_choice(RULES))]
 
 @contextlib.contextmanager
 def told_as(option: str, given: str | None) -> Iterator[None]:
-    """A context whose errors end with what was given, rather than with the object of that name."""
+    """A context whose errors end with the option as typed, not with the object that it names."""
     try:
         yield
     except ValueError as error:
@@ -124,9 +124,9 @@ class InputOptions:
         preprocessing: what the model takes: raw pixels, unit ([0, 1]), tf ([-1, 1]), caffe, torch,
             or module:NAME, your own pair of functions (forward, inverse); by default that of a
             known model, or raw.
-        input: the input of images, if the model has several inputs.
+        input: the image input, if the model has several inputs.
         fixed: name=value of the other inputs, held fixed: numbers, or an .npy file.
-        output: the output of scores, if the model has several outputs.
+        output: the output with the scores, if the model has several outputs.
         rules: for layers that cannot be projected through: relaxed treats smooth activations as
             ReLUs; or module:NAME, your own rules.
     """
@@ -140,11 +140,11 @@ class InputOptions:
     rules: RulesName | None = None
 
     def check_name(self, name: str, **layers: str | Sequence[str] | None) -> None:
-        """Refuses what can be known to be no model, or no layer of it, before Keras starts.
+        """Checks the names of a model and its layers, as far as possible before Keras starts.
 
         Args:
-            name: of the model.
-            **layers: the options that name layers of it.
+            name: the model's name or file.
+            **layers: the options that name its layers.
         """
         check_model_name(name, self.weights)
         if not self.is_part_chosen:
@@ -152,7 +152,7 @@ class InputOptions:
 
     @property
     def is_part_chosen(self) -> bool:
-        """Whether the model is used from one of its inputs or to one of its outputs only."""
+        """Whether only one of the model's inputs or outputs is used."""
         return self.input is not None or self.output is not None or bool(self.fixed)
 
     def open_model(self, name: str) -> OpenModel:
@@ -179,7 +179,7 @@ class InputOptions:
         return image_model(model, self.input, load_fixed(self.fixed), self.output)
 
     def opened(self, model: "keras.Model", *, takes_images: bool = True) -> OpenModel:
-        """A model with what it takes.
+        """A model with its image size, preprocessing and rules.
 
         Args:
             model: the `keras.Model`.
@@ -206,16 +206,16 @@ class ModelOptions(InputOptions):
     """The model.
 
     Attributes:
-        model: a .keras file, or a model of keras.applications, as VGG16.
+        model: a .keras file, or a model of keras.applications, such as VGG16.
     """
 
     model: Name
 
     def check(self, **layers: str | Sequence[str] | None) -> None:
-        """Refuses what can be known to be no model, or no layer of it, before Keras starts.
+        """Checks the names of the model and its layers, as far as possible before Keras starts.
 
         Args:
-            **layers: the options that name layers of it.
+            **layers: the options that name its layers.
         """
         self.check_name(self.model, **layers)
 
@@ -269,9 +269,9 @@ class EngineOptions:
     """The machines to compute on.
 
     Attributes:
-        engine: a Ray cluster, by default that of RAY_ADDRESS or one of this machine; an address as
-            of ray.init, as ray:auto or ray:10.0.0.1:6379.
-        cpus_per_worker: processors of each worker on the cluster.
+        engine: ray, the cluster of RAY_ADDRESS or else this machine; or ray:ADDRESS, an address for
+            ray.init, such as ray:auto or ray:10.0.0.1:6379.
+        cpus_per_worker: CPUs of each worker on the cluster.
         gpus_per_worker: GPUs of each worker on the cluster.
     """
 
@@ -299,7 +299,7 @@ class ClassOptions:
 
     Attributes:
         class_name: the correct class, by name or number; by default the most probable class.
-        class_names: JSON file of them; by default classes.json in the model's folder.
+        class_names: JSON file of class names; by default classes.json in the model's folder.
     """
 
     class_name: Annotated[str | None, Parameter(name="--class")] = None
@@ -337,7 +337,7 @@ class BaselineOptions:
 
     Attributes:
         baseline: grey, mean, blur, noise, a number or a colour in the model's units.
-        seed: of the noise.
+        seed: seed of the noise.
     """
 
     baseline: Annotated[tuple[str, ...], Parameter(allow_repeating=False)] = ("grey",)

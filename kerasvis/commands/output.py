@@ -73,7 +73,7 @@ class OutputFolder:
             self.files.append(name)
 
     def of_earlier_runs(self) -> list[str]:
-        """Names of results that are there, and that this run does not write; as they are shown."""
+        """Names of existing results that this run does not write, formatted by `shown_name`."""
         from kerasvis.data.file_names import shown_name  # here, as it starts NumPy
 
         names = written_names(self.folder) - {*self.files}
@@ -125,7 +125,7 @@ def check_output_file(filepath: Path, suffix: str, option: str = "--out") -> Out
     """
     received = f"Received: {option}={filepath}"
     if filepath.suffix != suffix:
-        raise ValueError(f"The output file has to end in {suffix}: give such a name. {received}")
+        raise ValueError(f"The output file must end in {suffix}: give such a name. {received}")
     if filepath.is_dir():
         raise ValueError(f"The output file is a folder: give another name. {received}")
     return OutputFolder(filepath.parent, option)
@@ -143,7 +143,7 @@ def why_not_writable(folder: Path) -> str | None:
         places = (folder, *folder.absolute().parents)
         existing = next(path for path in places if os.path.lexists(path))
         if not existing.exists():
-            return f"{existing} is a link that leads nowhere"
+            return f"{existing} is a broken link"
         if not existing.is_dir():
             return f"{existing} is a file"
     except (OSError, StopIteration) as error:
@@ -160,7 +160,7 @@ def result_names(files: Iterable[str], taken: Iterable[str] = ()) -> tuple[str, 
 
 
 def layer_names(layers: Iterable[str], taken: Iterable[str] = ()) -> tuple[str, ...]:
-    """The name of each layer's results, as `result_names`; layers' names may hold dots."""
+    """The name of each layer's results, as `result_names`; layers' names may contain dots."""
     return result_names([f"{layer.replace('/', '-')}.npz" for layer in layers], taken)
 
 

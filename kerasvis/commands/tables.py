@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 
 def in_columns(lines: Sequence[Sequence[str]], num_left: int = 1) -> str:
-    """Lines of cells in columns of equal width.
+    """Lines of cells, aligned in columns.
 
     Args:
-        lines: of as many cells each.
-        num_left: the first columns, whose text is set to the left; numbers are set to the right.
+        lines: rows of cells, equally many in each.
+        num_left: number of the first columns, which are aligned left; the others, right.
     """
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(

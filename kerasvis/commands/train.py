@@ -69,7 +69,7 @@ def train(
     An interrupted run resumes when it is started again with the same options.
 
     Args:
-        out: folder for the model, or of the run to resume.
+        out: folder for the model, or the folder of a run to resume.
     """
     from kerasvis.storage.parts import Parts
 
@@ -82,7 +82,7 @@ def train(
     data = load_data(training.data, setup.recipe)
     with strategy.scope():
         model = build(setup, len(data.class_names), out.name)
-    if not kv.training.strategies.is_chief(strategy):  # which writes
+    if not kv.training.strategies.is_chief(strategy):  # only the chief writes files
         fit(model, data, setup.recipe, out)
         return
     run = run_of(model, data, setup.recipe)
@@ -109,13 +109,13 @@ def check_no_other_model(folder: Path) -> None:
     is_known = (folder / JOURNAL).exists() or (folder / "checkpoint" / JOURNAL).exists()
     if (folder / MODEL).exists() and not is_known:
         raise ValueError(
-            "The folder holds a model already, but no record of its training: give another --out. "
+            "The folder contains a model, but no record of its training: give another --out. "
             f"Received: --out={folder}"
         )
 
 
 def build(setup: TrainingSetup, num_classes: int, name: str) -> "keras.Model":
-    """The convnet, with initial weights that follow from the recipe's seed."""
+    """The convnet, with initial weights determined by the recipe's seed."""
     import keras
 
     recipe, convnet = setup.recipe, setup.convnet
@@ -140,7 +140,7 @@ def check_recorded(records: RecordOptions, folder: Path) -> None:
     """Raises a ValueError for recordings that are only possible during training."""
     if records.evolution and not (folder / "evolution").exists():
         raise ValueError(
-            "The training is finished, and its evolution was not recorded: give another --out, to "
+            "The training is finished, and its evolution was not recorded: give another --out to "
             f"train again, or leave out --evolution. Received: --out={folder}"
         )
 
@@ -190,7 +190,7 @@ def write_description(data: "LabelledData", recipe: "Recipe", folder: Path) -> N
 
 
 def without_training(model: "keras.Model") -> "keras.Model":
-    """The model without its optimiser, whose state is as large as the weights, and constraints."""
+    """The model without constraints and its optimiser, whose state is as large as the weights."""
     import keras
 
     kv.training.limit_filters(model, None)
@@ -220,7 +220,7 @@ def callbacks_of(
 
 
 def probe_images(images: "LabelledSet", recipe: "Recipe", number: int) -> "np.ndarray":
-    """The centre crops of the first `number` images of an order that follows from the seed.
+    """The centre crops of the first `number` images, in an order determined by the seed.
 
     Returns:
         float32 `(images, crop_size, crop_size, 3)`.
@@ -233,7 +233,7 @@ def probe_images(images: "LabelledSet", recipe: "Recipe", number: int) -> "np.nd
 
 
 def export_model(parts: "Parts") -> None:
-    """Writes a SavedModel, unless there is one, all of whose files are as they were written."""
+    """Writes a SavedModel, unless there is an intact one."""
     import keras
 
     folder = parts.path("saved_model")

@@ -24,7 +24,7 @@ def is_file_name(name: str) -> bool:
 
 
 def check_model_name(name: str, weights: str | None = None) -> None:
-    """Raises a ValueError for what is recognisably not a model, without starting Keras.
+    """Checks a model's name or file, and its weights, without starting Keras.
 
     Raises:
         ValueError: if there is no such file, or Keras did not save it.
@@ -67,10 +67,10 @@ def check_model_name(name: str, weights: str | None = None) -> None:
 
 
 def check_layers(name: str, layers: Mapping[str, str | Sequence[str] | None]) -> None:
-    """Refuses layers that a model lacks, as far as its file tells without starting Keras.
+    """Checks that a model has the layers, as far as its file tells without starting Keras.
 
     Args:
-        name: of the model.
+        name: the model's name or file.
         layers: the layer or layers of each option, by the option's name in Python; None for an
             option that was not given.
 
@@ -123,12 +123,12 @@ def why(error: Exception) -> str:
     text = str(error)
     if "Python lambda" in text:
         return (
-            "it holds a Lambda layer, whose code would be run unseen; replace it by a layer of a "
+            "it contains a Lambda layer, whose code would run unchecked; replace it by a layer "
             "class, and save the model again."
         )
     if unknown := re.search(r"Could not locate (?:class|function) '([^']+)'", text):
         return (
-            f"it holds {unknown[1]!r}, which is not a part of Keras; load it in Python, with "
+            f"it contains {unknown[1]!r}, which is not part of Keras; load it in Python, with "
             "custom_objects, and call kerasvis.visualize_features there."
         )
     return f"{reason_of(error)}; give a .keras file that model.save() wrote."
@@ -159,7 +159,7 @@ def load_application(name: str, weights: str, image_size: tuple[int, int] | None
 
 
 def application_name(name: str) -> str:
-    """The model of keras.applications whose name is `name` in lower or upper case."""
+    """The model of keras.applications that is called `name`, ignoring case."""
     import keras
 
     names = [n for n in dir(keras.applications) if n[0].isupper()]
@@ -186,7 +186,7 @@ def image_size_of(model: "keras.Model", image_size: tuple[int, int] | None) -> t
     if channels not in (None, 1, 3, 4):
         raise ValueError(
             f"The model {model.name!r} takes images of {channels} channels, but photographs have "
-            "1, 3 or 4: call kerasvis.visualize_features in Python, with arrays of yours."
+            "1, 3 or 4: call kerasvis.visualize_features in Python, with your own arrays."
         )
     if image_size is None:
         if own_height is None or own_width is None:
@@ -205,7 +205,7 @@ def image_size_of(model: "keras.Model", image_size: tuple[int, int] | None) -> t
 
 
 def convolution_layers(model: "keras.Model") -> list[str]:
-    """Names of all convolution layers, from the image up.
+    """Names of all convolution layers, from the input to the output.
 
     Raises:
         ValueError: if there are none.

@@ -85,7 +85,7 @@ class RecipeOptions:
     Attributes:
         data: an image folder, an .npz archive of JPEG images, or the name of a data set of TFDS.
         recipe: paper; small, for a few thousand small images; or the path of a recipe.json.
-        crop_size: pixels that the convnet takes; by default 224 (paper) or 64 (small).
+        crop_size: side of the convnet's input in pixels; by default 224 (paper) or 64 (small).
         epochs: the recipe's by default.
         seed: the recipe's by default.
     """
@@ -115,7 +115,7 @@ class RecipeOptions:
             recipe = Recipe.for_small_images(self.crop_size or 64)
         elif self.crop_size:
             raise ValueError(
-                "A recipe's file states its crop_size: leave out --crop-size. Received: "
+                "A recipe file states its crop_size: leave out --crop-size. Received: "
                 f"--recipe={self.recipe} --crop-size={self.crop_size}"
             )
         else:
@@ -136,7 +136,8 @@ class RecordOptions:
         evolution: record the evolution of features (Figure 4).
         evolution_images: number of training images to record from.
         without_patches: leave image patches out of the evolution, so that it can be shared.
-        tensorboard: folder; show curves, and with --evolution features, in TensorBoard.
+        tensorboard: folder to which curves, and with --evolution features, are written for
+            TensorBoard.
     """
 
     export: bool = False
@@ -149,14 +150,14 @@ class RecordOptions:
         """Raises a ValueError for recordings that are not possible."""
         if self.without_patches and not self.evolution:
             raise ValueError(
-                "--without-patches is about the evolution of features, but none is to be recorded: "
+                "--without-patches applies to the evolution of features, which is not recorded: "
                 "also give --evolution, or leave it out."
             )
         if self.tensorboard is None:
             return
         if importlib.util.find_spec("tensorboard") is None:
             raise ValueError(
-                "--tensorboard takes the package of that name: pip install "
+                "--tensorboard needs the package tensorboard: pip install "
                 "'keras-deconvnet[tensorboard]'."
             )
         OutputFolder(self.tensorboard, "--tensorboard")

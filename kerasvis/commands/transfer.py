@@ -55,10 +55,11 @@ class DataOptions:
 
     Attributes:
         data: an image folder with a folder for each class, an .npz archive of JPEG images, or the
-            name of a data set of TFDS, as caltech101.
+            name of a data set of TFDS, such as caltech101.
         per_class: training images per class.
         folds: number of random splits into training and test images.
-        test: rest tests on random images of the rest (the paper), given on the given test split.
+        test: rest tests on random images among the remaining ones, as in the paper; given, on
+            those of the data's own test split.
         trained_on: training images of the model, whose near-duplicates are left out: a folder of
             photographs, an .npz archive, or a data set of TFDS.
         seed: seed of the random splits and of training.
@@ -80,7 +81,7 @@ class HeadOptions:
     Attributes:
         head: classifier that is trained on the features.
         largest_map: rows and columns to which larger feature maps are reduced by averaging.
-        scratch_epochs: also train the same model from scratch, for so many epochs in every fold:
+        scratch_epochs: also train the same model from scratch, for this many epochs per fold, which
             takes long.
         cache: folder to cache the features in, for the next run.
         batch_size: images per step, for features.

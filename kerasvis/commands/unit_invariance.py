@@ -115,8 +115,8 @@ def unit_invariance(
     The image is the photograph in which the feature map is strongest or, with --start maximization,
     one that gradient ascent finds. It is rotated towards the directions in which the activation
     falls off fastest and slowest. Writes `unit_invariance.png` and `unit_invariance.npz`, the
-    arrays of a `UnitInvariance`; the scan of the photographs is cached in `top_activations.npz`,
-    and an interrupted one resumes.
+    arrays of a `UnitInvariance`. The scan of the photographs is cached in `top_activations.npz`; an
+    interrupted scan resumes.
 
     Args:
         out: folder to write into.
@@ -193,7 +193,7 @@ def check_feature(unit: UnitOptions, num_features: int) -> None:
 def strongest_photograph(
     opened: OpenModel, shape: tuple[int, ...], unit: UnitOptions, images: "Images", folder: Path
 ) -> Start:
-    """Where the feature map is strongest in all images; the scan is cached in the folder."""
+    """The image and unit with the strongest activation; the scan is cached in the folder."""
     filepath = folder / "top_activations.npz"
     top = kv.find_top_activations(opened.model, [unit.layer], images, 1, filepath=filepath)
     top = top[unit.layer]
@@ -239,7 +239,7 @@ def preferred_image(
 
 
 def unit_at(position: "np.ndarray", feature: int, shape: tuple[int, ...]) -> "Unit":
-    """The `Unit` at a (row, column); those of a dense layer have none."""
+    """The `Unit` at a (row, column); units of a dense layer have no position."""
     return kv.targets.Unit(feature, *(position.tolist() if len(shape) == 3 else ()))
 
 

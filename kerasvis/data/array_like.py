@@ -15,7 +15,7 @@ def is_sequence_of_images(images):
 
 
 def check_one_size(images):
-    """An error for a list of images that differ in shape, naming the first one that does."""
+    """Raises a ValueError for images that differ in shape, naming the first one that does."""
     shape = shape_of(images[0])
     for number, image in enumerate(images):
         if shape_of(image) != shape:

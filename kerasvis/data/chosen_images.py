@@ -9,11 +9,11 @@ from kerasvis.data.images import FetchedImages
 
 
 class ChosenImages(FetchedImages):
-    """Some images in memory, under the indices that they have among others.
+    """Some images of a source, in memory, under their indices in the source.
 
     Args:
-        source: the images.
-        indices: of those that are chosen.
+        source: all images.
+        indices: the indices of the chosen ones.
     """
 
     def __init__(self, source: FetchedImages, indices: Sequence[int]):

@@ -24,7 +24,7 @@ class FolderImages(IndexedImages):
         self.skipped_reasons = folder.skipped_reasons
 
     def batches(self, progress=START):
-        # Behind the last image that is done there may be files of its batch that were left out.
+        # After the last completed image, its batch may contain further files that were left out.
         start = -(-progress.next_index // self.batch_size) * self.batch_size
         return self.folder.batches(self.batch_size, start=start)
 
@@ -80,7 +80,7 @@ class FolderImages(IndexedImages):
 
 
 class FolderSection(FolderImages):
-    """Some photographs in a row of an `ImageFolder`, as a machine finds them that was sent these.
+    """Consecutive photographs of an `ImageFolder`, read on the machine that they were sent to.
 
     The paths of the folder are a `Section`.
     """

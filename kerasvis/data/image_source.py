@@ -1,4 +1,4 @@
-"""The source of a user's images, by what they are."""
+"""The source of a user's images, chosen by their type."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from kerasvis.data.stream_images import stream_of
 
 
 def image_source(images: Any, batch_size: int, *, steps: int | None = None) -> Images:
-    """The `Images` of a user's `images`, unchanged.
+    """The `Images` that read a user's `images`, without changing them.
 
     Args:
         images: array or tensor `(images, rows, columns, channels)`; a sequence of images of one

@@ -133,7 +133,7 @@ class Images(BatchedImages, FetchedImages):
 
     @abc.abstractmethod
     def chosen(self, indices: Sequence[int]) -> FetchedImages:
-        """The images at `indices` alone, under the indices that they have here.
+        """Only the images at `indices`, under the same indices.
 
         They can be pickled and sent to another machine.
         """

@@ -40,7 +40,7 @@ def preprocessing_of_model(model: keras.Model) -> Preprocessing | None:
         return _of_converter(converter)
     try:
         graph, (*_, num_channels) = read_graph(model), image_shape(model)
-    except ValueError:  # a model without a graph or an image is of neither library
+    except ValueError:  # a model without a graph or an image input is from neither library
         return None
     nodes = _weighted_nodes(graph)
     if not nodes or num_channels != 3:
@@ -66,7 +66,7 @@ def stem_layer(layer: keras.Layer) -> str:
     is_automatic = layer.name.rstrip("_0123456789").replace("_", "") == type_name.lower()
     shapes = ["×".join(map(str, weight.shape)) for weight in layer.weights]
     strides = getattr(layer, "strides", ())
-    strides = strides if isinstance(strides, tuple | list) else (strides,)  # a layer of anybody's
+    strides = strides if isinstance(strides, tuple | list) else (strides,)  # custom layers
     name = "" if is_automatic else layer.name
     return f"{name} {type_name} {' '.join(shapes)}/{'×'.join(map(str, strides))}"
 

@@ -10,7 +10,7 @@ _MAX_FETCHED_BYTES = 2**30  # of cached images, so that the set is read less oft
 
 
 class LabelledSetImages(IndexedImages):
-    """The images of a labelled set of which parts can be read: of TFDS, or of class folders.
+    """The images of a labelled set from TFDS or class folders, which can be read in parts.
 
     Args:
         images: the set, like a `kerasvis.data.LabelledData`, with `part(begin, end)`.
@@ -67,7 +67,7 @@ class LabelledSetImages(IndexedImages):
         return self._set if is_all else self._set.part(begin - self._begin, end - self._begin)
 
     def _read(self, indices):
-        """`{index: image}` of indices that ascend."""
+        """`{index: image}`, for ascending indices."""
         if not indices:
             return {}
         chosen = self._set.subset(np.array(indices) - self._begin)

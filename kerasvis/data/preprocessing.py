@@ -74,7 +74,7 @@ class Preprocessing:
         Args:
             preprocessing: a `Preprocessing`; the name of a mode; a pair of functions `(forward,
                 inverse)`; or the `preprocess_input` of a module of `keras.applications`.
-            num_channels: of the images, where it is known and the functions may take no others.
+            num_channels: number of channels of the images, if known; functions may accept no other.
 
         Raises:
             ValueError: if it is none of these.
@@ -107,7 +107,7 @@ class Preprocessing:
         Args:
             forward: from pixels, float32 `(..., rows, columns, channels)` in [0, 255], to images.
             inverse: from images to pixels.
-            num_channels: of the images on which the functions are tried.
+            num_channels: number of channels of the pixels on which the functions are tried.
 
         Raises:
             ValueError: if `inverse` does not return the pixels, within half a grey level.

@@ -1,15 +1,15 @@
-"""Parts of a sequence whose items keep their places."""
+"""Parts of a sequence in which items keep their indices."""
 
 from collections.abc import Sequence
 from typing import Any
 
 
 class Section(Sequence):
-    """Some items in a row of a sequence, under the places that they have there.
+    """Consecutive items of a sequence, under their indices in the sequence.
 
     Args:
         items: the items, as an array or a tuple.
-        begin: the place of the first one.
+        begin: the index of the first one.
     """
 
     def __init__(self, items: Any, begin: int):
@@ -28,11 +28,11 @@ class Section(Sequence):
 
 
 class Chosen(Sequence):
-    """Some items of a sequence, under the places that they have there.
+    """Some items of a sequence, under their indices in the sequence.
 
     Args:
         items: the sequence.
-        places: of the items that are chosen.
+        places: the indices of the chosen items.
     """
 
     def __init__(self, items, places):

@@ -1,4 +1,4 @@
-"""Tells the splits of a data set's folders from its classes."""
+"""Tells a data set's split folders from its class folders."""
 
 import collections
 import re

@@ -102,14 +102,14 @@ class StreamImages(Images):
         )
 
     def check_repeats(self):
-        """An error for a stream that may not end, or returns other images when read again."""
+        """Raises a ValueError for a stream that may not end, or cannot be read again unchanged."""
         if not self._ends:
             raise _no_end("does not say whether it has an end", self)
         again = next(self._read(), None) if self.can_be_fetched else None
         if again is None or not np.array_equal(again, self._first):
             raise ValueError(
                 "The images with the strongest activations are fetched again, but this data set "
-                "can be read once only, or comes in another order or changed whenever it is read: "
+                "can be read only once, or its images or their order change whenever it is read: "
                 "give an array, an ImageFolder, or a data set without shuffling or augmentation. "
                 f"Received: images={self._open!r}"
             )

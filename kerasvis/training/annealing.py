@@ -17,8 +17,8 @@ class AnnealingRecord(Result):
     """The record of `AnnealOnPlateau`.
 
     Attributes:
-        values: of the metric, one per epoch.
-        learning_rates: after each of these epochs.
+        values: the metric's values, one per epoch.
+        learning_rates: the learning rate after each of these epochs.
     """
 
     values: tuple[float, ...]
@@ -104,9 +104,9 @@ class AnnealOnPlateau(keras.callbacks.Callback):
         """Resumes an earlier run.
 
         Args:
-            values: of the metric, one per epoch.
-            learning_rates: after each of these epochs; the last one becomes the optimiser's when
-                the next epoch begins.
+            values: the metric's values, one per epoch.
+            learning_rates: the learning rate after each of these epochs; the last one becomes the
+                optimiser's when the next epoch begins.
         """
         self.values = [float(value) for value in values]
         self.learning_rates = [float(rate) for rate in learning_rates]
@@ -159,7 +159,7 @@ class AnnealOnPlateau(keras.callbacks.Callback):
         if self.monitor not in logs:
             raise ValueError(
                 f"The logs of the epoch contain {', '.join(sorted(logs)) or 'nothing'}: monitor "
-                f"one of these, or give fit validation data. Received: monitor={self.monitor!r}"
+                f"one of these, or pass fit validation data. Received: monitor={self.monitor!r}"
             )
         return float(logs[self.monitor])
 

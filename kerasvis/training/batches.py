@@ -1,4 +1,4 @@
-"""The batches of labelled images by a recipe; an epoch's number determines its batches."""
+"""The batches of labelled images for a recipe; an epoch's number determines its batches."""
 
 from kerasvis.data.labelled.augmentation import random_scale_crops, random_sub_crops
 from kerasvis.data.labelled.sub_crops import center_crop

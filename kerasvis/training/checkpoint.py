@@ -25,11 +25,11 @@ class Checkpoint:
     """The state of a run after its last completed epoch, in the folder `checkpoint` of a directory.
 
     One file contains the history and all variables of the model, its optimizer and its random
-    seeds. It is one of `kerasvis.storage.parts.Parts`, which define what happens with other runs,
+    seeds. `kerasvis.storage.parts.Parts` stores it, and defines what happens with other runs,
     damaged files and simultaneous runs. `history` can be read at any time; for everything else,
     enter the checkpoint as a context manager.
 
-    Keras' `BackupAndRestore` saves neither the history nor the seeds of dropout. And it writes the
+    Keras' `BackupAndRestore` saves neither the history nor the seeds of dropout. It writes the
     weights and the number of the epoch in two steps, so that an interruption between them leaves an
     inconsistent state.
 

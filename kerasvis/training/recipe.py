@@ -58,8 +58,8 @@ class Recipe:
     by which models with batch normalisation train on a few thousand images in minutes.
 
     Attributes:
-        image_size: the shorter side of an image is resized to it, and the centre square cropped, in
-            pixels.
+        image_size: side of the square images in pixels: the shorter side of a photograph is resized
+            to it, and the centre square cropped.
         crop_size: rows and columns of the sub-crops that the model takes, in pixels.
         crops: `"ten"`, one of the ten sub-crops (corners and centre, each also mirrored), sampled
             for every image in every epoch; or `"random_scale"`, see `for_small_images`.
@@ -195,7 +195,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, fields: dict, name: str = "The recipe") -> Self:
-        """The recipe of such a dictionary, which must contain every field.
+        """The recipe from a dictionary as `to_dict` returns it, with every field.
 
         Args:
             fields: `{name of the field: value}`.

@@ -65,8 +65,8 @@ def strategy_for(name="none", devices=None):
         return _mirrored_strategy(_device_names(devices))
     if devices is not None:
         raise ValueError(
-            f"The strategy {name!r} takes no devices, as only 'mirrored' does: a worker uses all "
-            f"its GPUs, or its CPU. Leave them out. Received: devices={devices!r}"
+            f"The strategy {name!r} takes no devices, only 'mirrored' does: leave them out; a "
+            f"worker uses all its GPUs, or its CPU. Received: devices={devices!r}"
         )
     return tf.distribute.get_strategy() if name == "none" else _multiworker_strategy()
 

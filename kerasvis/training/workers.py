@@ -68,7 +68,7 @@ def await_workers(addresses, own):
         listener = socket.create_server(("", int(own.rpartition(":")[2])))
     except (OSError, OverflowError) as error:
         raise ValueError(
-            f"This worker cannot listen at its address ({error}): end the process that does, or "
+            f"This worker cannot listen at its address ({error}): end the process that uses it, or "
             f"give the worker another port in TF_CONFIG. Received: {own}"
         ) from error
     with listener:

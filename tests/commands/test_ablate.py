@@ -74,7 +74,7 @@ def test_writes_everything_and_trains_once(ablate, capsys, monkeypatch):
         assert figure.width == 2160
     printed = capsys.readouterr().out
     assert table(rows_of(found)) in printed
-    assert "their order may be compared, not their size" in printed
+    assert "compare their order, not their values" in printed
 
     monkeypatch.setattr(layer_ablation, "fit", None)  # a call would be an error
     text = (out / "ablation.csv").read_text()
@@ -126,7 +126,7 @@ def test_the_nets_that_are_trained():
 
 def test_mistakes(mistake, tmp_path):
     sentence = mistake("--variants", "without layer 8")
-    assert "give --variants among 'none', 'without layers 3, 4'" in sentence
+    assert "choose from 'none', 'without layers 3, 4'" in sentence
     assert sentence.endswith("Received: --variants=without layer 8")
     assert mistake(data=tmp_path / "none.npz").startswith("There is no")
     (tmp_path / "file").touch()

@@ -138,11 +138,11 @@ def test_one_epoch_has_no_convergence(plot, capsys):
         ("empty", "The folder contains no snapshots such as epoch_0001.npz: give the "),
         (
             "--snapshots snapshots --layers fc",
-            "The snapshots contain conv1, conv2: give --layers among these. Received: --layers=fc",
+            "The snapshots contain conv1, conv2: choose --layers from these. Received: --layers=fc",
         ),
         (
             FROM_CHECKPOINTS + " --epochs 1",
-            "Give one of --epochs for each checkpoint. Received: 1 epoch for 2 checkpoints",
+            "Give one epoch for each checkpoint with --epochs. Received: 1 epoch for 2 checkpoints",
         ),
         (FROM_CHECKPOINTS + " --epochs 1 1", "More than one checkpoint has the same epoch: give"),
         (FROM_CHECKPOINTS + " --epochs 0 1", "--epochs takes a whole number from 1"),
@@ -150,7 +150,7 @@ def test_one_epoch_has_no_convergence(plot, capsys):
         (FROM_CHECKPOINTS + " --features 9", "Feature 9 is not in the layer, which has 4 feature"),
         (
             "--checkpoints nameless.keras --images photographs",
-            "The name of the file contains no epoch, a number from 1: give the ",
+            "The name of the file contains no epoch, a number from 1 on: give the ",
         ),
         ("--checkpoints gone_1.keras --images photographs", "--model=gone_1.keras"),
         ("--checkpoints net_2.keras --images gone", "There is no such photograph or folder: give"),

@@ -133,7 +133,7 @@ def test_leads_to_the_pages_of_a_gallery(explain, folder):
         (("--versus", "wolf"), "wolf"),
         (("--class", "dog", "--versus", "dog"), "other_index=1"),
         (("--gallery", "none"), "--gallery=none"),
-        (("--strongest-in", "none"), "none"),
+        (("--strongest-in", "none"), "Received: --strongest-in=none\n"),
         (("--relevance",), "--strongest-in"),
         (("--layers", "conv9"), "conv9"),
         (("--num-features", "0"), "--num-features=0"),
@@ -146,6 +146,14 @@ def test_mistakes(explain, folder, capsys, options, received):
     sentence = capsys.readouterr().err
     assert sentence.count("\n") == 1
     assert received in sentence
+    assert not (folder / "refused").exists()
+
+
+@pytest.mark.parametrize("image", ["none.png", "../broken.png", "demo:cup"])
+def test_an_image_that_cannot_be_read(explain, folder, sentence_of, image):
+    (folder / "broken.png").write_bytes(b"no image")
+    sentence = sentence_of(explain)(image=image, out="refused")
+    assert sentence.endswith(f"Received: --image={folder / 'photographs' / image}")
     assert not (folder / "refused").exists()
 
 

@@ -94,11 +94,11 @@ def test_inputs_outputs_and_size_are_printed(export, capsys):
     out = export()
     printed = capsys.readouterr().out
     for line in (
-        "Layer 'conv2' of small, served where kerasvis is missing by",
+        "Layer 'conv2' of small, served without kerasvis:",
         "images                float32 (n, 21, 16, 3), as the model takes them",
         "feature               int32 (n,), from 0 to 6",
         'served["projection"]  float32 (n, 21, 16, 3)',
-        'served["activation"]  float32 (n,), where the projection starts',
+        'served["activation"]  float32 (n,), the activation that is projected',
         'served["position"]    int32 (n, 2), the (row, column) of the strongest unit among (7, 5)',
     ):
         assert f"{line}\n" in printed

@@ -55,6 +55,8 @@ def test_mistakes(tmp_path):
         read_photographs([tmp_path / "none.jpg"], (6, 8))
     with pytest.raises(ValueError, match=r"give one of .*coffee.* Received: --images=demo:cup"):
         read_photographs(["demo:cup"], (6, 8))
+    with pytest.raises(ValueError, match=r"Received: --image=demo:cup"):
+        read_photographs(["demo:cup"], (6, 8), option="--image")
     with pytest.raises(ValueError, match="is empty: give one with photographs"):
         find_photographs([tmp_path])
     (tmp_path / "broken.jpg").write_bytes(b"no image")

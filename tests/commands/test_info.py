@@ -104,7 +104,7 @@ def test_a_model_is_told_as_a_whole(told, tmp_path):
     printed = told(plain())
     lines = printed.splitlines()
     assert lines[0] == f"model    plain, {plain().count_params():,} parameters"
-    assert lines[2].startswith("images   17×20 pixels, pixels in [0, 255] (nothing else is ")
+    assert lines[2].startswith("images   17×20 pixels, pixels in [0, 255] (assumed: ")
     assert lines[4] == "scores   2 classes: the model's own probabilities"
     assert re.search(r"conv1 +Conv2D +7×8×4 +5×5, every 2×2 +yes\n", printed)
     given = f"--model {tmp_path / 'model.keras'} --images"

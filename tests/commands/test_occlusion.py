@@ -193,7 +193,7 @@ MISTAKES = {
     "twice": (["--box", *"0 0 9 9".split(), "--patch-size", "3", "--patch-size", "4"], "twice: "),
     "fill": (["--baseline", "green"], "a colour or an image. Received: baseline='green'"),
     "mean": (["--baseline", "mean"], "Neither the model nor its preprocessing contains the mean"),
-    "scan alone": (["--scan", "top.npz"], "--scan names images by number: give --scan-images"),
+    "scan alone": (["--scan", "top.npz"], "--scan refers to images by number: also give"),
     "names": (["--class-names", "{folder}/bad.json"], "The file does not hold class names: give"),
     "devices": (["--devices", "GPU:7"], "GPU:7"),
 }

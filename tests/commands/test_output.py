@@ -103,7 +103,7 @@ def test_a_link_that_leads_nowhere(tmp_path):
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "dangling").symlink_to("nowhere")
     for name in ("loop", "dangling", "loop/a", "dangling/a/b"):
-        with pytest.raises(ValueError, match=r"that leads nowhere\): give another --out"):
+        with pytest.raises(ValueError, match=r"is a broken link\): give another --out"):
             OutputFolder(tmp_path / name, inputs=[tmp_path])
 
 
@@ -114,7 +114,7 @@ def test_a_folder_where_a_file_is_to_be(tmp_path):
     (tmp_path / "net.keras").mkdir()
     with pytest.raises(ValueError, match="The output file is a folder: give another name"):
         check_output_file(tmp_path / "net.keras", ".keras")
-    with pytest.raises(ValueError, match=r"has to end in \.keras"):
+    with pytest.raises(ValueError, match=r"must end in \.keras"):
         check_output_file(tmp_path / "net.h5", ".keras")
 
 

@@ -178,7 +178,7 @@ def events_of(log_dir):
 def test_tensorboard_that_is_not_installed(mistake, monkeypatch, tmp_path):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert mistake("--tensorboard", str(tmp_path / "events")) == (
-        "--tensorboard takes the package of that name: pip install 'keras-deconvnet[tensorboard]'."
+        "--tensorboard needs the package tensorboard: pip install 'keras-deconvnet[tensorboard]'."
     )
 
 
@@ -281,7 +281,7 @@ def test_mistakes(mistake, tmp_path):
     assert "The strategy 'none' takes no devices" in mistake("--devices", "2")
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "model.keras").touch()
-    assert "holds a model already, but no record of its training: give another --out." in mistake(
+    assert "contains a model, but no record of its training: give another --out." in mistake(
         out="foreign"
     )
     (tmp_path / "file").touch()
@@ -308,7 +308,7 @@ def test_runs_as_a_file(tmp_path):
     command = [sys.executable, str(ROOT / "scripts" / "train_convnet.py")]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert ended.returncode == 2
-    assert ended.stderr == "--data is required; --help lists what can be given.\n"
+    assert ended.stderr == "--data is required; --help lists the options.\n"
 
 
 @pytest.mark.slow

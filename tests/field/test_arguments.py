@@ -462,7 +462,7 @@ def test_an_output_that_is_of_the_other_kind(folder):
         assert sentence.startswith("The output folder cannot be written to (file is a file)")
     needed = NEEDED["convert"].split()
     assert "The output file is a folder" in refused("convert", *needed, "--out", "net.keras")
-    assert "has to end in .keras" in refused("convert", *needed, "--out", "net")
+    assert "must end in .keras" in refused("convert", *needed, "--out", "net")
     needed = NEEDED["features"].split()
     assert "contains a folder features.png" in refused("features", *needed, "--out", "out")
     assert "contains a folder occlusion.csv" in refused("occlusion", *NEEDED["occlusion"].split())

@@ -104,7 +104,7 @@ def test_a_file_of_something_unknown_gets_a_sentence(tmp_path):
     command += ["--model", tmp_path / "mine.keras", "--layers", "conv2d", "--out", tmp_path / "out"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 2
-    assert "it holds 'OfTheUser', which is not a part of Keras" in done.stderr
+    assert "it contains 'OfTheUser', which is not part of Keras" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -116,7 +116,7 @@ CANNOT_BE_SHOWN = ENDLESS | {
 def test_what_cannot_be_fetched_again_is_refused_before_the_scan(model, call, kind, tmp_path):
     if call in READ_ONCE and kind not in ENDLESS:
         pytest.skip("All images are read at once: they need not be fetched again.")
-    with pytest.raises(ValueError, match=r"steps=|fetched again|read once only"):
+    with pytest.raises(ValueError, match=r"steps=|fetched again|read only once"):
         CALLS[call](model, CANNOT_BE_SHOWN[kind](), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

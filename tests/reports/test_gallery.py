@@ -325,7 +325,7 @@ def test_a_model_without_convolutions_has_no_findings(write):
 def test_mistakes_are_told(write, model, images, scanned):
     with pytest.raises(ValueError, match="The model has no layer 'conv9'"):
         write(["conv9"])
-    with pytest.raises(ValueError, match=r"read once only|whether it has an end"):
+    with pytest.raises(ValueError, match=r"read only once|whether it has an end"):
         write(images=iter([images]))
     with pytest.raises(ValueError, match=r"one label for each image.*2 labels for 13 images"):
         write(labels=["a", "b"])

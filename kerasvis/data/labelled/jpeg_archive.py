@@ -33,9 +33,9 @@ def load_jpeg_archive(
 ) -> JpegArchive:
     """Reads and decodes an archive of JPEG images.
 
-    The file contains `<split>_bytes` (uint8, all files concatenated), `<split>_offsets` (where each
-    begins, and the end) and `<split>_labels` for the splits `train` and `val`, and `words`, the
-    class names. Images are decoded as by `read_photograph`.
+    For each of the splits `train` and `val`, the file contains `<split>_bytes` (uint8, all JPEG
+    files concatenated), `<split>_offsets` (where each begins, and the end) and `<split>_labels`.
+    `words` are the class names. Images are decoded as by `read_photograph`.
 
     Args:
         filepath: path of the `.npz` file.

@@ -23,7 +23,7 @@ class TFDSSplit:
 
     Attributes:
         builder: the `tfds.core.DatasetBuilder`, with its data on this machine.
-        split: the split's name.
+        split: name of the split.
         keys: names of the features `(image, label)`.
         labels: int64 `(images,)` of the selected records, in their order.
         is_selected: bool `(records,)`, which of the records that are read belong to it.
@@ -63,7 +63,7 @@ class TFDSSplit:
         Shuffling changes the order within blocks of `BLOCK_SIZE` records, and the start of blocks.
         """
         split = self.split
-        if self.window is not None:  # of the shards that hold these records, no others are read
+        if self.window is not None:  # only the shards that contain these records are read
             begin, end = self.window
             split = tfds.core.ReadInstruction(split, from_=begin, to=end, unit="abs")
         records = _records(self.builder, split, self.keys)
@@ -111,7 +111,7 @@ def open_tfds(name, size=None):
     The data set is in the folder `TFDS_DATA_DIR` of the environment, or `~/tensorflow_datasets`.
 
     Args:
-        name: of TFDS, `"<name>"`, `"<name>/<config>"` or `"<name>:<version>"`.
+        name: the data set's, as `"<name>"`, `"<name>/<config>"` or `"<name>:<version>"`.
         size: `(height, width)` of the images in pixels; None if all images have one size.
 
     Returns:
