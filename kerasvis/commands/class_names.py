@@ -81,8 +81,16 @@ def check_class_names(names: dict[int, str], num_classes: int) -> None:
         )
 
 
-def class_index_of(asked: str, names: dict[int, str], num_classes: int) -> int:
+def class_index_of(
+    asked: str, names: dict[int, str], num_classes: int, *, option: str = "--class"
+) -> int:
     """The number of a class, given by number, by name or by the first words of its name.
+
+    Args:
+        asked: what was typed.
+        names: `{number: name}`.
+        num_classes: number of classes of the model.
+        option: the option that names the class, for errors.
 
     Raises:
         ValueError: if there is none, or several.
@@ -91,7 +99,7 @@ def class_index_of(asked: str, names: dict[int, str], num_classes: int) -> int:
         if int(asked) >= num_classes:
             raise ValueError(
                 f"The model has {counted(num_classes, 'class', 'classes')}: give 0 to "
-                f"{num_classes - 1}. Received: --class={asked}"
+                f"{num_classes - 1}. Received: {option}={asked}"
             )
         return int(asked)
     plain = {index: _plain(name) for index, name in names.items() if index < num_classes}
@@ -103,12 +111,12 @@ def class_index_of(asked: str, names: dict[int, str], num_classes: int) -> int:
     if not names:
         raise ValueError(
             "The names of the model's classes are unknown: give the number of the class, or "
-            f"--class-names. Received: --class={asked}"
+            f"--class-names. Received: {option}={asked}"
         )
     near = difflib.get_close_matches(word, [n for x in plain.values() for n in x.split(", ")], n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else "give its number."
     known = "Several classes have that name" if found else "There is no class of that name"
-    raise ValueError(f"{known}: {hint} Received: --class={asked}")
+    raise ValueError(f"{known}: {hint} Received: {option}={asked}")
 
 
 def _plain(name: str) -> str:

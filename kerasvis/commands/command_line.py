@@ -203,7 +203,7 @@ def number_expected(error: MissingArgumentError | ConsumeMultipleError, option: 
         return f"{option} takes {wanted}, not {error.actual_count}"
     count = error.argument.token_count()[0] if error.argument else 1
     if count > 1 and error.tokens_so_far:
-        return f"{option} takes {count} values, not {len(error.tokens_so_far) % count}"
+        return f"{option} takes {count} values, not {len(error.tokens_so_far)}"
     return f"{option} takes a value" if error.keyword else f"{option} is required"
 
 

@@ -1,5 +1,6 @@
 """`kerasvis demo`: what a small bundled model has learned, shown on bundled images or your own."""
 
+import contextlib
 from pathlib import Path
 
 import kerasvis as kv
@@ -14,6 +15,7 @@ from kerasvis.commands.options import FolderOptions, ModelOptions, OccluderOptio
 from kerasvis.commands.output import OutputFolder
 
 FOLDERS = ("gallery", "explanation", "evolution", "features", "occlusion")
+SMALL = (8, 8)  # enough to see that a photograph can be read
 LAYERS = ("conv2", "conv5")  # feature maps per layer in the figure; the gallery has all
 
 
@@ -68,11 +70,19 @@ def demo(photographs: Name | None = None, *, out: FilePath = Path("demo_output")
 
 
 def first_photograph(directory: str) -> str:
-    """The first photograph of a folder, whose class is explained.
+    """The first photograph of a folder that can be read; its class is explained.
 
     Raises:
         ValueError: if there is none.
     """
     from kerasvis.data import ImageFolder
+    from kerasvis.data.photographs import read_photograph
 
-    return str(ImageFolder(directory).filepaths[0])
+    for path in ImageFolder(directory).filepaths:
+        with contextlib.suppress(ValueError):
+            read_photograph(path, SMALL)
+            return str(path)
+    raise ValueError(
+        "None of the photographs can be read: give a folder of other ones. Received: "
+        f"--photographs={directory}"
+    )

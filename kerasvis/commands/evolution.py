@@ -88,14 +88,14 @@ class MapOptions:
         layers: by default all convolution layers, or all recorded ones.
         features: numbers of feature maps; random ones by default.
         num_features: number of feature maps shown per layer.
-        seed: seed of the random feature maps.
+        seed: seed of the random feature maps; 0 by default.
         patches: also show the image patches of the last epoch.
     """
 
     layers: tuple[str, ...] = ()
     features: tuple[Index, ...] = ()
     num_features: Count | None = None
-    seed: Seed = 0
+    seed: Seed | None = None
     patches: bool = False
 
 
@@ -104,7 +104,7 @@ def evolution(
     *,
     inputs: InputOptions = InputOptions(),
     maps: MapOptions = MapOptions(),
-    rectification: Rectification = "deconvnet",
+    rectification: Rectification | None = None,
     out: FilePath = Path("evolution_figures"),
 ) -> None:
     """Draw how feature maps evolve while a convnet is trained (Figure 4 of the paper).
@@ -115,18 +115,18 @@ def evolution(
     projections are to the final ones; and `evolution.npz`, the arrays of an `Evolution`.
 
     Args:
-        rectification: rule for ReLUs in the backward projection.
+        rectification: rule for ReLUs in the backward projection; deconvnet by default.
         out: folder to write into.
     """
     source.check()
     output = OutputFolder(out, inputs=filter(None, [source.images]), files=FILES)
     if source.snapshots is not None:
-        check_nothing_for_checkpoints(source, inputs, maps)
+        check_nothing_for_checkpoints(source, inputs, maps, rectification)
         start_keras()
         found = kv.analyses.load_evolution(source.snapshots)
         check_layers(found, maps.layers)
     else:
-        found = evolution_of_checkpoints(source, inputs, maps, rectification)
+        found = evolution_of_checkpoints(source, inputs, maps, rectification or "deconvnet")
     num_layers = counted(len(found.layers), "layer")
     print(f"{counted(len(found.epochs), 'epoch')}, {num_layers}", flush=True)
     with output.made() as folder:
@@ -153,19 +153,19 @@ def write_figures(found: "Evolution", maps: MapOptions, folder: Path) -> None:
 
 
 def check_nothing_for_checkpoints(
-    source: SourceOptions, inputs: InputOptions, maps: MapOptions
+    source: SourceOptions, inputs: InputOptions, maps: MapOptions, rectification: str | None
 ) -> None:
     """Raises a ValueError for options that do not apply to snapshots."""
-    groups = ((source, ("images", "epochs")), (inputs, vars(inputs)), (maps, ("features",)))
-    for group, names in groups:
-        for name in names:
-            value, option = getattr(group, name), f"--{name.replace('_', '-')}"
-            if value not in (None, ()):
-                given = " ".join(map(str, value)) if isinstance(value, tuple) else value
-                raise ValueError(
-                    f"Snapshots were taken with their own options: leave out {option}, which is "
-                    f"for --checkpoints. Received: {option}={given}"
-                )
+    of_maps = {"features": maps.features, "seed": maps.seed, "rectification": rectification}
+    given = {"images": source.images, "epochs": source.epochs} | vars(inputs) | of_maps
+    for name, value in given.items():
+        if value not in (None, ()):
+            option = f"--{name.replace('_', '-')}"
+            told = " ".join(map(str, value)) if isinstance(value, tuple) else value
+            raise ValueError(
+                f"Snapshots were taken with their own options: leave out {option}, which is "
+                f"for --checkpoints. Received: {option}={told}"
+            )
 
 
 def check_layers(found: "Evolution", layers: tuple[str, ...]) -> None:
@@ -193,7 +193,7 @@ def evolution_of_checkpoints(
         epochs,
         dict.fromkeys(layers, maps.features) if maps.features else None,
         num_features=maps.num_features or 8,
-        seed=maps.seed,
+        seed=maps.seed or 0,
         rectification=rectification,
         rules=first.rules,
     )

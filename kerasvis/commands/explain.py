@@ -119,7 +119,7 @@ def explain(
     photographs = read_photographs(
         image, opened.image_size, opened.channels, FILES, option="--image"
     )
-    is_one = len(image) == 1 and not Path(image[0]).is_dir()
+    is_one = len(photographs) == 1 and not Path(image[0]).is_dir()
     folders = {Path() if is_one else Path(each.name): each for each in photographs}
     output.expect(FILES if is_one else [folder.name for folder in folders])
     classes = classes_of(scores, names, opened)
@@ -202,7 +202,9 @@ def classes_of(
 
     num_classes = Scores(opened.model, image_size=opened.image_size).num_classes
     versus = scores.versus
-    other = None if versus is None else class_index_of(versus, names, num_classes)
+    other = (
+        None if versus is None else class_index_of(versus, names, num_classes, option="--versus")
+    )
     return scores.class_index(names, num_classes), other
 
 

@@ -98,7 +98,7 @@ def check_images(paths: Iterable[str | Path], *, option: str = "--images") -> No
         ValueError: if one of them is missing, or is a result of an earlier run.
     """
     for path in map(Path, paths):
-        if not path.exists() and path.name.partition(":")[0] != BUNDLED:
+        if not path.exists() and str(path).partition(":")[0] != BUNDLED:
             raise ValueError(
                 f"There is no such photograph or folder: give files, folders, or {BUNDLED}. "
                 f"Received: {option}={path}"
@@ -119,17 +119,24 @@ def print_skipped(images: "Images | ImageFolder") -> None:
 def find_photographs(paths: Sequence[str | Path]) -> list[Path]:
     """The given files, all files in given folders, and `demo:<name>`, in the given order.
 
+    `demo` stands for all bundled photographs, unless there is a folder of that name.
+
     Raises:
         ValueError: if a folder holds none.
     """
     from kerasvis.data import ImageFolder
+    from kerasvis.data.demo_photographs import load_photographs
 
     found: list[Path] = []
     for path in map(Path, paths):
-        folder = ImageFolder(path) if path.is_dir() else None
-        found += [path] if folder is None else folder.filepaths
-        if folder is not None:
+        if path.is_dir():
+            folder = ImageFolder(path)
+            found += folder.filepaths
             print_skipped(folder)  # broken links, and subfolders that cannot be read
+        elif str(path) == BUNDLED:
+            found += [Path(f"{BUNDLED}:{name}") for name in load_photographs()]
+        else:
+            found.append(path)
     return list(dict.fromkeys(found))
 
 
@@ -147,7 +154,7 @@ def read_photographs(
     error.
 
     Args:
-        paths: files, folders, and `demo:<name>`.
+        paths: files, folders, `demo`, and `demo:<name>`.
         size: `(height, width)` in pixels.
         channels: 1, 3 or 4.
         taken: names of other results.

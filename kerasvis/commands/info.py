@@ -1,6 +1,7 @@
 """`kerasvis info`: how kerasvis interprets a model."""
 
 import re
+import shlex
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -190,7 +191,7 @@ def next_commands(
     model: ModelOptions, opened: OpenModel, layers: list[LayerInfo], scores: str
 ) -> list[str]:
     """Commands that can be run with this model."""
-    given = f"--model {model.model}" + options_of(model)
+    given = f"--model {shlex.quote(str(model.model))}" + options_of(model)
     can_be_projected = {layer.name for layer in layers if not layer.why_not}
     names = [name for name in convolution_layers(opened.model) if name in can_be_projected]
     lines = []
@@ -212,5 +213,5 @@ def options_of(model: ModelOptions) -> str:
         value = getattr(model, name, None)
         if value not in (None, ()):
             values = value if isinstance(value, tuple) else (value,)
-            options.append(f" --{name.replace('_', '-')} {' '.join(map(str, values))}")
+            options.append(f" --{name.replace('_', '-')} {shlex.join(map(str, values))}")
     return "".join(options)

@@ -69,7 +69,12 @@ class WatchedOptions:
     scan_images: Name | None = None
 
     def check(self) -> None:
-        """Raises a ValueError for a scan without its images."""
+        """Raises a ValueError for a scan without its images, or images without their scan."""
+        if self.scan is None and self.scan_images is not None:
+            raise ValueError(
+                "--scan-images belong to a scan: also give --scan, top_activations.npz from "
+                f"`kerasvis features`. Received: --scan-images={self.scan_images}"
+            )
         if self.scan is not None and self.scan_images is None:
             raise ValueError(
                 "--scan refers to images by number: also give --scan-images, the scanned images. "

@@ -7,6 +7,7 @@ CC0 brick, camera (Lav Varshney), chelsea (Stefan van der Walt), coffee (Rachel 
 (vultilion).
 """
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -83,6 +84,7 @@ class DemoPhotographs:
         return np.asarray(photograph.resize((width, height), Image.Resampling.BICUBIC, crop.box))
 
 
+@functools.cache
 def load_photographs():
     """`{name: RGB Image}`, in a fixed order."""
     import skimage.data

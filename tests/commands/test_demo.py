@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from kerasvis.commands.command_line import run
+from kerasvis.commands.demo import first_photograph
 from tests.reports.browsers import VIEWPORTS, assert_accessible, pages_opened, started_browser
 
 
@@ -29,6 +30,14 @@ def test_photographs_of_ones_own(tmp_path, capsys):
                 for address in ("index.html", "explanation/index.html", "gallery/index.html"):
                     page = open_page(address, viewport=viewport, color_scheme=scheme)
                     assert_accessible(page)
+
+
+def test_the_first_photograph_that_can_be_read(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no photograph")
+    with pytest.raises(ValueError, match=f"can be read.* Received: --photographs={tmp_path}"):
+        first_photograph(str(tmp_path))
+    Image.new("RGB", (9, 7)).save(tmp_path / "b.png")
+    assert first_photograph(str(tmp_path)) == str(tmp_path / "b.png")
 
 
 @pytest.mark.parametrize("option", [["--photographs"], []])

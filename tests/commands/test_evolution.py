@@ -134,6 +134,8 @@ def test_one_epoch_has_no_convergence(plot, capsys):
         ("a --checkpoints b.keras", "Give either the folder of a FeatureEvolution (--snapsh"),
         ("--checkpoints net_2.keras", "The checkpoints need images: give --images, a folder of"),
         ("snapshots --epochs 3", "options: leave out --epochs, which is for --checkpo"),
+        ("snapshots --seed 0", "leave out --seed, which is for --checkpoints. Received: --seed=0"),
+        ("snapshots --rectification guided", "leave out --rectification, which is for --checkp"),
         ("--snapshots snapshots --image-size 3 3", "leave out --image-size, which is for --chec"),
         ("empty", "The folder contains no snapshots such as epoch_0001.npz: give the "),
         (

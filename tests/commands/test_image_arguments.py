@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerasvis.commands.image_arguments import find_photographs, read_photographs
+from kerasvis.commands.image_arguments import check_images, find_photographs, read_photographs
 
 
 @pytest.fixture
@@ -50,7 +50,15 @@ def test_each_comes_once(files):
     assert find_photographs([files[0], files[1].parent, files[1]]) == [files[0], files[2], files[1]]
 
 
+def test_demo_stands_for_all_bundled_photographs():
+    names = {str(path) for path in find_photographs(["demo"])}
+    assert {"demo:coffee", "demo:flower"} < names
+    assert len(names) == 12
+
+
 def test_mistakes(tmp_path):
+    with pytest.raises(ValueError, match=r"no such photograph .* Received: --images=folder/demo"):
+        check_images(["demo", "demo:coffee", "folder/demo"])
     with pytest.raises(ValueError, match=r"cannot be read: .*none\.jpg"):
         read_photographs([tmp_path / "none.jpg"], (6, 8))
     with pytest.raises(ValueError, match=r"give one of .*coffee.* Received: --images=demo:cup"):

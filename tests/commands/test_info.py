@@ -90,9 +90,9 @@ def test_layers_are_told_as_they_are(case):
 def told(tmp_path, capsys):
     """Runs the command on a model; returns what it prints."""
 
-    def told(model, *arguments):
-        model.save(tmp_path / "model.keras")
-        run(["info", "--model", str(tmp_path / "model.keras"), *arguments])
+    def told(model, *arguments, name="model.keras"):
+        model.save(tmp_path / name)
+        run(["info", "--model", str(tmp_path / name), *arguments])
         printed, errors = capsys.readouterr()
         assert errors == ""
         return printed
@@ -111,6 +111,11 @@ def test_a_model_is_told_as_a_whole(told, tmp_path):
     assert f"  kerasvis features {given} PHOTOGRAPHS --layers conv1 conv2\n" in printed
     assert f"  kerasvis occlusion {given} photograph.jpg\n" in printed
     assert "Cannot" not in printed
+
+
+def test_commands_can_be_pasted_whatever_the_files_are_called(told, tmp_path):
+    printed = told(plain(), name="my model.keras")
+    assert f"  kerasvis occlusion --model '{tmp_path / 'my model.keras'}' --images" in printed
 
 
 def test_what_is_stated_is_told(told):

@@ -194,6 +194,7 @@ MISTAKES = {
     "fill": (["--baseline", "green"], "a colour or an image. Received: baseline='green'"),
     "mean": (["--baseline", "mean"], "Neither the model nor its preprocessing contains the mean"),
     "scan alone": (["--scan", "top.npz"], "--scan refers to images by number: also give"),
+    "images alone": (["--scan-images", "demo"], "also give --scan, top_activations.npz"),
     "names": (["--class-names", "{folder}/bad.json"], "The file does not hold class names: give"),
     "devices": (["--devices", "GPU:7"], "GPU:7"),
 }

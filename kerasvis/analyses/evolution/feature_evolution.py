@@ -183,18 +183,32 @@ def evolution_of_models(
         ValueError: if the architectures differ, or an argument does not fit the models.
     """
     models = (standardize_model(model, images) for model in models)
-    first = next(models)
+    numbered = _with_epochs(models, epochs)
+    _, first = next(numbered, (None, None))
+    if first is None:
+        raise ValueError("Give one model or more. Received: models=[]")
     snapshots = FeatureSnapshots(first, layers, features, **options)
     own_weights = first.get_weights()
     try:
         taken = [snapshots.take(images)]
-        for number, model in enumerate(models, start=1):
-            _check_same_architecture(first, model, epochs[number])
+        for epoch, model in numbered:
+            _check_same_architecture(first, model, epoch)
             first.set_weights(model.get_weights())
             taken.append(snapshots.take(images))
     finally:
         first.set_weights(own_weights)
     return evolution_of_snapshots(epochs, taken)
+
+
+def _with_epochs(models, epochs):
+    """Yields `(epoch, model)`."""
+    for number, (epoch, model) in enumerate(itertools.zip_longest(epochs, models)):
+        if epoch is None or model is None:
+            num_models = f"{number} models" if model is None else f"more than {number} models"
+            raise ValueError(
+                f"Give one epoch for each model. Received: {len(epochs)} epochs for {num_models}"
+            )
+        yield epoch, model
 
 
 def _check_same_architecture(first, model, epoch):

@@ -207,8 +207,11 @@ class ExplanationAnalysis:
             self._model, np.asarray(image)[None], self.occlusion.preprocessing
         )
         image = source.all()[0]
+        _check_scores(self.occlusion.scores)
         occlusion = self.occlusion(image, class_index)
-        class_index, other_index = _classes(self.occlusion, occlusion, class_index, other_index)
+        probabilities = self.occlusion.sweep.base(image).probabilities
+        class_index = occlusion.class_index
+        other_index = _other_class(self.occlusion.scores, probabilities, class_index, other_index)
         found = self._evidence(image, class_index, other_index)
         shown = {name: _chosen(each, self._num_features) for name, each in found.items()}
         deconvs = {name: self._deconv_or_reason(name) for name in found}
@@ -251,27 +254,26 @@ class ExplanationAnalysis:
             return None, str(error)
 
 
-def _classes(analysis, occlusion, class_index, other_index):
-    """The class and the one that it is compared with."""
-    if analysis.scores.score is not None or analysis.scores.map_size is not None:
+def _check_scores(scores):
+    if scores.score is not None or scores.map_size is not None:
         raise ValueError(
             "An explanation needs one score for each class: give a model that returns one, without "
-            f"score= or region=. Received: score={analysis.scores.score!r}, "
-            f"region={analysis.scores.region!r}"
+            f"score= or region=. Received: score={scores.score!r}, region={scores.region!r}"
         )
-    num_classes = analysis.scores.num_classes
-    class_index = occlusion.class_index if class_index is None else int(class_index)
+
+
+def _other_class(scores, probabilities, class_index, other_index):
+    """The class that it is compared with, by default the most probable one of the others."""
     if other_index is None:
-        likely = np.argsort(-occlusion.base_probabilities, kind="stable")
-        numbers = occlusion.class_indices[likely]
-        other_index = int(numbers[numbers != class_index][0])
-    other_index = standardize_class(other_index, num_classes)
+        likely = np.argsort(-probabilities, kind="stable")
+        return int(likely[likely != class_index][0])
+    other_index = standardize_class(other_index, scores.num_classes)
     if other_index == class_index:
         raise ValueError(
             "A class cannot be compared with itself: give another other_index. Received: "
             f"class_index={class_index}, other_index={other_index}"
         )
-    return class_index, other_index
+    return other_index
 
 
 def _chosen(of_layer, num_features):

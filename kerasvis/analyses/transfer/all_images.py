@@ -37,13 +37,13 @@ class AllImages:
         return len(self.labels)
 
     def batches(self, batch_size=BATCH_SIZE, begin=0):
-        """Yields uint8 `(batch, height, width, 3)`, starting at image `begin`."""
+        """Yields uint8 `(batch, height, width, channels)`, starting at image `begin`."""
         return self._decoded(np.arange(begin, len(self)), batch_size)
 
     def at(self, indices):
         """Decodes the images at `indices`, ascending and each once, into `LabelledImages`."""
         indices = np.unique(indices)
-        pixels = np.empty((len(indices), *self.size, 3), "uint8")
+        pixels = np.empty((len(indices), *self.size, self.num_channels), "uint8")
         num_decoded = 0
         for batch in self._decoded(indices, BATCH_SIZE):
             pixels[num_decoded : num_decoded + len(batch)] = batch

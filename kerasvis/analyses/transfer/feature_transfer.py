@@ -211,7 +211,7 @@ def transfer_features(
     return FeatureTransfer(
         layers=layers,
         heads=heads,
-        per_class=np.array(per_class, "int64"),
+        per_class=np.array(sizes, "int64"),
         accuracies=np.array(accuracies, "float32"),
         scratch_accuracies=scratch,
         num_features=np.array(num_features, "int64"),

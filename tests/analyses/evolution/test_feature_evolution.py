@@ -161,6 +161,21 @@ def test_models_of_another_architecture():
         evolution_of_models(models, ["conv"], IMAGES, [1, 5])
 
 
+@pytest.mark.parametrize(
+    ("num_models", "epochs", "sentence"),
+    [
+        (0, [], "one model or more"),
+        (0, [1], "1 epochs for 0 models"),
+        (1, [1, 5], "2 epochs for 1 models"),
+        (2, [1], "1 epochs for more than 1 models"),
+    ],
+)
+def test_an_epoch_for_each_model(num_models, epochs, sentence):
+    models = [convnet()] * num_models
+    with pytest.raises(ValueError, match=sentence):
+        evolution_of_models(models, ["conv"], IMAGES, epochs)
+
+
 def test_a_snapshot_is_the_strongest_of_visualize_features():
     model = convnet()
     snapshot = FeatureSnapshots(model, "conv", {"conv": [3, 1]}, batch_size=4).take(IMAGES)

@@ -94,6 +94,13 @@ def test_chosen_classes_layers_and_occluder(model, image):
     assert found.occlusion.class_index == 2
 
 
+def test_the_other_class_is_the_most_probable_of_all_others(model, image):
+    found = explain(model, image, 3, layers=["conv3"], class_indices=[3], verbose=0)
+    probabilities = keras.ops.convert_to_numpy(model(image[None]))[0]
+    others = [index for index in np.argsort(-probabilities) if index != 3]
+    assert (found.class_index, found.other_index) == (3, others[0])
+
+
 def test_a_layer_that_cannot_be_projected(image):
     model = keras.Sequential(
         [

@@ -54,6 +54,15 @@ def test_some_images():
     np.testing.assert_array_equal(taken.labels, np.array([2, 23, 24, 30]) % 3)
 
 
+def test_grey_images():
+    data = labelled_data()
+    sets = {"train": data.train, "validation": data.validation}
+    grey = {name: each._replace(pixels=each.pixels[..., :1]) for name, each in sets.items()}
+    taken = AllImages(dataclasses.replace(data, **grey)).at([30, 2])
+    expected = [data.train.pixels[2, ..., :1], data.validation.pixels[6, ..., :1]]
+    np.testing.assert_array_equal(taken.pixels, expected)
+
+
 def test_files_are_the_same_as_arrays(files):
     kept, decoded = map(AllImages, files)
     both = [np.concatenate(list(images.batches(4, 3))) for images in (kept, decoded)]

@@ -44,6 +44,16 @@ def test_accuracies_are_those_of_the_protocol(tmp_path):
     np.testing.assert_array_equal(found.num_features, [6 * 6 * 5, 3 * 4 * 6])
 
 
+def test_sizes_in_any_order(tmp_path):
+    found = transfer("conv2", per_class=(5, 2), folds=1, num_test=4, cache=tmp_path)
+    np.testing.assert_array_equal(found.per_class, [2, 5])
+    ordered = transfer("conv2", per_class=(2, 5), folds=1, num_test=4, cache=tmp_path)
+    np.testing.assert_array_equal(found.accuracies, ordered.accuracies)
+    one = transfer("conv2", per_class=5, folds=1, num_test=4, cache=tmp_path)
+    np.testing.assert_array_equal(one.per_class, [5])
+    assert "5" in one._repr_html_()
+
+
 @pytest.mark.slow
 def test_both_heads_tell_colours_apart():
     found = transfer("conv2", heads=("softmax", "svm"), per_class=8, folds=1)

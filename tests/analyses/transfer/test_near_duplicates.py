@@ -125,3 +125,5 @@ def test_what_cannot_be_compared(references, least_correlation, sentence):
 def test_images_that_are_none():
     with pytest.raises(ValueError, match=r"Images must be a uint8 .* float32 \(1, 8, 8, 3\)"):
         find_near_duplicates(np.zeros((1, 8, 8, 3), "float32"), photographs(1))
+    with pytest.raises(ValueError, match="one image or more"):
+        find_near_duplicates([], photographs(1))
