@@ -27,7 +27,7 @@ def convnext():
     ("net", "layer", "refused"),
     [
         slow(efficientnet, "block2b_add", "product of several signals"),
-        (convnext, "convnext_tiny_stage_1_block_0_identity", "LayerNormalization"),
+        slow(convnext, "convnext_tiny_stage_1_block_0_identity", "LayerNormalization"),
     ],
 )
 def test_a_net_is_refused_without_its_rules_and_projected_with_them(net, layer, refused):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from kerasvis.graph.replicas import num_replicas, predict_any_number, predict_on_replicas
+from tests.marks import slow
 
 
 class Sums(keras.Model):
@@ -71,7 +72,7 @@ def rows_on_two(two_devices):
         return RowSums()
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 5])
+@pytest.mark.parametrize("number", [1, slow(2), slow(3), 5])
 def test_no_replica_is_left_without_a_row(rows_on_two, number):
     values = batch(number, 0)["values"]
     found = predict_any_number(rows_on_two, {"values": values}, batch_size=3)["sums"]
