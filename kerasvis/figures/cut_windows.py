@@ -3,7 +3,7 @@
 import dataclasses
 import types
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -38,7 +38,7 @@ def cut_windows(layer: Any, size: Sequence[int] | None = None) -> Any:
     changed = {name: _cut(getattr(layer, name), corners, size) for name in names}
     changed["boxes"] = (layer.boxes - np.tile(corners, 2)).clip(0, np.tile(size, 2)).astype("int32")
     if dataclasses.is_dataclass(layer):
-        return dataclasses.replace(layer, **changed)
+        return dataclasses.replace(cast(Any, layer), **changed)
     return types.SimpleNamespace(**{**vars(layer), **changed})
 
 

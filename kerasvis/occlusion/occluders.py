@@ -57,14 +57,14 @@ class Occluders:
         By default the occluder is a seventh of the shorter side of what is occluded, and the
         strides are half the occluder.
         """
-        image_size = _pair(image_size, "image_size")
+        whole = _pair(image_size, "image_size")
         if patch_size is None:
-            top, left, bottom, right = _box(box, image_size)
+            top, left, bottom, right = _box(box, whole)
             patch_size = max(1, round(min(bottom - top, right - left) / PATCH_SHARE))
-        patch_size = _pair(patch_size, "patch_size")
+        height, width = _pair(patch_size, "patch_size")
         if strides is None:
-            strides = (max(1, patch_size[0] // 2), max(1, patch_size[1] // 2))
-        return cls(image_size, patch_size, _pair(strides, "strides"), box)
+            strides = (max(1, height // 2), max(1, width // 2))
+        return cls(whole, (height, width), _pair(strides, "strides"), box)
 
     def __post_init__(self):
         standard = {

@@ -89,10 +89,10 @@ def find_near_duplicates(
             f"Give a correlation in (0, 1]. Received: least_correlation={least_correlation!r}"
         )
     batches = _reference_batches(references)
-    directions = [_directions(batch) for batch in _batches_of(pixels)]
-    if not directions:
+    of_batches = [_directions(batch) for batch in _batches_of(pixels)]
+    if not of_batches:
         raise ValueError("Give one image or more. Received: pixels without any")
-    directions = np.concatenate(directions)
+    directions = np.concatenate(of_batches)
     highest = np.full(len(directions), -1.0, "float32")
     nearest = np.zeros(len(directions), "int64")
     bar = tqdm.tqdm(
