@@ -131,7 +131,6 @@ def test_leads_to_the_pages_of_a_gallery(explain, folder):
     ("options", "received"),
     [
         (("--versus", "wolf"), "Received: --versus=wolf\n"),
-        (("--versus", "2"), "Received: --versus=2\n"),
         (("--class", "dog", "--versus", "dog"), "other_index=1"),
         (("--gallery", "none"), "--gallery=none"),
         (("--strongest-in", "none"), "Received: --strongest-in=none\n"),
