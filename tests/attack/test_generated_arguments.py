@@ -34,7 +34,7 @@ from kerasvis.deconvnet import DeconvModel
 from tests.attack.attacked import SIZE, write_photographs
 
 SECONDS = 2  # of this process, to a refusal
-NUM_QUICK, NUM_SLOW = 200, 3_000
+NUM_QUICK, NUM_SLOW = 100, 3_000
 COMMANDS = sorted(name for name in application if name[0] != "-")
 
 # Valid values of what has to be given; a new option of that kind is missed here by a KeyError.

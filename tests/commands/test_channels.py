@@ -64,7 +64,7 @@ COMMANDS = {
 }
 
 
-QUICK = [(command, 4) for command in ("features", "gallery", "explain", "diagnose")]
+QUICK = [(command, 4) for command in ("features", "gallery", "explain")]
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,7 @@ def test_the_papers_recipe(train):
     assert "the same, mean of ten sub-crops" in (folder / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_interrupted_it_resumes(train, finished, monkeypatch):
     whole, *_ = finished
 

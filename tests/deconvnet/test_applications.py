@@ -34,8 +34,6 @@ PAPER_CONVNETS = {
 APPLICATIONS = {
     "VGG16": (lambda: application("VGG16", 64, 75), "block5_conv3"),
     "MobileNetV2": (lambda: application("MobileNetV2", 75, 64), None),
-}
-LARGE_APPLICATIONS = {
     "ResNet50": (lambda: application("ResNet50", 75, 64), None),
     "ResNet50V2": (lambda: application("ResNet50V2", 64, 77), None),
     "InceptionV3": (lambda: application("InceptionV3", 76, 83), None),
@@ -95,22 +93,9 @@ def test_paper_convnet(name, rectification):
     assert_projects_like_oracle(*PAPER_CONVNETS[name], rectification)
 
 
-@op_by_op
-@pytest.mark.parametrize(
-    ("name", "rectification"),
-    grid(
-        APPLICATIONS,
-        RECTIFICATIONS,
-        quick=[("MobileNetV2", "deconvnet")],
-    ),
-)
-def test_application(name, rectification):
-    assert_projects_like_oracle(*APPLICATIONS[name], rectification)
-
-
 @pytest.mark.slow
 @op_by_op
 @pytest.mark.parametrize("rectification", RECTIFICATIONS)
-@pytest.mark.parametrize("name", LARGE_APPLICATIONS)
-def test_large_application(name, rectification):
-    assert_projects_like_oracle(*LARGE_APPLICATIONS[name], rectification)
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_application(name, rectification):
+    assert_projects_like_oracle(*APPLICATIONS[name], rectification)

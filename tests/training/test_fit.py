@@ -212,6 +212,7 @@ def test_what_does_not_fit_together_is_refused():
             fit(model, train_on, validation, small_recipe(**changes))
 
 
+@pytest.mark.slow
 def test_drop_variables(tmp_path):
     recipe = small_recipe(epochs=1)
     model, history = train(recipe, tmp_path)

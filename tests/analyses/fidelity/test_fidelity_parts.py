@@ -117,6 +117,7 @@ class Watched:
         return measure_if_it_may
 
 
+@pytest.mark.slow
 def test_interrupted_at_each_part(tmp_path, model, images, monkeypatch):
     small_report(model, images, METHODS).save(tmp_path / "whole.npz")
     watched = Watched(monkeypatch)
