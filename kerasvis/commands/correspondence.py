@@ -9,7 +9,7 @@ from cyclopts import Parameter
 import kerasvis as kv
 from kerasvis.commands.argument_types import BatchSize, Count, FilePath
 from kerasvis.commands.image_arguments import OpenModel, read_file
-from kerasvis.commands.options import BaselineOptions, ModelOptions
+from kerasvis.commands.options import BaselineOptions, ModelOptions, told_as
 from kerasvis.commands.output import OutputFolder, save_figure, write_csv
 from kerasvis.commands.quiet_start import start_keras
 from kerasvis.commands.tables import in_columns
@@ -123,7 +123,8 @@ def read_noted(parts: PartOptions) -> dict[str, dict[str, tuple]]:
     start_keras()
     from kerasvis.data.image_parts import read_parts
 
-    return read_parts(parts.parts)
+    with told_as("--parts", parts.parts, "filepath="):
+        return read_parts(parts.parts)
 
 
 def open_parts(
@@ -140,7 +141,8 @@ def open_parts(
         )
         for path, boxes in zip(paths, noted.values(), strict=True)
     ]
-    boxes = boxes_in_images(noted.values(), paths, opened.image_size, frame)
+    with told_as("--frame", frame, "frame="):
+        boxes = boxes_in_images(noted.values(), paths, opened.image_size, frame)
     return opened.preprocessing.images(np.stack(photographs)), boxes
 
 

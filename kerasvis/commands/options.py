@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import CoercionError, Group, Parameter, Token
@@ -51,13 +52,14 @@ RulesName = Annotated[str, Parameter(converter=convert_choice(RULES))]
 
 
 @contextlib.contextmanager
-def told_as(option: str, given: str | None) -> Iterator[None]:
+def told_as(option: str, given: str | Path | None, argument: str = "") -> Iterator[None]:
     """A context whose errors end with the option as typed, not with the object that it names."""
     try:
         yield
     except ValueError as error:
         sentence, is_told, found = str(error).rpartition(" Received: ")
-        if given is None or not is_told or found.startswith(option):
+        is_of_argument = found.startswith(argument) and not found.startswith(option)
+        if given is None or not is_told or not is_of_argument:
             raise
         raise ValueError(f"{sentence} Received: {option}={given}") from error
 

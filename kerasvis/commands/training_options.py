@@ -19,6 +19,7 @@ from kerasvis.commands.argument_types import (
     Seed,
     Width,
 )
+from kerasvis.commands.options import told_as
 from kerasvis.commands.output import OutputFolder
 from kerasvis.storage.counted import counted
 
@@ -119,7 +120,8 @@ class RecipeOptions:
                 f"--recipe={self.recipe} --crop-size={self.crop_size}"
             )
         else:
-            recipe = Recipe.load(self.recipe)
+            with told_as("--recipe", self.recipe, "filepath="):
+                recipe = Recipe.load(self.recipe)
         given: dict[str, Any] = {"epochs": self.epochs, "seed": self.seed}
         return dataclasses.replace(
             recipe, **{name: value for name, value in given.items() if value is not None}

@@ -133,10 +133,12 @@ def noted(folder, parts):
 
 def test_mistakes(mistake, photographs, tmp_path):
     assert mistake(layers=["conv3"]).startswith("The model has no layer 'conv3': did you mean")
-    assert "cannot be read (No such file" in mistake(parts=tmp_path / "no.json")
+    sentence = mistake(parts=tmp_path / "no.json")
+    assert "cannot be read (No such file" in sentence
+    assert sentence.endswith(f"Received: --parts={tmp_path / 'no.json'}")
     assert mistake("--images", tmp_path).endswith(f"--images={tmp_path / 'a.png'}")
     assert mistake("--frame", "face") == (
-        "There is no such part: give one of eye, nose. Received: frame='face'"
+        "There is no such part: give one of eye, nose. Received: --frame=face"
     )
     outside = noted(tmp_path, PARTS | {"a.png": PARTS["a.png"] | {"eye": [0, 0, 33, 2]}})
     sentence = mistake("--images", photographs, "--frame", "eye", parts=outside)

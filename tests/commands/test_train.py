@@ -295,6 +295,8 @@ def test_recipes(tmp_path):
     assert parsed(given)["training"].load() == Recipe(epochs=9, seed=4)
     assert parsed(f"{given} --epochs 3")["training"].load() == Recipe(epochs=3, seed=4)
     assert parsed("--data d --out o --recipe paper")["training"].load() == Recipe()
+    with pytest.raises(ValueError, match=r"no such recipe.* Received: --recipe=gone\.json$"):
+        parsed("--data d --out o --recipe gone.json")["training"].load()
 
 
 def test_the_net_that_the_project_ships():
