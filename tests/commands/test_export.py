@@ -65,7 +65,7 @@ np.savez(sys.argv[2], **served)
 
 def printed_call(text):
     """The lines of Python among those printed."""
-    indented = re.search(r"missing by\n\n(.*?)\n\nwith n pairs", text, re.DOTALL)[1]
+    indented = re.search(r"without kerasvis:\n\n(.*?)\n\nwith n pairs", text, re.DOTALL)[1]
     return textwrap.dedent(indented)
 
 
