@@ -178,6 +178,8 @@ REFUSED = {
         PixelMean()(layers.ZeroPadding2D(1)(x))
     ),
     "constant image": lambda x: layers.Conv2D(2, 3)(x) + np.ones((22, 28, 2), "float32"),
+    "constant row": lambda x: layers.Conv2D(2, 3)(x) + np.ones((1, 28, 2), "float32"),
+    "constant column": lambda x: layers.Conv2D(2, 3)(x) + np.ones((22, 1, 2), "float32"),
     "rows normalised apart": lambda x: layers.BatchNormalization(axis=1)(layers.Conv2D(2, 3)(x)),
     "rescaled by an image": lambda x: layers.Rescaling(np.ones((22, 28, 1)))(
         layers.Conv2D(2, 3)(x)

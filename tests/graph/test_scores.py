@@ -125,6 +125,7 @@ HEADS = {
         [lambda: layers.Conv2D(4, 1, activation="softmax"), layers.GlobalAveragePooling2D],
         linear,
     ),
+    "clipped above 1": ([layers.Flatten, lambda: lambda x: ops.clip(x, 0, 1.5)], softmax),
     "logits": ([layers.Flatten], softmax),
     "logits of 1×1": ([], softmax),
     "linear Dense": ([layers.Flatten, dense(None)], softmax),
