@@ -209,9 +209,8 @@ class ExplanationAnalysis:
         image = source.all()[0]
         _check_scores(self.occlusion.scores)
         occlusion = self.occlusion(image, class_index)
-        probabilities = self.occlusion.sweep.base(image).probabilities
         class_index = occlusion.class_index
-        other_index = _other_class(self.occlusion.scores, probabilities, class_index, other_index)
+        other_index = _other_class(self.occlusion, image, class_index, other_index)
         found = self._evidence(image, class_index, other_index)
         shown = {name: _chosen(each, self._num_features) for name, each in found.items()}
         deconvs = {name: self._deconv_or_reason(name) for name in found}
@@ -262,12 +261,12 @@ def _check_scores(scores):
         )
 
 
-def _other_class(scores, probabilities, class_index, other_index):
+def _other_class(analysis, image, class_index, other_index):
     """The class that it is compared with, by default the most probable one of the others."""
     if other_index is None:
-        likely = np.argsort(-probabilities, kind="stable")
+        likely = np.argsort(-analysis.sweep.base(image).probabilities, kind="stable")
         return int(likely[likely != class_index][0])
-    other_index = standardize_class(other_index, scores.num_classes)
+    other_index = standardize_class(other_index, analysis.scores.num_classes)
     if other_index == class_index:
         raise ValueError(
             "A class cannot be compared with itself: give another other_index. Received: "
