@@ -57,27 +57,21 @@ def choose(activations, features, positions):
         activation of the unit, `(images,)`; and its position, int32 `(images, 2)`. For a whole
         feature map, both are those of its strongest unit.
     """
-    _, height, width, num_features = ops.shape(activations)
+    num_rows, width, num_features = ops.shape(activations)[1:]
+    is_feature = ops.equal(ops.arange(num_features, dtype="int32"), features[:, None])
+    zero = ops.zeros((), activations.dtype)
+    of_feature = ops.where(is_feature[:, None, None], activations, zero)
     # The chosen feature map of every image: `(images, locations)`, row by row.
-    feature_maps = ops.take_along_axis(
-        ops.reshape(activations, (-1, height * width, num_features)),
-        features[:, None, None],
-        axis=2,
-    )[:, :, 0]
+    feature_maps = ops.reshape(ops.sum(of_feature, axis=3), (-1, num_rows * width))
     # The location of the chosen unit: `(images,)`.
     strongest = ops.cast(ops.argmax(feature_maps, axis=1), "int32")
     rows, columns = positions[:, 0], positions[:, 1]
     chosen = ops.where(rows < 0, strongest, rows * width + columns)
-    # The feature map with all but the chosen activations set to zero.
-    is_chosen = ops.equal(ops.arange(height * width, dtype="int32"), chosen[:, None])
-    is_chosen = ops.logical_or(is_chosen, ops.equal(rows, WHOLE)[:, None])
-    of_chosen = ops.where(is_chosen, feature_maps, ops.zeros_like(feature_maps))
-    # The same among all feature maps, the others being zero.
-    is_feature = ops.equal(ops.arange(num_features, dtype="int32"), features[:, None])
-    zeros = ops.zeros_like(of_chosen[:, :1, None])
-    signal = ops.where(is_feature[:, None], of_chosen[:, :, None], zeros)
-    signal = ops.reshape(signal, (-1, height, width, num_features))
-    activation = ops.take_along_axis(feature_maps, chosen[:, None], axis=1)[:, 0]
+    is_unit = ops.equal(ops.arange(num_rows * width, dtype="int32"), chosen[:, None])
+    activation = ops.sum(ops.where(is_unit, feature_maps, zero), axis=1)
+    is_chosen = ops.logical_or(is_unit, ops.equal(rows, WHOLE)[:, None])
+    is_chosen = ops.reshape(is_chosen, (-1, num_rows, width, 1))
+    signal = ops.where(is_chosen, of_feature, zero)
     return signal, activation, ops.stack([chosen // width, chosen % width], axis=1)
 
 
