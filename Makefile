@@ -2,7 +2,7 @@
 
 PYTHON ?= python3.11
 PYTEST_ARGUMENTS ?=
-PYTEST = .venv/bin/python -m pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGUMENTS)
+PYTEST = .venv/bin/python -m pytest --numprocesses 2 $(PYTEST_ARGUMENTS)
 PHOTOS ?=
 DEMO_ARGUMENTS ?= $(if $(PHOTOS),--photographs '$(PHOTOS)')
 BENCH_ARGUMENTS ?=
@@ -19,19 +19,20 @@ demo: .venv/.installed
 	.venv/bin/kerasvis demo $(DEMO_ARGUMENTS)
 
 test: lint .venv/.browser
-	$(PYTEST) -m "not slow"
+	$(PYTEST) --dist loadfile -m "not slow"
 
-# TensorFlow keeps what it has compiled until a process ends: the long tests run in several.
+# TensorFlow keeps what it has compiled until a process ends: the long tests run in several. Files
+# are divided among the workers, since one file can take as long as all others.
 test-all: test .venv-jax/.installed .venv-torch/.installed docs test-oldest
 	failed=0; \
 	for part in 'tests/[ab]*/' 'tests/c*/' 'tests/[de]*/' 'tests/[f-s]*/' 'tests/[t-z]*/ tests/test_*.py'; do \
-		$(PYTEST) -m slow $$part || failed=1; \
+		$(PYTEST) --dist worksteal -m slow $$part || failed=1; \
 	done; \
 	exit $$failed
 
 # Every function that needs no TensorFlow, where there is none.
 test-backends: .venv/.installed .venv-jax/.installed .venv-torch/.installed
-	$(PYTEST) tests/backends
+	$(PYTEST) --dist loadfile tests/backends
 
 # The lowest versions that pyproject.toml allows, on what depends most on them.
 test-oldest: .venv-oldest/.installed
