@@ -50,6 +50,9 @@ class DeconvModel(keras.Model):
     `print(deconv.plan)` reads like the paper's Figure 1; `deconv.summary()` lists the mirrored
     stack as Keras layers.
 
+    The first projection compiles, which takes seconds in a deep model. To project only a few units,
+    set `deconv.run_eagerly = True` before: nothing is compiled then.
+
     Args:
         model: a functional or Sequential `keras.Model` with one input of images, channels last.
         layer: name of the layer whose activations are projected; `"outer/inner"` in a nested one.
@@ -243,6 +246,9 @@ class DeconvModel(keras.Model):
             rectifications: names of the rules for rectification.
         """
         crops = self._unit_crops(size, rectifications)
+        is_own = rectifications == (self.rectification,)
+        if self.run_eagerly and is_own:  # what a compiled function leaves out would be copied
+            return crops or self._whole_images
         # The cost of a forward pass is proportional to the pixels that it runs on.
         num_pixels_shared = len(np.unique(numbers)) * np.prod(size)
         num_pixels_apart = len(numbers) * np.prod(size if crops is None else crops.grid.size)
@@ -250,7 +256,6 @@ class DeconvModel(keras.Model):
             return self._shared_forward_pass(size, rectifications)
         if crops is not None:
             return crops
-        is_own = rectifications == (self.rectification,)
         return self._whole_images if is_own else self._shared_forward_pass(size, rectifications)
 
     def locate(
@@ -293,6 +298,7 @@ class DeconvModel(keras.Model):
         return BatchFunction(
             lambda inputs: passes.strongest(self._plan, inputs["images"], inputs["feature"]),
             self._plan.layers,
+            self.run_eagerly,
         )
 
     @functools.cached_property
@@ -303,7 +309,7 @@ class DeconvModel(keras.Model):
         """
         return functools.cache(
             lambda size, rectifications: UnitCrops.of(
-                self.plans_by(rectifications), self._graph, self.convnet, size
+                self.plans_by(rectifications), self._graph, self.convnet, size, self.run_eagerly
             )
         )
 
@@ -312,7 +318,9 @@ class DeconvModel(keras.Model):
         """Function that returns the `SharedForwardPass` for the same arguments."""
         return functools.cache(
             lambda size, rectifications: SharedForwardPass(
-                self.plans_by(rectifications), self._unit_crops(size, rectifications)
+                self.plans_by(rectifications),
+                self._unit_crops(size, rectifications),
+                self.run_eagerly,
             )
         )
 

@@ -24,12 +24,13 @@ class SharedForwardPass(ProjectionEngine):
     Args:
         plans: the `Plan`s, one for each rectification; they also share the forward pass.
         crops: the `UnitCrops` for images of this size, or None if cropping saves nothing.
+        run_eagerly: see `BatchFunction`.
     """
 
-    def __init__(self, plans, crops=None):
+    def __init__(self, plans, crops=None, run_eagerly=False):
         self._crops = crops
         self._plans = plans
-        self._projector = BatchFunction(self._project_units, plans[0].layers)
+        self._projector = BatchFunction(self._project_units, plans[0].layers, run_eagerly)
 
     def project(self, images, image_numbers, features, positions, batch_size=None, verbose=0):
         """See `ProjectionEngine`; all targets are units."""

@@ -27,6 +27,7 @@ class UnitCrops(ProjectionEngine):
     Args:
         plans: the `Plan`s, one for each rectification.
         grid, strides, shapes: see below.
+        run_eagerly: see `BatchFunction`.
 
     Attributes:
         grid: the `kerasvis.graph.crops.CropGrid`.
@@ -34,7 +35,7 @@ class UnitCrops(ProjectionEngine):
         shapes: `{tensor number: shape}` for a crop.
     """
 
-    def __init__(self, plans, grid, strides, shapes):
+    def __init__(self, plans, grid, strides, shapes, run_eagerly=False):
         self.grid = grid
         self.strides = strides
         self.shapes = shapes
@@ -42,10 +43,10 @@ class UnitCrops(ProjectionEngine):
             node.name: node.layer for node in plans[0].nodes if isinstance(node.layer, PixelMean)
         }
         self._plans = plans
-        self._projector = BatchFunction(self._project_crops, plans[0].layers)
+        self._projector = BatchFunction(self._project_crops, plans[0].layers, run_eagerly)
 
     @classmethod
-    def of(cls, plans, graph, model, image_size):
+    def of(cls, plans, graph, model, image_size, run_eagerly=False):
         """The crops for images of one size, or None if cropping saves nothing."""
         plan = plans[0]
         if len(plan.shapes[plan.target]) != 4:
@@ -58,7 +59,8 @@ class UnitCrops(ProjectionEngine):
         strides = {
             number: tuple(int(span.stride) for span in pair) for number, pair in spans.items()
         }
-        return cls(plans, grid, strides, infer_shapes(graph, plan.nodes, model, grid.size))
+        shapes = infer_shapes(graph, plan.nodes, model, grid.size)
+        return cls(plans, grid, strides, shapes, run_eagerly)
 
     def project(self, images, image_numbers, features, positions, batch_size=None, verbose=0):
         """See `ProjectionEngine`; all targets are units, each in a crop of its own."""

@@ -15,6 +15,7 @@ class BatchFunction(keras.Model):
     Args:
         function: function from the inputs of the model to tensors.
         layers: the layers whose weights it uses.
+        run_eagerly: whether Keras runs it without compiling it, as in `keras.Model.compile`.
 
     Example:
         >>> import keras, numpy as np
@@ -26,8 +27,14 @@ class BatchFunction(keras.Model):
         [6.0, 6.0, 6.0, 6.0]
     """
 
-    def __init__(self, function: Callable[[Any], Any], layers: Sequence[keras.layers.Layer]):
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        layers: Sequence[keras.layers.Layer],
+        run_eagerly: bool = False,
+    ):
         super().__init__(autocast=False)  # layers cast as they do inside their own model
+        self.run_eagerly = run_eagerly
         self._function = function
         self.layers_used = list(layers)
         self.built = True

@@ -99,6 +99,24 @@ def test_batch_size_does_not_matter(target):
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("target", [Unit(2, 3, 4), Strongest(2), WholeMap([0, 1, 2, 3, 4])])
+def test_uncompiled_projections_are_the_same(target):
+    uncompiled = kv.DeconvModel(shared_deconv().convnet, "conv2")
+    uncompiled.run_eagerly = True
+    expected = shared_deconv().project(images(5), target)
+    np.testing.assert_allclose(uncompiled.project(images(5), target), expected, 1e-5, 1e-6)
+
+
+def test_uncompiled_units_of_one_image_by_several_rules():
+    uncompiled = kv.DeconvModel(shared_deconv().convnet, "conv2")
+    uncompiled.run_eagerly = True
+    given = (("guided", "deconvnet"), images(1), Unit([0, 2, 5], [1, 7, 7], 4), [0, 0, 0])
+    expected, _ = shared_deconv().project_units_by(*given)
+    actual, _ = uncompiled.project_units_by(*given)
+    for name, projections in expected.items():
+        np.testing.assert_allclose(actual[name], projections, 1e-5, 1e-6)
+
+
 def test_projection_scales_with_the_activation_that_starts_it():
     deconv = shared_deconv("gradient")
     _, ((row, column),) = deconv.locate(images(1), 2)

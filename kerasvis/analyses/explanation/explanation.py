@@ -16,6 +16,7 @@ from kerasvis.analyses.explanation.feature_evidence import FeatureEvidence, feat
 from kerasvis.analyses.feature_visualization import FeatureVisualization, visualize_chosen
 from kerasvis.analyses.occlusion.occlusion_result import OcclusionSensitivity
 from kerasvis.analyses.occlusion.occlusion_sensitivity import OcclusionAnalysis
+from kerasvis.analyses.single_projections import deconv_or_reason
 from kerasvis.arguments import (
     positive_integer,
     standardize_class,
@@ -24,7 +25,6 @@ from kerasvis.arguments import (
     standardize_model,
     standardize_verbose,
 )
-from kerasvis.deconvnet import DeconvModel
 from kerasvis.graph import FeatureExtractor
 from kerasvis.graph.shapes import infer_shapes
 from kerasvis.storage.fields import Array
@@ -190,9 +190,10 @@ class ExplanationAnalysis:
         }
         self._is_shown = standardize_verbose(settings.get("verbose", "auto"))
         self.occlusion = OcclusionAnalysis(model, image_size, **settings)
-        self._model, self._rules = model, settings.get("rules", ())
-        self._output = settings.get("output")
-        self._deconv_or_reason = functools.cache(self._made_deconv_or_reason)
+        self._model, self._output = model, settings.get("output")
+        self._deconv_or_reason = functools.cache(
+            lambda layer: deconv_or_reason(model, layer, settings.get("rules", ()))
+        )
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -244,13 +245,6 @@ class ExplanationAnalysis:
             name: feature_evidence(scores, name, image)
             for name in tqdm.tqdm(layers, desc="Layers", disable=not self._is_shown)
         }
-
-    def _made_deconv_or_reason(self, layer):
-        """`(DeconvModel, "")`, or `(None, why there is none)`."""
-        try:
-            return DeconvModel(self._model, layer, rules=self._rules), ""
-        except ValueError as error:  # a layer that cannot be projected through
-            return None, str(error)
 
 
 def _check_scores(scores):

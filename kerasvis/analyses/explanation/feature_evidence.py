@@ -85,11 +85,12 @@ def feature_evidence(
     whole, of_active = upper.effects(record, is_active, batch_size)
     strongest = maps.argmax(axis=0)
     positions = np.stack([strongest // width, strongest % width], axis=1).astype("int32")
+    gradients = upper.gradients(record)
     found = []
     for number, (class_index, other_index) in enumerate(scores.decisions):
         effects = np.zeros(maps.shape[1], "float32")
         effects[is_active] = of_active[:, number]
-        estimates = (upper.gradient(record, number).reshape(maps.shape) * maps).sum(axis=0)
+        estimates = (gradients[number].reshape(maps.shape) * maps).sum(axis=0)
         found.append(
             FeatureEvidence(
                 layer=layer,
@@ -191,13 +192,18 @@ class UpperLayers(keras.Model):
         of_image, *without = np.concatenate(parts)
         return of_image, of_image - np.reshape(without, (len(features), len(of_image)))
 
-    def gradient(self, record, number):
-        """The gradient of a decision's score at the layer's output: float32, of its shape."""
+    def gradients(self, record):
+        """The gradient of each decision's score at the layer's output: float32 `(decisions, ...)`.
+
+        Each decision has a copy of the image's tensors, and so a gradient of its own.
+        """
+        num_decisions = len(self._scores.decisions)
+        copies = {n: ops.repeat(tensor, num_decisions, axis=0) for n, tensor in record.items()}
 
         def function(tensor):
-            tensors = {**record, self.layer_tensor: tensor}
-            return self._scores(self._scores.replay(self._nodes, tensors))[:, number]
+            tensors = {**copies, self.layer_tensor: tensor}
+            return self._scores(self._scores.replay(self._nodes, tensors))
 
-        one = ops.ones((1,), "float32")
-        (found,) = vector_jacobian_product(function, [record[self.layer_tensor]], one)
+        own = ops.eye(num_decisions, dtype="float32")
+        (found,) = vector_jacobian_product(function, [copies[self.layer_tensor]], own)
         return ops.convert_to_numpy(found).astype("float32")

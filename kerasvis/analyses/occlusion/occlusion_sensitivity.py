@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from kerasvis.analyses.occlusion.occlusion_result import NO_CLASS, OcclusionSensitivity
+from kerasvis.analyses.single_projections import deconv_or_reason
 from kerasvis.arguments import (
     standardize_class,
     standardize_classes,
@@ -23,7 +24,6 @@ from kerasvis.arguments import (
     standardize_verbose,
 )
 from kerasvis.data import Preprocessing
-from kerasvis.deconvnet import DeconvModel
 from kerasvis.deconvnet.rule_table import rule_names, standardize_rules
 from kerasvis.deconvnet.targets import WholeMap
 from kerasvis.engines import Ray
@@ -215,7 +215,7 @@ class OcclusionAnalysis:
         self.model, self._activation, self._method = model, activation, method
         self._feature, self._class_indices = feature, class_indices
         self._verbose, self._rules = standardize_verbose(verbose), standardize_rules(rules)
-        self._deconv, self._projection_reason = _deconv_or_reason(model, self.layer, rules)
+        self._deconv, self._projection_reason = deconv_or_reason(model, self.layer, rules)
         self._set_baseline(baseline, seed)
 
     def with_baseline(self, baseline: Any, seed: int = 0) -> Self:
@@ -367,16 +367,6 @@ def last_convolution(model, nodes=None):
     nodes = read_graph(model).nodes if nodes is None else nodes
     names = [node.name for node in nodes if isinstance(node.layer, types)]
     return names[-1] if names else None
-
-
-def _deconv_or_reason(model, layer, rules):
-    """`(DeconvModel, "")`, or `(None, why there is none)`."""
-    if layer is None:
-        return None, f"No feature map is watched, as {model.name!r} has no convolution layer."
-    try:
-        return DeconvModel(model, layer, rules=rules), ""
-    except ValueError as error:  # a layer without a rule
-        return None, str(error)
 
 
 def _identity(function):
