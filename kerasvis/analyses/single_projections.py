@@ -3,7 +3,6 @@
 import keras
 
 from kerasvis.deconvnet import DeconvModel
-from kerasvis.graph.replicas import num_replicas
 
 
 def deconv_or_reason(model, layer, rules):
@@ -22,6 +21,5 @@ def deconv_or_reason(model, layer, rules):
         deconv = DeconvModel(model, layer, rules=rules)
     except ValueError as error:  # a layer that cannot be projected through
         return None, str(error)
-    # JAX would compile each operation by itself; replicas run together only when compiled.
-    deconv.run_eagerly = keras.backend.backend() != "jax" and num_replicas(deconv) == 1
+    deconv.run_eagerly = keras.backend.backend() != "jax"  # which would compile each operation
     return deconv, ""

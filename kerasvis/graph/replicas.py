@@ -50,11 +50,28 @@ def predict_any_number(model, inputs, batch_size, verbose=0):
         return model.predict_on_batch(inputs)  # without the time that a data set takes to start
     if replicas == 1:
         return model.predict(inputs, batch_size, verbose)
+    if model.run_eagerly:  # replicas run at the same time only when compiled
+        return _called_in_batches(model, inputs, batch_size)
     # The last example is repeated until every batch can be divided among the replicas.
     rows = np.minimum(np.arange(-(-number // replicas) * replicas), number - 1)
     inputs = {name: np.asarray(array)[rows] for name, array in inputs.items()}
     outputs = model.predict(inputs, -(-batch_size // replicas) * replicas, verbose)
     return keras.tree.map_structure(lambda array: array[:number], outputs)
+
+
+def _called_in_batches(model, inputs, batch_size):
+    number = len(next(iter(inputs.values())))
+    parts = [
+        model({name: array[i : i + batch_size] for name, array in inputs.items()}, training=False)
+        for i in range(0, number, batch_size)
+    ]
+    parts = keras.tree.map_structure(ops.convert_to_numpy, parts)
+    return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
+
+
+def even_batch_size(number, at_most):
+    """The size of the fewest batches of one size that `number` examples fill nearly exactly."""
+    return -(-number // -(-number // at_most))
 
 
 def predict_on_replicas(model, batches, lengths):

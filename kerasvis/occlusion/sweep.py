@@ -10,7 +10,7 @@ from keras import ops
 
 from kerasvis.arguments import standardize_verbose
 from kerasvis.graph import Scores, replay
-from kerasvis.graph.replicas import num_replicas, predict_on_replicas
+from kerasvis.graph.replicas import even_batch_size, num_replicas, predict_on_replicas
 from kerasvis.graph.shapes import infer_shapes
 from kerasvis.occlusion.inference_plan import make_plan, num_values
 from kerasvis.occlusion.occluded_inference import OccludedInference
@@ -145,7 +145,7 @@ class OcclusionSweep:
         positions = np.stack(np.unravel_index(np.arange(grid[0] * grid[1]), grid), 1).astype(
             "int32"
         )
-        batch_size = min(self.batch_size, len(positions))
+        batch_size = even_batch_size(len(positions), self.batch_size)
         batches = _groups(positions, batch_size)
         parts = []
         bar = tqdm.tqdm(

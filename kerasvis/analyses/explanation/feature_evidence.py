@@ -16,7 +16,7 @@ from keras import ops
 from kerasvis.analyses.explanation.decision_scores import DecisionScores
 from kerasvis.graph.dependence import tensors_that_depend_on
 from kerasvis.graph.differentiation import vector_jacobian_product
-from kerasvis.graph.replicas import predict_undivided
+from kerasvis.graph.replicas import even_batch_size, predict_undivided
 from kerasvis.storage.fields import Array
 from kerasvis.storage.results import Result
 
@@ -185,11 +185,15 @@ class UpperLayers(keras.Model):
         """`(scores, drops without each feature map)`: `(decisions,)`, `(features, decisions)`."""
         inputs = {f"tensor {number}": tensor for number, tensor in record.items()}
         removed = np.concatenate([[-1], features]).astype("int32")
+        number = len(removed)
+        batch_size = even_batch_size(number, batch_size)
+        # The last one is repeated, so that one compiled program fits all batches.
+        removed = np.pad(removed, (0, -number % batch_size), mode="edge")
         parts = [
-            predict_undivided(self, {**inputs, "removed": removed[i : i + batch_size]})
-            for i in range(0, len(removed), batch_size)
+            predict_undivided(self, {**inputs, "removed": batch})
+            for batch in np.split(removed, len(removed) // batch_size)
         ]
-        of_image, *without = np.concatenate(parts)
+        of_image, *without = np.concatenate(parts)[:number]
         return of_image, of_image - np.reshape(without, (len(features), len(of_image)))
 
     def gradients(self, record):

@@ -50,6 +50,14 @@ def test_the_most_probable_class_against_the_second(model, image, found):
         assert found.evidence[layer].other_index == -1
 
 
+def test_two_replicas_are_one(model, image, found, two_devices):
+    with two_devices.scope():
+        copied = keras.models.clone_model(model)
+        copied.set_weights(model.get_weights())
+        on_two = explain(copied, image, num_features=2, verbose=0)
+    assert on_two == found
+
+
 def test_the_last_layer_of_each_size(model, found):
     assert list(found.evidence) == ["conv1", "block2", "conv3"]
     np.testing.assert_array_equal(found.pixels.shape, (*SIZE, 3))
