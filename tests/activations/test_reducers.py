@@ -115,6 +115,14 @@ def test_merged_states_of_parts_are_the_state_of_all(model, images, batches_per_
                 reducer.merge(states[0], states[0])
 
 
+def test_parts_that_share_one_image_are_refused(model, images):
+    (part, *_) = image_ranges(image_source(images[:5], batch_size=5), 1, Progress())
+    ((state,),) = Scan(model, [("conv", Means())]).part(part).states
+    later = {**state, "image_indices": state["image_indices"] + 4}
+    with pytest.raises(ValueError, match="Image 4 was scanned twice"):
+        Means().merge(state, later)
+
+
 def test_what_is_measured_alike_is_computed_once(model, images):
     reducer = MeanActivation()
     scan(model, images[:5], [reducer, reducer], ["conv"])

@@ -8,6 +8,7 @@ from keras import layers
 
 from kerasvis.convnets import AlexNet, SqueezeNet, ZFNet
 from kerasvis.graph import feature_extractor
+from kerasvis.layers import MaxPooling2DWithSwitches
 from kerasvis.occlusion import Occluders, OcclusionSweep, inference_plan
 from tests.marks import few, slow
 from tests.oracles.random_graphs import draw_graph, randomize_weights
@@ -76,6 +77,17 @@ def test_random_graphs_hold_every_layer_with_a_rule():
         Cropping2D BatchNormalization ReLU Activation LocalResponseNormalization Add Subtract
         Average Concatenate Rescaling Normalization Dropout""".split()
     assert not set(wanted) - seen
+
+
+@pytest.mark.usefixtures("windows_everywhere", "eager_functions")
+def test_pooling_with_switches_never_takes_the_padding():
+    inputs = keras.Input((17, 14, 3))
+    x = layers.Conv2D(4, 3, activation=lambda x: -keras.activations.relu(x))(inputs)  # below 0
+    x, _ = MaxPooling2DWithSwitches(3, 2, padding="same", name="pool")(x)
+    model = keras.Model(inputs, layers.Dense(3)(layers.Flatten()(x)))
+    image = np.random.default_rng(0).normal(size=(17, 14, 3)).astype("float32")
+    plan = assert_occludes_like_the_whole_model(model, "pool", image, (5, 4), (2, 3))
+    assert "MaxPooling2DWithSwitches" in [step.node.type_name for step in plan.steps]
 
 
 def build(name, size):
