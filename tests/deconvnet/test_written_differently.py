@@ -131,6 +131,10 @@ CONSTANTS = {
         lambda x: ops.concatenate(ops.split(x, 3, axis=-1)[::-1], axis=-1),
         lambda x: x[..., ::-1],
     ),
+    "split in two": (
+        lambda x: ops.concatenate(ops.split(x, [1], axis=-1), axis=-1) * 2,
+        layers.Rescaling(2.0),
+    ),
     "the last of a split": (
         lambda x: ops.split(x, [1, 9], axis=1)[1],
         layers.Cropping2D(((1, 2), (0, 0))),
