@@ -311,6 +311,15 @@ def test_errors(model, options, sentence):
         find_top_activations(model, **options)
 
 
+@pytest.mark.parametrize(("size", "wanted"), [((4, 5), "4, 5, 3"), ((None, 5), "any, 5, 3")])
+def test_images_of_another_size_are_an_error(size, wanted):
+    inputs = keras.Input((*size, 3))
+    model = keras.Model(inputs, keras.layers.Conv2D(2, 3, name="conv")(inputs))
+    batches = (np.zeros((2, 4, n, 3), "float32") for n in (5, 6))
+    with pytest.raises(ValueError, match=re.escape(f"(batch, {wanted})") + r".*\(2, 4, 6, 3\)"):
+        scan(model, batches)
+
+
 def test_layer_that_gives_no_feature_maps_is_an_error():
     inputs = keras.Input((4, 5, 3))
     model = keras.Model(inputs, keras.layers.Reshape((20, 3), name="sequence")(inputs))
