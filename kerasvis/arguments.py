@@ -296,7 +296,7 @@ def standardize_engine(engine: Any) -> Ray | None:
     )
 
 
-def standardize_class(class_index: Any, num_classes: int) -> int:
+def standardize_class(class_index: Any, num_classes: int, *, name: str = "class_index") -> int:
     """The number of a class; raises a ValueError if the model has no such class."""
     try:
         number = operator.index(class_index)
@@ -305,7 +305,7 @@ def standardize_class(class_index: Any, num_classes: int) -> int:
     if isinstance(class_index, bool) or not 0 <= number < num_classes:
         raise ValueError(
             f"The model has {num_classes} classes: give a number from 0 to {num_classes - 1}. "
-            f"Received: class_index={class_index!r}"
+            f"Received: {name}={class_index!r}"
         )
     return number
 

@@ -9,10 +9,11 @@ from cyclopts import Parameter
 import kerasvis as kv
 from kerasvis.commands.argument_types import BatchSize, Count, FilePath
 from kerasvis.commands.image_arguments import OpenModel, read_file
-from kerasvis.commands.options import BaselineOptions, ModelOptions, told_as
+from kerasvis.commands.options import BaselineOptions, ModelOptions
 from kerasvis.commands.output import OutputFolder, save_figure, write_csv
 from kerasvis.commands.quiet_start import start_keras
 from kerasvis.commands.tables import in_columns
+from kerasvis.commands.told_as import told_as
 from kerasvis.storage.counted import counted
 
 if TYPE_CHECKING:

@@ -28,6 +28,7 @@ from kerasvis.commands.output import OutputFolder
 
 if TYPE_CHECKING:
     from kerasvis.analyses import Explanation, ExplanationAnalysis, FeatureVisualization
+    from kerasvis.data.images import Images
     from kerasvis.engines import Ray
     from kerasvis.reports import ExplainedImage
 
@@ -74,6 +75,12 @@ class EvidenceOptions:
                 "There is no gallery: give a folder that `kerasvis gallery` wrote. Received: "
                 f"--gallery={self.gallery}"
             )
+
+    def open_images(self, opened: OpenModel) -> "Images | None":
+        """The photographs in which feature maps are strongest; None without any."""
+        if self.strongest_in is None:
+            return None
+        return open_images(self.strongest_in, opened, option="--strongest-in")
 
 
 @Parameter(name="*")
@@ -122,6 +129,7 @@ def explain(
     is_one = len(photographs) == 1 and not Path(image[0]).is_dir()
     folders = {Path() if is_one else Path(each.name): each for each in photographs}
     output.expect(FILES if is_one else [folder.name for folder in folders])
+    looked_at = evidence.open_images(opened)
     classes = classes_of(scores, names, opened)
     analysis = kv.analyses.ExplanationAnalysis(
         opened.model,
@@ -141,7 +149,7 @@ def explain(
             for layer in found.projections:
                 shown = found.maps[layer].feature_indices.tolist()
                 features.setdefault(layer, set()).update(shown)
-        references = reference_images(features, evidence, opened)
+        references = reference_images(features, looked_at, evidence.relevance, opened)
         entries = list(write_pages(folders, folder, names, references, evidence.gallery))
         if not is_one:
             kv.reports.write_explanation_index(entries, folder)
@@ -205,23 +213,37 @@ def classes_of(
     other = (
         None if versus is None else class_index_of(versus, names, num_classes, option="--versus")
     )
-    return scores.class_index(names, num_classes), other
+    class_index = scores.class_index(names, num_classes)
+    if other is not None and other == class_index:
+        raise ValueError(
+            f"A class cannot be compared with itself: give another one. Received: --versus={versus}"
+        )
+    return class_index, other
 
 
 def reference_images(
-    features: Mapping[str, Iterable[int]], evidence: EvidenceOptions, opened: OpenModel
+    features: Mapping[str, Iterable[int]],
+    images: "Images | None",
+    by_relevance: bool,
+    opened: OpenModel,
 ) -> tuple[Visualizations, Visualizations]:
-    """The strongest activations, and the highest relevances, in a folder.
+    """The strongest activations, and the highest relevances, in some images.
+
+    Args:
+        features: `{layer: numbers}` of the feature maps.
+        images: where to look, if anywhere.
+        by_relevance: whether to look for relevances too.
+        opened: the model.
 
     Returns:
         Two dictionaries `{layer: FeatureVisualization}`.
     """
     chosen = {layer: sorted(numbers) for layer, numbers in features.items() if numbers}
-    if evidence.strongest_in is None or not chosen:
+    if images is None or not chosen:
         return {}, {}
-    given = (opened.model, list(chosen), open_images(evidence.strongest_in, opened))
+    given = (opened.model, list(chosen), images)
     strongest = kv.visualize_features(*given, chosen, rules=opened.rules)
-    if not evidence.relevance:
+    if not by_relevance:
         return strongest, {}
     top = kv.analyses.find_top_relevances(*given)
     return strongest, kv.visualize_features(*given, chosen, top=top, rules=opened.rules)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from kerasvis.commands.output import result_names
+from kerasvis.commands.told_as import told_as
 from kerasvis.storage.written_names import written_names
 
 if TYPE_CHECKING:
@@ -67,9 +68,21 @@ class Photograph(NamedTuple):
 
 
 def open_images(
-    directory: str, opened: OpenModel, strict: bool = False, batch_size: int = 16
+    directory: str,
+    opened: OpenModel,
+    strict: bool = False,
+    batch_size: int = 16,
+    *,
+    option: str = "--images",
 ) -> "Images":
     """The `Images` of a folder, or the bundled ones, each read when it is asked for.
+
+    Args:
+        directory: the folder, or `demo`.
+        opened: the model.
+        strict: whether a file that cannot be read is an error.
+        batch_size: images per batch.
+        option: the option that names the folder, for errors.
 
     Raises:
         ValueError: if the folder holds none.
@@ -83,7 +96,8 @@ def open_images(
     if directory == BUNDLED:
         images = DemoPhotographs(size, preprocessing, channels)
     else:
-        images = ImageFolder(directory, size, preprocessing, strict, channels)
+        with told_as(option, directory, "directory="):
+            images = ImageFolder(directory, size, preprocessing, strict, channels)
     return standardize_images(opened.model, images, batch_size=batch_size, fetched=True)
 
 
@@ -116,7 +130,7 @@ def print_skipped(images: "Images | ImageFolder") -> None:
         print(f"Skipped {name}: {reason}", flush=True)
 
 
-def find_photographs(paths: Sequence[str | Path]) -> list[Path]:
+def find_photographs(paths: Sequence[str | Path], *, option: str = "--images") -> list[Path]:
     """The given files, all files in given folders, and `demo:<name>`, in the given order.
 
     `demo` stands for all bundled photographs, unless there is a folder of that name.
@@ -130,7 +144,8 @@ def find_photographs(paths: Sequence[str | Path]) -> list[Path]:
     found: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            folder = ImageFolder(path)
+            with told_as(option, path, "directory="):
+                folder = ImageFolder(path)
             found += folder.filepaths
             print_skipped(folder)  # broken links, and subfolders that cannot be read
         elif str(path) == BUNDLED:
@@ -165,7 +180,7 @@ def read_photographs(
     """
     from kerasvis.data.file_names import shown_name
 
-    found = find_photographs(paths)
+    found = find_photographs(paths, option=option)
     names = result_names([path.name.removeprefix(f"{BUNDLED}:") for path in found], taken)
     file_names, named = [path.name for path in found], set(map(Path, paths))
     photographs = []

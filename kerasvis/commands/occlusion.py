@@ -188,7 +188,7 @@ class OtherProjections:
         if watched.scan is None or watched.scan_images is None:
             return
         self._strongest = kv.TopActivations.load(watched.scan)[layer]
-        self._images = open_images(watched.scan_images, opened)
+        self._images = open_images(watched.scan_images, opened, option="--scan-images")
         self._deconv = kv.DeconvModel(opened.model, layer, rules=opened.rules)
 
     def of_feature(self, feature: int) -> tuple["np.ndarray", ...]:

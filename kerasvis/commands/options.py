@@ -1,9 +1,7 @@
 """Groups of options that several commands take; each group is one argument of a command."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import CoercionError, Group, Parameter, Token
@@ -26,6 +24,7 @@ from kerasvis.commands.class_names import (
 )
 from kerasvis.commands.image_arguments import OpenModel, open_images
 from kerasvis.commands.named_objects import convert_choice, load_object
+from kerasvis.commands.told_as import told_as
 from kerasvis.commands.trained_models import (
     check_layers,
     check_model_name,
@@ -49,19 +48,6 @@ PREPROCESSINGS = ("raw", "unit", "tf", "caffe", "torch")
 RULES = ("relaxed",)
 PreprocessingName = Annotated[str, Parameter(converter=convert_choice(PREPROCESSINGS))]
 RulesName = Annotated[str, Parameter(converter=convert_choice(RULES))]
-
-
-@contextlib.contextmanager
-def told_as(option: str, given: str | Path | None, argument: str = "") -> Iterator[None]:
-    """A context whose errors end with the option as typed, not with the object that it names."""
-    try:
-        yield
-    except ValueError as error:
-        sentence, is_told, found = str(error).rpartition(" Received: ")
-        is_of_argument = found.startswith(argument) and not found.startswith(option)
-        if given is None or not is_told or not is_of_argument:
-            raise
-        raise ValueError(f"{sentence} Received: {option}={given}") from error
 
 
 def load_preprocessing(name: str | None) -> Any:

@@ -19,8 +19,8 @@ from kerasvis.commands.argument_types import (
     Seed,
     Width,
 )
-from kerasvis.commands.options import told_as
 from kerasvis.commands.output import OutputFolder
+from kerasvis.commands.told_as import told_as
 from kerasvis.storage.counted import counted
 
 if TYPE_CHECKING:

@@ -131,7 +131,7 @@ def test_leads_to_the_pages_of_a_gallery(explain, folder):
     ("options", "received"),
     [
         (("--versus", "wolf"), "Received: --versus=wolf\n"),
-        (("--class", "dog", "--versus", "dog"), "other_index=1"),
+        (("--class", "dog", "--versus", "dog"), "Received: --versus=dog\n"),
         (("--gallery", "none"), "--gallery=none"),
         (("--strongest-in", "none"), "Received: --strongest-in=none\n"),
         (("--relevance",), "--strongest-in"),
@@ -146,6 +146,13 @@ def test_mistakes(explain, folder, capsys, options, received):
     sentence = capsys.readouterr().err
     assert sentence.count("\n") == 1
     assert received in sentence
+    assert not (folder / "refused").exists()
+
+
+def test_a_folder_without_reference_images(explain, folder, sentence_of):
+    (folder / "none in here").mkdir()
+    sentence = sentence_of(explain)("--strongest-in", folder / "none in here", out="refused")
+    assert sentence.endswith(f"Received: --strongest-in={folder / 'none in here'}")
     assert not (folder / "refused").exists()
 
 

@@ -359,7 +359,7 @@ def test_a_folder_without_photographs(mistake, tmp_path):
     assert re.match(f"There is no such photograph .*{folder}$", mistake(images=folder))
     folder.mkdir()
     assert mistake(images=folder) == (
-        f"The folder is empty: give one with photographs. Received: directory={str(folder)!r}"
+        f"The folder is empty: give one with photographs. Received: --images={folder}"
     )
     (folder / "notes.txt").write_text("no photograph")
     sentence = mistake(images=folder)

@@ -190,6 +190,8 @@ class ExplanationAnalysis:
         }
         self._is_shown = standardize_verbose(settings.get("verbose", "auto"))
         self.occlusion = OcclusionAnalysis(model, image_size, **settings)
+        for name in self._layers or ():
+            self.occlusion.scores.graph.node(name)  # fail early
         self._model, self._output = model, settings.get("output")
         self._deconv_or_reason = functools.cache(
             lambda layer: deconv_or_reason(model, layer, settings.get("rules", ()))
@@ -209,9 +211,8 @@ class ExplanationAnalysis:
         )
         image = source.all()[0]
         _check_scores(self.occlusion.scores)
+        class_index, other_index = _classes(self.occlusion, image, class_index, other_index)
         occlusion = self.occlusion(image, class_index)
-        class_index = occlusion.class_index
-        other_index = _other_class(self.occlusion, image, class_index, other_index)
         found = self._evidence(image, class_index, other_index)
         shown = {name: _chosen(each, self._num_features) for name, each in found.items()}
         deconvs = {name: self._deconv_or_reason(name) for name in found}
@@ -255,18 +256,23 @@ def _check_scores(scores):
         )
 
 
-def _other_class(analysis, image, class_index, other_index):
-    """The class that it is compared with, by default the most probable one of the others."""
-    if other_index is None:
-        likely = np.argsort(-analysis.sweep.base(image).probabilities, kind="stable")
-        return int(likely[likely != class_index][0])
-    other_index = standardize_class(other_index, analysis.scores.num_classes)
+def _classes(analysis, image, class_index, other_index):
+    """By default the most probable class, compared with the most probable one of the others."""
+    (class_index,) = analysis.classes_of(class_index, 1)
+    if other_index is not None:
+        number = analysis.scores.num_classes
+        other_index = standardize_class(other_index, number, name="other_index")
+    if class_index is None or other_index is None:
+        likely = np.argsort(-analysis.base_probabilities(image), kind="stable")
+        class_index = int(likely[0]) if class_index is None else class_index
+        if other_index is None:
+            other_index = int(likely[likely != class_index][0])
     if other_index == class_index:
         raise ValueError(
             "A class cannot be compared with itself: give another other_index. Received: "
             f"class_index={class_index}, other_index={other_index}"
         )
-    return other_index
+    return class_index, other_index
 
 
 def _chosen(of_layer, num_features):

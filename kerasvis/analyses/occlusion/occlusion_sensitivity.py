@@ -265,12 +265,7 @@ class OcclusionAnalysis:
     def __call__(self, image: Any, class_index: int | None = None) -> OcclusionSensitivity:
         (class_index,) = self.classes_of(class_index, 1)
         image, preprocessing = self._checked_image(image)
-        base, activities, strongest_feature = self.sweep.base(image)
-        if not np.isfinite(base).all():
-            raise ValueError(
-                "The model returns NaN or infinity for the unoccluded image: check the range of "
-                "the image and the model's weights."
-            )
+        base, activities, strongest_feature = self._base(image)
         class_indices = self._asked_classes(base, class_index)
         feature_index = self._watched_map(len(activities), strongest_feature)
         probabilities, label, activity = self.sweep.run(
@@ -304,6 +299,23 @@ class OcclusionAnalysis:
             measure=self.scores.measure,
             projection_reason=self._projection_reason,
         )
+
+    def base_probabilities(self, image: Any) -> np.ndarray:
+        """Float32 `(classes,)`: the probabilities for the unoccluded image.
+
+        Raises:
+            ValueError: if the image does not fit, or the model returns NaN or infinity.
+        """
+        return self._base(self._checked_image(image)[0]).probabilities
+
+    def _base(self, image):
+        base = self.sweep.base(image)
+        if not np.isfinite(base.probabilities).all():
+            raise ValueError(
+                "The model returns NaN or infinity for the unoccluded image: check the range of "
+                "the image and the model's weights."
+            )
+        return base
 
     def _baseline_image(self, image, preprocessing):
         mean = mean_of_data_set(self.model, preprocessing)

@@ -145,13 +145,15 @@ def test_layers_of_real_nets():
 @pytest.mark.parametrize(
     ("arguments", "received"),
     [
-        ({"class_index": 4}, "4"),
+        ({"class_index": 4}, "class_index=4"),
+        ({"other_index": 4}, "other_index=4"),
         ({"class_index": 1, "other_index": 1}, "other_index=1"),
         ({"layers": ["conv9"]}, "conv9"),
         ({"num_features": 0}, "num_features=0"),
         ({"patch_size": 99}, "99"),
     ],
 )
-def test_mistakes(model, image, arguments, received):
+def test_mistakes(model, image, arguments, received, monkeypatch):
+    monkeypatch.setattr(kv.analyses.OcclusionAnalysis, "__call__", None)  # before any long work
     with pytest.raises(ValueError, match=received):
         explain(model, image, verbose=0, **arguments)
