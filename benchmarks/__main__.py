@@ -12,7 +12,7 @@ import sys
 NAMES = (
     *("switch_layers", "scan", "projection", "shared_forward_pass", "gallery"),
     *("occlusion", "planted_occlusion", "pointing_game", "planted_explanation"),
-    *("attribution_equality", "filter_diagnosis", "training", "training_diagnosis"),
+    *("explanation", "attribution_equality", "filter_diagnosis", "training", "training_diagnosis"),
     *("feature_evolution", "feature_transfer", "serving", "cluster", "gpu"),
 )
 
