@@ -6,7 +6,7 @@ import re
 import pytest
 
 from kerasvis.reports import addresses
-from tests.marks import few
+from tests.marks import few, slow
 from tests.reports.browsers import PHONE, complaints_of_axe
 from tests.reports.small_galleries import EPOCHS, EVIL, FIRST, NESTED, SECOND, WATCHED, pages_of
 
@@ -69,7 +69,11 @@ def test_a_layer_is_filtered(open_page):
 
 @pytest.mark.parametrize(
     ("order", "name", "falls"),
-    [("strongest", "strongest", True), ("rate", "rate", False), ("sparseness", "sparseness", True)],
+    [
+        ("strongest", "strongest", True),
+        ("rate", "rate", False),
+        slow("sparseness", "sparseness", True),
+    ],
 )
 def test_a_layer_is_sorted_by_numbers(open_page, order, name, falls):
     page = open_page(addresses.layer_page(FIRST))
@@ -250,7 +254,7 @@ def test_a_unit_shows_its_own_tile(open_page):
             assert (box["y"] - picture["y"]) / box["height"] == pytest.approx(row, abs=0.05)
 
 
-@pytest.mark.parametrize(("layer", "number"), [(FIRST, 0), (FIRST, 1), (NESTED, 0)])
+@pytest.mark.parametrize(("layer", "number"), [slow(FIRST, 0), (FIRST, 1), slow(NESTED, 0)])
 def test_an_evolution_is_shown_epoch_by_epoch(open_page, evolving, evolution, layer, number):
     feature = WATCHED[layer][number]
     page = open_page(evolving / addresses.map_page(layer, feature))
@@ -293,6 +297,12 @@ ADDRESSES = (
     addresses.map_page(SECOND, 2),
     "occlusion/0.html",
 )
+SCHEMES = ("light", "dark")
+
+
+def few_pages(pages, number):
+    """Each page in each colour scheme, of which `number` are quick."""
+    return few(itertools.product(pages, SCHEMES), number, unpack=True)
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
@@ -314,20 +324,17 @@ def test_pages_of_several_methods_fit_on_a_phone(open_page, by_methods, address)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("address", few(BY_METHODS, 1))
+@pytest.mark.parametrize(("address", "scheme"), few_pages(BY_METHODS, 1))
 def test_pages_of_several_methods_are_accessible(open_page, by_methods, address, scheme):
     assert complaints_of_axe(open_page(by_methods / address, color_scheme=scheme)) == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("address", few(ADDRESSES, 3))
+@pytest.mark.parametrize(("address", "scheme"), few_pages(ADDRESSES, 4))
 def test_pages_are_accessible(open_page, address, scheme):
     assert complaints_of_axe(open_page(address, color_scheme=scheme)) == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("address", few(EVOLVING, 1))
+@pytest.mark.parametrize(("address", "scheme"), few_pages(EVOLVING, 1))
 def test_pages_with_an_evolution_are_accessible(open_page, evolving, address, scheme):
     assert complaints_of_axe(open_page(evolving / address, color_scheme=scheme)) == []
 
