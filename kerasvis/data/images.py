@@ -64,6 +64,11 @@ class FetchedImages(abc.ABC):
 
     preprocessing: Preprocessing | None = None
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """`(height, width)` of the images in pixels."""
+        return self.sample().shape[1:3]
+
     @abc.abstractmethod
     def __getitem__(self, indices: Any) -> np.ndarray:
         """The images at `indices`, an array of integers, as the model takes them.
@@ -118,7 +123,6 @@ class Images(BatchedImages, FetchedImages):
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """`(height, width)` of the images in pixels."""
         return self.known_shape()[:2]
 
     def known_shape(self) -> tuple:

@@ -30,6 +30,7 @@ def source_of(kind, directory):
 def test_they_are_those_of_the_source(kind, tmp_path):
     source = source_of(kind, tmp_path)
     chosen = pickle.loads(pickle.dumps(source.chosen([5, 1])))
+    assert chosen.image_size == source.image_size == (5, 6)
     expected = source[np.array([1, 5, 1])]
     np.testing.assert_array_equal(chosen[np.array([1, 5, 1])], expected)
     if kind != "array" and kind != "batches":

@@ -172,7 +172,7 @@ def test_an_interrupted_scan_resumes_from_its_parts(machines, engine, model, tmp
 def test_errors_are_those_of_one_process(machines, engine, model, tmp_path):
     images = random_images(29)
     images[17, 0, 0, 0] = np.nan
-    with pytest.raises(NotFiniteError, match="Image 17 holds NaN"):
+    with pytest.raises(NotFiniteError, match="Image 17 contains NaN"):
         scan(model, images, engine=in_parts(engine, 6), filepath=tmp_path / "top.npz")
     images[17, 0, 0, 0] = 0
     scan(model, images, engine=engine, filepath=tmp_path / "top.npz")
