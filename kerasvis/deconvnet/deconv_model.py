@@ -1,5 +1,6 @@
 """The deconvnet of a trained Keras convnet."""
 
+import contextlib
 import functools
 import os
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from kerasvis.graph.reading import read_graph
 from kerasvis.graph.receptive_fields import as_receptive_field, receptive_spans
 from kerasvis.graph.replicas import predict_any_number
 from kerasvis.graph.shapes import image_shape, infer_shapes
+from kerasvis.layers.xla_compilation import plain_operations
 from kerasvis.storage.short import short
 
 if TYPE_CHECKING:
@@ -172,7 +174,10 @@ class DeconvModel(keras.Model):
             _, positions = self.locate(images, target.feature, batch_size)
             is_unit = True
         engine = self._engine(size, numbers, own) if is_unit else self._whole_images
-        parts, origins = engine.project(images, numbers, features, positions, batch_size, verbose)
+        with self._operations():
+            parts, origins = engine.project(
+                images, numbers, features, positions, batch_size, verbose
+            )
         return pasted(parts[:, 0], origins, images.shape)
 
     def project_units(
@@ -234,8 +239,15 @@ class DeconvModel(keras.Model):
         features, positions = as_arrays(unit, len(numbers), self.target_shape)
         size = self.check_images(np.asarray(images[0])[None]).shape[1:3]
         engine = self._engine(size, numbers, rectifications)
-        parts, origins = engine.project(images, numbers, features, positions, batch_size, verbose)
+        with self._operations():
+            parts, origins = engine.project(
+                images, numbers, features, positions, batch_size, verbose
+            )
         return {name: parts[:, i] for i, name in enumerate(rectifications)}, origins
+
+    def _operations(self):
+        """A context in which nothing is compiled, if nothing is to be."""
+        return plain_operations() if self.run_eagerly else contextlib.nullcontext()
 
     def _engine(self, size, numbers, rectifications):
         """The `ProjectionEngine` that projects units at the least cost.

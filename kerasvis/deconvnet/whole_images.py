@@ -5,6 +5,9 @@ import numpy as np
 from kerasvis.deconvnet.projection_engine import ProjectionEngine
 from kerasvis.graph.replicas import predict_any_number
 
+NUM_VALUES = 4 * 224 * 224 * 3  # of the images in a batch
+NUM_VALUES_UNCOMPILED = 4 * NUM_VALUES
+
 
 class WholeImages(ProjectionEngine):
     """Projects targets of any kind, units or whole feature maps, each by its own forward pass.
@@ -20,7 +23,9 @@ class WholeImages(ProjectionEngine):
         """See `ProjectionEngine`; the only plan is the model's, and parts are whole images."""
         images = self._deconv.check_images(np.asarray([images[n] for n in image_numbers]))
         inputs = {"images": images, "feature": features, "position": positions}
-        batch_size = batch_size or fitting_batch_size(images.shape)
+        # Uncompiled, a batch takes as long to start as some images take to project.
+        num_values = NUM_VALUES_UNCOMPILED if self._deconv.run_eagerly else NUM_VALUES
+        batch_size = batch_size or fitting_batch_size(images.shape, num_values)
         found = predict_any_number(self._deconv, inputs, batch_size, verbose)
         return found["projection"][:, None], np.zeros((len(images), 2), "int32")
 
@@ -41,6 +46,6 @@ def pasted(parts, origins, shape):
     return projections
 
 
-def fitting_batch_size(shape, num_values=4 * 224 * 224 * 3):
-    """The number of images that have as many pixels as four of 224×224; between 1 and 64."""
+def fitting_batch_size(shape, num_values=NUM_VALUES):
+    """The number of images that have so many values; between 1 and 64."""
     return int(np.clip(num_values // max(int(np.prod(shape[1:])), 1), 1, 64))
