@@ -64,7 +64,7 @@ COMMANDS = {
 }
 
 
-QUICK = [(command, 4) for command in ("features", "gallery", "explain")]
+QUICK = [(command, 4) for command in ("features", "explain")]
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,7 @@ def spatial_sizes(model, names="conv1 pool1 conv2 pool2 conv5 pool5"):
     return [model.get_layer(name).output.shape[1] for name in names.split()]
 
 
+@pytest.mark.slow
 def test_small_inputs_as_documented():
     assert spatial_sizes(small_zf(strides=(1, 1))) == [60, 30, 26, 13, 13, 6]
     assert spatial_sizes(small_zf(strides=(2, 1))) == [30, 15, 11, 6, 6, 2]

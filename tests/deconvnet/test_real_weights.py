@@ -92,7 +92,7 @@ def assert_projects_strongest_like_oracle(model, layer, images, rectification):
     grid(
         ["fire3", "fire5_expand3x3", "fire9", "softmax"],
         RECTIFICATIONS,
-        quick=[("fire5_expand3x3", "deconvnet")],
+        quick=[],
     ),
 )
 def test_squeezenet(shared_data, layer, rectification):

@@ -101,7 +101,7 @@ ALL = ("guided", "deconvnet", "gradient")
         slow("conv1", IMAGE_NUMBERS, True),  # in small crops
         slow("conv3", IMAGE_NUMBERS, True),  # cut out of whole images
         slow("fc", IMAGE_NUMBERS, False),
-        ("fc", np.arange(3), False),  # a unit in each image
+        slow("fc", np.arange(3), False),  # a unit in each image
     ],
 )
 def test_rectifications_together_are_each_as_if_alone(layer, numbers, is_cropped):
