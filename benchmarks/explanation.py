@@ -2,9 +2,9 @@
 
     python -m benchmarks.explanation [--model ResNet50] [--size 224] [--turns 3]
 
-A net with random weights, in which every feature map is active: none can be left out. Each occluder
-position takes a forward pass, or part of one, and so does each feature map of four layers; so the
-bare forward pass is timed beside it.
+A net with random weights, in which nearly every feature map is active. Each occluder position takes
+a forward pass, or part of one, and so does each active feature map of four layers; so the bare
+forward pass is timed beside it.
 """
 
 import argparse

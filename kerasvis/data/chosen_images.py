@@ -23,5 +23,9 @@ class ChosenImages(FetchedImages):
     def __getitem__(self, indices: Any) -> np.ndarray:
         return np.stack([self._images[index] for index in np.ravel(indices).tolist()])
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        return next(iter(self._images.values())).shape[:2]
+
     def sample(self) -> np.ndarray:
         return np.stack([*self._images.values()])
