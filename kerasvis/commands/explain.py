@@ -25,6 +25,7 @@ from kerasvis.commands.options import (
     ScoreOptions,
 )
 from kerasvis.commands.output import OutputFolder
+from kerasvis.commands.told_as import told_as
 
 if TYPE_CHECKING:
     from kerasvis.analyses import Explanation, ExplanationAnalysis, FeatureVisualization
@@ -144,11 +145,12 @@ def explain(
     with output.made() as folder:
         results = explained(analysis, opened, folders, folder, classes, cluster.open())
         features: dict[str, set[int]] = {}
-        for found, photograph in zip(results, photographs, strict=True):
-            print_summary(found, names, "" if is_one else f"{photograph.title}: ")
-            for layer in found.projections:
-                shown = found.maps[layer].feature_indices.tolist()
-                features.setdefault(layer, set()).update(shown)
+        with told_as("--versus", scores.versus, "class_index="):
+            for found, photograph in zip(results, photographs, strict=True):
+                print_summary(found, names, "" if is_one else f"{photograph.title}: ")
+                for layer in found.projections:
+                    shown = found.maps[layer].feature_indices.tolist()
+                    features.setdefault(layer, set()).update(shown)
         references = reference_images(features, looked_at, evidence.relevance, opened)
         entries = list(write_pages(folders, folder, names, references, evidence.gallery))
         if not is_one:

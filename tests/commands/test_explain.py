@@ -149,6 +149,13 @@ def test_mistakes(explain, folder, capsys, options, received):
     assert not (folder / "refused").exists()
 
 
+def test_the_most_probable_class_is_not_compared_with_itself(explain, written, folder, sentence_of):
+    probable = Explanation.load(written / "explanation.npz").class_index
+    sentence = sentence_of(explain)("--versus", probable, out="refused")
+    assert sentence.endswith(f"Received: --versus={probable}")
+    assert not (folder / "refused").exists()
+
+
 def test_a_folder_without_reference_images(explain, folder, sentence_of):
     (folder / "none in here").mkdir()
     sentence = sentence_of(explain)("--strongest-in", folder / "none in here", out="refused")

@@ -269,7 +269,7 @@ def _classes(analysis, image, class_index, other_index):
             other_index = int(likely[likely != class_index][0])
     if other_index == class_index:
         raise ValueError(
-            "A class cannot be compared with itself: give another other_index. Received: "
+            "A class cannot be compared with itself: give another one. Received: "
             f"class_index={class_index}, other_index={other_index}"
         )
     return class_index, other_index
