@@ -32,6 +32,14 @@ def _seed():
     keras.utils.set_random_seed(0)
 
 
+@pytest.fixture
+def eager_functions():
+    """Small models are traced for longer than they run."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @pytest.fixture(scope="session")
 def two_devices():
     """A strategy over the two devices: one for all tests, since several in a process collide."""
@@ -48,3 +56,47 @@ def shared_data():
     if not folder.is_dir():
         pytest.skip(f"No folder {folder}: set KERASVIS_SHARED_DATA to that of the real data.")
     return folder
+
+
+class Convolutions:
+    """Counts the calls of all convolutions of Keras, and ends the program at one of them."""
+
+    def __init__(self):
+        self.calls = []  # (name of the layer, shape of its inputs)
+        self.num_left = None
+
+    def interrupt_after(self, num_calls):
+        """Raises a KeyboardInterrupt once, after so many more calls."""
+        self.num_left = num_calls
+
+    def called(self, name, shape):
+        if self.num_left == 0:
+            self.num_left = None
+            raise KeyboardInterrupt
+        self.calls.append((name, shape))
+        self.num_left = self.num_left and self.num_left - 1
+
+    def shapes(self, name):
+        """The shapes of the inputs of the layer of this name."""
+        return [shape for called, shape in self.calls if called == name]
+
+    def num_new(self):
+        """The number of calls since this was asked last."""
+        number = len(self.calls)
+        self.calls.clear()
+        return number
+
+
+@pytest.fixture
+def convolutions(monkeypatch):
+    """Use it with `eager_functions`: compiled functions call a layer only when they are traced."""
+    counted = Convolutions()
+    plain = keras.layers.Conv2D.call
+
+    def call(self, inputs):
+        if not isinstance(inputs, keras.KerasTensor):
+            counted.called(self.name, tuple(inputs.shape))
+        return plain(self, inputs)
+
+    monkeypatch.setattr(keras.layers.Conv2D, "call", call)
+    return counted

@@ -175,8 +175,6 @@ def measure_correspondence(
             "seed": seed,
         }
 
-    base = features(images)
-    smallest = [rounding * np.abs(x).max(axis=1, keepdims=True) for x in base]
     all_boxes = np.concatenate([boxes[:, None], random_boxes], axis=1)
     shape = (len(layers), *all_boxes.shape[:2], len(_pairs(len(images))))
     distances, oppositions = np.zeros(shape), np.zeros(shape)
@@ -189,6 +187,8 @@ def measure_correspondence(
         return {name: np.stack([*map(of, signs)]) for name, of in functions.items()}
 
     with Parts(directory, computed_from) as cached:
+        base = features(images)
+        smallest = [rounding * np.abs(x).max(axis=1, keepdims=True) for x in base]
         for place in tqdm.tqdm(places, "Occlusions", disable=not is_shown):
             part = f"boxes-{digest([all_boxes[place]])}.npz"
             found = cached.arrays(part, functools.partial(measure, all_boxes[place]))

@@ -9,7 +9,6 @@ from keras import layers
 
 from kerasvis.analyses.correspondence import (
     Correspondence,
-    Occluder,
     hamming_distances,
     measure_correspondence,
     opposite_shares,
@@ -110,27 +109,27 @@ def test_shares_against_loops():
     np.testing.assert_allclose(opposite_shares(signs), shares, rtol=1e-12)
 
 
-def test_an_interrupted_analysis_resumes(model, images, found, tmp_path, monkeypatch):
-    given = {"num_draws": 3, "verbose": 0, "directory": tmp_path}
-    asked, plain = [], Occluder.__call__
+@pytest.mark.usefixtures("eager_functions")
+def test_an_interrupted_analysis_resumes(model, images, tmp_path, convolutions):
+    def measure(directory, **more):
+        given = {"num_draws": 3, "verbose": 0, "directory": tmp_path / directory}
+        return measure_correspondence(model, ["fc", "conv1"], images, PARTS, **given, **more)
 
-    def occlude(self, boxes):
-        asked.append(boxes)
-        if len(asked) == 5:
-            raise KeyboardInterrupt
-        return plain(self, boxes)
-
-    monkeypatch.setattr(Occluder, "__call__", occlude)
+    whole = measure("whole")
+    num_calls = convolutions.num_new()
+    assert num_calls == 1 + 2 * (1 + 3)  # unoccluded, then each part and three draws for each
+    convolutions.interrupt_after(5)
     with pytest.raises(KeyboardInterrupt):
-        measure_correspondence(model, ["fc", "conv1"], images, PARTS, **given)
-    again = measure_correspondence(model, ["fc", "conv1"], images, PARTS, **given)
-    assert len(asked) == 9  # of two parts and three draws of each, and the one that was stopped
-    np.testing.assert_array_equal(again.distances, found.distances)
-    np.testing.assert_array_equal(again.random_distances, found.random_distances)
-    np.testing.assert_array_equal(again.random_oppositions, found.random_oppositions)
+        measure("stopped")
+    assert convolutions.num_new() == 5
+    again = measure("stopped")
+    assert convolutions.num_new() == num_calls - 4
+    np.testing.assert_array_equal(again.distances, whole.distances)
+    np.testing.assert_array_equal(again.random_distances, whole.random_distances)
+    np.testing.assert_array_equal(again.random_oppositions, whole.random_oppositions)
     with pytest.raises(ValueError, match=r'computed from other baseline \("grey" there, 9 here\)'):
-        measure_correspondence(model, ["fc", "conv1"], images, PARTS, **given, baseline=9)
-    assert len(asked) == 9
+        measure("stopped", baseline=9)
+    assert convolutions.num_new() == 0
 
 
 def covered_signs(model, layer, images, boxes, colour=127.5):

@@ -1,5 +1,4 @@
 import csv
-import io
 import re
 
 import numpy as np
@@ -11,6 +10,7 @@ from kerasvis.analyses.ablation import layer_ablation
 from kerasvis.commands.ablate import SmallConvnetOptions, builder_of, rows_of, table, variants_of
 from kerasvis.commands.command_line import run
 from kerasvis.training import Recipe
+from tests.commands.tiny_archive import save_tiny_archive
 
 CHOSEN = ["without layers 6, 7", "none"]
 TINY = "--width 0.03 --dense-units 8 --crop-size 40 --epochs 1".split()
@@ -18,24 +18,7 @@ TINY = "--width 0.03 --dense-units 8 --crop-size 40 --epochs 1".split()
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
-    """An `.npz` of JPEG images of 44×44 pixels."""
-    filepath = tmp_path_factory.mktemp("data") / "tiny.npz"
-    random = np.random.default_rng(0)
-    arrays = {"words": np.array(["ant", "bee", "cat"])}
-    for split, number in (("train", 12), ("val", 6)):
-        labels = np.arange(number) % 3
-        encoded = [encode(random.integers(0, 80 * (label + 1), (44, 44, 3))) for label in labels]
-        arrays[f"{split}_bytes"] = np.frombuffer(b"".join(encoded), "uint8")
-        arrays[f"{split}_offsets"] = np.cumsum([0, *map(len, encoded)])
-        arrays[f"{split}_labels"] = labels
-    np.savez(filepath, **arrays)
-    return filepath
-
-
-def encode(pixels):
-    file = io.BytesIO()
-    Image.fromarray(pixels.astype("uint8")).save(file, "JPEG")
-    return file.getvalue()
+    return save_tiny_archive(tmp_path_factory.mktemp("data") / "tiny.npz", train=12, val=6)
 
 
 @pytest.fixture

@@ -14,37 +14,20 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
 import kerasvis as kv
 from kerasvis.commands.command_line import application, run
 from kerasvis.training import Recipe
+from tests.commands.tiny_archive import save_tiny_archive
 
 ROOT = Path(__file__).resolve().parents[2]
-NUM_CLASSES, CROP_SIZE = 3, 40
+CROP_SIZE = 40
 TINY = "--width 0.03 --dense-units 8 --crop-size 40 --epochs 2".split()
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
-    """An `.npz` of JPEG images of 44×44 pixels."""
-    filepath = tmp_path_factory.mktemp("data") / "tiny.npz"
-    random = np.random.default_rng(0)
-    arrays = {"words": np.array(["ant", "bee", "cat"])}
-    for split, number in (("train", 24), ("val", 9)):
-        labels = np.arange(number) % NUM_CLASSES
-        encoded = [encode(random.integers(0, 80 * (label + 1), (44, 44, 3))) for label in labels]
-        arrays[f"{split}_bytes"] = np.frombuffer(b"".join(encoded), "uint8")
-        arrays[f"{split}_offsets"] = np.cumsum([0, *map(len, encoded)])
-        arrays[f"{split}_labels"] = labels
-    np.savez(filepath, **arrays)
-    return filepath
-
-
-def encode(pixels):
-    file = io.BytesIO()
-    Image.fromarray(pixels.astype("uint8")).save(file, "JPEG")
-    return file.getvalue()
+    return save_tiny_archive(tmp_path_factory.mktemp("data") / "tiny.npz", train=24, val=9)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from keras import applications
 
 import kerasvis as kv
@@ -45,23 +44,13 @@ APPLICATIONS = {
 RECTIFICATIONS = ["deconvnet", "guided", "gradient"]
 
 
-@pytest.fixture
-def _functions_run_eagerly():
+def op_by_op(test):
     """Runs the convnet as the oracle does, so that both decide alike which units are active.
 
     Compiled, its activations differ by rounding. Of the million units of such a net one or two lie
     that near to zero, and each of them changes a gradient by up to 1 %.
     """
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
-def op_by_op(test):
-    """Marks a test of a net too large to be compared with what Keras compiles."""
-    test = pytest.mark.usefixtures("_functions_run_eagerly")(test)
-    # The data pipeline of `predict` stays compiled, which TensorFlow warns of.
-    return pytest.mark.filterwarnings("ignore:Even though the `tf.config:UserWarning")(test)
+    return pytest.mark.usefixtures("eager_functions")(test)
 
 
 def assert_projects_like_oracle(build, layer, rectification):

@@ -6,7 +6,6 @@ import pytest
 from keras import layers
 
 import kerasvis as kv
-from kerasvis.deconvnet import passes
 from kerasvis.deconvnet.shared_forward_pass import cut_out, steps
 from kerasvis.deconvnet.targets import Unit, as_arrays
 from tests.marks import slow
@@ -117,13 +116,13 @@ def test_rectifications_together_are_each_as_if_alone(layer, numbers, is_cropped
         assert_equal_up_to_rounding(pasted(parts, origins, (*SIZE, 3)), expected)
 
 
-def test_rectifications_share_the_forward_pass(recorded_shapes):
+def test_rectifications_share_the_forward_pass(convolutions):
     deconv = kv.DeconvModel(convnet(), "conv3")
     unit = random_unit(deconv, 9)
     deconv.project_units_by(("deconvnet",), images(), unit, IMAGE_NUMBERS)
-    alone = len(recorded_shapes)
+    alone = len(convolutions.shapes("conv1"))
     deconv.project_units_by(ALL, images(), unit, IMAGE_NUMBERS)
-    assert len(recorded_shapes) == 2 * alone
+    assert len(convolutions.shapes("conv1")) == 2 * alone
 
 
 def test_an_unknown_rectification_is_refused():
@@ -179,35 +178,21 @@ def test_one_forward_pass_per_image_in_a_step():
 
 
 @pytest.mark.parametrize("layer", ["conv3", slow("fc")])
-def test_forward_pass_of_whole_images_without_retracing(recorded_shapes, layer):
+def test_forward_pass_of_whole_images_without_retracing(convolutions, layer):
     deconv = kv.DeconvModel(convnet(), layer)
     num_traced = []
     for num_units in (40, 25, 19):
         numbers = np.arange(num_units) % 3
         deconv.project_units(images(), random_unit(deconv, num_units), numbers, batch_size=7)
-        num_traced.append(len(recorded_shapes))
-    assert recorded_shapes[-1] == (None, *SIZE, 3)
+        num_traced.append(len(convolutions.calls))
+    assert convolutions.shapes("conv1")[-1] == (None, *SIZE, 3)
     assert num_traced == num_traced[:1] * 3
 
 
-def test_forward_pass_of_small_crops(recorded_shapes):
+def test_forward_pass_of_small_crops(convolutions):
     deconv = kv.DeconvModel(convnet(), "conv1")
     deconv.project_units(images(), random_unit(deconv, 9), IMAGE_NUMBERS)
-    assert np.prod(recorded_shapes[-1][1:3]) < 0.1 * np.prod(SIZE)
-
-
-@pytest.fixture
-def recorded_shapes(monkeypatch):
-    """The shapes of the images, or crops of them, of the forward pass."""
-    shapes = []
-    forward = passes.forward
-
-    def recorded(plan, images, means=None):
-        shapes.append(tuple(images.shape))
-        return forward(plan, images, means)
-
-    monkeypatch.setattr(passes, "forward", recorded)
-    return shapes
+    assert np.prod(convolutions.shapes("conv1")[-1][1:3]) < 0.1 * np.prod(SIZE)
 
 
 def test_cut_out_takes_the_parts_of_each_image():

@@ -16,8 +16,7 @@ from kerasvis.activations import map_statistics
 from kerasvis.data import ImageFolder, load_jpeg_archive, load_labelled
 from kerasvis.data.photographs import read_photograph
 
-# Of tf.data's own functions, which are not run eagerly.
-pytestmark = pytest.mark.filterwarnings("ignore:Even though the:UserWarning")
+pytestmark = pytest.mark.usefixtures("eager_functions")
 
 SIZE, NUM_IMAGES = (19, 23), 52
 LAYERS = ["conv1", "conv2"]
@@ -76,14 +75,6 @@ def models():
     )
     raw = keras.Sequential([keras.Input((*SIZE, 3)), layers.Rescaling(1 / 255), *unit.layers])
     return {"raw": raw, "unit": unit}
-
-
-@pytest.fixture(autouse=True)
-def eager_functions():
-    """Small models take longer to compile than to run."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 class Batches(keras.utils.PyDataset):

@@ -23,16 +23,7 @@ rng = np.random.default_rng(0)
 IMAGE = rng.integers(0, 256, (*SIZE, 3)).astype("float32")
 OTHERS = rng.integers(0, 256, (8, *SIZE, 3)).astype("float32")
 
-# Of the pipelines below `eager_functions`, which are not run eagerly.
-pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config")
-
-
-@pytest.fixture(autouse=True)
-def _eager_functions():
-    """Small models are traced for longer than they run."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+pytestmark = pytest.mark.usefixtures("eager_functions")
 
 
 def trunk():

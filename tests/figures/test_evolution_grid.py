@@ -5,6 +5,7 @@ import pytest
 
 from kerasvis.figures import convergence_curves, evolution_grid, signed_to_rgb
 from kerasvis.figures.convergence_curves import quartiles
+from tests.figures.shown import extents, pixels, texts
 
 EPOCHS = np.array([1, 2, 5, 10])
 
@@ -28,20 +29,6 @@ def evolution(*layers, epochs=EPOCHS):
     return SimpleNamespace(epochs=epochs, features={each.layer: each for each in layers})
 
 
-def texts(figure):
-    return [text.get_text() for text in figure.axes[0].texts]
-
-
-def pictures(figure):
-    """`{label: (left, right, bottom, top)}` in inches."""
-    return {image.get_label(): image.get_extent() for image in figure.axes[0].images}
-
-
-def pixels(figure, label):
-    images = {image.get_label(): image for image in figure.axes[0].images}
-    return np.asarray(images[label].get_array())
-
-
 def tiles(row, num_tiles, size):
     """The fields in a row of them that were enlarged."""
     times = row.shape[0] // size[0]
@@ -55,7 +42,7 @@ def test_a_row_for_each_feature_map_and_a_column_for_each_epoch():
     shown = evolution(layer("conv1"), layer("conv2", num_maps=2, seed=1))
     figure = evolution_grid(shown)
     names = ["conv1 2", "conv1 12", "conv1 22", "conv2 2", "conv2 12"]
-    assert list(pictures(figure)) == names
+    assert list(extents(figure)) == names
     for name in names:
         conv, index = name.split()
         number = int(index) // 10
@@ -72,7 +59,7 @@ def test_a_row_for_each_feature_map_and_a_column_for_each_epoch():
 
 def test_epochs_stand_above_their_columns():
     figure = evolution_grid(evolution())
-    left, right, *_ = pictures(figure)["conv2 2"]
+    left, right, *_ = extents(figure)["conv2 2"]
     labels = {t.get_text(): t.get_position()[0] for t in figure.axes[0].texts}
     width = (right - left) / len(EPOCHS)
     for column, epoch in enumerate(["1", "5", "10"]):
@@ -84,9 +71,9 @@ def test_jumps_are_marked_between_their_columns():
     jumping = layer()
     jumping.image_indices[1] = 4, 4, 7, 4
     figure = evolution_grid(evolution(jumping))
-    marks = {name: box for name, box in pictures(figure).items() if "jump" in name}
+    marks = {name: box for name, box in extents(figure).items() if "jump" in name}
     assert list(marks) == ["conv2 12 jump 5", "conv2 12 jump 10"]
-    left, right, bottom, top = pictures(figure)["conv2 12"]
+    left, right, bottom, top = extents(figure)["conv2 12"]
     pitch = (right - left) / len(EPOCHS)
     for column, box in zip((2, 3), marks.values(), strict=True):
         assert np.mean(box[:2]) == pytest.approx(left + column * pitch, abs=0.02)
@@ -97,19 +84,19 @@ def test_jumps_are_marked_between_their_columns():
 
 def test_layers_stand_side_by_side():
     shown = evolution(layer("a"), layer("b", num_maps=2), layer("c"))
-    boxes = pictures(evolution_grid(shown, blocks_per_row=2))
+    boxes = extents(evolution_grid(shown, blocks_per_row=2))
     assert boxes["a 2"][1] < boxes["b 2"][0]
     assert boxes["a 2"][3] == boxes["b 2"][3]
     assert boxes["c 2"][0] == boxes["a 2"][0]
     assert boxes["c 2"][3] > boxes["a 22"][2]
-    alone = pictures(evolution_grid(shown, blocks_per_row=1))
+    alone = extents(evolution_grid(shown, blocks_per_row=1))
     assert alone["b 2"][3] > alone["a 22"][2]
 
 
 def test_some_layers_and_feature_maps():
     shown = evolution(layer("a"), layer("b"), layer("c"))
     figure = evolution_grid(shown, layers=["c", "a"], num_features=2)
-    assert list(pictures(figure)) == ["c 2", "c 12", "a 2", "a 12"]
+    assert list(extents(figure)) == ["c 2", "c 12", "a 2", "a 12"]
 
 
 def test_last_column_holds_the_patches_of_the_last_epoch():
@@ -119,7 +106,7 @@ def test_last_column_holds_the_patches_of_the_last_epoch():
     times = patch.shape[0] // 7
     expected = shown.features["conv2"].patches[1, -1]
     np.testing.assert_array_equal(patch, expected.repeat(times, 0).repeat(times, 1))
-    assert pictures(figure)["conv2 12 patch"][0] > pictures(figure)["conv2 12"][1]
+    assert extents(figure)["conv2 12 patch"][0] > extents(figure)["conv2 12"][1]
     assert "Last column: image patch" in " ".join(texts(figure))
 
 
@@ -127,7 +114,7 @@ def test_patches_that_were_left_out():
     shown = layer(num_maps=2, num_epochs=4)
     without = SimpleNamespace(**{**vars(shown), "patches": shown.patches[:, :, :0, :0]})
     plain, figure = (evolution_grid(evolution(each)) for each in (shown, without))
-    for label in pictures(figure):
+    for label in extents(figure):
         np.testing.assert_array_equal(pixels(figure, label), pixels(plain, label))
     sentence = r"Layer 'conv2' has no image patches, .*: show it without patches, or"
     with pytest.raises(ValueError, match=sentence):

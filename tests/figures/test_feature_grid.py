@@ -7,6 +7,7 @@ import pytest
 
 from kerasvis.figures import feature_grid, signed_to_rgb
 from kerasvis.figures.feature_tiles import feature_mosaics
+from tests.figures.shown import extents, pixels, texts
 from tests.marks import slow
 
 
@@ -24,20 +25,6 @@ def layer(name="conv2", num_maps=3, k=9, size=(7, 5), channels=3, seed=0):
         patches=rng.integers(0, 250, shape).astype("uint8"),
         boxes=np.tile(np.array([0, 0, *size], "int32"), (num_maps, k, 1)),
     )
-
-
-def texts(figure):
-    return [text.get_text() for text in figure.axes[0].texts]
-
-
-def pictures(figure):
-    """`{label: (left, right, bottom, top)}` in inches."""
-    return {image.get_label(): image.get_extent() for image in figure.axes[0].images}
-
-
-def pixels(figure, label):
-    images = {image.get_label(): image for image in figure.axes[0].images}
-    return np.asarray(images[label].get_array())
 
 
 def tile_of(whole, number, k, size):
@@ -59,7 +46,7 @@ def tile_of(whole, number, k, size):
 def test_every_map_is_a_pair_under_its_index():
     figure = feature_grid(layer(num_maps=5), maps_per_row=2)
     kinds = [f"conv2 {index} {kind}" for index in (2, 12, 22, 32, 42) for kind in PAIR]
-    assert list(pictures(figure)) == kinds
+    assert list(extents(figure)) == kinds
     assert [text for text in texts(figure) if text.startswith("feature")] == [
         f"feature {index}" for index in (2, 12, 22, 32, 42)
     ]
@@ -163,11 +150,9 @@ def test_layers_are_blocks_with_name_and_receptive_field():
     assert found[0:2] == ["conv1", "receptive field 7 × 7 pixels"]
     second = found.index("a_$b$/conv_2")
     assert found[second + 1] == "receptive field 40 × 23 pixels"
-    lowest = max(
-        bottom for label, (_, _, bottom, _) in pictures(figure).items() if "conv1" in label
-    )
+    lowest = max(bottom for label, (_, _, bottom, _) in extents(figure).items() if "conv1" in label)
     baseline = figure.axes[0].texts[second].get_position()[1]
-    highest = min(top for label, (_, _, _, top) in pictures(figure).items() if "conv_2" in label)
+    highest = min(top for label, (_, _, _, top) in extents(figure).items() if "conv_2" in label)
     assert lowest < baseline < highest
 
 
@@ -176,7 +161,7 @@ def test_layers_are_blocks_with_name_and_receptive_field():
 def test_pictures_stay_apart_inside_the_page_and_in_shape(size, k):
     figure = feature_grid([layer(num_maps=5, k=k, size=size), layer("next", k=k)], maps_per_row=3)
     width, height = figure.get_size_inches()
-    placed = list(pictures(figure).values())
+    placed = list(extents(figure).values())
     for number, (left, right, bottom, top) in enumerate(placed):
         assert 0 < left < right < width
         assert 0 < top < bottom < height
@@ -199,7 +184,7 @@ def test_pictures_stay_apart_inside_the_page_and_in_shape(size, k):
     ],
 )
 def test_mosaics_suit_the_receptive_field(size, k, expected, in_a_row):
-    placed = pictures(feature_grid(layer(num_maps=5, k=k, size=size)))
+    placed = extents(feature_grid(layer(num_maps=5, k=k, size=size)))
     longest = [max(right - left, bottom - top) for left, right, bottom, top in placed.values()]
     np.testing.assert_allclose(longest, expected, rtol=1e-6)
     tops = [top for label, (*_, top) in placed.items() if label.endswith("patches")]
@@ -219,18 +204,18 @@ def test_methods_are_blocks_that_say_so():
     beside = [text for text in texts(figure) if text.startswith("receptive field")]
     assert beside[:2] == [f"{field}, method deconvnet", f"{field}, method grad cam"]
     assert len(beside) == 3
-    assert len(pictures(figure)) <= 2 * 3 * 3
+    assert len(extents(figure)) <= 2 * 3 * 3
     assert texts(feature_grid({"conv2": other}))[1] == "receptive field 9 × 9 pixels"
 
 
 def test_mosaics_are_equally_large_on_every_page():
-    def extents(num_maps):
+    def size_of_spans(num_maps):
         figure = feature_grid(layer(num_maps=num_maps, size=(9, 9)))
-        spans = {(r - le, b - t) for le, r, b, t in pictures(figure).values()}
+        spans = {(r - le, b - t) for le, r, b, t in extents(figure).values()}
         return np.round(sorted(spans), 9).tolist(), figure.get_size_inches()
 
-    four, (four_width, four_height) = extents(4)
-    sixteen, (sixteen_width, sixteen_height) = extents(16)
+    four, (four_width, four_height) = size_of_spans(4)
+    sixteen, (sixteen_width, sixteen_height) = size_of_spans(16)
     assert len({tuple(span) for span in (*four, *sixteen)}) == 1
     assert four_width == sixteen_width == pytest.approx(7.2, abs=0.02)
     assert 3 * 0.82 < sixteen_height - four_height < 3 * 1.05

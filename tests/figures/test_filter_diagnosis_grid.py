@@ -7,6 +7,7 @@ import pytest
 
 from kerasvis.figures import filter_diagnosis_grid, signed_to_rgb
 from kerasvis.figures.filter_diagnosis_grid import COLUMN_WIDTH, band_of, evenly
+from tests.figures.shown import pictures
 
 NUM_FILTERS, NUM_FEATURES = 10, 13
 
@@ -40,10 +41,6 @@ class Diagnosis:
 
 def words(figure):
     return " ".join(text.get_text() for text in figure.axes[0].texts)
-
-
-def pictures(figure):
-    return {image.get_label(): image for image in figure.axes[0].images}
 
 
 def tiles_of(image, size, columns, number):

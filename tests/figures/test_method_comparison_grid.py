@@ -9,6 +9,7 @@ from kerasvis.figures.colour_scale import ColourScale
 from kerasvis.figures.method_comparison_grid import method_comparison_grid
 from kerasvis.figures.occlusion_overlay import overlaid
 from kerasvis.figures.page import DPI, MARGIN
+from tests.figures.shown import pictures, texts
 
 SIZE = (320, 240)  # more than the dots of a picture of an inch, so that maps are shrunk
 
@@ -27,14 +28,6 @@ def comparison(size=SIZE, channels=3, num_images=2):
             "activation_maximization": rng.integers(0, 256, shape).astype("uint8"),
         },
     )
-
-
-def pictures(figure):
-    return {image.get_label(): image for image in figure.axes[0].images}
-
-
-def texts(figure):
-    return [text.get_text() for text in figure.axes[0].texts]
 
 
 @pytest.mark.parametrize("channels", [1, 3])

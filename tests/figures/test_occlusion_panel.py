@@ -11,6 +11,7 @@ from kerasvis.figures.colour_scale import COLOURS, ColourScale, three_digits
 from kerasvis.figures.label_map import label_counts, label_pixels, nearest
 from kerasvis.figures.occlusion_row import shortened
 from kerasvis.figures.page import LABEL, text_width
+from tests.figures.shown import extents, pixels, texts
 from tests.marks import few, slow
 
 IMAGE_SIZE = (30, 44)
@@ -68,20 +69,6 @@ def row(of=None, **fields):
     return OcclusionRow(of, pixels, **fields)
 
 
-def texts(figure):
-    return [text.get_text() for text in figure.axes[0].texts]
-
-
-def pictures(figure):
-    """`{label: (left, right, bottom, top)}` in inches."""
-    return {image.get_label(): image.get_extent() for image in figure.axes[0].images}
-
-
-def pixels(figure, label):
-    images = {image.get_label(): image for image in figure.axes[0].images}
-    return np.asarray(images[label].get_array())
-
-
 NAMES = {0: "tabby", 2: "Egyptian cat"}
 
 
@@ -110,8 +97,8 @@ def test_heat_maps_are_the_means_over_the_windows_in_the_colours_of_the_bar(
     assert actual.shape == (*IMAGE_SIZE, 3)
     np.testing.assert_allclose(actual, 255 * COLOURS(shares)[..., :3], atol=1)
     np.testing.assert_allclose(bar, 255 * COLOURS(np.arange(256))[None, :, :3], atol=1)
-    left, right = pictures(figure)[f"row 0 {letter} bar"][:2]
-    mark = np.mean(pictures(figure)[f"row 0 {letter} bar mark"][:2])
+    left, right = extents(figure)[f"row 0 {letter} bar"][:2]
+    mark = np.mean(extents(figure)[f"row 0 {letter} bar mark"][:2])
     base = getattr(shown.result, f"base_{field}")
     assert (mark - left) / (right - left) == pytest.approx((base - low) / (high - low))
 
@@ -202,7 +189,7 @@ def test_rare_labels_are_drawn_in_the_grey_of_other():
     of.label = np.arange(of.label.size).reshape(of.label.shape)
     grey = np.all(label_pixels(of) == 150, axis=-1)
     assert 0 < grey.sum() < grey.size
-    assert "row 0 legend other" in pictures(occlusion_panel(row(of)))
+    assert "row 0 legend other" in extents(occlusion_panel(row(of)))
 
 
 def test_legend_names_the_labels_with_their_shares():
@@ -236,15 +223,15 @@ def test_projection_is_framed_beside_those_of_other_images():
     others = [rng.normal(size=(20, 10, 3)), rng.normal(size=(7, 7, 1))]
     shown = row(other_projections=others)
     figure = occlusion_panel(shown)
-    frame, own = (pictures(figure)[f"row 0 c 0{part}"] for part in (" frame", ""))
+    frame, own = (extents(figure)[f"row 0 c 0{part}"] for part in (" frame", ""))
     assert np.subtract(own, frame) == pytest.approx((0.02, -0.02, -0.02, 0.02))
-    found = [label for label in pictures(figure) if label.startswith("row 0 c")]
+    found = [label for label in extents(figure) if label.startswith("row 0 c")]
     assert found == ["row 0 c 0 frame", "row 0 c 0", "row 0 c 1", "row 0 c 2"]
     for number, projection in enumerate([shown.result.projection, *others]):
         whole = pixels(figure, f"row 0 c {number}")
         times = whole.shape[0] // projection.shape[0]
         np.testing.assert_array_equal(whole[::times, ::times], signed_to_rgb(projection))
-    alone = pictures(occlusion_panel(row()))["row 0 c 0 frame"]
+    alone = extents(occlusion_panel(row()))["row 0 c 0 frame"]
     assert alone[2] - alone[3] == pytest.approx(1.1 * 30 / 44)
 
 
@@ -256,9 +243,9 @@ def test_panels_that_no_row_has_are_left_out():
         "(e)",
     ]
     both = occlusion_panel([bare, row()])
-    assert {"row 1 b", "row 1 c 0"} <= set(pictures(both))
-    assert not {"row 0 b", "row 0 c 0"} & set(pictures(both))
-    assert pictures(both)["row 0 d"][:2] == pictures(both)["row 1 d"][:2]
+    assert {"row 1 b", "row 1 c 0"} <= set(extents(both))
+    assert not {"row 0 b", "row 0 c 0"} & set(extents(both))
+    assert extents(both)["row 0 d"][:2] == extents(both)["row 1 d"][:2]
 
 
 @pytest.mark.parametrize("image_size", few([(30, 44), (60, 16), (40, 40), (16, 60)]))
@@ -271,7 +258,7 @@ def test_pictures_stay_apart_inside_the_page_and_in_shape(image_size, num_others
     assert width == pytest.approx(7.2, abs=0.05)
     placed = {
         label: extent
-        for label, extent in pictures(figure).items()
+        for label, extent in extents(figure).items()
         if not label.endswith(("frame", "mark"))
     }
     for number, (left, right, bottom, top) in enumerate(placed.values()):
@@ -371,7 +358,7 @@ def test_overlay_mixes_colours_with_the_photograph_in_grey():
 def test_overlay_without_activity():
     of = result(activity=None, patch_size=(6, 8), strides=(4, 4))
     figure = occlusion_overlay(of, row(of).pixels, title="ZFNet")
-    assert list(pictures(figure)) == [
+    assert list(extents(figure)) == [
         "image",
         "probability",
         "probability bar",
@@ -486,7 +473,7 @@ def test_a_function_in_place_of_classes():
     assert "The margin." in words
     assert "label" not in words
     assert "class" not in words
-    assert not any("legend" in label or label.endswith(" e") for label in pictures(figure))
+    assert not any("legend" in label or label.endswith(" e") for label in extents(figure))
     assert figure.get_size_inches()[0] < occlusion_panel(row()).get_size_inches()[0]
     overlay = occlusion_overlay(shown, row(shown).pixels)
     assert "class" not in " ".join(texts(overlay))

@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from keras import layers
 
 from kerasvis.convnets import AlexNet, SqueezeNet, ZFNet
@@ -23,14 +22,6 @@ NUM_SEEN = 200  # so many hold every layer with a rule
 def windows_everywhere(monkeypatch):
     """Windows wherever there is a rule, be they as large as the map."""
     monkeypatch.setattr(inference_plan._Planner, "best_cut", lambda self: len(self.nodes))
-
-
-@pytest.fixture
-def eager_functions():
-    """Small models are traced for longer than they run."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 def with_scores(graph):

@@ -11,8 +11,6 @@ from tests.oracles.lively_models import make_lively
 from tests.zoo import checks
 from tests.zoo.applications import RELAXED, SIZES, application
 
-# The data pipeline of `predict` stays compiled.
-pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config:UserWarning")
 QUICK = [
     ("MobileNetV3Small", "middle"),
 ]

@@ -14,8 +14,6 @@ from tests.zoo.hub_models import BACKBONES, CLASSIFIERS, SIZE
 pytest.importorskip("keras_hub", reason="KerasHub is not installed: pip install keras-hub.")
 pytestmark = [
     pytest.mark.slow,
-    # The data pipeline of `predict` stays compiled.
-    pytest.mark.filterwarnings("ignore:Even though the `tf.config:UserWarning"),
     # Of KerasHub's tasks and layers, when they are copied and called.
     pytest.mark.filterwarnings("ignore:.compile\\(\\). was not called:UserWarning"),
     pytest.mark.filterwarnings("ignore:You are using a softmax over axis:UserWarning"),

@@ -229,27 +229,10 @@ def test_occlusion_of_segmentation():
     """A region of the map of classes is the score."""
     model, _ = lively("U-Net")
     pixels = np.random.default_rng(0).uniform(0, 255, model.input_shape[1:]).astype("float32")
-    found = kv.occlusion_sensitivity(
-        model,
-        pixels,
-        class_index=1,
-        layer="bottom",
-        region=(4, 6, 20, 18),
-        patch_size=8,
-        strides=8,
-        preprocessing="raw",
-    )
-    full = kv.occlusion_sensitivity(
-        model,
-        pixels,
-        class_index=1,
-        layer="bottom",
-        region=(4, 6, 20, 18),
-        patch_size=8,
-        strides=8,
-        preprocessing="raw",
-        method="full",
-    )
+    settings = {"class_index": 1, "layer": "bottom", "region": (4, 6, 20, 18)}
+    settings |= {"patch_size": 8, "strides": 8, "preprocessing": "raw"}
+    found = kv.occlusion_sensitivity(model, pixels, **settings)
+    full = kv.occlusion_sensitivity(model, pixels, **settings, method="full")
     np.testing.assert_allclose(found.probabilities, full.probabilities, atol=1e-5)
 
 

@@ -8,7 +8,6 @@ import pytest
 from keras import layers
 
 import kerasvis as kv
-from kerasvis.analyses.invariance.feature_comparison import FeatureComparison
 from kerasvis.analyses.invariance.feature_invariance import (
     FeatureInvariance,
     feature_invariance,
@@ -97,29 +96,29 @@ def test_definition(model, photographs, batch_size):
     assert found.curves[1].distances[:, :, 1].min() > 0.1, "turning changes something"
 
 
-def test_an_analysis_that_was_stopped_goes_on(
-    model, photographs, invariance, tmp_path, monkeypatch
-):
-    given = {"layers": None, "transformations": VALUES, "verbose": 0, "directory": tmp_path}
-    asked, plain = [], FeatureComparison.run
+@pytest.mark.usefixtures("eager_functions")
+def test_an_interrupted_analysis_resumes(model, photographs, tmp_path, convolutions):
+    given = {"images": photographs, "class_indices": 2, "transformations": VALUES, "verbose": 0}
+    given["activation"] = "softmax"  # asked of the model otherwise
 
-    def run(*arguments):
-        asked.append(len(asked))
-        if len(asked) == 3:
-            raise KeyboardInterrupt
-        return plain(*arguments)
+    def measure(directory, layers=None):
+        return feature_invariance(model, layers, directory=tmp_path / directory, **given)
 
-    monkeypatch.setattr(FeatureComparison, "run", run)
+    whole = measure("whole")
+    num_calls = convolutions.num_new()
+    assert num_calls % len(photographs) == 0
+    convolutions.interrupt_after(num_calls - 1)  # at the last photograph
     with pytest.raises(KeyboardInterrupt):
-        feature_invariance(model, images=photographs, class_indices=2, **given)
-    found = feature_invariance(model, images=photographs, class_indices=2, **given)
-    assert len(asked) == 4  # the third photograph once more, and no other
-    for curves, expected in zip(found.curves, invariance.curves, strict=True):
+        measure("stopped")
+    convolutions.num_new()
+    again = measure("stopped")
+    assert convolutions.num_new() == num_calls // len(photographs)
+    for curves, expected in zip(again.curves, whole.curves, strict=True):
         np.testing.assert_array_equal(curves.distances, expected.distances)
         np.testing.assert_array_equal(curves.probabilities, expected.probabilities)
     with pytest.raises(ValueError, match="computed from other layers"):
-        feature_invariance(model, images=photographs, **given | {"layers": "conv1"})
-    assert len(asked) == 4
+        measure("stopped", "conv1")
+    assert convolutions.num_new() == 0
 
 
 def test_the_untransformed_image_is_at_distance_0(invariance):

@@ -16,15 +16,7 @@ SIZE = (14, 12)
 SETTINGS = {"patch_size": 7, "strides": 7, "verbose": 0}
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, *SIZE, 3)).astype("uint8")
 
-pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config")
-
-
-@pytest.fixture(autouse=True)
-def _eager_functions():
-    """Small models are traced for longer than they run."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+pytestmark = pytest.mark.usefixtures("eager_functions")
 
 
 @pytest.fixture(scope="module")

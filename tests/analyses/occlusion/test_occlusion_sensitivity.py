@@ -5,7 +5,6 @@ import re
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from keras import layers
 from PIL import Image
 
@@ -29,9 +28,6 @@ SIZE = (33, 26)
 WINDOWS = {"patch_size": (7, 5), "strides": (6, 4)}
 SMALL = {"patch_size": 13, "strides": 13, "verbose": 0}  # six positions
 METHODS = ["incremental", "full"]
-
-# Of the pipelines below `eager_functions`, which are not run eagerly.
-pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config")
 
 
 def convnet(size=SIZE, channels=3, activation="relu", first=(), **options):
@@ -65,14 +61,6 @@ def images():
 @pytest.fixture(scope="module")
 def result(model, images):
     return kv.occlusion_sensitivity(model, images[0], 4, **WINDOWS, verbose=0)
-
-
-@pytest.fixture
-def eager_functions():
-    """Small models are traced for longer than they run."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 def softmax(scores):

@@ -12,7 +12,6 @@ from kerasvis.analyses.transfer.feature_cache import FeatureCache
 from kerasvis.analyses.transfer.flat_features import FlatFeatures
 from kerasvis.data import LabelledImages
 from kerasvis.storage.files import TEMPORARY
-from kerasvis.storage.parts import Parts
 from tests.analyses.transfer.transfers import SIZE, convnet, labelled_data
 
 LAYERS = ["conv1", "conv2"]
@@ -29,36 +28,28 @@ def images():
 
 
 @pytest.fixture
-def num_computed(monkeypatch):
-    """Counts images, layer by layer, that the net is run on."""
-    counted = []
-    plain = FlatFeatures.predict_on_batch
-
-    def predict_on_batch(self, images):
-        counted.append((self.extractor.layer_names, len(images)))
-        return plain(self, images)
-
-    monkeypatch.setattr(FlatFeatures, "predict_on_batch", predict_on_batch)
+def num_computed(eager_functions, convolutions):
+    """Returns the number of images that each layer was computed for since the last time."""
 
     def num_computed():
-        numbers = {}
-        for layers, number in counted:
-            for layer in layers:
-                numbers[layer] = numbers.get(layer, 0) + number
-        counted.clear()
-        return numbers
+        numbers = {
+            layer: sum(num_images for num_images, *_ in convolutions.shapes(layer))
+            for layer in LAYERS
+        }
+        convolutions.calls.clear()
+        return {layer: number for layer, number in numbers.items() if number}
 
     return num_computed
 
 
-def baseline_image(directory, images, layers=LAYERS, model=None, **options):
+def computed(directory, images, layers=LAYERS, model=None, **options):
     cache = FeatureCache(directory, model or convnet(), layers, images, **options)
     cache.compute(batch_size=4, verbose=0)
     return cache
 
 
 def test_features_of_all_images_in_order(tmp_path, images):
-    cache, model = baseline_image(tmp_path, images), convnet()
+    cache, model = computed(tmp_path, images), convnet()
     pixels = np.concatenate(list(images.batches()))
     expected = FlatFeatures(model, LAYERS, SIZE)(pixels.astype("float32"))
     for layer, features in zip(LAYERS, expected, strict=True):
@@ -67,47 +58,38 @@ def test_features_of_all_images_in_order(tmp_path, images):
 
 
 def test_every_image_is_computed_once(tmp_path, images, num_computed):
-    baseline_image(tmp_path, images)
+    computed(tmp_path, images)
     assert num_computed() == {"conv1": 36, "conv2": 36}
-    baseline_image(tmp_path, images)
+    computed(tmp_path, images)
     assert num_computed() == {}
 
 
 def test_a_damaged_part_is_computed_again(tmp_path, images, num_computed):
-    cache = baseline_image(tmp_path, images)
+    cache = computed(tmp_path, images)
     num_computed()
     before = cache.load("conv1")
     part = cache.folders["conv1"] / "part_00002.npz"
     part.write_bytes(part.read_bytes()[:-40])
-    again = baseline_image(tmp_path, images)
+    again = computed(tmp_path, images)
     assert num_computed() == {"conv1": 10}
     np.testing.assert_array_equal(again.load("conv1"), before)
 
 
 def test_a_further_layer_is_computed_alone(tmp_path, images, num_computed):
-    baseline_image(tmp_path, images, ["conv2"])
+    computed(tmp_path, images, ["conv2"])
     num_computed()
-    baseline_image(tmp_path, images, ["conv1", "conv2"])
+    computed(tmp_path, images, ["conv1", "conv2"])
     assert num_computed() == {"conv1": 36}
 
 
-def test_a_run_that_was_stopped_goes_on(tmp_path, images, num_computed, monkeypatch):
-    whole = baseline_image(tmp_path / "whole", images)
-    num_computed()
-    plain, written = Parts.save, []
-
-    def stopped_after_five(parts, name, arrays):
-        if len(written) == 5:  # two parts of conv2, three of conv1
-            raise KeyboardInterrupt
-        written.append(name)
-        plain(parts, name, arrays)
-
-    monkeypatch.setattr(Parts, "save", stopped_after_five)
+def test_an_interrupted_run_resumes(tmp_path, images, num_computed, convolutions):
+    whole = computed(tmp_path / "whole", images)
+    assert num_computed() == {"conv1": 36, "conv2": 36}
+    convolutions.interrupt_after(2 * 7)  # two layers; three batches for each of two parts, one more
     with pytest.raises(KeyboardInterrupt):
-        baseline_image(tmp_path / "stopped", images)
-    assert num_computed() == {"conv1": 30, "conv2": 30}
-    monkeypatch.setattr(Parts, "save", plain)
-    stopped = baseline_image(tmp_path / "stopped", images)
+        computed(tmp_path / "stopped", images)
+    assert num_computed() == {"conv1": 24, "conv2": 24}
+    stopped = computed(tmp_path / "stopped", images)
     assert num_computed() == {"conv1": 16, "conv2": 16}
     for layer in LAYERS:
         np.testing.assert_array_equal(stopped.load(layer), whole.load(layer))
@@ -143,16 +125,16 @@ def test_the_key_changes_with_all_that_features_depend_on(tmp_path, images):
 
 
 def test_layers_above_do_not_matter(tmp_path, images, num_computed):
-    baseline_image(tmp_path, images)
+    computed(tmp_path, images)
     num_computed()
     model = convnet()
     other = keras.Sequential([keras.Input((*SIZE, 3)), *model.layers[:-1], keras.layers.Dense(9)])
-    baseline_image(tmp_path, images, model=other)
+    computed(tmp_path, images, model=other)
     assert num_computed() == {}
 
 
 def test_images_are_preprocessed(tmp_path, images):
-    features = baseline_image(tmp_path, images, ["conv1"], preprocessing="tf").load("conv1")
+    features = computed(tmp_path, images, ["conv1"], preprocessing="tf").load("conv1")
     pixels = np.concatenate(list(images.batches())).astype("float32") / 127.5 - 1
     (expected,) = FlatFeatures(convnet(), ["conv1"], SIZE)(pixels)
     np.testing.assert_allclose(features, expected, rtol=1e-5, atol=1e-6)
@@ -164,20 +146,20 @@ def test_features_that_are_not_finite(tmp_path, images):
     with pytest.raises(
         ValueError, match="Layer 'conv2' returns NaN or infinity for image 0: check"
     ):
-        baseline_image(tmp_path, images, model=model)
+        computed(tmp_path, images, model=model)
 
 
 def test_a_folder_that_cannot_be_made(tmp_path, images):
     (tmp_path / "file").write_text("here")
     with pytest.raises(OSError, match=r"The folder .*file/.* cannot be written to .*: make room"):
-        baseline_image(tmp_path / "file", images)
+        computed(tmp_path / "file", images)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written_to(tmp_path, images):
     tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
     with pytest.raises(OSError, match="cannot be written to"):
-        baseline_image(tmp_path, images)
+        computed(tmp_path, images)
 
 
 def test_a_layer_that_is_not_there(tmp_path, images):
