@@ -5,7 +5,7 @@ import pytest
 
 import kerasvis as kv
 from kerasvis.analyses import projections_on_engine
-from kerasvis.engines import Ray
+from tests.engines.killing import Killing
 from tests.engines.nested_convnet import SIZE, brightness, nested_convnet
 
 LAYERS = ["conv", "inner/linear", "dense"]
@@ -49,17 +49,9 @@ def test_the_arrays_are_the_same(machines, engine, model, images, kind):
 @pytest.mark.slow
 def test_a_machine_is_killed_while_it_projects(machines, model, images, monkeypatch):
     here = visualized(model, images)
-    original, count = projections_on_engine.UnitsOfLayer, []
-
-    def killing(*arguments):
-        count.append(arguments)
-        if len(count) == 3:
-            machines.kill()
-        return original(*arguments)
-
-    monkeypatch.setattr(projections_on_engine, "UnitsOfLayer", killing)
-    assert visualized(model, images, Ray()) == here
-    assert len(count) == 3 * 2  # twelve activations of each layer
+    engine = Killing(machines, 2 + 3)
+    assert visualized(model, images, engine) == here
+    assert engine.num_parts == 2 + 3 * 2  # of the scan; of each layer, with twelve activations
 
 
 @pytest.mark.parametrize("number", [1, 2, 5])

@@ -29,21 +29,3 @@ def test_the_report_is_the_same(machines, engine, tmp_path):
     assert files(tmp_path / "there") == files(tmp_path / "here")
     assert len(files(tmp_path / "here")) > 10
     assert reported(None, engine) == here
-
-
-@pytest.mark.slow
-def test_completed_parts_are_not_computed_again(machines, engine, tmp_path, monkeypatch):
-    here = reported(tmp_path)
-    next(tmp_path.glob("selectivity-zf-*")).unlink()
-    sent = []
-    original = engine.map
-
-    def noted(worker, parts):
-        sent.extend(parts)
-        return original(worker, sent)
-
-    monkeypatch.setattr(engine, "map", noted)
-    assert reported(tmp_path, engine) == here
-    assert [(part.check, part.method) for part in sent] == [("selectivity", "zf")]
-    assert reported(tmp_path, engine) == here
-    assert len(sent) == 1

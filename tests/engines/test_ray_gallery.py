@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import kerasvis as kv
-from kerasvis.engines import Ray
-from kerasvis.reports import layer_pictures, sprites_on_engine
+from kerasvis.reports import layer_pictures
+from tests.engines.killing import Killing
 from tests.engines.light_work import files
 from tests.engines.nested_convnet import SIZE, brightness, nested_convnet
 
@@ -45,14 +45,6 @@ def test_the_files_are_the_same(machines, engine, model, images, tmp_path, monke
 def test_a_machine_is_killed_while_it_projects(machines, model, images, tmp_path, monkeypatch):
     monkeypatch.setattr(layer_pictures, "NUM_BYTES_AT_ONCE", 1)
     here = written(model, images, tmp_path / "here")
-    original, count = sprites_on_engine.MapsOfLayer, []
-
-    def killing(*arguments):
-        count.append(arguments)
-        if len(count) == 7:
-            machines.kill()
-        return original(*arguments)
-
-    monkeypatch.setattr(sprites_on_engine, "MapsOfLayer", killing)
-    assert written(model, images, tmp_path / "there", Ray()) == here
-    assert len(count) == 2 * 9
+    engine = Killing(machines, 10 + 7)
+    assert written(model, images, tmp_path / "there", engine) == here
+    assert engine.num_parts == 10 + 2 * 9  # of two scans; feature maps

@@ -1,4 +1,3 @@
-import functools
 import shutil
 from types import SimpleNamespace
 
@@ -7,7 +6,6 @@ import numpy as np
 import pytest
 
 from kerasvis.analyses import LayerAblation, ablate
-from kerasvis.analyses.ablation import layer_ablation
 from kerasvis.data.labelled.sub_crops import center_crop
 from kerasvis.storage.files import read_npz
 from kerasvis.training import fit
@@ -80,35 +78,29 @@ def test_what_else_it_tells(ablation):
     assert (ablation.seconds > 0).all()
 
 
-def test_nothing_is_trained_twice(ablation, directory, monkeypatch):
-    monkeypatch.setattr(layer_ablation, "fit", None)  # a call would be an error
+@pytest.mark.usefixtures("eager_functions")
+def test_nothing_is_trained_twice(ablation, directory, convolutions):
     assert ablate_small(directory) == ablation
+    assert convolutions.num_new() == 0
     for state in directory.rglob("state.npz"):  # no weights stay
         assert read_npz(state, "a history").keys() == {"history"}
 
 
-class Interrupt(keras.callbacks.Callback):
-    """Ends the process, as far as Python can, in the last epoch of the net with a dropout."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == 2 and any(isinstance(x, keras.layers.Dropout) for x in self.model.layers):
-            raise KeyboardInterrupt
-
-
 @pytest.mark.slow
-def test_interrupted_within_a_variant(ablation, tmp_path, monkeypatch):
-    epochs = []
-    count = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: epochs.append(epoch))
-    interrupted = functools.partial(fit, callbacks=[count, Interrupt()])
-    monkeypatch.setattr(layer_ablation, "fit", interrupted)
+@pytest.mark.usefixtures("eager_functions")
+def test_interrupted_within_a_variant(tmp_path, convolutions):
+    whole = ablate_small(tmp_path / "whole")
+    of_a_net, remainder = divmod(convolutions.num_new(), 2)
+    assert remainder == 0  # both have one convolution
+    convolutions.interrupt_after(of_a_net + of_a_net // 2)
     with pytest.raises(KeyboardInterrupt):
-        ablate_small(tmp_path)
-    assert epochs == [0, 1, 2, 0, 1]
-    monkeypatch.setattr(layer_ablation, "fit", functools.partial(fit, callbacks=[count]))
-    again = ablate_small(tmp_path)
-    assert epochs == [0, 1, 2, 0, 1, 2]  # the first net is not trained again, the second goes on
-    np.testing.assert_array_equal(again.train_errors, ablation.train_errors)
-    np.testing.assert_array_equal(again.validation_errors, ablation.validation_errors)
+        ablate_small(tmp_path / "stopped")
+    convolutions.num_new()
+    again = ablate_small(tmp_path / "stopped")
+    # The first net is not trained again; the second resumes from its last epoch.
+    assert of_a_net // 2 <= convolutions.num_new() < 0.8 * of_a_net
+    np.testing.assert_array_equal(again.train_errors, whole.train_errors)
+    np.testing.assert_array_equal(again.validation_errors, whole.validation_errors)
 
 
 def test_files(ablation, tmp_path):

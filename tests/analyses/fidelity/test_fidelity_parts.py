@@ -5,7 +5,6 @@ import keras
 import numpy as np
 import pytest
 
-from kerasvis.analyses.fidelity import fidelity_report
 from kerasvis.analyses.fidelity.chosen_units import choose_units
 from kerasvis.analyses.fidelity.fidelity_parts import computed_from, part_name
 from kerasvis.analyses.fidelity.unit_maps import unit_methods
@@ -79,7 +78,7 @@ def test_other_methods_are_other_parts():
         part_name("selectivity", "my_$method", edges),
         part_name("selectivity", "zf", methods["deconvnet"]),
         part_name("selectivity", "zf", methods["guided"]),
-        part_name("selectivity", "zf", Watched),
+        part_name("selectivity", "zf", Written),
     ]
     assert len(set(names)) == len(names)
     assert not any("/" in name or "$" in name for name in names)
@@ -87,90 +86,83 @@ def test_other_methods_are_other_parts():
 
 METHODS = ("deconvnet", "edges")
 PARTS = [
-    *(f"measure_weight_randomization {method}" for method in METHODS),
-    *(f"measure_selectivity {method}" for method in METHODS),
-    "measure_cosine_convergence deconvnet",
-    *(f"measure_patch_sufficiency {method}" for method in METHODS),
-    *(f"measure_insertion_deletion {method}" for method in (*METHODS, "random")),
+    *(f"weight_randomization-{method}" for method in METHODS),
+    *(f"selectivity-{method}" for method in METHODS),
+    "cosine_convergence-deconvnet",
+    *(f"patch_sufficiency-{method}" for method in METHODS),
+    *(f"insertion_deletion-{method}" for method in (*METHODS, "random")),
 ]
 
 
-class Watched:
-    """The functions that measure checks: what they finished, and after how many they stop."""
+class Written:
+    """The parts that are written, and after how many of them the program ends."""
 
     def __init__(self, monkeypatch):
-        self.finished, self.num_left = [], np.inf
-        for name in sorted({part.split()[0] for part in PARTS}):
-            monkeypatch.setattr(
-                fidelity_report, name, self.watched(name, getattr(fidelity_report, name))
-            )
+        self.parts, self.num_left = [], np.inf
+        self.replace = os.replace
+        monkeypatch.setattr(os, "replace", self.replaced)
 
-    def watched(self, name, measure):
-        def measure_if_it_may(*arguments, **options):
+    def replaced(self, source, target):
+        if str(target).endswith(".npz"):
             if self.num_left == 0:
                 raise KeyboardInterrupt
-            result = measure(*arguments, **options)
-            self.finished += [f"{name} {method}" for method in result.methods]
+            self.parts.append(os.path.basename(target).rpartition("-")[0])
             self.num_left -= 1
-            return result
-
-        return measure_if_it_may
+        self.replace(source, target)
 
 
 @pytest.mark.slow
 def test_interrupted_at_each_part(tmp_path, model, images, monkeypatch):
     small_report(model, images, METHODS).save(tmp_path / "whole.npz")
-    watched = Watched(monkeypatch)
+    written = Written(monkeypatch)
     for number in range(len(PARTS)):
-        watched.num_left = 1
+        written.num_left = 1
         if number < len(PARTS) - 1:
             with pytest.raises(KeyboardInterrupt):
                 small_report(model, images, METHODS, directory=tmp_path / "parts")
         else:
             report = small_report(model, images, METHODS, directory=tmp_path / "parts")
-        assert watched.finished == PARTS[: number + 1]
+        assert written.parts == PARTS[: number + 1]
+    written.num_left = 1
     report.save(tmp_path / "interrupted.npz")
     assert (tmp_path / "interrupted.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
     assert len(list((tmp_path / "parts").glob("*.npz"))) == len(PARTS)
 
 
-def test_interrupted_before_a_part_is_written(tmp_path, model, images, monkeypatch):
-    options = {"checks": "selectivity", "directory": tmp_path}
+@pytest.mark.usefixtures("eager_functions")
+def test_interrupted_before_a_part_is_written(tmp_path, model, images, monkeypatch, convolutions):
     expected = small_report(model, images, METHODS, checks="selectivity")
-    watched = Watched(monkeypatch)
+    num_calls = convolutions.num_new()
+    options = {"checks": "selectivity", "directory": tmp_path}
     with monkeypatch.context() as patched:
-        patched.setattr("kerasvis.storage.files.os.replace", interrupt_at_parts(os.replace))
+        Written(patched).num_left = 0
         with pytest.raises(KeyboardInterrupt):
             small_report(model, images, METHODS, **options)
+    convolutions.num_new()
     assert small_report(model, images, METHODS, **options) == expected
-    deconvnet, edges = PARTS[2:4]
-    assert watched.finished == [deconvnet, deconvnet, edges]
-
-
-def interrupt_at_parts(replace):
-    def interrupting(source, target):
-        if str(target).endswith(".npz"):
-            raise KeyboardInterrupt
-        replace(source, target)
-
-    return interrupting
+    assert convolutions.num_new() == num_calls
 
 
 @pytest.mark.slow
-def test_what_is_asked_for_more_is_measured_alone(tmp_path, model, images, monkeypatch):
-    watched = Watched(monkeypatch)
+@pytest.mark.usefixtures("eager_functions")
+def test_what_is_asked_for_more_is_measured_alone(
+    tmp_path, model, images, monkeypatch, convolutions
+):
+    written = Written(monkeypatch)
     options = {"directory": tmp_path}
     small_report(model, images, ("edges",), checks="selectivity", **options)
     small_report(model, images, METHODS, checks="selectivity", **options)
-    assert watched.finished == ["measure_selectivity edges", "measure_selectivity deconvnet"]
-    watched.finished.clear()
+    assert written.parts == ["selectivity-edges", "selectivity-deconvnet"]
+    written.parts.clear()
     checks = ("selectivity", "patch_sufficiency")
     small_report(model, images, METHODS, checks=checks, **options)
-    of_patches = [f"measure_patch_sufficiency {method}" for method in METHODS]
-    assert watched.finished == of_patches
-    watched.finished.clear()
+    assert written.parts == [f"patch_sufficiency-{method}" for method in METHODS]
+    convolutions.num_new()
+    small_report(model, images, METHODS, checks=checks, **options)
+    num_to_choose_units = convolutions.num_new()
     for changed in ({"patch_size": 3}, {"seed": 1}, {"baseline": 9}, {"num_draws": 3}):
         with pytest.raises(ValueError, match="was computed from another") as caught:
             small_report(model, images, METHODS, checks=checks, **options, **changed)
         assert {"baseline": "baselines"}.get(*changed, *changed) in str(caught.value)
-    assert watched.finished == []
+        assert convolutions.num_new() == num_to_choose_units
+    assert len(written.parts) == len(METHODS)

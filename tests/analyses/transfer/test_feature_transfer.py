@@ -1,12 +1,14 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import SVC
 
 from kerasvis.analyses import FeatureTransfer, transfer_features
-from kerasvis.analyses.transfer import feature_transfer
 from kerasvis.analyses.transfer.all_images import AllImages
 from kerasvis.analyses.transfer.feature_cache import FeatureCache
+from kerasvis.data import LabelledImages
 from kerasvis.training import Recipe
 from tests.analyses.transfer.transfers import convnet, labelled_data
 
@@ -62,41 +64,47 @@ def test_both_heads_tell_colours_apart():
     assert (found.accuracies > 0.7).all()  # by chance a third
 
 
-def test_planted_near_duplicates_are_left_out(monkeypatch):
+def without(images, numbers):
+    return LabelledImages(*(np.delete(array, numbers, axis=0) for array in images))
+
+
+def test_planted_near_duplicates_are_left_out():
+    """What is left is what would be there if they had never been among the images."""
     data = labelled_data(num_validation=15)
     planted = [3, 20, 25]
     both = np.concatenate([data.train.pixels, data.validation.pixels])
-    drawn = []
-    plain = feature_transfer.sample_fold
-
-    def sample_fold(*arguments):
-        drawn.append(plain(*arguments))
-        return drawn[-1]
-
-    monkeypatch.setattr(feature_transfer, "sample_fold", sample_fold)
     found = transfer("conv1", data, trained_on=both[planted])
     np.testing.assert_array_equal(found.duplicate_indices, planted)
     assert found.num_images == 39
-    for fold in drawn[1:]:  # the first one only tries whether there are images enough
-        used = {*fold.train.ravel().tolist(), *fold.test.tolist()}
-        assert used == set(range(39)) - set(planted)
+    fewer = dataclasses.replace(
+        data, train=without(data.train, [3, 20]), validation=without(data.validation, [25 - 24])
+    )
+    expected = transfer("conv1", fewer)
+    np.testing.assert_array_equal(found.accuracies, expected.accuracies)
+    np.testing.assert_array_equal(found.num_test_images, expected.num_test_images)
 
 
-def test_near_duplicates_are_looked_for_once(monkeypatch, tmp_path):
+def test_near_duplicates_are_looked_for_once(tmp_path):
     data = labelled_data()
-    first = transfer("conv1", data, trained_on=data.train.pixels[5:7], cache=tmp_path)
-    monkeypatch.setattr(feature_transfer, "find_near_duplicates", None)  # a call would be an error
-    again = transfer("conv1", data, trained_on=data.train.pixels[5:7], cache=tmp_path)
+
+    def transferred(number):
+        found = transfer("conv1", data, trained_on=data.train.pixels[5:number], cache=tmp_path)
+        files = tmp_path.glob("near_duplicates-*/near_duplicates.npz")
+        return found, {file: file.stat().st_ino for file in files}
+
+    first, files = transferred(7)
+    again, same_files = transferred(7)
+    assert same_files == files
     np.testing.assert_array_equal(again.duplicate_indices, [5, 6])
     np.testing.assert_array_equal(again.accuracies, first.accuracies)
-    with pytest.raises(TypeError):
-        transfer("conv1", data, trained_on=data.train.pixels[5:8], cache=tmp_path)
+    other, more_files = transferred(8)
+    assert len(more_files) == len(files) + 1
+    np.testing.assert_array_equal(other.duplicate_indices, [5, 6, 7])
 
 
-def test_classes_that_are_too_small_are_refused_first(monkeypatch):
-    monkeypatch.setattr(feature_transfer, "find_near_duplicates", None)
+def test_classes_that_are_too_small_are_refused_first(tmp_path):
     with pytest.raises(ValueError, match="'ant' has too few images, 12 for training and 0 others"):
-        transfer("conv1", per_class=12, trained_on=labelled_data().train.pixels)
+        transfer("conv1", per_class=12, trained_on=tmp_path / "missing")
 
 
 def test_the_given_test_images():
