@@ -13,6 +13,8 @@ import keras
 import pytest
 import tensorflow as tf
 
+from tests.watched import Convolutions, Written
+
 # Two logical devices stand for two GPUs; this has to come before TensorFlow touches a device.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
@@ -58,45 +60,13 @@ def shared_data():
     return folder
 
 
-class Convolutions:
-    """Counts the calls of all convolutions of Keras, and ends the program at one of them."""
-
-    def __init__(self):
-        self.calls = []  # (name of the layer, shape of its inputs)
-        self.num_left = None
-
-    def interrupt_after(self, num_calls):
-        """Raises a KeyboardInterrupt once, after so many more calls."""
-        self.num_left = num_calls
-
-    def called(self, name, shape):
-        if self.num_left == 0:
-            self.num_left = None
-            raise KeyboardInterrupt
-        self.calls.append((name, shape))
-        self.num_left = self.num_left and self.num_left - 1
-
-    def shapes(self, name):
-        """The shapes of the inputs of the layer of this name."""
-        return [shape for called, shape in self.calls if called == name]
-
-    def num_new(self):
-        """The number of calls since this was asked last."""
-        number = len(self.calls)
-        self.calls.clear()
-        return number
-
-
 @pytest.fixture
 def convolutions(monkeypatch):
     """Use it with `eager_functions`: compiled functions call a layer only when they are traced."""
-    counted = Convolutions()
-    plain = keras.layers.Conv2D.call
+    return Convolutions(monkeypatch)
 
-    def call(self, inputs):
-        if not isinstance(inputs, keras.KerasTensor):
-            counted.called(self.name, tuple(inputs.shape))
-        return plain(self, inputs)
 
-    monkeypatch.setattr(keras.layers.Conv2D, "call", call)
-    return counted
+@pytest.fixture
+def written(monkeypatch):
+    """The files that are written, each at once as all files of the package are."""
+    return Written(monkeypatch)

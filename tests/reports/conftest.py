@@ -4,7 +4,7 @@ import pytest
 
 import kerasvis as kv
 from kerasvis.figures import OcclusionRow
-from kerasvis.reports import build, layer_pictures, write_gallery
+from kerasvis.reports import write_gallery
 from tests.reports.browsers import pages_opened, started_browser
 from tests.reports.small_galleries import (
     EVIL,
@@ -96,32 +96,3 @@ def write(model, images, tmp_path):
         return tmp_path / "gallery"
 
     return write
-
-
-@pytest.fixture
-def projected(monkeypatch):
-    """`(layer, features)` of every projection made from now on."""
-    calls = []
-    original = layer_pictures.visualize_by
-
-    def recorded(projections, images, top, features, *arguments, **options):
-        calls.append((projections.layer, list(features)))
-        return original(projections, images, top, features, *arguments, **options)
-
-    monkeypatch.setattr(layer_pictures, "visualize_by", recorded)
-    return calls
-
-
-@pytest.fixture
-def scanned(monkeypatch):
-    """The layers of every scan made from now on."""
-    calls = []
-    original = build.run_scan
-
-    def recorded(model, watched, *arguments):
-        if watched:
-            calls.append(list(dict.fromkeys(layer for layer, _ in watched)))
-        return original(model, watched, *arguments)
-
-    monkeypatch.setattr(build, "run_scan", recorded)
-    return calls

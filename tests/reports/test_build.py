@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from kerasvis.activations.forward_pass import ForwardPass
-from kerasvis.reports import addresses, build, layer_pictures, write_gallery
+from kerasvis.reports import addresses, layer_pictures, write_gallery
 from kerasvis.storage.parts import JOURNAL
+from tests.engines.in_process import InProcess
 from tests.reports.small_galleries import (
     FIRST,
     LABELS,
@@ -26,21 +26,21 @@ def write_again(model, images, gallery):
     return write_again
 
 
-def test_the_same_again_does_nothing(gallery, write_again, occlusions, projected, scanned):
+@pytest.mark.usefixtures("eager_functions")
+def test_the_same_again_does_nothing(gallery, write_again, occlusions, convolutions):
     before = files_of(gallery)
     assert write_again(occlusions=occlusions) == gallery / "index.html"
-    assert (projected, scanned) == ([], [])
+    assert convolutions.num_new() == 0
     assert files_of(gallery) == before
 
 
-def test_one_more_layer_redoes_nothing(write, projected, scanned):
+def test_one_more_layer_redoes_nothing(write, written):
     folder = write([FIRST, NESTED])
     before = files_of(folder)
-    assert scanned == [[FIRST, NESTED]]
-    projected.clear(), scanned.clear()
+    written.new(".webp")
     write([SECOND])
-    assert scanned == [[SECOND]]
-    assert {layer for layer, _ in projected} == {SECOND}
+    sprites = {path.relative_to(folder).as_posix() for path in written.new(".webp")}
+    assert sprites == {addresses.sprite(SECOND, feature) for feature in range(4)}
     after = files_of(folder)
     changed = {path for path in before if after[path] != before[path]}
     neighbours = {addresses.layer_page(layer) for layer in (FIRST, NESTED)}
@@ -64,38 +64,25 @@ def test_step_by_step_and_at_once_are_the_same(write, gallery):
 
 
 @pytest.mark.slow
-def test_a_build_that_was_stopped_while_projecting_goes_on(write, gallery, monkeypatch):
+def test_interrupted_while_projecting_it_resumes(write, gallery, monkeypatch, written):
     monkeypatch.setattr(layer_pictures, "NUM_BYTES_AT_ONCE", 1)  # a map at a time
-    original, calls = layer_pictures.visualize_by, []
-
-    def stopped(projections, images, top, features, *arguments, **options):
-        calls.append((projections.layer, *features))
-        if len(calls) == 8:
-            raise KeyboardInterrupt
-        return original(projections, images, top, features, *arguments, **options)
-
-    monkeypatch.setattr(layer_pictures, "visualize_by", stopped)
     options = {"labels": LABELS, "batch_size": 5}
+    written.interrupt_after(7, ".webp")
     with pytest.raises(KeyboardInterrupt):
         write(**options)
     folder = write(**options)
-    assert len(calls) == 13 + 1
-    assert len(set(calls)) == 13
+    pictures = written.new(".webp")
+    assert len(pictures) == len(set(pictures)) == 13 + 5  # feature maps, and filters of layer 1
     assert same_as(folder, gallery)
 
 
-def test_a_build_that_was_stopped_after_the_scan_does_not_scan_again(write, monkeypatch):
-    def stopped(*arguments):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(build, "save_layer", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            write([FIRST])
-    reading = []
-    monkeypatch.setattr(ForwardPass, "call", lambda self, images: reading.append(images))
-    folder = write([FIRST])
-    assert reading == []
+def test_interrupted_after_the_scan_it_does_not_scan_again(write, written):
+    written.interrupt_after(0, ".webp")
+    with pytest.raises(KeyboardInterrupt):
+        write([FIRST])
+    engine = InProcess()
+    folder = write([FIRST], engine=engine)
+    assert {type(part).__name__ for part in engine.parts} == {"MapsOfLayer"}
     assert not list((folder / "arrays").glob("scan*"))
 
 
@@ -132,19 +119,19 @@ def test_a_gallery_of_another_model_is_refused(write_again):
         write_again(model=other)
 
 
-def test_what_is_damaged_is_made_again(write, projected):
+def test_what_is_damaged_is_made_again(write, written):
     folder = write([SECOND])
     before = {path: content for path, (content, _) in files_of(folder).items()}
-    projected.clear()
     damaged = [addresses.sprite(SECOND, 1), addresses.sprite(SECOND, 2), "index.html"]
     damaged += [addresses.map_page(SECOND, 0), "arrays/filter_diagnosis.npz"]
     for path in damaged:
         content = bytearray((folder / path).read_bytes())
         content[len(content) // 3] ^= 4
         (folder / path).write_bytes(content)
+    written.paths.clear()
     write([SECOND])
     assert {path: content for path, (content, _) in files_of(folder).items()} == before
-    assert projected == [(SECOND, [1, 2])]
+    assert written.new(".webp") == [folder / path for path in damaged[:2]]
 
 
 def test_the_model_is_left_as_it_is(model, write):

@@ -322,7 +322,8 @@ def test_a_model_without_convolutions_has_no_findings(write):
 # Mistakes, told before the long work
 
 
-def test_mistakes_are_told(write, model, images, scanned):
+@pytest.mark.usefixtures("eager_functions")
+def test_mistakes_are_told(write, model, images, convolutions):
     with pytest.raises(ValueError, match="The model has no layer 'conv9'"):
         write(["conv9"])
     with pytest.raises(ValueError, match=r"read only once|whether it has an end"):
@@ -331,7 +332,7 @@ def test_mistakes_are_told(write, model, images, scanned):
         write(labels=["a", "b"])
     with pytest.raises(ValueError, match="preprocessing='rgb'"):
         write(preprocessing="rgb")
-    assert scanned == []
+    assert convolutions.num_new() == 0
 
 
 def test_a_model_without_convolutions_needs_layers(write):
@@ -340,7 +341,8 @@ def test_a_model_without_convolutions_needs_layers(write):
         write(model=model)
 
 
-def test_a_layer_without_a_rule_is_refused(write, scanned):
+@pytest.mark.usefixtures("eager_functions")
+def test_a_layer_without_a_rule_is_refused(write, convolutions):
     layers = keras.layers
     model = keras.Sequential(
         [
@@ -352,7 +354,7 @@ def test_a_layer_without_a_rule_is_refused(write, scanned):
     )
     with pytest.raises(ValueError, match="norm"):
         write(model=model)
-    assert scanned == []
+    assert convolutions.num_new() == 0
 
 
 # Several methods
@@ -428,8 +430,9 @@ def test_pages_show_the_most_relevant_images(by_methods, model, images):
     assert f"Mostly relevant in images other than their strongest: {num_disagreeing} of 4" in text
 
 
+@pytest.mark.usefixtures("eager_functions")
 @pytest.mark.parametrize("wrong", [np.zeros((1, 3)), np.full((1, *SIZE), np.nan)])
-def test_a_method_that_returns_no_maps_is_refused_before_the_scan(write, scanned, wrong):
+def test_a_method_that_returns_no_maps_is_refused_before_the_scan(write, convolutions, wrong):
     with pytest.raises(ValueError, match="mine"):
         write([SECOND], methods={"mine": lambda model, layer, images, target: wrong})
-    assert scanned == []
+    assert {num_images for _, (num_images, *_) in convolutions.calls} <= {1}

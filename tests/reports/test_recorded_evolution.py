@@ -145,12 +145,13 @@ def test_every_reference_leads_to_a_file_of_the_gallery(evolving):
 # Building
 
 
-def test_given_later_it_redoes_nothing(write, evolution, projected, scanned):
+@pytest.mark.usefixtures("eager_functions")
+def test_given_later_it_redoes_nothing(write, evolution, convolutions):
     folder = write([FIRST, SECOND])
     before = files_of(folder)
-    projected.clear(), scanned.clear()
+    convolutions.num_new()
     write([FIRST, SECOND], evolution=evolution)
-    assert (projected, scanned) == ([], [])
+    assert convolutions.num_new() == 0
     after = files_of(folder)
     watched = WATCHED[FIRST]
     assert after.keys() - before.keys() == {addresses.evolution_sprite(FIRST, f) for f in watched}
@@ -160,10 +161,11 @@ def test_given_later_it_redoes_nothing(write, evolution, projected, scanned):
     }
 
 
-def test_the_same_again_writes_nothing(evolving, evolution, model, images, projected, scanned):
+@pytest.mark.usefixtures("eager_functions")
+def test_the_same_again_writes_nothing(evolving, evolution, model, images, convolutions):
     before = files_of(evolving)
     write_gallery(model, FIRST, images, evolving, evolution=evolution, verbose=0)
-    assert (projected, scanned) == ([], [])
+    assert convolutions.num_new() == 0
     assert files_of(evolving) == before
 
 
@@ -228,7 +230,8 @@ def with_maps(evolution, **changes):
     return Evolution(evolution.epochs, {FIRST: dataclasses.replace(evolution[FIRST], **changes)})
 
 
-def test_the_evolution_of_another_model_is_refused(write, evolution, scanned, tmp_path):
+@pytest.mark.usefixtures("eager_functions")
+def test_the_evolution_of_another_model_is_refused(write, evolution, convolutions, tmp_path):
     remedy = r"give the snapshots of this model's training\."
     sentence = f"shows layer 'conv9', which the model '.*' does not have: {remedy}"
     with pytest.raises(ValueError, match=sentence):
@@ -242,5 +245,5 @@ def test_the_evolution_of_another_model_is_refused(write, evolution, scanned, tm
         write(evolution=with_maps(evolution, projections=larger))
     with pytest.raises(ValueError, match=r"Give an Evolution, .* Received: evolution='folder'"):
         write(evolution="folder")
-    assert scanned == []
+    assert convolutions.num_new() == 0
     assert list(tmp_path.iterdir()) == []

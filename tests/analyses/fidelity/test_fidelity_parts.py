@@ -1,8 +1,6 @@
 import dataclasses
-import os
 
 import keras
-import numpy as np
 import pytest
 
 from kerasvis.analyses.fidelity.chosen_units import choose_units
@@ -78,7 +76,7 @@ def test_other_methods_are_other_parts():
         part_name("selectivity", "my_$method", edges),
         part_name("selectivity", "zf", methods["deconvnet"]),
         part_name("selectivity", "zf", methods["guided"]),
-        part_name("selectivity", "zf", Written),
+        part_name("selectivity", "zf", parts_of),
     ]
     assert len(set(names)) == len(names)
     assert not any("/" in name or "$" in name for name in names)
@@ -94,50 +92,35 @@ PARTS = [
 ]
 
 
-class Written:
-    """The parts that are written, and after how many of them the program ends."""
-
-    def __init__(self, monkeypatch):
-        self.parts, self.num_left = [], np.inf
-        self.replace = os.replace
-        monkeypatch.setattr(os, "replace", self.replaced)
-
-    def replaced(self, source, target):
-        if str(target).endswith(".npz"):
-            if self.num_left == 0:
-                raise KeyboardInterrupt
-            self.parts.append(os.path.basename(target).rpartition("-")[0])
-            self.num_left -= 1
-        self.replace(source, target)
+def parts_of(paths):
+    return [path.name.rpartition("-")[0] for path in paths]
 
 
 @pytest.mark.slow
-def test_interrupted_at_each_part(tmp_path, model, images, monkeypatch):
+def test_interrupted_at_each_part(tmp_path, model, images, written):
     small_report(model, images, METHODS).save(tmp_path / "whole.npz")
-    written = Written(monkeypatch)
+    written.new(".npz")
     for number in range(len(PARTS)):
-        written.num_left = 1
         if number < len(PARTS) - 1:
+            written.interrupt_after(1, ".npz")
             with pytest.raises(KeyboardInterrupt):
                 small_report(model, images, METHODS, directory=tmp_path / "parts")
         else:
             report = small_report(model, images, METHODS, directory=tmp_path / "parts")
-        assert written.parts == PARTS[: number + 1]
-    written.num_left = 1
+        assert parts_of(written.new(".npz")) == [PARTS[number]]
     report.save(tmp_path / "interrupted.npz")
     assert (tmp_path / "interrupted.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
     assert len(list((tmp_path / "parts").glob("*.npz"))) == len(PARTS)
 
 
 @pytest.mark.usefixtures("eager_functions")
-def test_interrupted_before_a_part_is_written(tmp_path, model, images, monkeypatch, convolutions):
+def test_interrupted_before_a_part_is_written(tmp_path, model, images, written, convolutions):
     expected = small_report(model, images, METHODS, checks="selectivity")
     num_calls = convolutions.num_new()
     options = {"checks": "selectivity", "directory": tmp_path}
-    with monkeypatch.context() as patched:
-        Written(patched).num_left = 0
-        with pytest.raises(KeyboardInterrupt):
-            small_report(model, images, METHODS, **options)
+    written.interrupt_after(0, ".npz")
+    with pytest.raises(KeyboardInterrupt):
+        small_report(model, images, METHODS, **options)
     convolutions.num_new()
     assert small_report(model, images, METHODS, **options) == expected
     assert convolutions.num_new() == num_calls
@@ -145,18 +128,15 @@ def test_interrupted_before_a_part_is_written(tmp_path, model, images, monkeypat
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("eager_functions")
-def test_what_is_asked_for_more_is_measured_alone(
-    tmp_path, model, images, monkeypatch, convolutions
-):
-    written = Written(monkeypatch)
+def test_what_is_asked_for_more_is_measured_alone(tmp_path, model, images, written, convolutions):
     options = {"directory": tmp_path}
     small_report(model, images, ("edges",), checks="selectivity", **options)
     small_report(model, images, METHODS, checks="selectivity", **options)
-    assert written.parts == ["selectivity-edges", "selectivity-deconvnet"]
-    written.parts.clear()
+    assert parts_of(written.new(".npz")) == ["selectivity-edges", "selectivity-deconvnet"]
     checks = ("selectivity", "patch_sufficiency")
     small_report(model, images, METHODS, checks=checks, **options)
-    assert written.parts == [f"patch_sufficiency-{method}" for method in METHODS]
+    of_patches = [f"patch_sufficiency-{method}" for method in METHODS]
+    assert parts_of(written.new(".npz")) == of_patches
     convolutions.num_new()
     small_report(model, images, METHODS, checks=checks, **options)
     num_to_choose_units = convolutions.num_new()
@@ -165,4 +145,4 @@ def test_what_is_asked_for_more_is_measured_alone(
             small_report(model, images, METHODS, checks=checks, **options, **changed)
         assert {"baseline": "baselines"}.get(*changed, *changed) in str(caught.value)
         assert convolutions.num_new() == num_to_choose_units
-    assert len(written.parts) == len(METHODS)
+    assert written.new(".npz") == []
