@@ -12,44 +12,42 @@ COMMANDS = [name for name in application if name[0] != "-"]
 
 
 @pytest.fixture
-def features_raises(monkeypatch):
-    """Makes `kerasvis features` raise an error as soon as it runs."""
+def command_that_raises():
+    """Adds a command that raises an error as soon as it runs."""
 
-    def features_raises(error):
-        def raise_it(*arguments, **options):
+    def add(error):
+        def broken():
             raise error
 
-        monkeypatch.setattr("kerasvis.commands.features.OutputFolder", raise_it)
+        application.command(broken)
 
-    return features_raises
-
-
-GIVEN = ["features", "--model", "m.keras", "--images", "demo"]
+    yield add
+    del application["broken"]
 
 
 @pytest.mark.parametrize(
     "error", [ValueError("A sentence\n  over two."), OSError("A sentence over two.")]
 )
-def test_a_users_mistake_is_one_sentence_and_exit_code_2(features_raises, capsys, error):
-    features_raises(error)
+def test_a_users_mistake_is_one_sentence_and_exit_code_2(command_that_raises, capsys, error):
+    command_that_raises(error)
     with pytest.raises(SystemExit) as ended:
-        run(GIVEN)
+        run(["broken"])
     assert ended.value.code == 2
     assert capsys.readouterr() == ("", "A sentence over two.\n")
 
 
-def test_an_interruption(features_raises, capsys):
-    features_raises(KeyboardInterrupt)
+def test_an_interruption(command_that_raises, capsys):
+    command_that_raises(KeyboardInterrupt)
     with pytest.raises(SystemExit) as ended:
-        run(GIVEN)
+        run(["broken"])
     assert ended.value.code == 130
     assert capsys.readouterr().err == "Interrupted.\n"
 
 
-def test_other_errors_keep_their_traceback(features_raises):
-    features_raises(ZeroDivisionError)
+def test_other_errors_keep_their_traceback(command_that_raises):
+    command_that_raises(ZeroDivisionError)
     with pytest.raises(ZeroDivisionError):
-        run(GIVEN)
+        run(["broken"])
 
 
 MISTAKES = {
@@ -95,7 +93,8 @@ def test_escape_sequences_of_arguments_do_not_reach_the_terminal(sentence_of):
 
 
 def test_the_last_of_an_option_that_is_repeated_counts():
-    _, bound, _ = application.parse_args([*GIVEN, "--k", "3", "--k", "4", "--layers", "a", "b"])
+    given = "features --model m.keras --images demo --k 3 --k 4 --layers a b".split()
+    _, bound, _ = application.parse_args(given)
     assert bound.arguments["shown"].k == 4
     assert bound.arguments["layers"] == ("a", "b")
 

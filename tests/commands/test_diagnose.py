@@ -137,25 +137,19 @@ def test_what_cannot_be_used(mistake, name, options, sentence):
 
 
 @pytest.mark.slow
-def test_nets_that_are_done_are_not_looked_at_again(diagnose, photographs, monkeypatch, capsys):
+def test_models_that_are_done_are_not_diagnosed_again(diagnose, photographs, written, capsys):
     options = ["--images", photographs]
     out = diagnose("good", options=options)
     first, printed = (out / "good.npz").read_bytes(), capsys.readouterr().out
-    looked_at = []
-
-    def watched(model, *arguments, **given):
-        looked_at.append(model.name)
-        return diagnose_filters(model, *arguments, **given)
-
-    monkeypatch.setattr("kerasvis.analyses.diagnose_filters", watched)
+    written.paths.clear()
     diagnose("good", "other", options=options)
-    assert looked_at == ["other"]
+    assert [path.name for path in written.new(".npz") if path.parent == out] == ["other.npz"]
     assert (out / "good.npz").read_bytes() == first
     assert capsys.readouterr().out.startswith(printed.partition("Figure")[0])
     (out / "good.npz").write_bytes(first[:-30])
     diagnose("good", "other", options=options)
+    assert [path.name for path in written.new(".npz") if path.parent == out] == ["good.npz"]
     assert (out / "good.npz").read_bytes() == first
-    assert looked_at == ["other", "good"]
 
 
 def test_another_diagnosis_in_the_same_folder_is_refused(

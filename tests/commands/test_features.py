@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 import kerasvis as kv
-from kerasvis.activations.forward_pass import ForwardPass
 from kerasvis.analyses import FeatureVisualization
 from kerasvis.commands.command_line import run
 from kerasvis.storage.files import TEMPORARY
@@ -239,38 +238,33 @@ def test_a_corrupt_photograph_is_an_error_with_strict(mistake, with_a_corrupt_on
     assert sentence.endswith(f"Received: {with_a_corrupt_one / '3b.jpg'}")
 
 
-def test_an_interrupted_scan_goes_on(visualize, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("eager_functions")
+def test_an_interrupted_scan_resumes(visualize, tmp_path, convolutions):
     whole = visualize("--batch-size", "2", out=tmp_path / "whole")
-    predict, num_calls = ForwardPass.predict_on_batch, []
-
-    def interrupted(self, batch):
-        num_calls.append(len(batch))
-        if len(num_calls) == 3:
-            raise KeyboardInterrupt
-        return predict(self, batch)
-
-    monkeypatch.setattr(ForwardPass, "predict_on_batch", interrupted)
+    calls = convolutions.calls.copy()
+    first_layer = [place for place, (layer, _) in enumerate(calls) if layer == "conv1"]
+    assert [calls[place][1][0] for place in first_layer[:4]] == [2, 2, 2, 1]
+    convolutions.calls.clear()
+    convolutions.interrupt_after(first_layer[2])
     with pytest.raises(SystemExit) as ended:
         visualize("--batch-size", "2")
     assert ended.value.code == 130
     assert not (tmp_path / "out" / "top_activations.npz").exists()
+    convolutions.calls.clear()
     out = visualize("--batch-size", "2")
-    assert num_calls == [2, 2, 2, 2, 1]
+    assert convolutions.calls == calls[first_layer[2] :]
     for path in whole.iterdir():
         assert (out / path.name).read_bytes() == path.read_bytes(), path.name
     assert not list(out.glob("*.partial")) + list(out.glob(f"*{TEMPORARY}*"))
 
 
+@pytest.mark.usefixtures("eager_functions")
 def test_a_scan_of_something_else_in_the_folder_is_an_error(
-    visualize, mistake, monkeypatch, capsys
+    visualize, mistake, convolutions, capsys
 ):
-    def interrupted(self, batch):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(ForwardPass, "predict_on_batch", interrupted)
-        with pytest.raises(SystemExit):
-            visualize()
+    convolutions.interrupt_after(0)
+    with pytest.raises(SystemExit):
+        visualize()
     assert capsys.readouterr().err == "Interrupted.\n"
     sentence = mistake("--k", "3")
     assert "computed from other k (" in sentence

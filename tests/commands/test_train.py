@@ -194,17 +194,11 @@ def test_the_papers_recipe(train):
 
 
 @pytest.mark.slow
-def test_interrupted_it_resumes(train, finished, monkeypatch):
+def test_interrupted_it_resumes(train, finished, written):
     whole, *_ = finished
-
-    class Interrupted(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 1:
-                raise KeyboardInterrupt
-
-    monkeypatch.setattr("kerasvis.callbacks.FeatureEvolution", lambda *a, **k: Interrupted())
+    written.interrupt_after(1, ".csv")  # the history is written after each epoch
     with pytest.raises(SystemExit) as ended:
-        train("--evolution")
+        train()
     assert ended.value.code == 130
     folder = train()
     for row, expected in zip(rows_of(folder), rows_of(whole), strict=True):

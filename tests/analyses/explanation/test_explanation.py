@@ -142,6 +142,7 @@ def test_layers_of_real_nets():
         assert list(decision_layers(graph, graph.nodes, shapes)) == expected
 
 
+@pytest.mark.usefixtures("eager_functions")
 @pytest.mark.parametrize(
     ("arguments", "received"),
     [
@@ -153,7 +154,8 @@ def test_layers_of_real_nets():
         ({"patch_size": 99}, "99"),
     ],
 )
-def test_mistakes(model, image, arguments, received, monkeypatch):
-    monkeypatch.setattr(kv.analyses.OcclusionAnalysis, "__call__", None)  # before any long work
+def test_mistakes(model, image, arguments, received, convolutions):
+    """Before the model is run at all."""
     with pytest.raises(ValueError, match=received):
         explain(model, image, verbose=0, **arguments)
+    assert convolutions.num_new() == 0
