@@ -102,7 +102,9 @@ def make_plan(image, nodes, watched, shapes, occluders, method="auto"):
         watched: numbers of the requested tensors.
         shapes: `{tensor number: shape}`, from `infer_shapes`.
         occluders: the `Occluders`.
-        method: `"incremental"` or `"full"`; `"auto"` is the cheaper.
+        method: `"full"`, whole feature maps everywhere; `"incremental"` or `"auto"`, windows up to
+            where whole feature maps are cheaper; `"windows"`, windows as far as there are rules for
+            them, whatever that costs.
 
     Returns:
         An `InferencePlan`.
@@ -116,7 +118,8 @@ def make_plan(image, nodes, watched, shapes, occluders, method="auto"):
     sources = tuple(sorted(needed & ({n for node in pixelwise for n in node.outputs} | {image})))
     fixed = tuple(sorted(needed & {n for node in fixed_nodes for n in node.outputs}))
     planner = _Planner(rest, sources, fixed, watched, shapes, occluders)
-    best = 0 if method == "full" else planner.best_cut()
+    requested = {"full": 0, "windows": len(rest)}
+    best = requested[method] if method in requested else planner.best_cut()
     steps, whole_nodes, operations = planner.cut(best)
     return InferencePlan(
         image=image,

@@ -46,7 +46,7 @@ class OcclusionSweep:
         occluders: the `Occluders`.
         layer: name of the layer whose feature maps are watched, or None.
         scores: the `kerasvis.graph.Scores` of the model; those of its one output by default.
-        method: `"incremental"`, `"full"` or `"auto"`.
+        method: `"incremental"`, `"full"`, `"auto"` or `"windows"`, see `make_plan`.
         batch_size: positions per step; by default as many as `BYTES_IN_BATCH` hold.
 
     Attributes:

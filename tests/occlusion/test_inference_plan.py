@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from kerasvis.layers import PixelMean
-from kerasvis.occlusion import InferencePlan, Occluders, OcclusionSweep, inference_plan
+from kerasvis.occlusion import InferencePlan, Occluders, OcclusionSweep
 
 SIZE = (40, 36)
 
@@ -26,12 +26,6 @@ def convnet(*middle, first=(), size=SIZE):
 
 def plan_of(model, method="auto", patch_size=4, strides=4, layer="conv2", size=SIZE):
     return OcclusionSweep(model, Occluders(size, patch_size, strides), layer, method=method).plan
-
-
-@pytest.fixture
-def windows_everywhere(monkeypatch):
-    """Windows wherever there is a rule, be they as large as the map."""
-    monkeypatch.setattr(inference_plan._Planner, "best_cut", lambda self: len(self.nodes))
 
 
 def names(nodes):
@@ -152,13 +146,12 @@ def test_pixels_are_treated_before_the_occluder_is_pasted():
     assert plan_of(convnet()).sources == (plan_of(convnet()).image,)
 
 
-@pytest.mark.usefixtures("windows_everywhere")
 def test_all_on_windows():
     """Where the convolution itself returns one location of scores."""
     inputs = keras.Input((*SIZE, 3))
     x = layers.Conv2D(8, 5, strides=5, name="conv1")(inputs)
     x = layers.Conv2D(4, (8, 7), name="scores")(x)
-    plan = plan_of(keras.Model(inputs, x), layer="scores")
+    plan = plan_of(keras.Model(inputs, x), layer="scores", method="windows")
     assert steps(plan) == ["conv1", "scores"]
     assert plan.reason == "all on windows"
     assert plan.whole_nodes == ()
@@ -192,11 +185,10 @@ REFUSED = {
 }
 
 
-@pytest.mark.usefixtures("windows_everywhere")
 @pytest.mark.parametrize("type_name", REFUSED)
 def test_refused(type_name):
     layer, why = REFUSED[type_name]
-    plan = plan_of(convnet(type(layer).from_config(layer.get_config())))
+    plan = plan_of(convnet(type(layer).from_config(layer.get_config())), method="windows")
     assert steps(plan) == ["conv1"]
     assert names(plan.whole_nodes)[:2] == ["it", "conv2"]
     assert (
@@ -212,9 +204,8 @@ class Doubled(layers.Conv2D):
         return 2 * super().call(inputs[:, ::-1])
 
 
-@pytest.mark.usefixtures("windows_everywhere")
 def test_subclass_has_no_rule_of_its_parent():
-    plan = plan_of(convnet(Doubled(4, 3, padding="same", name="it")))
+    plan = plan_of(convnet(Doubled(4, 3, padding="same", name="it")), method="windows")
     assert steps(plan) == ["conv1"]
     assert plan.reason == (
         "whole feature maps from 'it' on: Doubled has no rule for windows, as it may read any "
@@ -222,14 +213,13 @@ def test_subclass_has_no_rule_of_its_parent():
     )
 
 
-@pytest.mark.usefixtures("windows_everywhere")
 def test_gates_are_spread_over_the_map():
     inputs = keras.Input((*SIZE, 3))
     x = layers.Conv2D(4, 3, padding="same", name="conv1")(inputs)
     gate = layers.Conv2D(4, SIZE, activation="sigmoid", name="gate")(x)
     x = layers.Multiply(name="it")([x, gate])
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3, name="conv2")(x))
-    plan = plan_of(keras.Model(inputs, x))
+    plan = plan_of(keras.Model(inputs, x), method="windows")
     assert steps(plan) == ["conv1", "gate"]
     assert plan.reason == (
         "whole feature maps from 'it' on: Multiply has no rule for windows, as it spreads its "
@@ -254,14 +244,13 @@ def test_net_that_starts_with_a_layer_without_a_rule_is_run_as_a_whole(type_name
     )
 
 
-@pytest.mark.usefixtures("windows_everywhere")
 def test_branches_meet_in_the_window_that_holds_both():
     inputs = keras.Input((*SIZE, 3))
     narrow = layers.Conv2D(4, 1, name="narrow")(inputs)
     wide = layers.Conv2D(4, 7, padding="same", name="wide")(inputs)
     x = layers.Add(name="both")([narrow, wide])
     x = layers.GlobalAveragePooling2D()(x)
-    plan = plan_of(keras.Model(inputs, x), layer="both")
+    plan = plan_of(keras.Model(inputs, x), layer="both", method="windows")
     sizes = {step.node.name: step.windows[0].size for step in plan.steps}
     assert sizes == {"narrow": 4, "wide": 10, "both": 10}
 

@@ -8,7 +8,7 @@ from keras import layers
 from kerasvis.convnets import AlexNet, SqueezeNet, ZFNet
 from kerasvis.graph import feature_extractor
 from kerasvis.layers import MaxPooling2DWithSwitches
-from kerasvis.occlusion import Occluders, OcclusionSweep, inference_plan
+from kerasvis.occlusion import Occluders, OcclusionSweep
 from tests.marks import few, slow
 from tests.oracles.random_graphs import draw_graph, randomize_weights
 from tests.zoo.checks import assert_occludes_like_the_whole_model
@@ -16,12 +16,6 @@ from tests.zoo.checks import assert_occludes_like_the_whole_model
 NUM_GRAPHS = 10
 NUM_MORE_GRAPHS = 90
 NUM_SEEN = 200  # so many hold every layer with a rule
-
-
-@pytest.fixture
-def windows_everywhere(monkeypatch):
-    """Windows wherever there is a rule, be they as large as the map."""
-    monkeypatch.setattr(inference_plan._Planner, "best_cut", lambda self: len(self.nodes))
 
 
 def with_scores(graph):
@@ -40,7 +34,7 @@ def layers_of_maps(model, names):
     return [name for name, x in zip(names, outputs, strict=True) if len(x.shape) == 4]
 
 
-@pytest.mark.usefixtures("windows_everywhere", "eager_functions")
+@pytest.mark.usefixtures("eager_functions")
 @pytest.mark.parametrize(
     "seed", [*range(NUM_GRAPHS), *map(slow, range(NUM_GRAPHS, NUM_GRAPHS + NUM_MORE_GRAPHS))]
 )
@@ -51,10 +45,11 @@ def test_random_graph(seed):
     patch_size = [int(rng.integers(1, n // 2)) for n in image.shape[:2]]
     strides = [int(rng.integers(1, 6)) for _ in range(2)]
     layer = rng.choice(layers_of_maps(model, graph.targets))
-    assert_occludes_like_the_whole_model(model, str(layer), image, patch_size, strides, seed)
+    assert_occludes_like_the_whole_model(
+        model, str(layer), image, patch_size, strides, seed=seed, method="windows"
+    )
 
 
-@pytest.mark.usefixtures("windows_everywhere")
 @pytest.mark.slow
 def test_random_graphs_hold_every_layer_with_a_rule():
     seen = set()
@@ -62,7 +57,8 @@ def test_random_graphs_hold_every_layer_with_a_rule():
         graph = draw_graph(seed, num_images=1)
         model = with_scores(graph)
         layer = layers_of_maps(model, graph.targets)[0]
-        sweep = OcclusionSweep(model, Occluders(graph.images.shape[1:3], 3, 2), layer)
+        occluders = Occluders(graph.images.shape[1:3], 3, 2)
+        sweep = OcclusionSweep(model, occluders, layer, method="windows")
         seen |= {step.node.type_name for step in sweep.plan.steps}
     wanted = """Conv2D DepthwiseConv2D SeparableConv2D MaxPooling2D AveragePooling2D ZeroPadding2D
         Cropping2D BatchNormalization ReLU Activation LocalResponseNormalization Add Subtract
@@ -70,14 +66,16 @@ def test_random_graphs_hold_every_layer_with_a_rule():
     assert not set(wanted) - seen
 
 
-@pytest.mark.usefixtures("windows_everywhere", "eager_functions")
+@pytest.mark.usefixtures("eager_functions")
 def test_pooling_with_switches_never_takes_the_padding():
     inputs = keras.Input((17, 14, 3))
     x = layers.Conv2D(4, 3, activation=lambda x: -keras.activations.relu(x))(inputs)  # below 0
     x, _ = MaxPooling2DWithSwitches(3, 2, padding="same", name="pool")(x)
     model = keras.Model(inputs, layers.Dense(3)(layers.Flatten()(x)))
     image = np.random.default_rng(0).normal(size=(17, 14, 3)).astype("float32")
-    plan = assert_occludes_like_the_whole_model(model, "pool", image, (5, 4), (2, 3))
+    plan = assert_occludes_like_the_whole_model(
+        model, "pool", image, (5, 4), (2, 3), method="windows"
+    )
     assert "MaxPooling2DWithSwitches" in [step.node.type_name for step in plan.steps]
 
 

@@ -111,8 +111,10 @@ def assert_scans_like_predict(model, layers, images, k=2):
         np.testing.assert_allclose(there, values, rtol=0, atol=TOLERANCE * scale)
 
 
-def assert_occludes_like_the_whole_model(model, layer, image, patch_size, strides, seed=0):
-    """`method="incremental"` is what the model makes of images that are occluded.
+def assert_occludes_like_the_whole_model(
+    model, layer, image, patch_size, strides, *, seed=0, method="incremental"
+):
+    """Incremental inference is what the model makes of images that are occluded.
 
     Probabilities, labels and the activity of a feature map, by the definition.
 
@@ -122,6 +124,7 @@ def assert_occludes_like_the_whole_model(model, layer, image, patch_size, stride
         image: `(rows, columns, channels)`.
         patch_size, strides: of the occluder.
         seed: of the baseline and the feature map.
+        method: of the `kerasvis.occlusion.OcclusionSweep`.
 
     Returns:
         The `kerasvis.occlusion.InferencePlan`.
@@ -130,7 +133,7 @@ def assert_occludes_like_the_whole_model(model, layer, image, patch_size, stride
     fill = rng.normal(size=image.shape).astype("float32") * image.std()
     occluders = Occluders(image.shape[:2], patch_size, strides)
     scores = Scores(model, activation="linear", image_size=image.shape[:2])
-    sweep = OcclusionSweep(model, occluders, layer, scores, method="incremental")
+    sweep = OcclusionSweep(model, occluders, layer, scores, method=method)
     base, activities, _ = sweep.base(image)
     feature = -1 if layer is None else int(rng.integers(len(activities)))
     probabilities, label, activity = sweep.run(
