@@ -12,7 +12,7 @@ OLDEST_TESTS ?= tests/layers tests/deconvnet/test_deconv_model.py tests/graph/te
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-all test-backends test-oldest bench docs lint release-check
+.PHONY: demo test test-all coverage test-backends test-oldest bench docs lint release-check
 
 # PHOTOS=folder shows photographs of your own.
 demo: .venv/.installed
@@ -29,6 +29,10 @@ test-all: test .venv-jax/.installed .venv-torch/.installed docs test-oldest
 		$(PYTEST) --dist worksteal -m slow $$part || failed=1; \
 	done; \
 	exit $$failed
+
+# The share of lines that `make test` runs, and those that it does not.
+coverage: .venv/.browser
+	$(PYTEST) --dist loadfile -m "not slow" --cov --cov-report=term-missing:skip-covered
 
 # Every function that needs no TensorFlow, where there is none.
 test-backends: .venv/.installed .venv-jax/.installed .venv-torch/.installed
