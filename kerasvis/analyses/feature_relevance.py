@@ -29,6 +29,7 @@ from kerasvis.arguments import (
 )
 from kerasvis.engines import Ray
 from kerasvis.graph.activation_functions import without_activation
+from kerasvis.graph.batch_function import BatchFunction
 from kerasvis.graph.dependence import tensors_that_depend_on
 from kerasvis.graph.differentiation import vector_jacobian_product
 from kerasvis.graph.replaying import call_layer, replay
@@ -158,40 +159,28 @@ class RelevancePass(ForwardPass):
 
     def __init__(self, scores, measurements):
         super().__init__(scores.model, measurements)
-        self.extractor = _Products(scores, list(self.num_maps))
+        self.extractor = _products(scores, list(self.num_maps))
 
 
-class _Products(keras.Model):
-    """Maps images to activation × gradient of the highest score, for some layers."""
+def _products(scores, layers):
+    """A `BatchFunction` from images to activation × gradient of the highest score, by layer."""
+    targets = [scores.graph.node(name).outputs[0] for name in layers]
+    for name, number in zip(layers, targets, strict=True):
+        above = tensors_that_depend_on(number, scores.nodes)
+        if scores.tensor not in above - {number}:
+            raise ValueError(
+                f"The scores do not depend on layer {name!r}: give a layer below them. "
+                f"Received: layers={list(layers)}"
+            )
 
-    def __init__(self, scores, layers):
-        super().__init__(autocast=False)
-        self.convnet, self._scores = scores.model, scores
-        self._targets = [scores.graph.node(name).outputs[0] for name in layers]
-        for name, number in zip(layers, self._targets, strict=True):
-            above = tensors_that_depend_on(number, scores.nodes)
-            if scores.tensor not in above - {number}:
-                raise ValueError(
-                    f"The scores do not depend on layer {name!r}: give a layer below them. "
-                    f"Received: layers={list(layers)}"
-                )
-        self.built = True
-
-    def call(self, images):
-        scores, targets = self._scores, self._targets
+    def products(images):
         images = ops.convert_to_tensor(images, scores.model.inputs[0].dtype)
         inputs = {scores.graph.inputs[0]: images}
         activations = scores.replay(scores.graph.ancestors(targets), inputs)
         zeros = [ops.zeros_like(activations[number]) for number in targets]
 
         def highest(*added):
-            """The highest score of each image, with `added` added to the layers' outputs."""
-            tensors = self._replay(inputs, dict(zip(targets, added, strict=True)))
-            of_classes = ops.cast(tensors[scores.tensor], "float32")
-            of_classes = ops.reshape(of_classes, (-1, int(np.prod(of_classes.shape[1:]))))
-            if of_classes.shape[1] == 1:  # the score of class 1; class 0 has its negative
-                of_classes = ops.concatenate([-of_classes, of_classes], axis=1)
-            return ops.max(of_classes, axis=1)
+            return _highest_scores(scores, inputs, dict(zip(targets, added, strict=True)))
 
         ones = ops.ones((ops.shape(images)[0],), "float32")
         gradients = vector_jacobian_product(highest, zeros, ones)
@@ -200,15 +189,22 @@ class _Products(keras.Model):
             for number, gradient in zip(targets, gradients, strict=True)
         ]
 
-    def _replay(self, inputs, added):
-        scores = self._scores
+    return BatchFunction(products, [scores.model])
 
-        def call(node, args, kwargs):
-            if node is scores.scored:
-                node = dataclasses.replace(node, layer=without_activation(node.layer))
-            outputs = keras.tree.flatten(call_layer(node, args, kwargs))
-            if node.outputs[0] in added:
-                outputs[0] = outputs[0] + added[node.outputs[0]]
-            return outputs
 
-        return replay(scores.nodes, inputs, call)
+def _highest_scores(scores, inputs, added):
+    """The highest score of each image, with `added` added to the outputs of layers."""
+
+    def call(node, args, kwargs):
+        if node is scores.scored:
+            node = dataclasses.replace(node, layer=without_activation(node.layer))
+        outputs = keras.tree.flatten(call_layer(node, args, kwargs))
+        if node.outputs[0] in added:
+            outputs[0] = outputs[0] + added[node.outputs[0]]
+        return outputs
+
+    of_classes = ops.cast(replay(scores.nodes, inputs, call)[scores.tensor], "float32")
+    of_classes = ops.reshape(of_classes, (-1, int(np.prod(of_classes.shape[1:]))))
+    if of_classes.shape[1] == 1:  # the score of class 1; class 0 has its negative
+        of_classes = ops.concatenate([-of_classes, of_classes], axis=1)
+    return ops.max(of_classes, axis=1)

@@ -8,12 +8,12 @@ above. Gradient × activation estimates the same to first order, from one backwa
 import dataclasses
 from typing import Annotated
 
-import keras
 import numpy as np
 import scipy.stats
 from keras import ops
 
 from kerasvis.analyses.explanation.decision_scores import DecisionScores
+from kerasvis.graph.batch_function import BatchFunction
 from kerasvis.graph.dependence import tensors_that_depend_on
 from kerasvis.graph.differentiation import vector_jacobian_product
 from kerasvis.graph.replicas import even_batch_size, predict_undivided
@@ -114,26 +114,16 @@ def rank_agreement(effects: np.ndarray, estimates: np.ndarray) -> float:
     return float(scipy.stats.spearmanr(effects, estimates).statistic)
 
 
-class UpperLayers(keras.Model):
+class UpperLayers:
     """The part of a model above a layer, run again with some of its feature maps set to 0.
 
     Args:
         scores: the `DecisionScores`.
         layer: name of the layer.
-
-    Call arguments:
-        inputs: a dict of `"removed"`, int32 `(batch,)`, numbers of the feature maps to set to 0,
-            or -1 for none; and `"tensor <number>"` for each tensor that the layers need, from the
-            forward pass of one image, with a batch axis of 1.
-
-    Returns:
-        Float32 tensor `(batch, decisions)`, the scores.
     """
 
     def __init__(self, scores, layer):
-        super().__init__(autocast=False)
         self._scores = scores
-        self.convnet = scores.model
         self.layer_tensor = scores.graph.node(layer).outputs[0]
         above = tensors_that_depend_on(self.layer_tensor, scores.nodes)
         if scores.tensor not in above:
@@ -147,7 +137,7 @@ class UpperLayers(keras.Model):
         )
         made = {number for node in self._nodes for number in node.outputs}
         self._needed = sorted({n for node in self._nodes for n in node.inputs} - made | done)
-        self.built = True
+        self._without_maps = BatchFunction(self._scores_without, [scores.model])
 
     def record(self, image):
         """`{number: array}` of the tensors that the upper layers need, from one forward pass."""
@@ -168,7 +158,14 @@ class UpperLayers(keras.Model):
         """Number of values of the largest tensor that is repeated for each feature map."""
         return max(int(np.prod(tensor.shape)) for tensor in record.values())
 
-    def call(self, inputs):
+    def _scores_without(self, inputs):
+        """The scores `(batch, decisions)`, each without one feature map.
+
+        Args:
+            inputs: a dict of `"removed"`, int32 `(batch,)`, numbers of the feature maps to set to
+                0, or -1 for none; and `"tensor <number>"` for each tensor that the layers need,
+                from the forward pass of one image, with a batch axis of 1.
+        """
         removed = inputs["removed"]
         tensors = {}
         for number in self._needed:
@@ -190,7 +187,7 @@ class UpperLayers(keras.Model):
         # The last one is repeated, so that one compiled program fits all batches.
         removed = np.pad(removed, (0, -number % batch_size), mode="edge")
         parts = [
-            predict_undivided(self, {**inputs, "removed": batch})
+            predict_undivided(self._without_maps, {**inputs, "removed": batch})
             for batch in np.split(removed, len(removed) // batch_size)
         ]
         of_image, *without = np.concatenate(parts)[:number]

@@ -1,41 +1,34 @@
 """Distances of the features of images to those of another image, and the model's predictions."""
 
-import keras
 import numpy as np
 from keras import ops
 
 from kerasvis.graph import replay
+from kerasvis.graph.batch_function import BatchFunction
 from kerasvis.graph.replicas import predict_undivided
 
 
-class FeatureComparison(keras.Model):
+class FeatureComparison:
     """Compares the features of images with those of the first of them.
 
     Args:
-        scores: the `kerasvis.graph.Scores` of the model; `decide` is called before the first call.
+        scores: the `kerasvis.graph.Scores` of the model; `decide` is called before `run`.
         layers: names of layers.
-
-    Call arguments:
-        images: `(images, rows, columns, channels)`, as the model takes them.
-
-    Returns:
-        `(distances, probabilities)`: float32 `(images, layers)`, Euclidean, and `(images,
-        classes)`.
     """
 
     def __init__(self, scores, layers):
-        super().__init__(autocast=False)  # the layers cast as they do inside the model
         self._scores = scores
         self._features = [scores.graph.node(name).outputs[0] for name in layers]
         self._nodes = scores.graph.ancestors([*self._features, scores.tensor])
-        self.convnet = scores.model
-        self.built = True
+        self._compare = BatchFunction(self._compared, [scores.model])
 
-    def call(self, images):
-        images = ops.convert_to_tensor(images, self.convnet.inputs[0].dtype)
-        tensors = replay(self._nodes, {self._scores.graph.inputs[0]: images})
+    def _compared(self, images):
+        """float32 `(images, layers)`, Euclidean distances to the first; `(images, classes)`."""
+        scores = self._scores
+        images = ops.convert_to_tensor(images, scores.model.inputs[0].dtype)
+        tensors = replay(self._nodes, {scores.graph.inputs[0]: images})
         distances = [_distances_to_first(ops.cast(tensors[n], "float32")) for n in self._features]
-        return ops.stack(distances, axis=1), self._scores(tensors[self._scores.tensor])
+        return ops.stack(distances, axis=1), scores(tensors[scores.tensor])
 
     def run(self, original, versions, to_images, batch_size):
         """Compares versions of an image with the original, which comes first in every batch.
@@ -57,7 +50,7 @@ class FeatureComparison(keras.Model):
         distances, probabilities = [], []
         for begin in range(0, len(versions), batch_size):
             pixels = np.concatenate([original[None], versions[begin : begin + batch_size]])
-            of_features, of_classes = predict_undivided(self, to_images(pixels))
+            of_features, of_classes = predict_undivided(self._compare, to_images(pixels))
             distances.append(of_features[1:])
             probabilities += [*(of_classes[1:] if begin else of_classes)]
         distances, probabilities = np.concatenate(distances), np.stack(probabilities)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
-from kerasvis.analyses.transfer.flat_features import LARGEST_MAP, FlatFeatures
+from kerasvis.analyses.transfer.flat_features import LARGEST_MAP, flat_features
 from kerasvis.data.image_ranges import GivenBatches, ImageRange
 from kerasvis.data.preprocessing import Preprocessing
 from kerasvis.graph import image_shape
@@ -40,7 +40,7 @@ class FeatureCache:
         images: `AllImages`, of the size that the model takes.
         preprocessing: a `kerasvis.data.Preprocessing`, or the name of one: how the images that
             the model takes are made from RGB pixels.
-        largest_map: maximum `(rows, columns)` of a feature map, see `FlatFeatures`.
+        largest_map: maximum `(rows, columns)` of a feature map, see `flat_features`.
 
     Raises:
         ValueError: if the images or a layer do not fit the model.
@@ -155,7 +155,7 @@ class FeatureCache:
         return {n for n in range(self.num_parts) if not parts.is_complete(_name(n))}
 
     def _features_of(self, layers):
-        return FlatFeatures(self.model, layers, self.images.size, self.largest_map)
+        return flat_features(self.model, layers, self.images.size, self.largest_map)
 
     def _sources_of(self, layer):
         return {
@@ -172,7 +172,7 @@ class FeatureWorker:
 
     Args:
         model: a functional or Sequential `keras.Model`.
-        settings: the other arguments of `FlatFeatures`, layers first.
+        settings: the other arguments of `flat_features`, layers first.
         preprocessing: a `Preprocessing`.
         batch_size: images per step.
     """
@@ -184,7 +184,7 @@ class FeatureWorker:
         self._model = None
 
     def open(self):
-        self._model = FlatFeatures(self._portable.load(), *self._settings)
+        self._model = flat_features(self._portable.load(), *self._settings)
         self._portable = None
 
     def __call__(self, images: ImageRange) -> list[np.ndarray]:
@@ -196,7 +196,7 @@ def features_of(model, pixels, preprocessing, batch_size, advance=lambda number:
     """Features of images, an array for each layer.
 
     Args:
-        model: the `FlatFeatures`.
+        model: what `flat_features` returns.
         pixels: uint8 `(images, height, width, 3)`.
         preprocessing: a `Preprocessing`.
         batch_size: images per step.

@@ -141,7 +141,7 @@ def transfer_features(
         preprocessing: how the model's inputs are computed from pixels, see
             `kerasvis.data.Preprocessing.of`; by default that of the model, see
             `kerasvis.arguments.standardize_preprocessing`.
-        largest_map: maximum `(rows, columns)` of feature maps, see `FlatFeatures`; None leaves all
+        largest_map: maximum `(rows, columns)` of feature maps, see `flat_features`; None leaves all
             as they are.
         cache: folder that caches the features for the next run, see `FeatureCache`; an interrupted
             run resumes from it.

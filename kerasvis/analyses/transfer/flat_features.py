@@ -1,16 +1,24 @@
 """The outputs of layers as one vector per image; large feature maps are averaged first."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import ops
 
 from kerasvis.graph import FeatureExtractor, read_graph
+from kerasvis.graph.batch_function import BatchFunction
 from kerasvis.graph.shapes import infer_shapes
 
 LARGEST_MAP = (6, 6)  # that of the paper's pool5 (Figure 3)
 
 
-class FlatFeatures(keras.Model):
+def flat_features(
+    model: keras.Model,
+    layers: Sequence[str],
+    image_size: tuple[int, int],
+    largest_map: tuple[int, int] | None = LARGEST_MAP,
+) -> BatchFunction:
     """Maps images to one vector of features for each layer.
 
     Deviation: the paper takes feature maps as they are. Here a feature map larger than
@@ -26,12 +34,10 @@ class FlatFeatures(keras.Model):
         image_size: `(height, width)` of the images in pixels.
         largest_map: maximum `(rows, columns)` of feature maps; None leaves all as they are.
 
-    Call arguments:
-        images: `(images, height, width, channels)`, as the model takes them.
-
     Returns:
-        A list of float32 `(images, features)`, one for each layer: rows, columns and feature maps
-        in row-major order.
+        A `BatchFunction` from images `(images, height, width, channels)`, as the model takes them,
+        to a list of float32 `(images, features)`, one for each layer: rows, columns and feature
+        maps in row-major order.
 
     Raises:
         ValueError: if a layer is unknown, its output has another shape, or `largest_map` is not a
@@ -40,21 +46,19 @@ class FlatFeatures(keras.Model):
     Reference:
         Zeiler & Fergus 2013, Section 5.
     """
+    if largest_map is not None and (len(largest_map) != 2 or min(largest_map) < 1):
+        raise ValueError(
+            f"Give (rows, columns) of 1 or more, or None. Received: largest_map={largest_map!r}"
+        )
+    extractor = FeatureExtractor(model, layers)
+    shapes = _shapes(model, layers, image_size)
+    averaging = [_averaging(shape[1:-1], largest_map) for shape in shapes]
 
-    def __init__(self, model, layers, image_size, largest_map=LARGEST_MAP):
-        if largest_map is not None and (len(largest_map) != 2 or min(largest_map) < 1):
-            raise ValueError(
-                f"Give (rows, columns) of 1 or more, or None. Received: largest_map={largest_map!r}"
-            )
-        super().__init__(autocast=False)  # the layers cast as they do inside `model`
-        self.extractor = FeatureExtractor(model, layers)
-        shapes = _shapes(model, layers, image_size)
-        self._averaging = [_averaging(shape[1:-1], largest_map) for shape in shapes]
-        self.built = True
-
-    def call(self, images):
-        pairs = zip(self.extractor(images), self._averaging, strict=True)
+    def flat(images):
+        pairs = zip(extractor(images), averaging, strict=True)
         return [_flat(_averaged(ops.cast(x, "float32"), matrices)) for x, matrices in pairs]
+
+    return BatchFunction(flat, [extractor])
 
 
 def averaging_matrix(length, new_length):

@@ -9,7 +9,7 @@ import pytest
 from kerasvis.analyses.transfer import feature_cache
 from kerasvis.analyses.transfer.all_images import AllImages
 from kerasvis.analyses.transfer.feature_cache import FeatureCache
-from kerasvis.analyses.transfer.flat_features import FlatFeatures
+from kerasvis.analyses.transfer.flat_features import flat_features
 from kerasvis.data import LabelledImages
 from kerasvis.storage.files import TEMPORARY
 from tests.analyses.transfer.transfers import SIZE, convnet, labelled_data
@@ -51,7 +51,7 @@ def computed(directory, images, layers=LAYERS, model=None, **options):
 def test_features_of_all_images_in_order(tmp_path, images):
     cache, model = computed(tmp_path, images), convnet()
     pixels = np.concatenate(list(images.batches()))
-    expected = FlatFeatures(model, LAYERS, SIZE)(pixels.astype("float32"))
+    expected = flat_features(model, LAYERS, SIZE)(pixels.astype("float32"))
     for layer, features in zip(LAYERS, expected, strict=True):
         assert cache.load(layer).dtype == "float32"
         np.testing.assert_allclose(cache.load(layer), features, rtol=1e-5, atol=1e-6)
@@ -136,7 +136,7 @@ def test_layers_above_do_not_matter(tmp_path, images, num_computed):
 def test_images_are_preprocessed(tmp_path, images):
     features = computed(tmp_path, images, ["conv1"], preprocessing="tf").load("conv1")
     pixels = np.concatenate(list(images.batches())).astype("float32") / 127.5 - 1
-    (expected,) = FlatFeatures(convnet(), ["conv1"], SIZE)(pixels)
+    (expected,) = flat_features(convnet(), ["conv1"], SIZE)(pixels)
     np.testing.assert_allclose(features, expected, rtol=1e-5, atol=1e-6)
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from kerasvis.analyses.transfer.flat_features import FlatFeatures, averaging_matrix
+from kerasvis.analyses.transfer.flat_features import averaging_matrix, flat_features
 
 SIZE = (19, 14)
 
@@ -39,7 +39,7 @@ def averaged(maps, num_rows, num_columns):
 
 
 def test_large_maps_are_averaged_cell_by_cell(model, images):
-    conv1, fc = FlatFeatures(model, ["conv1", "fc"], SIZE, (6, 5))(images)
+    conv1, fc = flat_features(model, ["conv1", "fc"], SIZE, (6, 5))(images)
     maps = model.layers[0](images).numpy()
     assert maps.shape[1:3] == (17, 12)
     np.testing.assert_allclose(conv1, averaged(maps, 6, 5).reshape(3, -1), rtol=1e-5)
@@ -47,7 +47,7 @@ def test_large_maps_are_averaged_cell_by_cell(model, images):
 
 
 def test_only_sides_that_are_too_long_are_averaged(model, images):
-    (features,) = FlatFeatures(model, ["pool1"], SIZE, (20, 3))(images)
+    (features,) = flat_features(model, ["pool1"], SIZE, (20, 3))(images)
     maps = model.layers[1](model.layers[0](images)).numpy()
     expected = averaged(maps, maps.shape[1], 3)
     np.testing.assert_allclose(features, expected.reshape(3, -1), rtol=1e-5)
@@ -55,14 +55,14 @@ def test_only_sides_that_are_too_long_are_averaged(model, images):
 
 def test_maps_as_they_are(model, images):
     for largest_map in (None, (17, 12)):
-        (features,) = FlatFeatures(model, ["conv1"], SIZE, largest_map)(images)
+        (features,) = flat_features(model, ["conv1"], SIZE, largest_map)(images)
         expected = model.layers[0](images).numpy().reshape(3, -1)
         np.testing.assert_allclose(features, expected, rtol=1e-6)
 
 
 def test_a_model_that_takes_any_size(images):
     model = keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(2, 3, name="conv")])
-    (features,) = FlatFeatures(model, ["conv"], SIZE, (4, 4))(images)
+    (features,) = flat_features(model, ["conv"], SIZE, (4, 4))(images)
     np.testing.assert_allclose(
         features, averaged(model(images).numpy(), 4, 4).reshape(3, -1), rtol=1e-5, atol=1e-4
     )
@@ -79,15 +79,15 @@ def test_averages_include_every_row(length, new_length):
 def test_an_output_that_is_no_map():
     model = keras.Sequential([keras.Input((*SIZE, 3)), layers.Reshape((SIZE[0], -1), name="rows")])
     with pytest.raises(ValueError, match=r"Received: layer 'rows' .* of shape \(None, 19, 42\)"):
-        FlatFeatures(model, ["rows"], SIZE)
+        flat_features(model, ["rows"], SIZE)
 
 
 def test_an_unknown_layer(model):
     with pytest.raises(ValueError, match="conv1"):
-        FlatFeatures(model, ["conv2"], SIZE)
+        flat_features(model, ["conv2"], SIZE)
 
 
 @pytest.mark.parametrize("largest_map", [(0, 3), (6,)])
 def test_a_size_that_is_none(model, largest_map):
     with pytest.raises(ValueError, match=r"or None. Received: largest_map=\("):
-        FlatFeatures(model, ["conv1"], SIZE, largest_map)
+        flat_features(model, ["conv1"], SIZE, largest_map)
