@@ -242,10 +242,10 @@ def test_no_two_packages_import_each_other():
         above.add(package)
 
 
-def test_the_site_draws_the_packages():
+def test_the_readme_draws_the_packages():
     """Every package once, below all that it imports."""
-    page = (ROOT / "docs" / "explanation" / "packages.md").read_text(encoding="utf-8")
-    drawing = page.partition("Imports run one way.")[2].split("```text")[1].split("```")[0]
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    drawing = page.partition("The packages; each")[2].split("```text")[1].split("```")[0]
     rows = [words for line in drawing.splitlines() if (words := re.findall(r"[a-z]+", line))]
     assert sorted(name for row in rows for name in row) == sorted(MAY_IMPORT)
     above = set()
