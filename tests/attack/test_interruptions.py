@@ -77,6 +77,7 @@ def check_interrupted(moment, arguments, start=Forked):
     return code == 130
 
 
+@pytest.mark.slow
 def test_ctrl_c(inputs, tmp_path):
     arguments = arguments_of("occlusion", inputs, tmp_path / "out")
     outcomes = [check_interrupted(moment, arguments, started) for moment in (0.4, 3)]

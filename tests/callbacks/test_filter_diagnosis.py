@@ -8,7 +8,6 @@ import tensorflow as tf
 
 import kerasvis as kv
 from kerasvis.callbacks import FilterDiagnosis
-from tests.marks import slow
 
 SIZE = (13, 10)
 NUM_IMAGES = 60
@@ -157,7 +156,8 @@ def test_training_is_bit_identical_with_and_without(tmp_path):
         np.testing.assert_array_equal(actual, expected)
 
 
-@pytest.mark.parametrize("fits_in_scope", [slow(False), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("fits_in_scope", [False, True])
 def test_under_a_mirrored_strategy(two_devices, tmp_path, fits_in_scope):
     with two_devices.scope():
         model = convnet()

@@ -64,11 +64,8 @@ COMMANDS = {
 }
 
 
-QUICK = [(command, 4) for command in ("features", "explain")]
-
-
 @pytest.mark.parametrize(
-    ("command", "channels"), grid(COMMANDS, [1, 4], quick=[*QUICK, ("occlusion", 1)])
+    ("command", "channels"), grid(COMMANDS, [1, 4], quick=[("explain", 4), ("occlusion", 1)])
 )
 def test_models_of_other_channels(command, channels, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(folder)

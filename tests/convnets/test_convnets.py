@@ -234,7 +234,8 @@ def test_mixed_precision(build, policy):
     np.testing.assert_allclose(mixed.predict(pixels(), verbose=0), expected, atol=0.1)
 
 
-@pytest.mark.parametrize("build", [small_zf, slow(small_alex)])
+@pytest.mark.slow
+@pytest.mark.parametrize("build", [small_zf, small_alex])
 def test_training_lowers_the_loss(build):
     model = build()
     model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")

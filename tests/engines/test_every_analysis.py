@@ -130,7 +130,7 @@ def test_an_interrupted_gallery_resumes(model, tmp_path):
 
 def test_fidelity(tmp_path):
     methods = {"zf": "deconvnet", "pixels": brightness}
-    options = {"num_draws": 2, "num_steps": 2, "verbose": 0}
+    options = {"checks": ("selectivity", "patch_sufficiency"), "num_draws": 2, "verbose": 0}
     report = functools.partial(
         kv.fidelity_report, small_convnet(), "conv2", small_images(), methods, **options
     )

@@ -64,6 +64,8 @@ def test_the_halves_of_a_part_are_its_units(number):
         kv.analyses.unit_windows.Windows((3, 3), np.zeros((number, 2), int), SIZE),
     )
     part = projections_on_engine.UnitsOfLayer(0, np.arange(number) + 10, windows, None)
+    last = f"s 0 to {number - 1}" if number > 1 else " 0"
+    assert part.describe() == f"The activations of feature map{last} of layer 'conv'"
     halves = part.halves()
     assert sum(half.num_images for half in halves) == number
     assert np.concatenate([half.numbers for half in halves]).tolist() == part.numbers.tolist()

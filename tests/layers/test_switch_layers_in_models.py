@@ -154,7 +154,8 @@ def switch_model_like(model, size):
     return copy
 
 
-@pytest.mark.parametrize("size", [(9, 11), slow(LARGE)])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(9, 11), LARGE])
 def test_mirrored_strategy(two_devices, size):
     pixels, targets = images(size, 8), np.ones((8, 40))
     alone = switch_model(size)

@@ -324,12 +324,13 @@ def test_pages_of_several_methods_fit_on_a_phone(open_page, by_methods, address)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("address", "scheme"), few_pages(BY_METHODS, 1))
 def test_pages_of_several_methods_are_accessible(open_page, by_methods, address, scheme):
     assert complaints_of_axe(open_page(by_methods / address, color_scheme=scheme)) == []
 
 
-@pytest.mark.parametrize(("address", "scheme"), few_pages(ADDRESSES, 4))
+@pytest.mark.parametrize(("address", "scheme"), few_pages(ADDRESSES, 2))
 def test_pages_are_accessible(open_page, address, scheme):
     assert complaints_of_axe(open_page(address, color_scheme=scheme)) == []
 

@@ -283,6 +283,7 @@ def in_shards(monkeypatch):
     return load_labelled("tiny_in_shards", SIZE).train
 
 
+@pytest.mark.slow
 def test_a_part_reads_its_own_records_alone(in_shards):
     whole = numbers_of(in_shards)
     assert sorted(whole) == list(range(60))
