@@ -1,6 +1,7 @@
 """Holds the directions in which the packages of kerasvis may import one another."""
 
 import ast
+import collections
 import graphlib
 import re
 import subprocess
@@ -233,6 +234,19 @@ def source_files():
 @pytest.mark.parametrize("path", source_files())
 def test_imports_run_one_way(path):
     assert violations(path, (ROOT / path).read_text(encoding="utf-8")) == []
+
+
+def test_one_name_for_each_thing():
+    """No two files share a name, nor two classes; a command's file is called like its command."""
+    files, classes = collections.Counter(), collections.Counter()
+    for path in source_files():
+        if path.startswith("kerasvis/") and not path.endswith("/__init__.py"):
+            files.update([Path(path).name] if "/commands/" not in path else [])
+            tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+            classes.update(node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    # The callback and its result are public names of two packages, like Keras' losses and metrics.
+    assert [name for name, number in files.items() if number > 1] == ["filter_diagnosis.py"]
+    assert [name for name, number in classes.items() if number > 1] == ["FilterDiagnosis"]
 
 
 def test_no_two_packages_import_each_other():

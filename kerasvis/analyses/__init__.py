@@ -8,11 +8,11 @@ from kerasvis.analyses.correspondence import Correspondence as Correspondence
 from kerasvis.analyses.correspondence import (
     measure_correspondence as measure_correspondence,
 )
+from kerasvis.analyses.evolution.evolution_result import Evolution as Evolution
+from kerasvis.analyses.evolution.evolution_result import evolution_of_models as evolution_of_models
+from kerasvis.analyses.evolution.evolution_result import load_evolution as load_evolution
 from kerasvis.analyses.evolution.feature_convergence import Convergence as Convergence
 from kerasvis.analyses.evolution.feature_convergence import convergence as convergence
-from kerasvis.analyses.evolution.feature_evolution import Evolution as Evolution
-from kerasvis.analyses.evolution.feature_evolution import evolution_of_models as evolution_of_models
-from kerasvis.analyses.evolution.feature_evolution import load_evolution as load_evolution
 from kerasvis.analyses.explanation.explanation import Explanation as Explanation
 from kerasvis.analyses.explanation.explanation import ExplanationAnalysis as ExplanationAnalysis
 from kerasvis.analyses.explanation.explanation import explain as explain

@@ -94,7 +94,7 @@ class DirectionOptions:
     seed: Seed = 0
 
 
-class Start(NamedTuple):
+class StartingImage(NamedTuple):
     """The image from which directions start, the `Unit` that it excites, and its name."""
 
     image: "np.ndarray"
@@ -149,7 +149,7 @@ def unit_invariance(
 
 
 def invariance_of(
-    opened: OpenModel, unit: UnitOptions, begin: Start, directions: DirectionOptions
+    opened: OpenModel, unit: UnitOptions, begin: StartingImage, directions: DirectionOptions
 ) -> "UnitInvariance":
     """The `UnitInvariance` around an image."""
     return kv.analyses.unit_invariance(
@@ -192,7 +192,7 @@ def check_feature(unit: UnitOptions, num_features: int) -> None:
 
 def strongest_photograph(
     opened: OpenModel, shape: tuple[int, ...], unit: UnitOptions, images: "Images", folder: Path
-) -> Start:
+) -> StartingImage:
     """The image and unit with the strongest activation; the scan is cached in the folder."""
     filepath = folder / "top_activations.npz"
     top = kv.find_top_activations(opened.model, [unit.layer], images, 1, filepath=filepath)
@@ -207,12 +207,12 @@ def strongest_photograph(
     number = int(top.image_indices[unit.feature, 0])
     name = Path(images.names[number]).name
     position = top.positions[unit.feature, 0]
-    return Start(images[[number]][0], unit_at(position, unit.feature, shape), name)
+    return StartingImage(images[[number]][0], unit_at(position, unit.feature, shape), name)
 
 
 def preferred_image(
     opened: OpenModel, shape: tuple[int, ...], unit: UnitOptions, start: StartOptions, seed: int
-) -> Start:
+) -> StartingImage:
     """The image that gradient ascent finds for the unit in the middle of the feature map."""
     import numpy as np
 
@@ -235,7 +235,7 @@ def preferred_image(
             f"Received: --feature={unit.feature}"
         )
     image = opened.preprocessing.images(preferred.pixels[0])
-    return Start(image, centre, "an image found by gradient ascent")
+    return StartingImage(image, centre, "an image found by gradient ascent")
 
 
 def unit_at(position: "np.ndarray", feature: int, shape: tuple[int, ...]) -> "Unit":

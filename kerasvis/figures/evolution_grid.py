@@ -22,7 +22,7 @@ from kerasvis.figures.page import (
 )
 
 if TYPE_CHECKING:
-    from kerasvis.analyses.evolution.feature_evolution import Evolution
+    from kerasvis.analyses.evolution.evolution_result import Evolution
     from kerasvis.figures.figure import Figure
 
 

@@ -17,7 +17,7 @@ WHISKERS = {"elinewidth": 0.6, "ecolor": "0.25", "capsize": 0}
 MARKED = {"linewidth": 1, "marker": "o", "markersize": 1.8, "elinewidth": 0.6}
 
 
-class Panel(NamedTuple):
+class ChartPanel(NamedTuple):
     """A title, a function that draws on axes, and names of layers for upright labels."""
 
     title: str
@@ -41,20 +41,20 @@ def panels_of(report, colours):
         ):
             values = getattr(check, array)[..., check.measures.index(measure)]
             draw = functools.partial(_draw_layers, check=check, values=values, colours=colours)
-            panels.append(Panel(heading, draw, check.layers))
+            panels.append(ChartPanel(heading, draw, check.layers))
     if (check := report.selectivity) is not None:
         draw = functools.partial(_draw_selectivity, check=check, colours=colours)
-        panels.append(Panel("units and images, signed", draw))
+        panels.append(ChartPanel("units and images, signed", draw))
     if (check := report.cosine_convergence) is not None and check.methods:
         draw = functools.partial(_draw_cosines, check=check, colours=colours)
-        panels.append(Panel("cosine of two random signals", draw, check.calls))
+        panels.append(ChartPanel("cosine of two random signals", draw, check.calls))
     if (check := report.patch_sufficiency) is not None:
         draw = functools.partial(_draw_patches, check=check, colours=colours)
-        panels.append(Panel("activation, occluded or alone", draw))
+        panels.append(ChartPanel("activation, occluded or alone", draw))
     if (check := report.insertion_deletion) is not None:
         for name in ("deletion", "insertion"):
             draw = functools.partial(_draw_curves, check=check, name=name, colours=colours)
-            panels.append(Panel(f"activation during {name}", draw))
+            panels.append(ChartPanel(f"activation during {name}", draw))
     return panels
 
 

@@ -29,7 +29,7 @@ from kerasvis.reports.static_files import write_static_files
 from kerasvis.storage.files import write_if_changed
 
 if TYPE_CHECKING:
-    from kerasvis.analyses.evolution.feature_evolution import Evolution
+    from kerasvis.analyses.evolution.evolution_result import Evolution
     from kerasvis.figures.occlusion_row import OcclusionRow
 
 

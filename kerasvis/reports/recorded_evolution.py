@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kerasvis.analyses import Evolution
-from kerasvis.analyses.evolution.feature_evolution import LayerEvolution
+from kerasvis.analyses.evolution.evolution_result import LayerEvolution
 from kerasvis.figures.channels import num_pictures
 from kerasvis.figures.cut_windows import cut_windows
 from kerasvis.figures.feature_tiles import has_patches

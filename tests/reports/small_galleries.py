@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import keras
 import numpy as np
 
-from kerasvis.analyses.evolution.feature_evolution import evolution_of_models
+from kerasvis.analyses.evolution.evolution_result import evolution_of_models
 
 SIZE = (14, 18)
 NUM_IMAGES = 13

@@ -13,7 +13,7 @@ from kerasvis.storage.fields import Array
 from kerasvis.storage.results import Result
 
 if TYPE_CHECKING:
-    from kerasvis.analyses.evolution.feature_evolution import Evolution
+    from kerasvis.analyses.evolution.evolution_result import Evolution
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

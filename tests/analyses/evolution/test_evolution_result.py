@@ -8,7 +8,7 @@ import pytest
 import kerasvis as kv
 from kerasvis.activations import NotFiniteError
 from kerasvis.analyses import Evolution, convergence, evolution_of_models, load_evolution
-from kerasvis.analyses.evolution.feature_evolution import LayerEvolution, evolution_of_snapshots
+from kerasvis.analyses.evolution.evolution_result import LayerEvolution, evolution_of_snapshots
 from kerasvis.analyses.evolution.feature_snapshot import FeatureSnapshots
 from kerasvis.analyses.evolution.snapshot_files import Snapshot, SnapshotFiles
 from kerasvis.analyses.feature_visualization import FeatureVisualization
