@@ -2,18 +2,20 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from kerasvis.graph import FeatureExtractor, read_graph
+from kerasvis.graph.batch_function import BatchFunction
 from kerasvis.graph.reading import nodes_up_to
 from kerasvis.graph.replicas import num_replicas, predict_on_replicas
 from kerasvis.graph.shapes import infer_shapes
 
 
-class ForwardPass(keras.Model):
+class ForwardPass:
     """Maps images to measurements of some layers' outputs.
 
     Equal measurements are computed once. All measured values of one dtype leave the device as one
@@ -24,42 +26,47 @@ class ForwardPass(keras.Model):
         measurements: pairs of a layer's name and a function `measure(outputs, layer)`, see
             `Reducer.measure`. The layers have outputs `(images, rows, columns, feature maps)` or
             `(images, units)`.
+        extractor: function from images to what is measured of each layer, as a `keras.Model`; by
+            default, the layers' outputs.
 
-    Call arguments:
-        images: `(images, rows, columns, channels)`.
-
-    Returns:
-        Tuple of tensors `(images, values)`, one for each dtype; `measure_batches` splits them.
+    Attributes:
+        num_maps: `{layer: number of feature maps}`.
+        function: `BatchFunction` from images to a tuple of tensors `(images, values)`, one for each
+            dtype; `measure_batches` splits them.
 
     Raises:
         ValueError: if a layer is unknown, or has outputs of another shape.
     """
 
-    def __init__(self, model: keras.Model, measurements: Sequence[tuple[str, Callable]]):
-        super().__init__(autocast=False)  # the layers cast as they do inside `model`
+    def __init__(
+        self,
+        model: keras.Model,
+        measurements: Sequence[tuple[str, Callable]],
+        extractor: keras.Model | None = None,
+    ):
         self.measurements = tuple(dict.fromkeys(measurements))
         names = list(dict.fromkeys(name for name, _ in self.measurements))
         self.num_maps = _num_maps(model, names)
-        self.extractor = FeatureExtractor(model, names)
+        self._extractor = FeatureExtractor(model, names) if extractor is None else extractor
         graph = read_graph(model)
-        self._layers_by_name = _Plain({name: graph.node(name).layer for name in names})
-        self._layout = _Plain(None)
-        self.built = True
+        self._layers = {name: graph.node(name).layer for name in names}
+        self._layout: Layout | None = None
+        self.function = BatchFunction(self._joined, [self._extractor])
 
-    def call(self, images):
-        outputs = dict(zip(self.num_maps, self.extractor(images), strict=True))
+    def _joined(self, images):
+        """Tuple of tensors `(images, values)`, one for each dtype."""
+        outputs = dict(zip(self.num_maps, self._extractor(images), strict=True))
         measured = [
-            measure(outputs[name], self._layers_by_name.value[name])
-            for name, measure in self.measurements
+            measure(outputs[name], self._layers[name]) for name, measure in self.measurements
         ]
-        layout, earlier = Layout(measured), self._layout.value
+        layout, earlier = Layout(measured), self._layout
         if earlier is not None and layout != earlier:
             raise ValueError(
                 "The shape of a measurement depends on the size of the images: reduce over rows "
                 "and columns, or resize the images to one size. "
                 f"Received: shapes {earlier.shapes} and {layout.shapes}"
             )
-        self._layout.value = layout
+        self._layout = layout
         return layout.joined(measured)
 
     def measure_batches(self, batches: Sequence[np.ndarray]) -> list[dict]:
@@ -73,8 +80,8 @@ class ForwardPass(keras.Model):
         Returns:
             For each batch, `{(layer, measure): what the function returned, in NumPy}`.
         """
-        outputs = predict_on_replicas(self, batches, [len(batch) for batch in batches])
-        layout = self._layout.value
+        outputs = predict_on_replicas(self.function, batches, [len(batch) for batch in batches])
+        layout: Any = self._layout
         return [
             dict(zip(self.measurements, layout.split(joined), strict=True)) for joined in outputs
         ]
@@ -82,7 +89,7 @@ class ForwardPass(keras.Model):
     @property
     def num_replicas(self):
         """Number of devices that compute at the same time, for a model in a strategy's scope."""
-        return num_replicas(self)
+        return num_replicas(self.function)
 
 
 class Layout:
@@ -129,13 +136,6 @@ class Layout:
         """The tensors' numbers, in a list for each dtype."""
         dtypes = dict.fromkeys(self.dtypes)
         return [[n for n, each in enumerate(self.dtypes) if each == dtype] for dtype in dtypes]
-
-
-class _Plain:
-    """Hides a value from Keras, which tracks the attributes of a model."""
-
-    def __init__(self, value):
-        self.value = value
 
 
 def _size(shape):

@@ -120,7 +120,8 @@ class RelevanceScan(Scan):
         super().__init__(model, [(layer, MostRelevant(k)) for layer in layers])
         scores = DecisionScores(model, (), output)
         measurements = [(layer, MostRelevant.measure) for layer in layers]
-        self.forward_pass = RelevancePass(scores, measurements)
+        products = _products(scores, list(dict.fromkeys(layers)))
+        self.forward_pass = ForwardPass(scores.model, measurements, products)
         self.nodes = scores.nodes
         self._k, self._output = k, output
 
@@ -147,19 +148,6 @@ class MostRelevant(StrongestActivations):
     """The k images with the largest sums of each feature map: a `LayerActivations`."""
 
     measure = staticmethod(channel_sums)
-
-
-class RelevancePass(ForwardPass):
-    """Maps images to measurements of gradient × activation of some layers.
-
-    Args:
-        scores: the `DecisionScores` of a model.
-        measurements: pairs of a layer's name and a function, see `ForwardPass`.
-    """
-
-    def __init__(self, scores, measurements):
-        super().__init__(scores.model, measurements)
-        self.extractor = _products(scores, list(self.num_maps))
 
 
 def _products(scores, layers):

@@ -18,35 +18,47 @@ from kerasvis.deconvnet.start import Start
 from kerasvis.deconvnet.targets import Strongest, Unit, as_arrays
 from kerasvis.deconvnet.whole_images import fitting_batch_size
 from kerasvis.graph import read_graph
+from kerasvis.graph.batch_function import BatchFunction
 from kerasvis.graph.dependence import tensors_that_depend_on
 from kerasvis.graph.differentiation import output_and_pullback
 from kerasvis.graph.replaying import replay
 from kerasvis.graph.replicas import predict_undivided
 
 
-class _OfActivations(keras.Model):
-    """Base of the models that map images and targets to arrays of the shape of the images."""
+class _OfActivations:
+    """Base of what maps images and targets to arrays of the shape of the images.
+
+    Args:
+        convnet: the model that the images belong to.
+        target_shape: of the layer's output, without the batch.
+
+    Attributes:
+        fills_batches: whether a single small batch is filled as well: for many calls, each with a
+            number of its own.
+    """
 
     def __init__(self, convnet, target_shape):
-        super().__init__(autocast=False)
-        self._convnet = convnet
-        self._target_shape = target_shape
-        self.fills_batches = False  # where it serves many calls, whatever number each has
+        self._convnet, self._target_shape = convnet, target_shape
+        self.fills_batches = False
         self._refusal = None  # the sentence that a call is refused with
-        self.built = True
+        self._function = BatchFunction(self._arrays, [convnet])
 
     def check_images(self, images: Any) -> np.ndarray:
         """Returns the images as an array; raises a ValueError if they do not fit the model."""
         return check_images(self._convnet, images)
 
-    def predict_on_batch(self, x: Any) -> dict[str, np.ndarray]:
-        """As of a `keras.Model`, but a refusal is told without what Keras adds to it."""
+    def predict_on_batch(self, inputs: Any) -> dict[str, np.ndarray]:
+        """The arrays of a batch, from what `inputs_for` returns."""
         try:
-            return super().predict_on_batch(x)
+            return predict_undivided(self._function, inputs)
         except ValueError:
             if self._refusal is None:
                 raise
-        raise ValueError(self._refusal)
+        raise ValueError(self._refusal)  # without what Keras adds to it
+
+    def _arrays(self, inputs):
+        """The tensors of the arrays, from those of `inputs_for`."""
+        raise NotImplementedError
 
     def derive(self, images, target, batch_size=None, verbose=0):
         """Differentiates the chosen activation of every image.
@@ -58,7 +70,7 @@ class _OfActivations(keras.Model):
             verbose: whether a progress bar is shown if there are several steps.
 
         Returns:
-            A dict of float32 arrays, as the model returns it.
+            A dict of arrays, as the class returns it.
 
         Raises:
             ValueError: if images or target do not fit the model, or there are no images.
@@ -77,13 +89,13 @@ class _OfActivations(keras.Model):
             rows = np.minimum(np.arange(-(-number // batch_size) * batch_size), number - 1)
             inputs = {name: values[rows] for name, values in inputs.items()}
         parts = [
-            predict_undivided(self, {k: v[i : i + batch_size] for k, v in inputs.items()})
+            self.predict_on_batch({k: v[i : i + batch_size] for k, v in inputs.items()})
             for i in begins
         ]
         return {name: np.concatenate([part[name] for part in parts])[:number] for name in parts[0]}
 
     def inputs_for(self, images, target):
-        """Checks images and target; returns the dict that the model takes."""
+        """Checks images and target; returns the dict that `predict_on_batch` takes."""
         features, positions = as_arrays(target, len(images), self._target_shape)
         return {"images": images, "feature": features, "position": positions}
 
@@ -106,11 +118,8 @@ class ActivationGradient(_OfActivations):
         maps_layer: name of a layer below; activations are differentiated with respect to its first
             output. None for the image.
 
-    Call arguments:
-        inputs: a dict of tensors, as for a `DeconvModel`.
-
     Returns:
-        A dict of tensors: `"gradient"`, of the shape of the images, or of `"maps"` if `maps_layer`
+        A dict of arrays: `"gradient"`, of the shape of the images, or of `"maps"` if `maps_layer`
         was given; `"maps"`, the outputs of `maps_layer`, only if it was given; `"activation"`
         `(batch,)`, the value that was differentiated (for a whole feature map, the sum); and
         `"position"` int32 `(batch, 2)`, of the unit.
@@ -141,7 +150,7 @@ class ActivationGradient(_OfActivations):
         self._above = [node for node in start.nodes if above.intersection(node.outputs)]
         self._image_dtype = keras.backend.standardize_dtype(model.inputs[0].dtype)
 
-    def call(self, inputs):
+    def _arrays(self, inputs):
         dtype = "float64" if keras.config.floatx() == "float64" else "float32"
         images = ops.cast(inputs["images"], self._image_dtype)
         tensors = replay(self._below, {self._start.image: images}, self._start.call)
@@ -173,7 +182,7 @@ class GuidedGradient(_OfActivations):
         model, layer, rules: as for a `DeconvModel`.
 
     Returns:
-        A dict of tensors, as from an `ActivationGradient`.
+        A dict of arrays, as from an `ActivationGradient`.
 
     Raises:
         ValueError: as `DeconvModel`.
@@ -184,7 +193,7 @@ class GuidedGradient(_OfActivations):
         super().__init__(model, deconv.target_shape)
         self._plan = deconv.plan
 
-    def call(self, inputs):
+    def _arrays(self, inputs):
         tensors, switches = passes.forward(self._plan, inputs["images"])
         target = tensors[self._plan.target]
         dtype = self._plan.steps[0].mirrors[0].compute_dtype

@@ -42,7 +42,7 @@ def sharing(made: dict) -> Iterator[None]:
         key = (function, id(model), arguments)
         if key not in made:
             found = function(model, *arguments)
-            if isinstance(found, keras.Model):
+            if hasattr(found, "fills_batches"):
                 found.fills_batches = True
             made[key] = model, found
         return made[key][1]

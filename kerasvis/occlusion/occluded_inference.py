@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasvis.graph.batch_function import BatchFunction
 from kerasvis.graph.replaying import call_layer, replay
 from kerasvis.occlusion.inference_plan import occluder_windows, same_windows
 
@@ -50,7 +51,7 @@ class Extent(NamedTuple):
     origins: Any
 
 
-class OccludedInference(keras.Model):
+class OccludedInference:
     """Maps occluder positions to the model's scores and one feature map's summed activity.
 
     Args:
@@ -58,25 +59,20 @@ class OccludedInference(keras.Model):
         occluders: the `Occluders`.
         scores: the `kerasvis.graph.Scores`, which are decided before the first call.
 
-    Call inputs:
-        A dictionary of `"position"`, int32 `(positions, 2)`, in the grid of positions;
-        `"feature_index"`, int32 `(1,)`, and `"class_indices"`, int32 `(requested classes,)`; and
-        the tensors of `prepare`.
-
-    Returns:
-        `(probabilities, label, activity)`: float32 `(positions, requested classes)`, int32
-        `(positions,)`, the most probable class, -1 where any probability is not finite, and float32
-        `(positions,)`, 0 if no feature map is watched.
+    Attributes:
+        function: `BatchFunction` from a dictionary of `"position"`, int32 `(positions, 2)`, in the
+            grid of positions; `"feature_index"`, int32 `(1,)`; `"class_indices"`, int32 `(requested
+            classes,)`; and the tensors of `prepare`. It returns `(probabilities, label, activity)`:
+            float32 `(positions, requested classes)`, int32 `(positions,)`, the most probable class,
+            -1 where any probability is not finite, and float32 `(positions,)`, 0 if no feature map
+            is watched.
     """
 
     def __init__(self, plan, occluders, scores):
-        super().__init__(autocast=False)
-        self.plan = plan
-        self._scores = scores
-        self.convnet = scores.model
+        self.plan, self._scores = plan, scores
         self._intervals = (occluders.rows, occluders.columns)
         self._source_windows = occluder_windows(occluders)
-        self.built = True
+        self.function = BatchFunction(self._answers, [scores.model])
 
     def prepare(self, image, baseline):
         """What all positions share: a forward pass of the image, and the baseline's first nodes.
@@ -110,7 +106,7 @@ class OccludedInference(keras.Model):
             needed.update(node.inputs)
         return needed.union(plan.watched).intersection(windows)
 
-    def call(self, inputs):
+    def _answers(self, inputs):
         rows, columns = inputs["position"][:, 0], inputs["position"][:, 1]
         occluded = self._sources(inputs, rows, columns)
         for step in self.plan.steps:

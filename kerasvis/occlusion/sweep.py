@@ -137,6 +137,7 @@ class OcclusionSweep:
         """
         self.scores.decide(np.asarray(image)[None])
         image, baseline = self._as_input(image)[0], self._as_input(baseline)[0]
+        function = self._inference.function
         shared = self._inference.prepare(image, baseline) | {
             "feature_index": np.array([feature_index], "int32"),
             "class_indices": np.asarray(class_indices, "int32"),
@@ -156,9 +157,9 @@ class OcclusionSweep:
             disable=not standardize_verbose(verbose),
         )
         with bar:
-            for group in _groups(batches, num_replicas(self._inference)):
+            for group in _groups(batches, num_replicas(function)):
                 inputs = [{"position": _of_length(batch_size, x), **shared} for x in group]
-                outputs = predict_on_replicas(self._inference, inputs, [batch_size] * len(group))
+                outputs = predict_on_replicas(function, inputs, [batch_size] * len(group))
                 for batch, arrays in zip(group, outputs, strict=True):
                     parts.append([array[: len(batch)] for array in arrays])
                     bar.update(len(batch))

@@ -215,7 +215,7 @@ def test_memory_grows_with_maps_times_k_not_with_images():
 def test_one_batch_leaves_the_device_as_three_numbers_per_map(model):
     """In one piece for each dtype, however many ask for them."""
     forward_pass = ForwardPass(model, 2 * [(layer, channel_maxima) for layer in LAYERS])
-    outputs = forward_pass.predict_on_batch(whole_numbered_images(5))
+    outputs = forward_pass.function.predict_on_batch(whole_numbered_images(5))
     num_maps = 4 + 4 + 5 + 6
     assert [(x.shape, x.dtype.name) for x in outputs] == [
         ((5, num_maps), "float32"),

@@ -17,7 +17,6 @@ from kerasvis.analyses.maximization.total_variation import total_variation_gradi
 from kerasvis.arguments import standardize_model, standardize_preprocessing
 from kerasvis.attributions.activation_gradient import ActivationGradient
 from kerasvis.graph import image_shape
-from kerasvis.graph.replicas import predict_undivided
 from kerasvis.storage.fields import Array
 from kerasvis.storage.results import Result
 
@@ -160,7 +159,7 @@ class PixelGradient:
     def __call__(self, pixels):
         images = self._preprocessing.images(pixels)
         inputs = self._derivatives.inputs_for(images, self._target)
-        found = predict_undivided(self._derivatives, inputs)
+        found = self._derivatives.predict_on_batch(inputs)
         return found["activation"], self._preprocessing.rgb(found["gradient"]) * self._scale
 
 
