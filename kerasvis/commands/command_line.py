@@ -1,5 +1,6 @@
 """The command line: all commands, their errors and exit codes; run by `kerasvis.__main__`."""
 
+import _thread
 import contextlib
 import os
 import signal
@@ -8,7 +9,7 @@ import threading
 import typing
 from collections.abc import Iterator, Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import cyclopts
 from cyclopts import Parameter
@@ -127,21 +128,38 @@ def run(arguments: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def noted_interruptions() -> Iterator[list[int]]:
-    """A list to which Ctrl-C adds, because TensorFlow may turn the interruption into an error."""
+    """A list to which Ctrl-C adds, because TensorFlow may turn the interruption into an error.
+
+    Python ignores an interruption that falls into a destructor or the callback of a weak reference:
+    the main thread is interrupted again a moment later.
+    """
     noted: list[int] = []
+    again: list[threading.Timer] = []
+    show_ignored = sys.unraisablehook
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
         noted.append(number)
         raise KeyboardInterrupt
+
+    def ignored(unraisable: Any) -> None:
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            again.append(threading.Timer(0.01, _thread.interrupt_main))
+            again[-1].start()
+        else:
+            show_ignored(unraisable)
 
     is_usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if not is_usual or threading.current_thread() is not threading.main_thread():
         yield noted
         return
     signal.signal(signal.SIGINT, interrupt)
+    sys.unraisablehook = ignored
     try:
         yield noted
     finally:
+        for timer in again:
+            timer.cancel()
+        sys.unraisablehook = show_ignored
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -44,6 +44,31 @@ def test_an_interruption(command_that_raises, capsys):
     assert capsys.readouterr().err == "Interrupted.\n"
 
 
+INTERRUPTED_WHERE_PYTHON_IGNORES_IT = """
+import signal
+import time
+from kerasvis.commands.command_line import application, run
+
+class Interrupting:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+@application.command
+def interrupted():
+    Interrupting()
+    for _ in range(1000):
+        time.sleep(0.01)
+
+run(["interrupted"])
+"""
+
+
+def test_an_interruption_of_a_destructor():
+    command = [sys.executable, "-c", INTERRUPTED_WHERE_PYTHON_IGNORES_IT]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "Interrupted.\n")
+
+
 def test_other_errors_keep_their_traceback(command_that_raises):
     command_that_raises(ZeroDivisionError)
     with pytest.raises(ZeroDivisionError):
