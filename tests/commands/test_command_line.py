@@ -49,6 +49,8 @@ import signal
 import time
 from kerasvis.commands.command_line import application, run
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores
+
 class Interrupting:
     def __del__(self):
         signal.raise_signal(signal.SIGINT)

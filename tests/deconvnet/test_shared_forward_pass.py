@@ -71,7 +71,7 @@ def assert_equal_up_to_rounding(actual, expected):
     [
         ("conv2", "deconvnet", None, True),
         slow("conv3", "gradient", 2, True),
-        ("fc", "guided", None, False),
+        slow("fc", "guided", None, False),
         slow("conv3", "guided", None, True),
         slow("fc", "deconvnet", 2, False),
         slow("fc", "gradient", None, False),

@@ -24,6 +24,7 @@ from kerasvis.figures import feature_grid
 from kerasvis.reports.tensorboard import write_feature_grids
 
 pytest.importorskip("tensorboard", reason="TensorBoard is not installed: pip install tensorboard.")
+pytestmark = pytest.mark.slow
 
 SIZE = (13, 10)
 LAYERS = ("conv1", "block/conv2")

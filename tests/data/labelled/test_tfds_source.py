@@ -359,6 +359,7 @@ def test_published_data_sets(name, size, num_classes, validation_split, regime):
         assert (data.train.split, data.validation.split) == ("train", validation_split)
 
 
+@pytest.mark.slow
 def test_shuffling_block_by_block(monkeypatch):
     monkeypatch.setattr(labelled_data, "MAX_BYTES_IN_MEMORY", 0)
     monkeypatch.setattr(tfds_source, "BLOCK_SIZE", 8)
