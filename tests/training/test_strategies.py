@@ -122,7 +122,6 @@ def test_both_copies_of_the_weights_agree(two):
         assert np.isfinite(first).all()
 
 
-@pytest.mark.slow
 def test_evaluation_counts_every_image_once(one, two):
     model, alone = compiled(two, normalization="batch"), compiled(one, normalization="batch")
     alone.set_weights(model.get_weights())
