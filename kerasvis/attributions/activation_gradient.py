@@ -5,6 +5,7 @@ Guided backpropagation is not a derivative of the model: it is the deconvnet's b
 with another rule for rectification. Here its signal starts at 1.
 """
 
+import abc
 from typing import Any
 
 import keras
@@ -25,7 +26,7 @@ from kerasvis.graph.replaying import replay
 from kerasvis.graph.replicas import predict_undivided
 
 
-class _OfActivations:
+class _OfActivations(abc.ABC):
     """Base of what maps images and targets to arrays of the shape of the images.
 
     Args:
@@ -56,9 +57,9 @@ class _OfActivations:
                 raise
         raise ValueError(self._refusal)  # without what Keras adds to it
 
+    @abc.abstractmethod
     def _arrays(self, inputs):
         """The tensors of the arrays, from those of `inputs_for`."""
-        raise NotImplementedError
 
     def derive(self, images, target, batch_size=None, verbose=0):
         """Differentiates the chosen activation of every image.
